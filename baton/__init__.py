@@ -1,0 +1,1 @@
+"""Baton: a self-hosted relay for text completions in native OpenAI format."""

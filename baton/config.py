@@ -1,0 +1,176 @@
+"""Every setting, its unit, its default and the reason for it: `BATON_*` over baton.toml over these.
+
+A setting NAME is read from `BATON_NAME` or from the key `name` in BATON_HOME/baton.toml. Unknown keys
+and values out of range stop the start with a message that names them.
+"""
+
+import os
+import pathlib
+import tomllib
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+
+from baton.protocol import RequestLimits
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Workers = Annotated[int, msgspec.Meta(ge=1, le=64)]
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message says which one and what would do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    # Where it listens
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: str = ""
+    """The address that callers use; "" is http://host:port."""
+    workers: Workers = 1
+    """Relay processes. One serves a few thousand requests a second; more only pay on more cores."""
+    home: str = ""
+    """Data folder; "" is $XDG_DATA_HOME/baton or ~/.local/share/baton."""
+    trusted_proxies: str = ""
+    """Comma-separated addresses or networks whose X-Forwarded-For is believed."""
+    cors_origins: str = ""
+    """Comma-separated origins that browsers may call from; "*" for all; "" for none."""
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+
+    # Secrets
+    bootstrap_key: str = ""
+    """Value of the first ordinary key, for scripted set-ups; "" mints one at the first start."""
+    admin_key: str = ""
+    """Likewise for the admin key."""
+    master_key: str = ""
+    """32 bytes in base64 or hex that encrypt provider keys; "" is the 0600 file master.key in home."""
+
+    # The embedded model
+    model: str = "smollm2-135m-instruct"
+    """A GGUF path, the name of a known model, or `none`."""
+    model_cache: str = ""
+    """Folder of fetched models; "" is $XDG_CACHE_HOME/baton/models or ~/.cache/baton/models."""
+    engine_threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    """0: usable cores − 1, at least 1. With all cores a busy neighbour makes it collapse."""
+    engine_sequences: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    """Choices computed side by side."""
+    engine_context_tokens: Annotated[int, msgspec.Meta(ge=0, le=1_048_576)] = 0
+    """Context of one choice; 0: what the model was trained with, at most 2,048 tokens a sequence."""
+    engine_gpu_layers: Annotated[int, msgspec.Meta(ge=-1, le=1000)] = 0
+    engine_queue_max: Count = 512
+    """Choices that may wait for a sequence; beyond it calls are refused with 429."""
+    engine_deterministic: bool = False
+    """Deterministic mode for every call, not only for those that ask."""
+    prefill_budget_ms: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 100.0
+    """The longest prompt chunk between two decode steps, in time: what a stream's next token waits."""
+    suffix_candidates: Annotated[int, msgspec.Meta(ge=1, le=20)] = 4
+    """Candidates of a likelihood-ranked fill; each is charged like a best_of candidate."""
+
+    # Where state lives
+    database_url: str = ""
+    """"" is SQLite in home."""
+    redis_url: str = ""
+    journal_checkpoint_tokens: Count = 64
+    """A running stream's count is written down this often (or each second): what recovery charges."""
+
+    # Limits of a connection and a request
+    body_bytes_max: Count = 8 * 1024 * 1024
+    body_timeout_s: Seconds = 30.0
+    header_timeout_s: Seconds = 10.0
+    header_bytes_max: Count = 32 * 1024
+    header_fields_max: Count = 100
+    keep_alive_s: Seconds = 75.0
+    connections_max: Count = 20_000
+    requests_in_flight_max: Count = 4_096
+    """Completions under way in one worker; beyond it 503 before any work."""
+    client_stall_timeout_s: Seconds = 60.0
+    """A client that takes nothing for so long is cut; what was generated is charged."""
+    drain_timeout_s: Seconds = 30.0
+    """On stop, streams may end within this time."""
+    stops_max: Count = 16
+    stop_bytes_max: Count = 256
+    logprobs_max: Annotated[int, msgspec.Meta(ge=0, le=100)] = 20
+    n_max: Count = 128
+    best_of_max: Count = 20
+    prompts_max: Count = 2048
+    logit_bias_max: Count = 1024
+    tokens_total_max: Count = 4_000_000
+
+    # Upstreams (each can be overridden where an upstream is added)
+    upstream_connect_timeout_s: Seconds = 5.0
+    upstream_first_byte_timeout_s: Seconds = 60.0
+    upstream_stall_timeout_s: Seconds = 30.0
+    upstream_total_timeout_s: Seconds = 600.0
+    upstream_connections_max: Count = 1_024
+    upstream_idle_s: Seconds = 50.0
+    upstream_response_bytes_max: Count = 64 * 1024 * 1024
+
+    # What it tells
+    access_log: str = ""
+    """A file, "-" for standard output, "" for none but errors."""
+    log_level: str = "info"
+
+    def request_limits(self) -> RequestLimits:
+        return RequestLimits(
+            stops_max=self.stops_max,
+            stop_bytes_max=self.stop_bytes_max,
+            logprobs_max=self.logprobs_max,
+            n_max=self.n_max,
+            best_of_max=self.best_of_max,
+            prompts_max=self.prompts_max,
+            logit_bias_max=self.logit_bias_max,
+            tokens_total_max=self.tokens_total_max,
+        )
+
+    @property
+    def home_path(self) -> pathlib.Path:
+        return pathlib.Path(self.home)
+
+    @property
+    def address(self) -> str:
+        """What callers type before /v1, without a slash at the end."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        scheme = "https" if self.tls_certificate_file else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+
+def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Settings:
+    """Settings from the environment, the file in home, and command-line options (strongest)."""
+    given = {
+        name: environment[variable]
+        for name in Settings.__struct_fields__
+        if (variable := f"BATON_{name.upper()}") in environment
+    }
+    home = pathlib.Path(str(overrides.get("home") or given.get("home") or _home(environment)))
+    merged = {**_file(home / "baton.toml"), **given, **overrides, "home": str(home.absolute())}
+    merged.setdefault("model_cache", str(_cache(environment)))
+    merged["model_cache"] = merged["model_cache"] or str(_cache(environment))
+    try:
+        return msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"settings: {error}") from None
+
+
+def _home(environment: Mapping[str, str]) -> pathlib.Path:
+    base = environment.get("XDG_DATA_HOME") or pathlib.Path.home() / ".local/share"
+    return pathlib.Path(base) / "baton"
+
+
+def _cache(environment: Mapping[str, str]) -> pathlib.Path:
+    base = environment.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "baton/models"
+
+
+def _file(path: pathlib.Path) -> dict[str, object]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from None

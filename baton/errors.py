@@ -1,0 +1,166 @@
+"""Every error that Baton answers: status, type, code, param and wording, in one table.
+
+`RequestError` is the caller's to act on (or says when to come back). `UpstreamError`
+(upstreams/base.py) is an upstream's fault; `BatonError` is ours. Nobody else makes an error body.
+"""
+
+import msgspec
+
+
+class ErrorDetail(msgspec.Struct, frozen=True):
+    """OpenAI's error object: all four keys always, null where unknown."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    error: ErrorDetail
+
+
+class BatonError(Exception):
+    """Our own fault: a broken store, a bug. Answered as 500 or 503, logged with its cause."""
+
+
+class RequestError(Exception):
+    """An answer other than 200, in OpenAI's shape. `headers` are added to the response."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.type = status, message, type
+        self.code, self.param, self.headers = code, param, headers
+
+    def body(self) -> bytes:
+        return msgspec.json.encode(
+            ErrorBody(ErrorDetail(self.message, self.type, self.param, self.code))
+        )
+
+
+def invalid(message: str, param: str | None = None, code: str | None = None) -> RequestError:
+    """400: the request itself is wrong; `param` names the field."""
+    return RequestError(400, message, param=param, code=code)
+
+
+def unsupported(field: str, model: str, remedy: str) -> RequestError:
+    """400: the field is legal, but cannot be had on this model; says what would work."""
+    message = f"'{field}' is not available with the model '{model}': {remedy}"
+    return RequestError(400, message, param=field, code="unsupported_parameter")
+
+
+def missing_key() -> RequestError:
+    message = (
+        "You didn't provide an API key. Provide it in an Authorization header using "
+        "Bearer auth (i.e. Authorization: Bearer sk-...)."
+    )
+    return RequestError(401, message, code="missing_api_key")
+
+
+def bad_key() -> RequestError:
+    """401 without a word of the key: it may be somebody's real one, mistyped."""
+    return RequestError(401, "Incorrect API key provided.", code="invalid_api_key")
+
+
+def forbidden(message: str) -> RequestError:
+    return RequestError(403, message, type="permission_error", code="forbidden")
+
+
+def unknown_model(model: str) -> RequestError:
+    message = f"The model '{model}' does not exist or you do not have access to it."
+    return RequestError(404, message, param="model", code="model_not_found")
+
+
+def unknown_path(method: str, path: str) -> RequestError:
+    return RequestError(404, f"Unknown request URL: {method} {path}.", code="unknown_url")
+
+
+def wrong_method(method: str, path: str, allowed: str) -> RequestError:
+    message = f"Not allowed: {method} on {path} (use {allowed})."
+    return RequestError(
+        405, message, code="method_not_supported", headers=(("allow", allowed),)
+    )
+
+
+def context_exceeded(context: int, prompt: int, completion: int) -> RequestError:
+    """OpenAI's wording to the letter: client libraries match it by regular expression."""
+    message = (
+        f"This model's maximum context length is {context} tokens, however you requested "
+        f"{prompt + completion} tokens ({prompt} in your prompt; {completion} for the completion). "
+        "Please reduce your prompt; or completion length."
+    )
+    return RequestError(400, message, param="prompt", code="context_length_exceeded")
+
+
+def body_too_large(body_bytes_max: int) -> RequestError:
+    message = f"The request body is larger than {body_bytes_max} bytes."
+    return RequestError(413, message, code="request_too_large")
+
+
+def body_too_slow(body_timeout_s: float) -> RequestError:
+    message = f"The request did not arrive within {body_timeout_s:g} seconds."
+    return RequestError(408, message, code="request_timeout")
+
+
+def headers_too_large(message: str) -> RequestError:
+    return RequestError(431, message, code="headers_too_large")
+
+
+def encoded_body(encoding: str) -> RequestError:
+    message = f"Content-Encoding '{encoding}' is not accepted: send the body as it is."
+    return RequestError(415, message, code="unsupported_encoding")
+
+
+def rate_limited(scope: str, wait_s: float) -> RequestError:
+    """429 that heals by waiting: both OpenAI libraries honour retry-after-ms."""
+    wait_ms = max(1, round(wait_s * 1000))
+    headers = (("retry-after-ms", str(wait_ms)), ("retry-after", str(max(1, -(-wait_ms // 1000)))))
+    message = f"Rate limit reached for {scope}. Please try again in {wait_ms} ms."
+    return RequestError(429, message, type="requests", code="rate_limit_exceeded", headers=headers)
+
+
+def quota_exceeded(scope: str) -> RequestError:
+    """429 that does not heal by retrying: tells clients not to."""
+    message = f"You exceeded your current quota: the budget of {scope} does not cover this request."
+    return RequestError(
+        429,
+        message,
+        type="insufficient_quota",
+        code="insufficient_quota",
+        headers=(("x-should-retry", "false"),),
+    )
+
+
+def overloaded(message: str, retry_after_s: float, status: int = 503) -> RequestError:
+    """The queue is full or a part is restarting: nothing was done, come back."""
+    headers = (("retry-after", str(max(1, round(retry_after_s)))),)
+    return RequestError(status, message, type="server_error", code="overloaded", headers=headers)
+
+
+def upstream_failed(message: str, status: int = 502) -> RequestError:
+    return RequestError(status, message, type="upstream_error", code="upstream_error")
+
+
+def upstream_lost(message: str) -> RequestError:
+    """The answer had begun and cannot be finished: sent as an error event where it streams."""
+    return RequestError(502, message, type="upstream_error", code="upstream_lost")
+
+
+def store_unavailable() -> RequestError:
+    """Nothing is answered that is not on the ledger."""
+    message = "The ledger cannot be written at the moment; nothing was charged. Please retry."
+    return overloaded(message, 2.0)
+
+
+def internal(request_id: str) -> RequestError:
+    message = f"The server had an error while processing your request (request id {request_id})."
+    return RequestError(500, message, type="server_error", code="internal_error")

@@ -1,0 +1,1 @@
+"""Which upstreams answer a request, in which order. Pure."""

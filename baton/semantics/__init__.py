@@ -1,0 +1,1 @@
+"""What a completion means: pure, sans-IO stages."""

@@ -1,0 +1,1 @@
+"""Places that answer: one small file per dialect, one transport."""

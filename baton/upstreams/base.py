@@ -1,0 +1,144 @@
+"""The seams of every upstream: `Upstream` opens a call; an `Adapter` translates one dialect, without I/O.
+
+An HTTP upstream is an Adapter plus the transport (`upstreams/transport.py`, the only outbound socket).
+The embedded engine implements `Upstream` itself (`upstreams/embedded.py`).
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from baton.semantics.events import Call, Event
+
+Phase = Literal["connect", "send", "first_byte", "stream"]
+Kind = Literal["refused", "timeout", "network", "protocol", "status", "overloaded"]
+
+
+class UpstreamError(Exception):
+    """The upstream failed, not the caller.
+
+    `phase` tells how far the call got, `kind` what broke, `retryable` whether the same call may be
+    sent to another upstream (or again) without doing work that costs twice.
+    `status` is the upstream's HTTP status, where there was one. The message never holds upstream text
+    (it may contain our own provider key); `detail` may hold a short sanitised reason for logs.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: Phase,
+        kind: Kind,
+        retryable: bool,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.phase, self.kind, self.retryable = phase, kind, retryable
+        self.status, self.retry_after_s, self.detail = status, retry_after_s, detail
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dialect does natively. What is False is filled by Baton or refused with a 400."""
+
+    prompt_arrays: bool = False
+    token_prompts: bool = False
+    """Accepts prompts as token ids of its own vocabulary."""
+    n: bool = False
+    n_max: int = 128
+    best_of: bool = False
+    echo: bool = False
+    prompt_logprobs: bool = False
+    """echo together with logprobs, scored exactly."""
+    logprobs: bool = False
+    logprobs_max: int = 5
+    suffix: bool = False
+    stop_max: int = 4
+    """How many stop strings it takes; 0: none."""
+    seed: bool = False
+    penalties: bool = False
+    logit_bias: bool = False
+    max_tokens_zero: bool = False
+    """`max_tokens: 0` with echo answers the prompt alone instead of generating or failing."""
+    stream_usage: bool = False
+    """Reports exact usage in streams when asked by stream_options.include_usage."""
+    exact_usage: bool = False
+    """Its token counts may be billed from; False: Baton counts or flags them as estimated."""
+    token_ids: bool = False
+    """Tells generated token ids, so that a hand-off can resume from ids."""
+    deterministic: bool = False
+    replay: bool = False
+    """A cut stream can be replayed exactly from its token ids."""
+    scored: bool = False
+    """Tells each choice's summed logprob (`Delta.score`) or logprobs to sum it from."""
+
+
+class HttpRequest(msgspec.Struct, frozen=True):
+    """One request to an upstream; the transport adds host, length and connection headers."""
+
+    path: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Decoder(Protocol):
+    """Bytes of one response body in, events out. Any split of the same bytes gives the same events.
+
+    Raises UpstreamError(kind="protocol", phase="stream") on what the dialect does not allow. The bytes
+    are untrusted: every count is bounded before anything is allocated for it.
+    """
+
+    def feed(self, data: bytes) -> Sequence[Event]: ...
+
+    def finish(self) -> Sequence[Event]:
+        """The body ended. Raises if the answer was not whole (no finish for a choice, no [DONE])."""
+        ...
+
+
+class Adapter(Protocol):
+    """One dialect. Pure: no sockets, no clock, no globals."""
+
+    name: str
+    capabilities: Capabilities
+
+    def request(self, call: Call) -> HttpRequest: ...
+
+    def decoder(self, call: Call) -> Decoder: ...
+
+    def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
+        """UpstreamError, or RequestError where the caller is at fault and can act on it."""
+        ...
+
+
+class UpstreamStream(Protocol):
+    """A running call. Pull-based, so that a slow client slows its upstream: what is not read is not
+    received. One reader; `close` may be called from anywhere, any number of times, also mid-read."""
+
+    async def read(self) -> Sequence[Event]:
+        """The next events, at least one; an empty sequence once the answer is whole.
+
+        Raises UpstreamError when it is cut, stalls or speaks nonsense."""
+        ...
+
+    def close(self) -> None:
+        """Let go: unless whole, the upstream is told at once (its socket is aborted)."""
+        ...
+
+
+class Upstream(Protocol):
+    """Anything that can answer a call."""
+
+    name: str
+    capabilities: Capabilities
+    fingerprint: str | None
+    """What the caller sees as system_fingerprint, where the upstream has one that Baton vouches for."""
+
+    async def open(self, call: Call) -> UpstreamStream:
+        """Send the call; return once the upstream has accepted it.
+
+        Raises RequestError (the caller's fault, with OpenAI's fields) or UpstreamError."""
+        ...
+
+    async def close(self) -> None: ...

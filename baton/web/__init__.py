@@ -1,0 +1,1 @@
+"""Routes beside the completion endpoint: models, admin, health, docs."""
