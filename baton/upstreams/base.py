@@ -116,6 +116,9 @@ class UpstreamStream(Protocol):
     """A running call. Pull-based, so that a slow client slows its upstream: what is not read is not
     received. One reader; `close` may be called from anywhere, any number of times, also mid-read."""
 
+    prompt_tokens: int | None
+    """Exact tokens of all prompts, where the upstream tells them on acceptance; else None."""
+
     async def read(self) -> Sequence[Event]:
         """The next events, at least one; an empty sequence once the answer is whole.
 

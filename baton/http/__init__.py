@@ -1,0 +1,1 @@
+"""The side that callers touch: connections, limits, and one exchange per completion request."""

@@ -1,0 +1,116 @@
+"""A request becomes a plan: which upstreams to try, what to ask each, what Baton fills in. Pure."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from baton.errors import RequestError, unknown_model
+from baton.protocol import CompletionRequest
+from baton.routing.capabilities import fills
+from baton.routing.routes import Candidate, Routes
+from baton.semantics.events import Call
+from baton.upstreams.base import Capabilities
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """What planning needs to know of who asks."""
+
+    tenant: str
+    """The fairness unit of queues."""
+    strict: bool = False
+    """Fills are refused instead of made."""
+    deterministic: bool = False
+    parse_special: bool = True
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One way to answer the whole request: an upstream, the call to it, and the fills."""
+
+    upstream: str
+    call: Call
+    fills: tuple[str, ...]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The ways to answer, best first; each is tried when those before it failed."""
+
+    request: CompletionRequest
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def candidates_max(self) -> int:
+        """Generated candidates of one prompt, whichever attempt answers: what a hold must cover."""
+        return max(attempt.call.n for attempt in self.attempts)
+
+
+def plan(
+    request: CompletionRequest,
+    caller: Caller,
+    routes: Routes,
+    native: Mapping[str, Capabilities],
+    *,
+    seed: int,
+    suffix_candidates: int,
+) -> Plan:
+    """RequestError 404 for an unknown model; 400 when no upstream of the model can serve a field
+    (the refusal of the one that would have been tried first)."""
+    candidates = routes.candidates(request.model, seed)
+    if not candidates:
+        raise unknown_model(request.model)
+    attempts = []
+    refusal: RequestError | None = None
+    for candidate in candidates:
+        try:
+            attempts.append(_attempt(request, caller, candidate, native, suffix_candidates))
+        except RequestError as error:
+            refusal = refusal or error
+    if not attempts:
+        assert refusal is not None
+        raise refusal
+    return Plan(request, tuple(attempts))
+
+
+def _attempt(
+    request: CompletionRequest,
+    caller: Caller,
+    candidate: Candidate,
+    native: Mapping[str, Capabilities],
+    suffix_candidates: int,
+) -> Attempt:
+    needed = fills(request, native[candidate.upstream])
+    if needed and caller.strict:
+        message = f"'{needed[0]}' would be filled in by Baton, which strict mode does not allow."
+        raise RequestError(400, message, param=needed[0], code="strict_mode")
+    call = _call(request, caller, candidate.model)
+    if "echo" in needed:
+        call = msgspec.structs.replace(call, echo=False)
+    if request.best_of > request.n:
+        call = msgspec.structs.replace(call, n=request.best_of, scored=True, stream=False)
+    if "suffix" in needed:
+        samples = request.n * suffix_candidates
+        call = msgspec.structs.replace(call, n=samples, stream=False)
+    return Attempt(candidate.upstream, call, needed)
+
+
+def _call(request: CompletionRequest, caller: Caller, model: str) -> Call:
+    return Call(
+        model=model,
+        prompts=request.prompts,
+        max_tokens=request.max_tokens,
+        n=request.n,
+        suffix=request.suffix,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        logit_bias=request.logit_bias,
+        stop=request.stop,
+        logprobs=request.logprobs,
+        echo=request.echo,
+        seed=request.seed,
+        user=request.user,
+        stream=request.stream,
+        deterministic=caller.deterministic,
+        parse_special=caller.parse_special,
+        tenant=caller.tenant,
+    )

@@ -1,0 +1,273 @@
+"""`baton serve`: one small parent that owns the listening socket, the engine and the workers.
+
+Theory of operation. The parent binds the socket once and hands its descriptor to every worker, so
+that no connection is lost while workers come and go. It starts the engine and N workers, restarts
+what dies (with growing pauses when it dies young), swaps the workers on SIGHUP (new ones first, old
+ones drain), and on SIGTERM drains and ends all: workers first, then the engine that their streams
+need. It serves no request and runs no event loop: a signal wakes a select, and one pass looks at
+what changed.
+
+Children hold the read end of a pipe whose write end only the parent has: when the parent dies,
+however it dies, they see its end and stop. Each is a process group of its own, so that Ctrl-C in a
+terminal reaches the parent alone. As process 1 of a container it also reaps orphans.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from baton.config import Settings
+
+RESTART_PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+YOUNG_S = 10.0
+"""A process that lived for less counts as failing at start."""
+UNUSABLE_EXIT = 3
+"""Exit status of an engine whose model or library cannot be used: restarting does not help."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+LISTEN_BACKLOG = 4096
+
+
+@dataclass(slots=True)
+class Child:
+    """One process that shall run: how to start it, and how it fares."""
+
+    name: str
+    start: Callable[[], subprocess.Popen[bytes]]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    deaths: int = 0
+    start_at: float = 0.0
+    """Monotonic time of the next start, when it is not running."""
+    ready: bool = False
+    unusable: bool = False
+    ready_fd: int = -1
+    waiting_to_replace: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket; OSError when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((settings.host, settings.port))
+    listener.listen(LISTEN_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+class Supervisor:
+    """Runs until told to stop; `run` returns the exit status."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        engine_command: list[str] | None,
+        announce: Callable[[], None],
+    ) -> None:
+        self.settings, self.listener = settings, listener
+        self._announce: Callable[[], None] | None = announce
+        self._watch_read, self._watch_write = os.pipe()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._stopping_since: float | None = None
+        self._retired: list[subprocess.Popen[bytes]] = []
+        self.children = [
+            Child(f"worker {index}", lambda index=index: self._worker(index))  # type: ignore[misc]
+            for index in range(settings.workers)
+        ]
+        if engine_command is not None:
+            self.children.append(Child("engine", lambda: self._engine(engine_command)))
+
+    # Starting
+
+    def _engine(self, command: list[str]) -> subprocess.Popen[bytes]:
+        words = [*command, "--watch-fd", str(self._watch_read)]
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            pass_fds=(self._watch_read,),
+            process_group=0,
+        )
+
+    def _worker(self, index: int) -> subprocess.Popen[bytes]:
+        """A worker reads its settings from stdin: secrets are in no argument list."""
+        ready_read, ready_write = os.pipe()
+        fds = (self.listener.fileno(), self._watch_read, ready_write)
+        numbers = ",".join(map(str, fds))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "baton.worker", str(index), numbers],
+            stdin=subprocess.PIPE,
+            pass_fds=fds,
+            process_group=0,
+        )
+        os.close(ready_write)
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(msgspec.json.encode(self.settings))
+            process.stdin.close()
+        self.children[index].ready_fd = ready_read
+        return process
+
+    def _start(self, child: Child, now: float) -> None:
+        child.process = child.start()
+        child.started_at, child.ready = now, False
+        if child.process.stdout is not None:
+            child.ready_fd = child.process.stdout.fileno()
+
+    # The loop
+
+    def run(self) -> int:
+        with self._signals():
+            while not self._ended():
+                now = time.monotonic()
+                self._start_due(now)
+                self._end_engine()
+                self._kill_overdue(now)
+                readable = self._wait(now)
+                self._note_ready(readable)
+                if self._wake_read in readable:
+                    for number in os.read(self._wake_read, 4096):
+                        self._signal(number)
+                self._reap()
+        os.close(self._watch_write)
+        return 0
+
+    def _wait(self, now: float) -> list[int]:
+        waits = [self._wake_read]
+        waits += [child.ready_fd for child in self.children if child.ready_fd >= 0]
+        due = [child.start_at - now for child in self.children if child.process is None]
+        pause = 0.2 if self._stopping_since else max(0.0, min([*due, 5.0]))
+        readable, _, _ = select.select(waits, [], [], pause)
+        return readable
+
+    def _ended(self) -> bool:
+        alive = any(child.process for child in self.children) or self._retired
+        return self._stopping_since is not None and not alive
+
+    def _start_due(self, now: float) -> None:
+        if self._stopping_since is not None:
+            return
+        for child in self.children:
+            if child.process is None and not child.unusable and now >= child.start_at:
+                self._start(child, now)
+
+    def _kill_overdue(self, now: float) -> None:
+        """After the drain time what still runs is killed."""
+        limit = self.settings.drain_timeout_s + 5
+        if self._stopping_since is None or now - self._stopping_since < limit:
+            return
+        for process in self._processes():
+            process.kill()
+
+    def _note_ready(self, readable: list[int]) -> None:
+        for child in self.children:
+            if child.ready_fd < 0 or child.ready_fd not in readable:
+                continue
+            said = os.read(child.ready_fd, 4096)
+            if b"ready" in said:
+                child.ready = True
+                for process in child.waiting_to_replace:
+                    process.terminate()
+                    self._retired.append(process)
+                child.waiting_to_replace.clear()
+            if not said or child.process is None or child.process.stdout is None:
+                if child.process is None or child.process.stdout is None:
+                    os.close(child.ready_fd)
+                child.ready_fd = -1
+        if self._announce is not None and all(c.ready or c.unusable for c in self.children):
+            self._announce()
+            self._announce = None
+
+    def _reap(self) -> None:
+        for child in self.children:
+            if child.process is not None and child.process.poll() is not None:
+                self._died(child, child.process.returncode)
+        self._retired = [process for process in self._retired if process.poll() is None]
+        if os.getpid() == 1:
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+
+    def _died(self, child: Child, status: int) -> None:
+        now = time.monotonic()
+        child.process, child.ready = None, False
+        if self._stopping_since is not None:
+            return
+        if child.name == "engine" and status == UNUSABLE_EXIT:
+            child.unusable = True
+            return say("the embedded model is off; upstreams are served (baton doctor tells more)")
+        young = now - child.started_at < YOUNG_S
+        child.deaths = child.deaths + 1 if young else 0
+        pause = RESTART_PAUSES_S[min(child.deaths, len(RESTART_PAUSES_S) - 1)]
+        child.start_at = now + pause
+        say(f"{child.name} ended with status {status}; it starts again in {pause:g} s")
+
+    # Signals
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+        old = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(old)
+            for number, action in before.items():
+                signal.signal(number, action)
+
+    def _signal(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._stop()
+        elif number == signal.SIGHUP and self._stopping_since is None:
+            self._reload()
+
+    def _stop(self) -> None:
+        """Tell the workers to drain; asked twice, end everything now."""
+        if self._stopping_since is not None:
+            for process in self._processes():
+                process.kill()
+            return
+        self._stopping_since = time.monotonic()
+        for process in self._processes():
+            if process is not self._engine_process():
+                process.terminate()
+
+    def _end_engine(self) -> None:
+        """On stop: once no worker is left that could need it."""
+        engine = self._engine_process()
+        if self._stopping_since is not None and engine and self._processes() == [engine]:
+            engine.terminate()
+
+    def _engine_process(self) -> subprocess.Popen[bytes] | None:
+        return self.children[-1].process if self.children[-1].name == "engine" else None
+
+    def _reload(self) -> None:
+        """New workers on the same socket; each old one drains once its successor is ready."""
+        for child in self.children:
+            child.unusable = False
+            if child.name.startswith("worker") and child.process is not None:
+                child.waiting_to_replace.append(child.process)
+                self._start(child, time.monotonic())
+
+    def _processes(self) -> list[subprocess.Popen[bytes]]:
+        running = [child.process for child in self.children if child.process is not None]
+        waiting = [process for child in self.children for process in child.waiting_to_replace]
+        return [*running, *waiting, *self._retired]
+
+
+def say(text: str) -> None:
+    """One line to the operator."""
+    print(f"baton: {text}", file=sys.stderr, flush=True)
