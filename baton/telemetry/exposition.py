@@ -1,0 +1,156 @@
+"""A snapshot in Prometheus' text format: name, meaning and labels of every metric that Baton
+shows.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from baton.telemetry.metrics import SECONDS, Histogram, Series, Snapshot
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LABELS = ("model", "upstream")
+COUNTERS = (
+    ("prompt_tokens", "Tokens of prompts, as charged."),
+    ("completion_tokens", "Tokens of completions, as charged."),
+    ("cached_tokens", "Prompt tokens that an upstream took from its cache."),
+    ("charge_nano", "Charged to callers, in nano-USD."),
+    ("handoffs", "Calls that went on at another upstream."),
+)
+HISTOGRAMS = (
+    ("first_token", "time_to_first_token", "From a request's arrival to its first token."),
+    ("inter_token", "inter_token", "Between two tokens: each request's mean, counted once a gap."),
+    ("duration", "request_duration", "From a request's arrival to the end of its answer."),
+)
+ENGINE_GAUGES = (
+    ("running", "Choices that the engine computes now."),
+    ("waiting", "Choices that wait for the engine."),
+)
+ENGINE_COUNTERS = (
+    ("steps", "Batches that the engine has computed."),
+    ("prompt_tokens", "Prompt tokens that the engine was given."),
+    ("generated_tokens", "Tokens that the engine has generated."),
+    ("cached_tokens", "Prompt tokens that the engine had in its cache."),
+)
+
+
+class EngineNumbers(Protocol):
+    """What the engine counts of itself (`baton.engine.wire.Description` has it)."""
+
+    @property
+    def running(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def generated_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+
+
+class Exposition(Collector):
+    """One scrape: a merged snapshot, and what the engine says of itself (None: it does not
+    answer).
+    """
+
+    def __init__(self, snapshot: Snapshot, engine: EngineNumbers | None, version: str) -> None:
+        self.snapshot, self.engine, self.version = snapshot, engine, version
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("baton_build", "What runs here.", {"version": self.version})
+        yield from self._gauges()
+        yield from self._series()
+        yield from self._ledger()
+        if self.engine is not None:
+            yield from engine_families(self.engine)
+
+    def _gauges(self) -> Iterator[Metric]:
+        one = self.snapshot
+        yield GaugeMetricFamily("baton_workers", "Relay processes alive.", one.processes)
+        yield GaugeMetricFamily("baton_requests_in_flight", "Completions under way.", one.in_flight)
+        yield GaugeMetricFamily("baton_holds_open", "Holds not yet ended.", one.holds_open)
+
+    def _series(self) -> Iterator[Metric]:
+        series = self.snapshot.series
+        requests = CounterMetricFamily(
+            "baton_requests", "Requests by the class of their status.", labels=(*LABELS, "status")
+        )
+        for one in series:
+            for digit, count in enumerate(one.statuses):
+                if count:
+                    status = f"{digit}xx" if digit else "gone"
+                    requests.add_metric((one.model, one.upstream, status), count)
+        yield requests
+        for name, meaning in COUNTERS:
+            unit = "charge_nano_usd" if name == "charge_nano" else name
+            yield counters(f"baton_{unit}", meaning, name, series)
+        for attribute, name, meaning in HISTOGRAMS:
+            yield histograms(f"baton_{name}_seconds", meaning, attribute, series)
+
+    def _ledger(self) -> Iterator[Metric]:
+        one = self.snapshot
+        yield CounterMetricFamily("baton_holds", "Holds that were reserved.", value=one.holds)
+        wait = HistogramMetricFamily(
+            "baton_journal_wait_seconds", "Waits for the journal's commit."
+        )
+        wait.add_metric((), *buckets(one.journal_wait))
+        yield wait
+        rejected = CounterMetricFamily(
+            "baton_rejected", "Requests refused before any upstream was asked.", labels=("reason",)
+        )
+        for reason, count in one.rejected.items():
+            rejected.add_metric((reason,), count)
+        yield rejected
+
+
+def counters(
+    name: str, meaning: str, attribute: str, series: Iterable[Series]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, meaning, labels=LABELS)
+    for one in series:
+        family.add_metric((one.model, one.upstream), getattr(one, attribute))
+    return family
+
+
+def histograms(
+    name: str, meaning: str, attribute: str, series: Iterable[Series]
+) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, meaning, labels=LABELS)
+    for one in series:
+        histogram: Histogram = getattr(one, attribute)
+        family.add_metric((one.model, one.upstream), *buckets(histogram))
+    return family
+
+
+def buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    """Prometheus' buckets are cumulative; the last one counts everything."""
+    names = [*(str(bound) for bound in SECONDS), "+Inf"]
+    sums = accumulate(histogram.counts)
+    return [(name, float(count)) for name, count in zip(names, sums, strict=True)], histogram.sum_s
+
+
+def engine_families(engine: EngineNumbers) -> Iterator[Metric]:
+    for name, meaning in ENGINE_GAUGES:
+        yield GaugeMetricFamily(f"baton_engine_{name}", meaning, getattr(engine, name))
+    for name, meaning in ENGINE_COUNTERS:
+        yield CounterMetricFamily(f"baton_engine_{name}", meaning, value=getattr(engine, name))
+
+
+def render(snapshot: Snapshot, engine: EngineNumbers | None, version: str) -> bytes:
+    """The body of GET /metrics."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exposition(snapshot, engine, version))
+    return generate_latest(registry)

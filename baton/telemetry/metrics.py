@@ -1,0 +1,185 @@
+"""Every number that Baton counts, declared once, cheap enough for the hot path.
+
+Theory of operation. prometheus_client's own counters cost a lock and a label lookup each (1–2 µs
+apiece). Here a request touches plain integers and bucket lists of one `Series` (per model and
+upstream), all on the loop's thread; nothing is formatted before somebody scrapes.
+`Metrics.snapshot` is plain data: it crosses processes (`publish.py`), adds up (`merge`) and becomes
+Prometheus families (`exposition.py`).
+
+Labels are bounded: model and upstream are names that an operator configured, and beyond
+`SERIES_MAX` pairs everything counts as `other`. Never a key, a user or a request id.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+import msgspec
+
+SERIES_MAX = 1_000
+OTHER = "other"
+SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 120.0, 300.0,
+)  # fmt: skip
+"""Upper bounds of every histogram: from an embedded first token to the longest allowed stream."""
+
+Reason = Literal[
+    "invalid", "key", "forbidden", "model", "rate", "quota", "overloaded", "context",
+    "store", "size", "other",
+]  # fmt: skip
+REASONS: tuple[Reason, ...] = get_args(Reason)
+"""Why a request was refused before any upstream was asked."""
+
+
+class Histogram(msgspec.Struct):
+    """How often a time fell into each bucket (the last one is beyond all bounds), and their sum."""
+
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(SECONDS) + 1))
+    sum_s: float = 0.0
+
+    def observe(self, seconds: float, times: int = 1) -> None:
+        self.counts[bisect_left(SECONDS, seconds)] += times
+        self.sum_s += seconds * times
+
+    def add(self, other: "Histogram") -> None:
+        self.counts = [
+            mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)
+        ]
+        self.sum_s += other.sum_s
+
+
+class Series(msgspec.Struct):
+    """What is counted for one model on one upstream. The hot path keeps a reference for a
+    request.
+    """
+
+    model: str
+    upstream: str
+    statuses: list[int] = msgspec.field(default_factory=lambda: [0] * 6)
+    """Answers by the first digit of their status; [0] counts clients that left before one."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    charge_nano: int = 0
+    handoffs: int = 0
+    first_token: Histogram = msgspec.field(default_factory=Histogram)
+    inter_token: Histogram = msgspec.field(default_factory=Histogram)
+    duration: Histogram = msgspec.field(default_factory=Histogram)
+
+    def answered(self, status: int, duration_s: float) -> None:
+        """One request ended. `status` 0: the client left before it got one."""
+        self.statuses[status // 100] += 1
+        self.duration.observe(duration_s)
+
+    def charged(self, prompt: int, completion: int, cached: int, nano: int) -> None:
+        """What settling booked: tokens as the ledger has them, money in nano-USD."""
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+        self.cached_tokens += cached
+        self.charge_nano += nano
+
+    def streamed(self, first_s: float, mean_gap_s: float, gaps: int) -> None:
+        """Time to the first token, and the mean time between the `gaps` + 1 tokens after it.
+
+        The mean stands for each gap: one bucket operation a request instead of one a token.
+        """
+        self.first_token.observe(first_s)
+        if gaps:
+            self.inter_token.observe(mean_gap_s, gaps)
+
+    def add(self, other: "Series") -> None:
+        self.statuses = [a + b for a, b in zip(self.statuses, other.statuses, strict=True)]
+        self.charged(
+            other.prompt_tokens, other.completion_tokens, other.cached_tokens, other.charge_nano
+        )
+        self.handoffs += other.handoffs
+        self.first_token.add(other.first_token)
+        self.inter_token.add(other.inter_token)
+        self.duration.add(other.duration)
+
+
+class Snapshot(msgspec.Struct, kw_only=True):
+    """All numbers of a process (or of several, merged) at one moment."""
+
+    series: list[Series] = []
+    rejected: dict[str, int] = {}
+    holds: int = 0
+    journal_wait: Histogram = msgspec.field(default_factory=Histogram)
+    in_flight: int = 0
+    holds_open: int = 0
+    processes: int = 1
+    """Relay processes that live now: gauges of dead ones are dropped, their counters are kept."""
+
+
+class Metrics:
+    """The numbers of this process. One thread (the loop's) writes; `snapshot` is taken on it
+    too.
+    """
+
+    __slots__ = ("_pairs", "holds", "holds_open", "in_flight", "journal_wait", "rejections")
+
+    def __init__(self) -> None:
+        self._pairs: dict[tuple[str, str], Series] = {}
+        self.rejections: dict[str, int] = dict.fromkeys(REASONS, 0)
+        self.journal_wait = Histogram()
+        self.in_flight = 0
+        """Completions under way: the relay adds and subtracts."""
+        self.holds = 0
+        self.holds_open = 0
+
+    def series(self, model: str, upstream: str) -> Series:
+        """The numbers of this pair. Give only configured names, or "" for what was never routed."""
+        found = self._pairs.get((model, upstream))
+        return found if found is not None else self._new(model, upstream)
+
+    def rejected(self, reason: Reason) -> None:
+        self.rejections[reason] += 1
+
+    def held(self) -> None:
+        self.holds += 1
+        self.holds_open += 1
+
+    def hold_ended(self) -> None:
+        self.holds_open -= 1
+
+    def snapshot(self) -> Snapshot:
+        """The live numbers, not a copy: encode or merge it before the loop turns."""
+        return Snapshot(
+            series=list(self._pairs.values()),
+            rejected=self.rejections,
+            holds=self.holds,
+            journal_wait=self.journal_wait,
+            in_flight=self.in_flight,
+            holds_open=self.holds_open,
+        )
+
+    def adopt(self, past: Snapshot) -> None:
+        """Go on counting where an ended process stopped, so that the sum of all never falls."""
+        for series in past.series:
+            self.series(series.model, series.upstream).add(series)
+        for reason, count in past.rejected.items():
+            known = reason if reason in self.rejections else "other"
+            self.rejections[known] += count
+        self.holds += past.holds
+        self.journal_wait.add(past.journal_wait)
+
+    def _new(self, model: str, upstream: str) -> Series:
+        if len(self._pairs) >= SERIES_MAX:
+            model = upstream = OTHER
+            if (model, upstream) in self._pairs:
+                return self._pairs[model, upstream]
+        series = self._pairs[model, upstream] = Series(model, upstream)
+        return series
+
+
+def merge(live: Iterable[Snapshot]) -> Snapshot:
+    """One snapshot with the sums of several; none of them is changed."""
+    total, snapshots = Metrics(), list(live)
+    for snapshot in snapshots:
+        total.adopt(snapshot)
+    merged = total.snapshot()
+    merged.in_flight = sum(each.in_flight for each in snapshots)
+    merged.holds_open = sum(each.holds_open for each in snapshots)
+    merged.processes = sum(each.processes for each in snapshots)
+    return merged

@@ -1,0 +1,94 @@
+"""The text that Prometheus reads: every name, its labels and its numbers."""
+
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from baton.telemetry.exposition import CONTENT_TYPE, render
+from baton.telemetry.metrics import Metrics, Snapshot
+
+
+@dataclass
+class Engine:
+    running: int = 2
+    waiting: int = 3
+    steps: int = 40
+    prompt_tokens: int = 500
+    generated_tokens: int = 600
+    cached_tokens: int = 70
+
+
+def samples(snapshot: Snapshot, engine: Engine | None = None) -> dict[str, float]:
+    """Sample name with its labels → value, as a scraper reads them."""
+    text = render(snapshot, engine, "9.9").decode()
+    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {
+        "|".join(
+            [sample.name, *(value for _, value in sorted(sample.labels.items()))]
+        ): sample.value
+        for sample in found
+    }
+
+
+def counted() -> Snapshot:
+    metrics = Metrics()
+    series = metrics.series('we"ird\nmodel', "embedded")
+    series.answered(200, 0.2)
+    series.answered(0, 0.3)
+    series.charged(10, 20, 5, 7)
+    series.streamed(0.004, 0.02, 3)
+    series.handoffs += 1
+    metrics.rejected("quota")
+    metrics.held()
+    return metrics.snapshot()
+
+
+def test_every_number_is_shown_under_its_name() -> None:
+    """What was counted can be read back from the text by Prometheus' own parser."""
+    shown = samples(counted(), Engine())
+    pair = '|we"ird\nmodel|embedded'
+    expected = {
+        'baton_requests_total|we"ird\nmodel|2xx|embedded': 1,
+        'baton_requests_total|we"ird\nmodel|gone|embedded': 1,
+        f"baton_prompt_tokens_total{pair}": 10,
+        f"baton_completion_tokens_total{pair}": 20,
+        f"baton_cached_tokens_total{pair}": 5,
+        f"baton_charge_nano_usd_total{pair}": 7,
+        f"baton_handoffs_total{pair}": 1,
+        f"baton_time_to_first_token_seconds_count{pair}": 1,
+        f"baton_inter_token_seconds_count{pair}": 3,
+        f"baton_request_duration_seconds_count{pair}": 2,
+        "baton_rejected_total|quota": 1,
+        "baton_rejected_total|rate": 0,
+        "baton_holds_total": 1,
+        "baton_holds_open": 1,
+        "baton_requests_in_flight": 0,
+        "baton_workers": 1,
+        "baton_journal_wait_seconds_count": 0,
+        "baton_engine_running": 2,
+        "baton_engine_waiting": 3,
+        "baton_engine_steps_total": 40,
+        "baton_engine_prompt_tokens_total": 500,
+        "baton_engine_generated_tokens_total": 600,
+        "baton_engine_cached_tokens_total": 70,
+        "baton_build_info|9.9": 1,
+    }
+    assert expected == {name: shown.get(name) for name in expected}
+
+
+def test_buckets_are_cumulative() -> None:
+    """Each bucket counts all shorter times too, and the last one everything."""
+    shown = samples(counted())
+    pair = '|we"ird\nmodel|embedded'
+    names = [f"baton_request_duration_seconds_bucket|{le}{pair}" for le in ("0.1", "0.25", "+Inf")]
+    assert [0, 1, 2] == [shown[name] for name in names]
+
+
+def test_a_silent_engine_is_left_out() -> None:
+    """Without an engine no engine numbers are made up."""
+    assert not [name for name in samples(counted()) if "engine" in name]
+
+
+def test_the_content_type_is_the_text_format_s() -> None:
+    """Scrapers choose their parser by it."""
+    assert "text/plain; version=0.0.4; charset=utf-8" == CONTENT_TYPE
