@@ -1,0 +1,83 @@
+"""A worker's listener on 127.0.0.1 with a room of the test's choice, in a thread of its own."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from baton.config import Settings
+from baton.http.connection import Room, Shared, connection_class, sweep
+
+
+async def told(request: Request) -> PlainTextResponse:
+    """An ASGI route that tells how much body it got."""
+    return PlainTextResponse(f"{request.url.path} {len(await request.body())}")
+
+
+class Listener:
+    """Address and inner state of a running listener."""
+
+    def __init__(self, room: Room, settings: Settings) -> None:
+        self.shared = Shared(settings, room)
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listening.getsockname()[1]
+        self.loop: asyncio.AbstractEventLoop
+        self.server = uvicorn.Server(
+            uvicorn.Config(
+                Starlette(routes=[Route("/{path:path}", told, methods=["GET", "POST"])]),
+                http=connection_class(self.shared),
+                loop="none",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+            )
+        )
+        self.thread = threading.Thread(target=lambda: uvloop.run(self._serve()))
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        sweeper = self.loop.create_task(sweep(self.shared, self.server.server_state))
+        await self.server._serve([self.listening])
+        sweeper.cancel()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+
+@contextlib.contextmanager
+def listening(room: Room, **settings: object) -> Iterator[Listener]:
+    """Run a listener while the block runs."""
+    listener = Listener(room, Settings(**settings))  # type: ignore[arg-type]
+    listener.thread.start()
+    try:
+        yield listener
+    finally:
+        listener.server.should_exit = True
+        listener.thread.join(10)
+        assert not listener.thread.is_alive()
+
+
+def received(client: socket.socket, until: bytes) -> bytes:
+    """What the server says up to (at least) `until`; fails after the socket's time-out."""
+    data = b""
+    while until not in data:
+        part = client.recv(65536)
+        assert part, f"closed after {data!r}"
+        data += part
+    return data
+
+
+def rest(client: socket.socket) -> bytes:
+    """All that comes until the server hangs up."""
+    data = b""
+    while part := client.recv(65536):
+        data += part
+    return data

@@ -1,0 +1,269 @@
+"""The listener on real sockets: order, limits, disconnects, back-pressure."""
+
+import asyncio
+import doctest
+import http.client
+import socket
+import threading
+import time
+
+from baton.http import connection
+from baton.http.connection import completion_path
+from baton.http.exchange import Exchange
+from tests.http.serving import listening, received, rest
+
+TEXT = [(b"content-type", b"text/plain")]
+
+
+def post(body: bytes = b"hello", path: str = "/v1/completions", extra: str = "") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def echo(exchange: Exchange) -> None:
+    """Answers with what it was sent."""
+    exchange.respond(200, TEXT, exchange.model.encode() + b":" + exchange.body)
+
+
+def test_completion_path_names_the_model() -> None:
+    """Only completion paths are taken, and /m/… fixes the model, percent-decoded."""
+    assert 0 == doctest.testmod(connection).failed
+    assert "" == completion_path(b"/v1/completions?api-version=1")
+    assert "" == completion_path(b"/v1/completions/")
+    assert "é" == completion_path(b"/m/%C3%A9/v1/completions")
+    assert None is completion_path(b"/v1/completionz")
+    assert None is completion_path(b"/m//v1/completions")
+
+
+def test_completions_and_other_routes_share_a_connection() -> None:
+    """A kept-alive connection serves exchanges and ASGI in turn."""
+    with listening(echo) as listener:
+        client = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=10)
+        for path, answer in (
+            ("/v1/completions", b":abc"),
+            ("/other", b"/other 3"),
+            ("/m/big/v1/completions", b"big:abc"),
+            ("/v1/completions", b":abc"),
+        ):
+            client.request("POST", path, body=b"abc")
+            response = client.getresponse()
+            assert 200 == response.status
+            assert answer == response.read()
+            assert response.getheader("date")
+        client.request("GET", "/v1/completions")
+        assert b"/v1/completions 0" == client.getresponse().read()
+        client.close()
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    """Requests of both kinds in one packet are answered one after the other."""
+    with listening(echo) as listener, listener.connect() as client:
+        client.sendall(post(b"1") + post(b"22", "/other") + post(b"3") + post(b"4"))
+        data = received(client, b"\r\n\r\n:4")
+        places = [data.index(text) for text in (b"\n:1", b"/other 2", b"\n:3", b"\n:4")]
+        assert sorted(places) == places
+        assert 4 == data.count(b"HTTP/1.1 200")
+
+
+def test_a_pipelined_request_waits_for_a_slow_one() -> None:
+    """The second exchange does not start before the first has answered."""
+    order: list[bytes] = []
+    gate = threading.Event()
+
+    async def slow_first(exchange: Exchange) -> None:
+        order.append(b"start " + exchange.body)
+        if exchange.body == b"1":
+            await asyncio.to_thread(gate.wait, 10)
+        order.append(b"end " + exchange.body)
+        exchange.respond(200, TEXT, exchange.body)
+
+    with listening(slow_first) as listener, listener.connect() as client:
+        client.sendall(post(b"1"))
+        client.sendall(post(b"2"))
+        gate.set()
+        data = received(client, b"\r\n\r\n2")
+        assert 2 == data.count(b"HTTP/1.1 200")
+    assert [b"start 1", b"end 1", b"start 2", b"end 2"] == order
+
+
+def test_chunked_bodies_are_joined() -> None:
+    """A chunked request body arrives whole."""
+    with listening(echo) as listener, listener.connect() as client:
+        client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n")
+        client.sendall(b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        client.sendall(b"2\r\nde\r\n0\r\n\r\n")
+        assert b":abcde" in received(client, b":abcde")
+
+
+def test_expect_continue_is_answered() -> None:
+    """A client that waits for 100 Continue gets it."""
+    with listening(echo) as listener, listener.connect() as client:
+        head = post(b"", extra="Expect: 100-continue\r\n").replace(b"Length: 0", b"Length: 2")
+        client.sendall(head)
+        assert received(client, b"\r\n\r\n").startswith(b"HTTP/1.1 100 Continue")
+        client.sendall(b"ok")
+        assert b":ok" in received(client, b":ok")
+
+
+def test_http_1_0_gets_an_unchunked_stream() -> None:
+    """A 1.0 client gets bytes until the close, without chunk framing."""
+
+    async def stream(exchange: Exchange) -> None:
+        exchange.start_stream(TEXT, b"one,")
+        exchange.send(b"two,")
+        exchange.end(b"three")
+
+    with listening(stream) as listener, listener.connect() as client:
+        client.sendall(b"POST /v1/completions HTTP/1.0\r\nContent-Length: 0\r\n\r\n")
+        head, _, body = rest(client).partition(b"\r\n\r\n")
+        assert b"one,two,three" == body
+        assert b"connection: close" in head
+        assert b"chunked" not in head
+
+
+def test_streams_are_chunked_and_the_connection_stays() -> None:
+    """Each send is one HTTP chunk; afterwards the connection serves on."""
+
+    async def stream(exchange: Exchange) -> None:
+        exchange.start_stream(TEXT, b"a")
+        exchange.send(b"bc")
+        exchange.end()
+
+    with listening(stream) as listener, listener.connect() as client:
+        for _ in range(2):
+            client.sendall(post())
+            assert received(client, b"0\r\n\r\n").endswith(b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
+
+
+def refusal(listener_settings: dict[str, object], *sent: bytes) -> bytes:
+    with listening(echo, **listener_settings) as listener, listener.connect() as client:
+        for part in sent:
+            client.sendall(part)
+        return rest(client)
+
+
+def test_too_much_of_anything_is_refused() -> None:
+    """Bodies over the cap are 413, headers 431, encoded bodies 415, in OpenAI's shape."""
+    small: dict[str, object] = {"body_bytes_max": 100}
+    chunked = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    cases = [
+        (b"413", refusal(small, post(b"x" * 101))),
+        (b"413", refusal(small, chunked, b"65\r\n" + b"x" * 101 + b"\r\n")),
+        (b"413", refusal(small, post(b"x" * 101, "/other"))),
+        (b"431", refusal({}, post(extra=f"A: {'x' * 33000}\r\n"))),
+        (b"431", refusal({}, post(extra="A: b\r\n" * 101))),
+        (b"431", refusal({}, post(path="/" + "x" * 33000))),
+        (b"415", refusal({}, post(extra="Content-Encoding: gzip\r\n"))),
+        (b"400", refusal({}, b"nonsense\r\n\r\n")),
+    ]
+    for status, answer in cases:
+        assert answer.startswith(b"HTTP/1.1 " + status), answer[:80]
+        assert b'{"error":{"message":' in answer
+        assert b"connection: close" in answer
+
+
+def test_length_and_chunked_together_are_refused() -> None:
+    """Two framings of one body are a smuggling attempt."""
+    answer = refusal({}, post(extra="Transfer-Encoding: chunked\r\n"))
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
+def test_slow_requests_are_cut_with_408() -> None:
+    """Headers and bodies must arrive within their time; an idle connection is just closed."""
+    quick: dict[str, object] = {"header_timeout_s": 0.2, "body_timeout_s": 0.2, "keep_alive_s": 0.2}
+    started = time.monotonic()
+    assert refusal(quick, b"POST /v1/completions HTTP/1.1\r\nHost:").startswith(b"HTTP/1.1 408")
+    assert refusal(quick, post().removesuffix(b"lo")).startswith(b"HTTP/1.1 408")
+    assert b"" == refusal(quick)
+    answer = refusal(quick, post(b"idle"))
+    assert answer.endswith(b":idle")
+    assert time.monotonic() - started < 8
+
+
+def test_a_client_that_leaves_cancels_its_exchange() -> None:
+    """Within 50 ms of the disconnect the task of the exchange is cancelled."""
+    waiting, cancelled = threading.Event(), threading.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        waiting.set()
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.set()
+
+    with listening(wait) as listener:
+        client = listener.connect()
+        client.sendall(post())
+        assert waiting.wait(5)
+        left = time.monotonic()
+        client.close()
+        assert cancelled.wait(5)
+        assert time.monotonic() - left < 0.05
+        done = asyncio.run_coroutine_threadsafe(asyncio.sleep(0, True), listener.loop)
+        assert done.result(5)
+        assert 0 == listener.shared.exchanges
+
+
+def test_a_client_that_takes_nothing_pauses_and_is_cut() -> None:
+    """Unread data pauses the sender at a bounded buffer; after the limit the client is cut."""
+    sent = [0]
+    cut = threading.Event()
+
+    async def flood(exchange: Exchange) -> None:
+        exchange.start_stream(TEXT)
+        try:
+            while True:
+                exchange.send(b"x" * 65536)
+                sent[0] += 65536
+                if exchange.paused:
+                    await exchange.drain()
+        except asyncio.CancelledError:
+            cut.set()
+
+    with listening(flood, client_stall_timeout_s=0.3) as listener:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", listener.port))
+        client.sendall(post())
+        assert cut.wait(10)
+        assert sent[0] < 16 * 1024 * 1024
+        client.close()
+
+
+def test_too_many_exchanges_are_refused_at_once() -> None:
+    """Beyond the limit in flight a request is 503 with retry-after, before any work."""
+    hold = threading.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        await asyncio.to_thread(hold.wait, 10)
+        exchange.respond(200, TEXT, b"done")
+
+    with (
+        listening(wait, requests_in_flight_max=1) as listener,
+        listener.connect() as first,
+        listener.connect() as second,
+    ):
+        first.sendall(post())
+        second.sendall(post())
+        answers = [received(second, b"}}")]
+        hold.set()
+        answers.append(received(first, b"done"))
+        assert any(a.startswith(b"HTTP/1.1 503") and b"retry-after: 1" in a for a in answers)
+
+
+def test_draining_closes_connections_after_their_answer() -> None:
+    """A stop lets a running exchange finish and then closes its connection."""
+    started, finish = threading.Event(), threading.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        started.set()
+        await asyncio.to_thread(finish.wait, 10)
+        exchange.respond(200, TEXT, b"done")
+
+    with listening(wait) as listener, listener.connect() as client:
+        client.sendall(post())
+        assert started.wait(5)
+        listener.shared.draining = True
+        listener.server.should_exit = True
+        finish.set()
+        assert rest(client).endswith(b"done")

@@ -1,0 +1,104 @@
+"""From request to calls."""
+
+import msgspec
+import pytest
+
+from baton.errors import RequestError
+from baton.protocol import CompletionRequest
+from baton.routing.plan import Caller, Plan, plan
+from baton.routing.routes import Routes
+from baton.stores.base import UpstreamRecord
+from baton.upstreams.base import Capabilities
+
+ALL = Capabilities(n=True, echo=True, suffix=True, scored=True, prompt_logprobs=True, logprobs=True)
+CALLER = Caller(tenant="key_1")
+
+
+def planned(request: CompletionRequest, native: Capabilities, caller: Caller = CALLER) -> Plan:
+    upstream = UpstreamRecord(name="u", url="http://x", dialect="openai", models={"m": "theirs"})
+    routes = Routes([upstream], None)
+    return plan(request, caller, routes, {"u": native}, seed=1, suffix_candidates=4)
+
+
+def test_a_call_says_what_the_request_says() -> None:
+    """Every field goes along; the model is the upstream's, the tenant the caller's."""
+    request = CompletionRequest(
+        model="m",
+        prompts=["a"],
+        max_tokens=5,
+        temperature=0.5,
+        top_p=0.9,
+        presence_penalty=1.0,
+        frequency_penalty=-1.0,
+        logit_bias={1: 2.0},
+        stop=["x"],
+        logprobs=3,
+        echo=True,
+        seed=7,
+        user="u",
+        stream=True,
+    )
+    made = planned(
+        request, msgspec.structs.replace(ALL, penalties=True, logit_bias=True, seed=True)
+    )
+    call = made.attempts[0].call
+    assert ("theirs", "key_1") == (call.model, call.tenant)
+    for field in set(request.__struct_fields__) & set(call.__struct_fields__) - {"model"}:
+        assert getattr(request, field) == getattr(call, field), field
+    assert () == made.attempts[0].fills
+
+
+def test_best_of_asks_for_scored_samples() -> None:
+    """Candidates are samples of one call that is not streamed."""
+    made = planned(CompletionRequest(model="m", prompts=["a"], n=2, best_of=5), ALL)
+    call = made.attempts[0].call
+    assert (5, True, False) == (call.n, call.scored, call.stream)
+    assert 5 == made.candidates_max
+
+
+def test_a_ranked_suffix_asks_for_candidates() -> None:
+    """n choices of four candidates each; the hold must cover them all."""
+    native = msgspec.structs.replace(ALL, suffix=False)
+    made = planned(CompletionRequest(model="m", prompts=["a"], n=2, best_of=2, suffix="b"), native)
+    assert ("suffix",) == made.attempts[0].fills
+    assert 8 == made.candidates_max
+
+
+def test_strict_callers_get_no_fills() -> None:
+    """What would be filled is a 400 that names the field."""
+    native = msgspec.structs.replace(ALL, echo=False, prompt_logprobs=False)
+    request = CompletionRequest(model="m", prompts=["a"], echo=True)
+    assert ("echo",) == planned(request, native).attempts[0].fills
+    with pytest.raises(RequestError) as refused:
+        planned(request, native, Caller(tenant="k", strict=True))
+    assert ("echo", "strict_mode") == (refused.value.param, refused.value.code)
+
+
+def test_an_unknown_model_is_a_404() -> None:
+    """Nobody has it."""
+    with pytest.raises(RequestError) as refused:
+        planned(CompletionRequest(model="other", prompts=["a"]), ALL)
+    assert (404, "model_not_found") == (refused.value.status, refused.value.code)
+
+
+def test_candidates_that_cannot_are_passed_over() -> None:
+    """The plan keeps those that can; with none left the first refusal speaks."""
+    records = [
+        UpstreamRecord(name=name, url="http://x", dialect="openai", models={"m": "t"}, priority=i)
+        for i, name in enumerate(("poor", "rich"))
+    ]
+    routes = Routes(records, None)
+    native = {"poor": Capabilities(), "rich": ALL}
+    request = CompletionRequest(model="m", prompts=["a"], n=3, best_of=3)
+    made = plan(request, CALLER, routes, native, seed=0, suffix_candidates=4)
+    assert ["rich"] == [attempt.upstream for attempt in made.attempts]
+    with pytest.raises(RequestError) as refused:
+        plan(
+            request,
+            CALLER,
+            routes,
+            dict.fromkeys(native, Capabilities()),
+            seed=0,
+            suffix_candidates=4,
+        )
+    assert "n" == refused.value.param
