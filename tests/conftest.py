@@ -1,12 +1,14 @@
-"""What many tests share: the default model, fetched once into the ordinary model cache."""
+"""What many tests share: the default model, fetched once, and one running server that serves it."""
 
 import os
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 
 from baton import config
 from baton.engine import models
+from tests import running
 
 
 def _silent(name: str, done: int, total: int) -> None:
@@ -21,3 +23,12 @@ def default_model() -> pathlib.Path:
     found = models.resolve(config.load({**environment, "BATON_MODEL": given}), _silent)
     assert found is not None
     return found.path
+
+
+@pytest.fixture(scope="session")
+def server(
+    default_model: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[running.Server]:
+    """One `baton serve` with the default model, for all tests of the whole program."""
+    with running.serving(tmp_path_factory.mktemp("session") / "home") as started:
+        yield started
