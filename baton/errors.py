@@ -4,6 +4,8 @@
 (upstreams/base.py) is an upstream's fault; `BatonError` is ours. Nobody else makes an error body.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -47,6 +49,15 @@ class RequestError(Exception):
         )
 
 
+QUOTE_CHARS_MAX = 40
+
+
+def quoted(value: object) -> str:
+    """What a caller sent, short enough for a message: it may be megabytes."""
+    text = str(value)
+    return text if len(text) <= QUOTE_CHARS_MAX else text[:QUOTE_CHARS_MAX] + "…"
+
+
 def invalid(message: str, param: str | None = None, code: str | None = None) -> RequestError:
     """400: the request itself is wrong; `param` names the field."""
     return RequestError(400, message, param=param, code=code)
@@ -56,6 +67,84 @@ def unsupported(field: str, model: str, remedy: str) -> RequestError:
     """400: the field is legal, but cannot be had on this model; says what would work."""
     message = f"'{field}' is not available with the model '{model}': {remedy}"
     return RequestError(400, message, param=field, code="unsupported_parameter")
+
+
+def empty_body() -> RequestError:
+    return invalid("The request body is empty: send a JSON object with 'model' and 'prompt'.")
+
+
+def malformed_body(reason: str) -> RequestError:
+    """400: not JSON at all; `reason` says what is wrong where."""
+    return invalid(f"The request body is not valid JSON: {reason}.")
+
+
+def missing_model() -> RequestError:
+    """400 in OpenAI's wording; `""` would have meant the key's default model."""
+    return invalid("you must provide a model parameter", "model", "missing_required_parameter")
+
+
+def missing_parameter(param: str) -> RequestError:
+    return invalid(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
+
+
+def wrong_type(param: str, expected: str, got: str) -> RequestError:
+    message = f"Invalid type for '{param}': expected {expected}, but got {got} instead."
+    return invalid(message, param.partition(".")[0], "invalid_type")
+
+
+def below_minimum(param: str, noun: str, low: float, got: float) -> RequestError:
+    """400: a number below its range; `noun` is "integer" or "decimal", as in OpenAI's codes."""
+    message = (
+        f"Invalid '{param}': {noun} below minimum value. "
+        f"Expected a value >= {low}, but got {quoted(got)} instead."
+    )
+    return invalid(message, param, f"{noun}_below_min_value")
+
+
+def above_maximum(param: str, noun: str, high: float, got: float) -> RequestError:
+    message = (
+        f"Invalid '{param}': {noun} above maximum value. "
+        f"Expected a value <= {high}, but got {quoted(got)} instead."
+    )
+    return invalid(message, param, f"{noun}_above_max_value")
+
+
+def too_many(param: str, high: int, got: int) -> RequestError:
+    message = (
+        f"Invalid '{param}': too many entries. Expected at most {high}, but got {got} instead."
+    )
+    return invalid(message, param, "array_above_max_length")
+
+
+def too_long(param: str, bytes_max: int) -> RequestError:
+    message = f"Invalid '{param}': string too long. Expected at most {bytes_max} bytes of UTF-8."
+    return invalid(message, param, "string_above_max_length")
+
+
+def empty_prompt(what: str) -> RequestError:
+    message = f"Invalid 'prompt': {what} is empty. Expected at least one entry."
+    return invalid(message, "prompt", "empty_array")
+
+
+def too_much_work(tokens: int, tokens_max: int) -> RequestError:
+    """400: each field is in its range, yet together they ask for more than one request may."""
+    message = (
+        f"This request may generate {tokens} tokens (prompts * max(n, best_of) * max_tokens); "
+        f"at most {tokens_max} are allowed. Send it in parts."
+    )
+    return invalid(message, "max_tokens", "request_too_large")
+
+
+def strictly_unknown(names: Sequence[str]) -> RequestError:
+    """400 where the caller asked for strictness: fields that would be ignored otherwise."""
+    message = f"Unrecognized request argument supplied: {', '.join(names)}."
+    return invalid(message, names[0] if names else None, "unknown_parameter")
+
+
+def strictly_unfilled(fills: Sequence[str], model: str) -> RequestError:
+    """400 where the caller asked for strictness: what Baton would have to fill in itself."""
+    message = f"The model '{model}' does not do this natively: {', '.join(fills)}."
+    return invalid(message, fills[0] if fills else None, "unsupported_parameter")
 
 
 def missing_key() -> RequestError:
@@ -86,9 +175,7 @@ def unknown_path(method: str, path: str) -> RequestError:
 
 def wrong_method(method: str, path: str, allowed: str) -> RequestError:
     message = f"Not allowed: {method} on {path} (use {allowed})."
-    return RequestError(
-        405, message, code="method_not_supported", headers=(("allow", allowed),)
-    )
+    return RequestError(405, message, code="method_not_supported", headers=(("allow", allowed),))
 
 
 def context_exceeded(context: int, prompt: int, completion: int) -> RequestError:

@@ -6,6 +6,8 @@ documents are generated from these types.
 
 import msgspec
 
+from baton import errors
+from baton.decoding import StreamOptions, WireFields, parse
 from baton.semantics.events import FinishReason, Logprobs, Prompt
 
 
@@ -90,7 +92,7 @@ class Completion(msgspec.Struct):
     created: int
     model: str
     choices: list[Choice]
-    usage: CompletionUsage | None | msgspec.UnsetType = msgspec.UNSET
+    usage: CompletionUsage | msgspec.UnsetType | None = msgspec.UNSET
     system_fingerprint: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -110,6 +112,14 @@ class RequestLimits(msgspec.Struct, frozen=True, kw_only=True):
     user_bytes_max: int = 512
     model_bytes_max: int = 256
 
+    def strict(self) -> "RequestLimits":
+        """These limits, but no higher than OpenAI's own."""
+        return msgspec.structs.replace(
+            self,
+            stops_max=min(self.stops_max, STRICT_LIMITS.stops_max),
+            logprobs_max=min(self.logprobs_max, STRICT_LIMITS.logprobs_max),
+        )
+
 
 STRICT_LIMITS = RequestLimits(stops_max=4, logprobs_max=5)
 """OpenAI's own limits, for callers that ask for strictness."""
@@ -117,4 +127,98 @@ STRICT_LIMITS = RequestLimits(stops_max=4, logprobs_max=5)
 
 def decode(body: bytes, limits: RequestLimits) -> CompletionRequest:
     """Check a request body against the contract; RequestError (400) names the field at fault."""
-    raise NotImplementedError
+    wire, prompts, ignored = parse(body, limits.prompts_max)
+    assert wire.model is not None
+    n = wire.n or 1
+    best_of = wire.best_of or n
+    _check_numbers(wire, limits)
+    _check_candidates(n, best_of, bool(wire.stream))
+    _check_texts(wire, limits)
+    max_tokens = 16 if wire.max_tokens is None else wire.max_tokens
+    tokens = len(prompts) * best_of * max_tokens
+    if tokens > limits.tokens_total_max:
+        raise errors.too_much_work(tokens, limits.tokens_total_max)
+    options = wire.stream_options
+    include_usage = options is not None and _include_usage(options, bool(wire.stream))
+    return CompletionRequest(
+        model=wire.model,
+        prompts=prompts,
+        max_tokens=max_tokens,
+        n=n,
+        best_of=best_of,
+        temperature=1.0 if wire.temperature is None else wire.temperature,
+        top_p=1.0 if wire.top_p is None else wire.top_p,
+        presence_penalty=wire.presence_penalty or 0.0,
+        frequency_penalty=wire.frequency_penalty or 0.0,
+        logit_bias=wire.logit_bias or None,
+        stop=_stops(wire.stop, limits) if wire.stop else None,
+        suffix=wire.suffix or None,
+        echo=bool(wire.echo),
+        logprobs=wire.logprobs,
+        seed=wire.seed,
+        user=wire.user,
+        stream=bool(wire.stream),
+        include_usage=include_usage,
+        continuous_usage=include_usage and bool(options and options.continuous_usage_stats),
+        ignored=ignored,
+    )
+
+
+def _check_numbers(wire: WireFields, limits: RequestLimits) -> None:
+    """The ranges that are settings; fixed ones are part of the types."""
+    if wire.n is not None and wire.n > limits.n_max:
+        raise errors.above_maximum("n", "integer", limits.n_max, wire.n)
+    if wire.best_of is not None and wire.best_of > limits.best_of_max:
+        raise errors.above_maximum("best_of", "integer", limits.best_of_max, wire.best_of)
+    if wire.logprobs is not None and wire.logprobs > limits.logprobs_max:
+        raise errors.above_maximum("logprobs", "integer", limits.logprobs_max, wire.logprobs)
+    if wire.max_tokens is not None and wire.max_tokens > limits.max_tokens_max:
+        raise errors.above_maximum("max_tokens", "integer", limits.max_tokens_max, wire.max_tokens)
+    if wire.logit_bias is not None and len(wire.logit_bias) > limits.logit_bias_max:
+        raise errors.too_many("logit_bias", limits.logit_bias_max, len(wire.logit_bias))
+
+
+def _check_candidates(n: int, best_of: int, stream: bool) -> None:
+    if best_of < n:
+        message = f"'best_of' ({best_of}) must not be less than 'n' ({n})."
+        raise errors.invalid(message, "best_of")
+    if best_of > n and stream:
+        message = "'best_of' above 'n' cannot be streamed: the best is known only at the end."
+        raise errors.invalid(message, "best_of")
+
+
+def _check_texts(wire: WireFields, limits: RequestLimits) -> None:
+    if wire.model and not _fits(wire.model, limits.model_bytes_max):
+        raise errors.too_long("model", limits.model_bytes_max)
+    if wire.user and not _fits(wire.user, limits.user_bytes_max):
+        raise errors.too_long("user", limits.user_bytes_max)
+    if wire.echo and wire.suffix:
+        message = "'suffix' cannot be used together with 'echo'."
+        raise errors.invalid(message, "suffix", "unsupported_parameter")
+
+
+def _include_usage(options: StreamOptions, stream: bool) -> bool:
+    if not stream:
+        message = "'stream_options' is only allowed when 'stream' is true."
+        raise errors.invalid(message, "stream_options")
+    if options.include_obfuscation:
+        message = "'stream_options.include_obfuscation' is not available: leave it out or false."
+        raise errors.invalid(message, "stream_options", "unsupported_parameter")
+    return bool(options.include_usage)
+
+
+def _stops(stop: str | list[str], limits: RequestLimits) -> list[str] | None:
+    """Each stop once, without empty ones (which would never let a text begin)."""
+    stops = [stop] if isinstance(stop, str) else stop
+    if len(stops) > limits.stops_max:
+        raise errors.too_many("stop", limits.stops_max, len(stops))
+    for each in stops:
+        if not _fits(each, limits.stop_bytes_max):
+            raise errors.too_long("stop", limits.stop_bytes_max)
+    return list(dict.fromkeys(filter(None, stops))) or None
+
+
+def _fits(text: str, bytes_max: int) -> bool:
+    """Whether the text has at most so many bytes in UTF-8; encodes it only in doubt."""
+    letters = len(text)
+    return letters * 4 <= bytes_max or (letters <= bytes_max and len(text.encode()) <= bytes_max)
