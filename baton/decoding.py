@@ -10,6 +10,7 @@ only place where a field's shape and fixed range are written down.
 Ranges that are settings (`RequestLimits`) are checked in protocol.py.
 """
 
+import re
 from collections.abc import Container
 from typing import Annotated
 
@@ -87,6 +88,8 @@ class _CarefulRequest(WireFields, frozen=True, kw_only=True):
     prompt: msgspec.Raw = msgspec.Raw()
 
 
+_UNPRINTABLE = re.compile(r"[^!-+\-->@-~]")  # what is no visible ASCII, commas and "?" besides
+
 _PLAIN = msgspec.json.Decoder(PlainRequest)
 _BATCH = msgspec.json.Decoder(_BatchRequest)
 _CAREFUL = msgspec.json.Decoder(_CarefulRequest)
@@ -102,18 +105,21 @@ _TYPES = {
 }
 
 
-def parse(body: bytes, prompts_max: int) -> tuple[WireFields, list[Prompt], tuple[str, ...]]:
+def parse(
+    body: bytes, prompts_max: int, *, model: str | None = None
+) -> tuple[WireFields, list[Prompt], tuple[str, ...]]:
     """The typed fields, the prompts, and the names of fields that nobody acts upon.
 
+    `model`: what is meant where the body names none (a path may fix it).
     Raises RequestError (400) that names the field at fault.
     """
     try:
         plain = _PLAIN.decode(body)
     except msgspec.ValidationError:
-        return _parse_carefully(body, prompts_max)
+        return _parse_carefully(body, prompts_max, model)
     except UNREADABLE as error:
         raise explain_body(body, error) from None
-    if plain.model is None:
+    if plain.model is None and model is None:
         raise errors.missing_model()
     prompt = plain.prompt
     if prompt is None:
@@ -124,7 +130,7 @@ def parse(body: bytes, prompts_max: int) -> tuple[WireFields, list[Prompt], tupl
 
 
 def _parse_carefully(
-    body: bytes, prompts_max: int
+    body: bytes, prompts_max: int, model: str | None
 ) -> tuple[WireFields, list[Prompt], tuple[str, ...]]:
     wire: _BatchRequest | _CarefulRequest
     ignored: tuple[str, ...] = ()
@@ -132,7 +138,7 @@ def _parse_carefully(
         wire = _BATCH.decode(body)
     except UNREADABLE:
         wire, ignored = _skip_unknown(body)
-    if wire.model is None:
+    if wire.model is None and model is None:
         raise errors.missing_model()
     return wire, _prompts(bytes(wire.prompt), prompts_max), ignored
 
@@ -206,7 +212,12 @@ def _ignored(fields: dict[str, msgspec.Raw]) -> tuple[str, ...]:
     if options is not None and bytes(options) != b"null":
         inner = _unknown(_FIELDS.decode(options), StreamOptions.__struct_fields__)
         names += [f"stream_options.{name}" for name in inner]
-    return tuple(sorted(name[:IGNORED_NAME_CHARS_MAX] for name in names)[:IGNORED_NAMES_MAX])
+    return tuple(sorted(map(_printable, names))[:IGNORED_NAMES_MAX])
+
+
+def _printable(name: str) -> str:
+    """A field's name as a header may hold it: a caller chose it, line ends and all."""
+    return _UNPRINTABLE.sub("?", name[:IGNORED_NAME_CHARS_MAX])
 
 
 def _unknown(fields: dict[str, msgspec.Raw], known: Container[str]) -> list[str]:

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -50,6 +51,8 @@ class RequestError(Exception):
 
 
 QUOTE_CHARS_MAX = 40
+RETRY_AFTER_S_MAX = 120.0
+"""openai-python does not retry at all when it is told to wait longer."""
 
 
 def quoted(value: object) -> str:
@@ -235,6 +238,23 @@ def overloaded(message: str, retry_after_s: float, status: int = 503) -> Request
 
 def upstream_failed(message: str, status: int = 502) -> RequestError:
     return RequestError(status, message, type="upstream_error", code="upstream_error")
+
+
+class UpstreamFault(Protocol):
+    """What an answer may tell of an upstream's failure (`upstreams.base.UpstreamError`)."""
+
+    kind: str
+    retry_after_s: float | None
+
+
+def upstream_error(fault: UpstreamFault) -> RequestError:
+    """No upstream could answer and nothing was sent yet: a plain HTTP error that may be retried."""
+    if fault.kind == "overloaded":
+        wait_s = fault.retry_after_s if fault.retry_after_s is not None else 1.0
+        return overloaded("The model is busy. Please retry.", min(wait_s, RETRY_AFTER_S_MAX))
+    if fault.kind == "timeout":
+        return upstream_failed("The model's server did not answer in time. Please retry.", 504)
+    return upstream_failed("The model's server failed to answer. Please retry.")
 
 
 def upstream_lost(message: str) -> RequestError:

@@ -125,10 +125,14 @@ STRICT_LIMITS = RequestLimits(stops_max=4, logprobs_max=5)
 """OpenAI's own limits, for callers that ask for strictness."""
 
 
-def decode(body: bytes, limits: RequestLimits) -> CompletionRequest:
-    """Check a request body against the contract; RequestError (400) names the field at fault."""
-    wire, prompts, ignored = parse(body, limits.prompts_max)
-    assert wire.model is not None
+def decode(body: bytes, limits: RequestLimits, *, model: str | None = None) -> CompletionRequest:
+    """Check a request body against the contract; RequestError (400) names the field at fault.
+
+    `model` is the one that the path fixes, whatever the body names; without it the body must.
+    """
+    wire, prompts, ignored = parse(body, limits.prompts_max, model=model)
+    name = wire.model if model is None else model
+    assert name is not None
     n = wire.n or 1
     best_of = wire.best_of or n
     _check_numbers(wire, limits)
@@ -141,7 +145,7 @@ def decode(body: bytes, limits: RequestLimits) -> CompletionRequest:
     options = wire.stream_options
     include_usage = options is not None and _include_usage(options, bool(wire.stream))
     return CompletionRequest(
-        model=wire.model,
+        model=name,
         prompts=prompts,
         max_tokens=max_tokens,
         n=n,
@@ -188,9 +192,9 @@ def _check_candidates(n: int, best_of: int, stream: bool) -> None:
 
 
 def _check_texts(wire: WireFields, limits: RequestLimits) -> None:
-    if wire.model and not _fits(wire.model, limits.model_bytes_max):
+    if wire.model is not None and not _fits(wire.model, limits.model_bytes_max):
         raise errors.too_long("model", limits.model_bytes_max)
-    if wire.user and not _fits(wire.user, limits.user_bytes_max):
+    if wire.user is not None and not _fits(wire.user, limits.user_bytes_max):
         raise errors.too_long("user", limits.user_bytes_max)
     if wire.echo and wire.suffix:
         message = "'suffix' cannot be used together with 'echo'."

@@ -168,6 +168,30 @@ def test_others_headers() -> None:
     assert errors.wrong_method("GET", "/x", "POST").headers == (("allow", "POST"),)
 
 
+class Fault:
+    """Stands for an upstream's failure."""
+
+    def __init__(self, kind: str, retry_after_s: float | None = None) -> None:
+        self.kind, self.retry_after_s = kind, retry_after_s
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code", "retry_after"),
+    [
+        (Fault("overloaded"), 503, "overloaded", "1"),
+        (Fault("overloaded", 7.4), 503, "overloaded", "7"),
+        (Fault("overloaded", 1e9), 503, "overloaded", "120"),
+        (Fault("timeout"), 504, "upstream_error", None),
+        (Fault("network"), 502, "upstream_error", None),
+    ],
+)
+def test_upstream_faults(fault: Fault, status: int, code: str, retry_after: str | None) -> None:
+    """A busy upstream says when to come back, within what clients honour; others are 502 or 504."""
+    error = errors.upstream_error(fault)
+    assert (error.status, error.code) == (status, code)
+    assert dict(error.headers).get("retry-after") == retry_after
+
+
 def test_quotes_are_short() -> None:
     """What a caller sent may be megabytes; a message holds 40 characters of it."""
     assert errors.quoted("a" * 50) == "a" * 40 + "…"

@@ -279,6 +279,21 @@ def test_what_is_ignored_is_told_within_bounds() -> None:
     assert max(map(len, request.ignored)) == 64
 
 
+def test_a_path_may_fix_the_model() -> None:
+    """The path's model counts, whether the body names one, an empty one or none."""
+    for body in (b'{"prompt":"a"}', b'{"prompt":["a"],"model":""}', b'{"prompt":"a","model":"x"}'):
+        assert decode(body, LIMITS, model="m").model == "m"
+    assert decode(b'{"prompt":"a","z":1}', LIMITS, model="m").ignored == ("z",)
+
+
+def test_told_names_fit_into_a_header() -> None:
+    """A caller chooses the names of unknown fields; no line end or comma of it comes back."""
+    assert decoded(**{"a\r\nset-cookie: x,y": 1, "ü?z": 1}).ignored == (
+        "??z",
+        "a??set-cookie:?x?y",
+    )
+
+
 # Properties
 
 CONTRACT = {
