@@ -1,15 +1,33 @@
-"""What is stored, in the words of the domain, and the Protocol that every store implements.
+"""What is stored, in the words of the domain, and the errors that every store raises.
 
 Money: nano-USD integers. Prices: pico-USD per token integers. Times: microseconds since 1970 (UTC).
-Configuration objects carry no secret in plain text except `UpstreamRecord.secret`, which is decrypted
-when a worker loads its catalogue and never leaves memory (repr hides it).
+Configuration objects carry no secret in plain text except `UpstreamRecord.secret`, which is
+decrypted when a worker loads its catalogue and never leaves memory (repr hides it).
 """
 
 from typing import Literal
 
 import msgspec
 
+from baton.errors import BatonError
+
 Role = Literal["user", "admin"]
+
+
+class StoreError(BatonError):
+    """The store cannot do that; the message says what and is safe to show to an operator."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or written (disk full, I/O error, closed): try again later."""
+
+
+class Duplicate(StoreError):
+    """Something of that name, or that very key, is stored already."""
+
+
+class Missing(StoreError):
+    """Nothing of that name is stored."""
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +52,11 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     deterministic: bool = False
     parse_special: bool = True
+
+    @property
+    def account(self) -> str:
+        """The account that its requests are charged to."""
+        return f"key:{self.id}"
 
 
 class UpstreamRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +93,8 @@ class PriceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """None: the customer's price; a name: the operator's cost there."""
     effective_us: int
     input_pico: int = 0
-    cached_input_pico: int = 0
+    cached_input_pico: int | None = None
+    """None: as `input_pico`."""
     output_pico: int = 0
     request_nano: int = 0
 
@@ -95,3 +119,76 @@ class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
     object_id: str
     action: str
     """create | update | revoke | delete"""
+    detail: str = ""
+    """What changed, as JSON without secrets; "" where the action says it all."""
+
+
+class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A balance: what may be spent, what is spent, what processes hold by lease."""
+
+    id: str
+    limit_nano: int | None
+    posted_nano: int
+    """Σ charges folded so far."""
+    leased_nano: int
+    """Granted to processes and not yet folded as charges or given back; counts as spent."""
+
+
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums over requests. What a report does not group by is ""."""
+
+    day: str = ""
+    """YYYY-MM-DD, UTC."""
+    key_id: str = ""
+    model: str = ""
+    upstream: str = ""
+    requests: int
+    failed: int
+    """Those answered with a status of 400 or more, or interrupted."""
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    charge_nano: int
+    cost_nano: int
+
+
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One request as it stands on the ledger. Token counts are None where nobody reported them."""
+
+    id: int
+    request_id: str
+    created_us: int
+    key_id: str
+    account: str
+    scopes: str
+    model: str
+    upstream: str
+    user: str | None
+    stream: bool
+    state: str
+    """settled | released | interrupted"""
+    hold: int
+    charge: int
+    overrun: int
+    """What the answer was worth beyond the hold: the operator bears it."""
+    cost: int
+    price_version: int
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
+    audio_prompt_tokens: int | None
+    image_prompt_tokens: int | None
+    audio_completion_tokens: int | None
+    cache_write_tokens: int | None
+    estimated: bool
+    queue_us: int | None
+    hold_us: int | None
+    first_byte_us: int | None
+    last_byte_us: int | None
+    status: int
+    error_code: str | None
+    finish_reason: str | None
+    fills: str
+    handoffs: int
+    attempts: int

@@ -1,0 +1,85 @@
+"""Making keys: a value is made or imported here, shown once, and stored as its digest."""
+
+import secrets
+import time
+
+import msgspec
+
+from baton.admission import keys
+from baton.config import Settings
+from baton.stores.base import Duplicate, KeyRecord, Role, StoreError
+from baton.stores.book import Store
+
+BOOTSTRAP_ACTOR = "bootstrap"
+
+
+class Bootstrap(msgspec.Struct, frozen=True):
+    """Values of keys that were stored just now; None for what was there already."""
+
+    key: str | None
+    admin_key: str | None
+
+
+def create(store: Store, name: str, actor: str, **options: object) -> tuple[KeyRecord, str]:
+    """Mint and store a key; returns it and its value, which nobody can tell again.
+
+    `options` are fields of KeyRecord: role, expires_us, models, default_model, …"""
+    value = keys.mint(secrets.token_bytes(keys.RANDOM_BYTES))
+    return import_key(store, name, value, actor, **options), value
+
+
+def import_key(
+    store: Store, name: str, value_or_digest: str, actor: str, **options: object
+) -> KeyRecord:
+    """Store a key from elsewhere, given by its value (`sk-…`) or the SHA-256 of it in hex.
+
+    Raises StoreError when it is neither, Duplicate when it is stored already."""
+    digest = keys.parse_digest(value_or_digest)
+    if digest is not None:
+        head, tail = f"sha256:{digest.hex()[:6]}", digest.hex()[-4:]
+    elif keys.plausible(value_or_digest):
+        digest, (head, tail) = keys.digest(value_or_digest), keys.shown(value_or_digest)
+    else:
+        raise StoreError(
+            f"a key is `sk-` and more, {keys.KEY_CHARACTERS_MIN} to {keys.KEY_CHARACTERS_MAX}"
+            f" printable characters in all (with its checksum, if it starts with `{keys.PREFIX}`),"
+            " or a SHA-256 in hex"
+        )
+    fields = {
+        "id": f"key_{secrets.token_hex(8)}",
+        "name": name,
+        "head": head,
+        "tail": tail,
+        "created_us": time.time_ns() // 1000,
+        **options,
+    }
+    record = msgspec.convert({**fields, "digest": digest}, KeyRecord, builtin_types=(bytes,))
+    store.keys.add(record, actor)
+    return record
+
+
+def bootstrap(store: Store, settings: Settings) -> Bootstrap:
+    """The first key and the admin key: minted at the first start, or as the settings say.
+
+    A value in the settings that is not stored yet is added, also later. Several processes may do
+    this at once: one of them stores each key."""
+    stored = store.keys.all()
+    return Bootstrap(
+        _ensure(store, stored, "user", settings.bootstrap_key),
+        _ensure(store, stored, "admin", settings.admin_key),
+    )
+
+
+def _ensure(store: Store, stored: list[KeyRecord], role: Role, value: str) -> str | None:
+    name = "default" if role == "user" else "admin"
+    if not value:
+        if any(record.role == role for record in stored):
+            return None
+        return create(store, name, BOOTSTRAP_ACTOR, role=role)[1]
+    if any(record.digest == keys.digest(value) for record in stored):
+        return None
+    try:
+        import_key(store, name, value, BOOTSTRAP_ACTOR, role=role)
+    except Duplicate:
+        return None
+    return value

@@ -1,0 +1,131 @@
+"""Rows of the journal: what a hold and its end look like. Immutable, without behaviour.
+
+Field order is column order, in the journal's files and in the book's `request` table alike. Money
+is nano-USD, prices are named by version, times are microseconds; `*_us` timings count from
+`created_us`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+State = Literal["settled", "released", "interrupted"]
+
+
+class HoldRow(msgspec.Struct, frozen=True):
+    """A request that may spend up to `hold`: durable before the first byte of its answer."""
+
+    request_id: str
+    created_us: int
+    key_id: str
+    account: str
+    """Who pays: one account."""
+    scopes: str
+    """Further accounts whose limits count it (comma-separated); "" for none."""
+    model: str
+    user: str | None
+    stream: bool
+    hold: int
+    price_version: int
+
+
+class EndRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request ended. Token counts are None where nobody reported them."""
+
+    upstream: str = ""
+    state: State
+    charge: int = 0
+    """At most the hold."""
+    overrun: int = 0
+    """What the answer was worth beyond the hold: the operator bears it."""
+    cost: int = 0
+    """What the operator owes upstreams, for all attempts."""
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    audio_prompt_tokens: int | None = None
+    image_prompt_tokens: int | None = None
+    audio_completion_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    estimated: bool = False
+    queue_us: int | None = None
+    hold_us: int | None = None
+    first_byte_us: int | None = None
+    last_byte_us: int | None = None
+    status: int = 200
+    error_code: str | None = None
+    finish_reason: str | None = None
+    fills: str = ""
+    handoffs: int = 0
+    attempts: int = 1
+
+
+class SettleRow(msgspec.Struct, frozen=True):
+    """The end of one hold. Stands alone: folding never needs the hold's own row."""
+
+    hold_seq: int
+    """Ticket of the hold: with it a second end of the same hold is recognised and ignored."""
+    hold: HoldRow
+    end: EndRow
+    delivered: bool = True
+    """Whether the caller had any byte of the answer. If not, and this row cannot be written, the
+    request is answered 503 and what is written later is a release without a charge."""
+    limited: tuple[str, ...] = ()
+    """Accounts whose leases it spent from; not stored."""
+
+
+class CheckpointRow(msgspec.Struct, frozen=True):
+    """How far a running answer is: what it is charged if its process dies now."""
+
+    hold_seq: int
+    prompt_tokens: int
+    completion_tokens: int
+    charge: int
+
+
+HOLD_COLUMNS = HoldRow.__struct_fields__
+END_COLUMNS = EndRow.__struct_fields__
+REQUEST_COLUMNS = (*HOLD_COLUMNS, *END_COLUMNS)
+"""Columns of a settle row and, after its id, of the book's `request` table."""
+
+
+class Payer(msgspec.Struct, frozen=True):
+    """On whose account a request goes."""
+
+    key_id: str
+    account: str
+    limited: tuple[str, ...] = ()
+    """Accounts with a limit (the paying one may be among them): each needs a lease."""
+    scopes: tuple[str, ...] = ()
+    """Accounts beside the paying one that count the charge."""
+    name: str = ""
+    """What to call it in an error."""
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a request when it is admitted."""
+
+    request_id: str
+    payer: Payer
+    model: str
+    """Public name."""
+    prompt_tokens_max: int
+    """Σ over prompts (and suffix) of an upper bound: prices.tokens_upper."""
+    completions: int
+    """prompts × max(n, best_of, fill candidates)."""
+    max_tokens: int
+    prompt_tokens: int | None = None
+    """The exact count, where the tokenizer is known: what checkpoints charge for the prompt."""
+    user: str | None = None
+    stream: bool = False
+    created_us: int
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """Microseconds after `created_us`; None for what did not happen."""
+
+    queue_us: int | None = None
+    hold_us: int | None = None
+    first_byte_us: int | None = None
+    last_byte_us: int | None = None

@@ -1,0 +1,136 @@
+"""Folding: ended requests go from the journal to the book, off the hot path; and recovery.
+
+A thread of its own folds about once a second when there is something. A failure (the book is locked
+or away) leaves everything as it is: the journal keeps its rows, the next round tries again.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import sqlalchemy
+import structlog
+
+from baton.ledger.journal_file import JournalFile
+from baton.ledger.slots import Slot, orphans
+from baton.stores.base import StoreError
+from baton.stores.book import Store, book_path, journal_folder
+from baton.stores.posting import Posting, close_leases, register
+
+FOLD_S = 1.0
+ROWS_PER_FOLD_MAX = 10_000
+PRUNE_AFTER_ROWS = 5_000
+"""Folded rows stay until so many have come together: removing them costs commits."""
+FAULTS = (StoreError, sqlalchemy.exc.SQLAlchemyError)
+
+_log = structlog.get_logger(__name__)
+
+
+class Folder:
+    """The folding thread of one journal."""
+
+    def __init__(
+        self,
+        posting: Posting,
+        written: Callable[[], int],
+        folded: Callable[[int], None],
+    ) -> None:
+        """`written` tells the seq of the last durable row; `folded` is told what may be pruned."""
+        self._posting, self._written, self._folded = posting, written, folded
+        self._mark = self._pruned = written()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Fold what is there and end the thread. Blocks; the journal must be closed already.
+
+        Raises when the book cannot be written: the next start folds."""
+        self._stop.set()
+        self._thread.join()
+        fold_all(self._posting)
+
+    def _run(self) -> None:
+        while not self._stop.wait(FOLD_S):
+            written = self._written()
+            if written == self._mark:
+                continue
+            try:
+                folded_seq = fold_all(self._posting)
+                self._posting.checkpoint()
+            except FAULTS as error:
+                _log.warning("folding failed; it is tried again", reason=str(error))
+                continue
+            self._mark = written
+            if folded_seq - self._pruned >= PRUNE_AFTER_ROWS:
+                self._pruned = folded_seq
+                self._folded(folded_seq)
+
+
+def fold_all(posting: Posting) -> int:
+    """Post until nothing is left; returns the mark."""
+    while True:
+        posted, mark = posting.post(ROWS_PER_FOLD_MAX)
+        if posted < ROWS_PER_FOLD_MAX:
+            return mark
+
+
+class Opened:
+    """A journal that is recovered and ready for a new life."""
+
+    def __init__(self, store: Store, slot: Slot, file: JournalFile) -> None:
+        self._store, self._slot, self.file = store, slot, file
+        self.number = register(store.database, file.identity, slot.name)
+        self.posting = Posting(book_path(store.home), slot.path, self.number)
+        self.first_seq = 0
+
+    def begin(self) -> None:
+        """Interrupt what the last owner left open, fold everything, return what was leased to
+        it."""
+        self.first_seq, interrupted = self.file.open_epoch(time.time_ns() // 1000)
+        if interrupted:
+            _log.warning("requests were interrupted", slot=self._slot.name, requests=interrupted)
+        mark = fold_all(self.posting)
+        close_leases(self._store.database, self.number)
+        while self.file.prune(mark):
+            pass
+
+    def end(self, folder: Folder) -> None:
+        """The journal is closed: fold the rest, return the leases, let go of the slot."""
+        try:
+            folder.close()
+            close_leases(self._store.database, self.number)
+        except FAULTS as error:
+            _log.warning("the last fold is left to the next start", reason=str(error))
+        self.close()
+
+    def close(self) -> None:
+        """Let go as it is."""
+        self.posting.close()
+        self.file.close()
+        self._slot.release()
+
+
+def open_slot(store: Store, slot: Slot) -> Opened:
+    """Take over a slot. Raises StoreError; the slot is then released."""
+    try:
+        file = JournalFile(slot.path)
+        opened = Opened(store, slot, file)
+        opened.begin()
+    except BaseException:
+        slot.release()
+        raise
+    return opened
+
+
+def recover_orphans(store: Store) -> int:
+    """Open and close every slot that nobody holds; returns how many. One that fails stays as it
+    is."""
+    recovered = 0
+    for slot in orphans(journal_folder(store.home)):
+        try:
+            open_slot(store, slot).close()
+            recovered += 1
+        except FAULTS as error:
+            _log.exception("a journal cannot be recovered", slot=slot.name, reason=str(error))
+    return recovered

@@ -1,0 +1,299 @@
+"""The journal of a process: rows from the event loop, durable in group commits.
+
+Theory of operation. The event loop queues rows without waiting (`hold`, `checkpoint`, `settle`) and
+gets a ticket for each hold and settle; one thread writes whatever queued during the last commit in
+one transaction, and tells the loop once per commit, which then wakes the waiters in ticket order.
+No timer gathers batches: the previous fsync does. Tickets are the rows' seq in the file, so a later
+ticket that is durable says the same of every earlier one that did not fail.
+
+When a commit fails (disk full, I/O error), nothing of its batch is on the ledger and every
+`durable` of its tickets raises StoreUnavailable, now and later. Nothing is retried behind the
+caller's back, but an end that is owed:
+- a hold that failed is gone. Its request is answered 503; ending it writes nothing;
+- an end (settle) that failed is kept in memory and written again, with a new seq, as soon as the
+  file takes rows: a charge for text that the caller has is not lost. If the caller has no byte of
+  it (`delivered` False), it is answered 503, and what is kept is a release without a charge. If the
+  process dies first, recovery closes the hold at its last checkpoint. Its `durable` has failed, so
+  the response must not be completed in any case;
+- a checkpoint that failed is forgotten: the next one says more.
+Kept rows are bounded by the requests in flight, as admission waits for its hold while `failing`.
+
+A row that cannot be stored at all (a bug: a value of no column type) fails alone, not its batch.
+"""
+
+import asyncio
+import bisect
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
+from baton.ledger.journal_file import NOT_STORABLE, JournalFile
+from baton.stores.base import StoreUnavailable
+
+ROWS_PER_COMMIT_MAX = 512
+LOST = -1
+"""A ticket that is never durable."""
+RETRY_S = 0.5
+"""How often kept ends are tried again while the file takes no rows."""
+FAILURES_MAX = 65_536
+"""Runs of failed tickets that are remembered; older tickets then count as failed."""
+
+Row = HoldRow | SettleRow
+Item = tuple[int, Row] | CheckpointRow | int | None
+"""A numbered row; a checkpoint; prune up to that seq; the end."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Journal:
+    """One writer thread over one file. All methods are the event loop's, but `written` and
+    `folded`."""
+
+    def __init__(
+        self,
+        file: JournalFile,
+        first_seq: int,
+        on_waived: Callable[[SettleRow], None] = lambda row: None,
+    ) -> None:
+        """`on_waived` is told of an end whose charge is given up (see above), on the loop."""
+        self._file, self._on_waived = file, on_waived
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._first = self._next = first_seq
+        self._resolved = first_seq - 1
+        self._waiters: dict[int, list[asyncio.Future[None]]] = {}
+        self._failures = _Failures()
+        self._written = first_seq - 1
+        self._kept: list[SettleRow] = []
+        self._retry: asyncio.TimerHandle | None = None
+        self._closing = False
+        self.failing = False
+        """Whether the last commit failed."""
+        self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
+        self._thread.start()
+
+    def hold(self, row: HoldRow) -> int:
+        """Queue a hold; returns its ticket. Raises StoreUnavailable after `close`."""
+        return self._put(row)
+
+    def checkpoint(self, row: CheckpointRow) -> None:
+        """Queue how far an answer is. Best effort, never waited for."""
+        if not self._closing:
+            self._queue.put(row)
+
+    def settle(self, row: SettleRow) -> int:
+        """Queue the end of a hold; returns its ticket. Once for each hold, or the first one counts.
+
+        The end of a hold that is known to have failed is not written: its ticket fails too."""
+        if self._failures.has(row.hold_seq):
+            self._on_waived(row)
+            return row.hold_seq
+        return self._put(row)
+
+    async def durable(self, ticket: int) -> None:
+        """Return once that row is committed. Raises StoreUnavailable when it was not, and will not
+        be under this ticket. Cancelling the wait leaves the row alone."""
+        if ticket > self._resolved:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.setdefault(ticket, []).append(waiter)
+            await waiter
+        elif ticket < self._first or self._failures.has(ticket):
+            raise StoreUnavailable("the journal could not be written")
+
+    def written(self) -> int:
+        """From any thread: the last seq that is on disk."""
+        return self._written
+
+    def folded(self, seq: int) -> None:
+        """From any thread: rows that ended up to `seq` are in the book and may go."""
+        self._queue.put(seq)
+
+    async def close(self) -> None:
+        """Write what is queued, try kept ends once more, end the thread and close the file."""
+        if self._closing:
+            return
+        self._write_kept()
+        self._closing = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.sleep(0)  # let the last commit's report arrive
+        for ticket in sorted(self._waiters):
+            self._answer(ticket, StoreUnavailable("the journal is closed"))
+        if self._kept:
+            _log.error(
+                "ends were not written: their holds will be interrupted", rows=len(self._kept)
+            )
+        self._file.close()
+
+    def _put(self, row: Row) -> int:
+        if self._closing:
+            raise StoreUnavailable("the journal is closed")
+        ticket = self._next
+        self._next += 1
+        self._queue.put((ticket, row))
+        return ticket
+
+    # On the loop, once per commit
+
+    def _resolve(self, batch: list[tuple[int, Row]], failed: dict[int, str]) -> None:
+        self.failing = any(reason != _NOT_STORABLE for reason in failed.values())
+        for ticket, row in batch:
+            reason = failed.get(ticket)
+            if reason is not None:
+                self._fail(ticket, row, reason)
+            elif ticket in self._waiters:
+                self._answer(ticket, None)
+        self._resolved = batch[-1][0]
+        if self._kept and not self.failing:
+            self._write_kept()
+        elif self._kept and self._retry is None and not self._closing:
+            self._retry = self._loop.call_later(RETRY_S, self._write_kept)
+
+    def _fail(self, ticket: int, row: Row, reason: str) -> None:
+        self._failures.add(ticket)
+        if isinstance(row, SettleRow) and reason != _NOT_STORABLE:
+            self._keep(row)
+        self._answer(ticket, StoreUnavailable(f"the journal cannot be written: {reason}"))
+
+    def _keep(self, row: SettleRow) -> None:
+        """Decide what becomes of an end that did not reach the disk."""
+        if self._failures.has(row.hold_seq):  # nor did its hold: nothing was ever answered
+            self._on_waived(row)
+        elif row.delivered:
+            self._kept.append(row)
+        else:
+            self._on_waived(row)
+            self._kept.append(_waived(row))
+
+    def _write_kept(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._closing:
+            return
+        kept, self._kept = self._kept, []
+        for row in kept:
+            self._put(row)
+
+    def _answer(self, ticket: int, error: StoreUnavailable | None) -> None:
+        for waiter in self._waiters.pop(ticket, ()):
+            if waiter.done():
+                continue  # its caller was cancelled
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(StoreUnavailable(*error.args))
+
+    # In the writer thread
+
+    def _write(self) -> None:
+        running = True
+        while running:
+            items = [self._queue.get()]
+            while len(items) < ROWS_PER_COMMIT_MAX and not self._queue.empty():
+                items.append(self._queue.get_nowait())
+            running = None not in items
+            rows = [item for item in items if isinstance(item, tuple)]
+            checkpoints = [item for item in items if isinstance(item, CheckpointRow)]
+            if rows or checkpoints:
+                self._report(rows, self._commit(rows, checkpoints))
+            folded = [item for item in items if isinstance(item, int)]
+            if folded and running:
+                self._prune(max(folded))
+
+    def _commit(
+        self, rows: list[tuple[int, Row]], checkpoints: list[CheckpointRow]
+    ) -> dict[int, str]:
+        """Write one batch; returns the tickets that failed, and why."""
+        try:
+            self._append(rows, checkpoints)
+        except StoreUnavailable as error:
+            return {ticket: str(error) for ticket, _ in rows}
+        except NOT_STORABLE as error:
+            _log.exception("a journal row cannot be stored", reason=repr(error))
+            return self._one_by_one(rows)
+        if rows:
+            self._written = rows[-1][0]
+        return {}
+
+    def _one_by_one(self, rows: list[tuple[int, Row]]) -> dict[int, str]:
+        failed = {}
+        for item in rows:
+            try:
+                self._append([item], [])
+                self._written = item[0]
+            except StoreUnavailable as error:
+                failed[item[0]] = str(error)
+            except NOT_STORABLE:
+                failed[item[0]] = _NOT_STORABLE
+        return failed
+
+    def _append(
+        self, rows: Sequence[tuple[int, Row]], checkpoints: Sequence[CheckpointRow]
+    ) -> None:
+        holds = [(ticket, row) for ticket, row in rows if isinstance(row, HoldRow)]
+        settles = [(ticket, row) for ticket, row in rows if isinstance(row, SettleRow)]
+        self._file.append(holds, checkpoints, settles)
+
+    def _report(self, rows: list[tuple[int, Row]], failed: dict[int, str]) -> None:
+        if not rows:
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._resolve, rows, failed)
+        except RuntimeError:
+            _log.warning("the loop ended before its journal", rows=len(rows))
+
+    def _prune(self, folded_seq: int) -> None:
+        try:
+            if self._file.prune(folded_seq):
+                self._queue.put(folded_seq)  # the next step, after what queued meanwhile
+        except StoreUnavailable as error:
+            _log.warning("the journal cannot be pruned", reason=str(error))
+
+
+_NOT_STORABLE = "a row cannot be stored"
+
+
+def _waived(row: SettleRow) -> SettleRow:
+    """The caller was answered 503: no charge, but what upstreams cost stays told."""
+    end = msgspec.structs.replace(
+        row.end,
+        state="released",
+        charge=0,
+        overrun=0,
+        status=503,
+        error_code="store_unavailable",
+    )
+    return msgspec.structs.replace(row, end=end, delivered=True)
+
+
+class _Failures:
+    """Which tickets failed, as ascending runs."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._before = 0
+
+    def add(self, ticket: int) -> None:
+        """Tickets fail in ascending order."""
+        if self._ends and self._ends[-1] == ticket - 1:
+            self._ends[-1] = ticket
+            return
+        self._starts.append(ticket)
+        self._ends.append(ticket)
+        if len(self._starts) > FAILURES_MAX:
+            self._before = self._ends.pop(0)
+            self._starts.pop(0)
+
+    def has(self, ticket: int) -> bool:
+        if not self._starts:
+            return False
+        if ticket <= self._before:
+            return True
+        run = bisect.bisect_right(self._starts, ticket) - 1
+        return run >= 0 and ticket <= self._ends[run]

@@ -1,0 +1,126 @@
+"""Balances that this process may spend without asking: taken in memory, granted by the book.
+
+For a limited account, `available + held + spent but not folded` is what the book counts as leased
+to this process. `take` and `finish` are arithmetic on the loop; `acquire` asks the book in a
+thread. What stood idle goes back, so that another process can spend it. Unlimited accounts never
+come here.
+"""
+
+import asyncio
+from collections import defaultdict
+
+import structlog
+
+from baton.stores.accounts import Accounts
+from baton.stores.base import StoreUnavailable
+
+_log = structlog.get_logger(__name__)
+
+
+class _Balance:
+    """One account's lease. `low` is the least that was available since the last look at
+    idleness."""
+
+    __slots__ = ("available", "low")
+
+    def __init__(self) -> None:
+        self.available, self.low = 0, 0
+
+    def add(self, amount: int) -> None:
+        self.available += amount
+        self.low = min(self.low, self.available)
+
+
+class Leases:
+    """What this process (the journal `number`) holds. Owned by one event loop."""
+
+    def __init__(self, accounts: Accounts, number: int) -> None:
+        self._accounts, self._number = accounts, number
+        self._balances: defaultdict[str, _Balance] = defaultdict(_Balance)
+        self._wanted: defaultdict[str, int] = defaultdict(int)
+        self._asking = asyncio.Lock()
+        self._questions = 0
+        self._loop = asyncio.get_running_loop()
+        self._open: set[asyncio.Task[None]] = set()
+
+    def take(self, limited: tuple[str, ...], amount: int) -> bool:
+        """Spend `amount` of every account, or of none."""
+        if not self._fits(limited, amount):
+            return False
+        for name in limited:
+            self._balances[name].add(-amount)
+        return True
+
+    def finish(self, limited: tuple[str, ...], unspent: int) -> None:
+        """What a hold did not need is available again."""
+        for name in limited:
+            self._balances[name].add(unspent)
+
+    async def acquire(self, limited: tuple[str, ...], amount: int) -> str | None:
+        """Take, asking the book for more. None when taken, else the account that falls short.
+
+        Those who wait share one question; each then takes in the order of asking, so that near the
+        limit as many pass as fit. Raises StoreUnavailable."""
+        for name in limited:
+            self._wanted[name] += amount
+        asked_before = self._questions
+        try:
+            async with self._asking:
+                included = self._questions > asked_before  # in a question asked while we waited
+                if not included and not self._fits(limited, amount):
+                    await self._ask(limited)
+                if self.take(limited, amount):
+                    return None
+                return next(n for n in limited if self._balances[n].available < amount)
+        finally:
+            for name in limited:
+                self._wanted[name] -= amount
+                if not self._wanted[name]:
+                    del self._wanted[name]
+
+    def _fits(self, limited: tuple[str, ...], amount: int) -> bool:
+        return all(self._balances[name].available >= amount for name in limited)
+
+    async def _ask(self, limited: tuple[str, ...]) -> None:
+        """What the book grants is counted also when the one who asked is gone by then."""
+        wants = {name: self._wanted[name] - self._balances[name].available for name in limited}
+        self._questions += 1
+        question = self._loop.create_task(self._lend(wants))
+        self._open.add(question)
+        question.add_done_callback(self._open.discard)
+        await asyncio.shield(question)
+
+    async def _lend(self, wants: dict[str, int]) -> None:
+        granted = await asyncio.to_thread(self._accounts.lend, self._number, wants)
+        for name, amount in granted.items():
+            self._balances[name].add(amount)
+
+    def idle(self) -> dict[str, int]:
+        """Withdraw what stood unused since the last call; the caller gives it back to the book."""
+        idle = {}
+        for name, balance in list(self._balances.items()):
+            if balance.low > 0:
+                idle[name] = balance.low
+                balance.available -= balance.low
+            elif balance.available == 0:
+                del self._balances[name]
+                continue
+            balance.low = balance.available
+        return idle
+
+    async def give_back(self, amounts: dict[str, int]) -> None:
+        """Return amounts that `idle` withdrew. A book that is away keeps counting them as
+        leased."""
+        if not amounts:
+            return
+        try:
+            await asyncio.to_thread(self._accounts.give_back, self._number, amounts)
+        except StoreUnavailable as error:
+            _log.warning("idle leases could not be returned", reason=str(error))
+            for name, amount in amounts.items():
+                self._balances[name].add(amount)
+
+    async def close(self) -> None:
+        """Wait for questions that are under way: the book must not grant to a journal that is
+        closed."""
+        await asyncio.gather(*self._open, return_exceptions=True)

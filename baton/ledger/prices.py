@@ -1,0 +1,72 @@
+"""What an answer costs, exactly. Pure: integers in, integers out, the time is passed in.
+
+Prices are pico-USD per token, so Σ tokens × price is exact; it is rounded once per request, to the
+nearest nano-USD, half up. A request fee is nano-USD already.
+"""
+
+import bisect
+from collections.abc import Iterable
+
+from baton.semantics.events import Prompt, Usage
+from baton.stores.base import PriceRecord
+
+TOKENS_UPPER_EXTRA = 8
+"""Beyond one token a byte: BOS and whatever else a tokenizer puts around a text."""
+AMOUNT_NANO_MAX = 2**62
+"""Above any sum that means something; keeps every column within 64 bits."""
+
+
+def free(model: str) -> PriceRecord:
+    """The price of a model that none was set for."""
+    return PriceRecord(version=0, model=model, effective_us=0)
+
+
+def tokens_upper(prompt: Prompt) -> int:
+    """At least as many tokens as any byte-level tokenizer makes of it; exact for token ids."""
+    return len(prompt.encode()) + TOKENS_UPPER_EXTRA if isinstance(prompt, str) else len(prompt)
+
+
+def charge(usage: Usage, price: PriceRecord) -> int:
+    """nano-USD that the usage is worth."""
+    cached = min(max(usage.cached_tokens or 0, 0), usage.prompt_tokens)
+    return tokens_charge(price, usage.prompt_tokens - cached, cached, usage.completion_tokens)
+
+
+def tokens_charge(price: PriceRecord, fresh: int, cached: int, completion: int) -> int:
+    cached_pico = price.input_pico if price.cached_input_pico is None else price.cached_input_pico
+    pico = fresh * price.input_pico + cached * cached_pico + completion * price.output_pico
+    return price.request_nano + (pico + 500) // 1000
+
+
+def bound(price: PriceRecord, prompt_tokens_max: int, completions: int, max_tokens: int) -> int:
+    """nano-USD that no honest answer exceeds: every candidate as long as it may be.
+
+    Sound because `charge` grows with each count and rounds the same way."""
+    dearest = max(price.input_pico, price.cached_input_pico or 0)
+    pico = prompt_tokens_max * dearest + completions * max_tokens * price.output_pico
+    return price.request_nano + (pico + 500) // 1000
+
+
+class PriceBook:
+    """Which price holds for whom, when: the newest that is effective; of equals the last one
+    set."""
+
+    def __init__(self, prices: Iterable[PriceRecord] = ()) -> None:
+        self._dated: dict[tuple[str, str | None], list[PriceRecord]] = {}
+        for price in sorted(prices, key=lambda price: (price.effective_us, price.version)):
+            self._dated.setdefault((price.model, price.upstream), []).append(price)
+
+    def customer(self, model: str, at_us: int) -> PriceRecord:
+        """What callers pay for a public model; nothing where no price is set."""
+        return self._effective(model, None, at_us) or free(model)
+
+    def cost(self, model: str, upstream: str, at_us: int) -> PriceRecord:
+        """What the operator pays for it there; nothing where no price is set."""
+        return self._effective(model, upstream, at_us) or free(model)
+
+    def _effective(self, model: str, upstream: str | None, at_us: int) -> PriceRecord | None:
+        dated = self._dated.get((model, upstream))
+        if dated is None:
+            return None
+        after = bisect.bisect_right(dated, at_us, key=lambda price: price.effective_us)
+        return dated[after - 1] if after else None

@@ -1,0 +1,329 @@
+"""The ledger as a request sees it: hold, checkpoint, settle or release, exactly once.
+
+    hold = await ledger.hold(intent)         raises RequestError: 429 budget, 503 store
+    await ledger.durable(hold.ticket)        before the first byte; raises StoreUnavailable
+    ledger.checkpoint(hold, tokens)          as often as you like
+    ticket = ledger.settle(hold, outcome)    exactly once; later calls change nothing
+    await ledger.durable(ticket)             before the last byte; raises StoreUnavailable
+
+`hold` does not suspend when the lease suffices. `settle` and `release` never suspend and cannot be
+cancelled: call them in a `finally`. A hold is reserved, then settled, released or interrupted.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Literal, TypedDict
+
+import msgspec
+
+from baton import errors
+from baton.ledger import prices
+from baton.ledger.entries import (
+    CheckpointRow,
+    EndRow,
+    HoldRow,
+    Intent,
+    SettleRow,
+    State,
+    Timings,
+)
+from baton.ledger.fold import Folder, Opened, open_slot, recover_orphans
+from baton.ledger.journal import LOST, Journal
+from baton.ledger.leases import Leases
+from baton.ledger.prices import PriceBook
+from baton.ledger.slots import claim
+from baton.semantics.events import Usage
+from baton.stores.base import PriceRecord, StoreUnavailable
+from baton.stores.book import Store, journal_folder
+
+CHECKPOINT_S = 1.0
+LEASE_IDLE_S = 5.0
+TOKENS_MAX = 2**40
+"""Beyond it an upstream's count is nonsense; keeps sums within 64 bits."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request ended. What it is charged follows from `usage`, the hold's price and amount."""
+
+    state: State = "settled"
+    """`released` charges nothing; `interrupted` charges what `usage` says was generated."""
+    usage: Usage | None = None
+    """Of the logical request, whatever the attempts; None: nothing was generated."""
+    upstream: str = ""
+    cost_nano: int | None = None
+    """What all attempts cost the operator; None: `usage` at the upstream's price."""
+    status: int = 200
+    error_code: str | None = None
+    finish_reason: str | None = None
+    fills: str = ""
+    handoffs: int = 0
+    attempts: int = 1
+    timings: Timings = Timings()
+    delivered: bool = True
+    """Whether the caller had any byte of the answer before this. A non-streamed answer: False."""
+
+
+class _Counts(TypedDict):
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    reasoning_tokens: int | None
+    audio_prompt_tokens: int | None
+    image_prompt_tokens: int | None
+    audio_completion_tokens: int | None
+    cache_write_tokens: int | None
+    estimated: bool
+
+
+class Hold:
+    """What a request may spend. `state` changes once, from "reserved" to a terminal one."""
+
+    __slots__ = (
+        "amount",
+        "checkpoint_s",
+        "checkpoint_tokens",
+        "end",
+        "end_ticket",
+        "intent",
+        "price",
+        "row",
+        "state",
+        "ticket",
+    )
+
+    def __init__(self, intent: Intent, price: PriceRecord, amount: int, now_s: float) -> None:
+        self.intent, self.price, self.amount = intent, price, amount
+        self.row = HoldRow(
+            intent.request_id,
+            intent.created_us,
+            intent.payer.key_id,
+            intent.payer.account,
+            ",".join(intent.payer.scopes),
+            intent.model,
+            intent.user,
+            intent.stream,
+            amount,
+            price.version,
+        )
+        self.ticket = 0
+        self.state: Literal["reserved", "settled", "released", "interrupted"] = "reserved"
+        self.end: EndRow | None = None
+        """How it stands on the ledger, once it ended: charge, cost and the counts."""
+        self.end_ticket = 0
+        self.checkpoint_tokens, self.checkpoint_s = 0, now_s
+
+    def __repr__(self) -> str:
+        return f"<Hold {self.row.request_id} {self.state} {self.amount} nano-USD>"
+
+
+class Ledger:
+    """Leases, journal and prices of one process. Made by `open_ledger`; ended by `close`."""
+
+    def __init__(self, opened: Opened, leases: Leases, price_book: PriceBook) -> None:
+        self.prices = price_book
+        """Replaced whole when prices change; a hold keeps the price that it was made with."""
+        self.checkpoint_tokens = 64
+        self._opened, self._leases = opened, leases
+        self._journal = Journal(opened.file, opened.first_seq, self._waived)
+        self._folder = Folder(opened.posting, self._journal.written, self._journal.folded)
+        self._tending = asyncio.get_running_loop().create_task(self._tend())
+
+    async def hold(self, intent: Intent) -> Hold:
+        """Admit a request for its worst case. Raises RequestError: quota_exceeded (429) when an
+        account does not cover it, store_unavailable (503) when that cannot be known or written."""
+        price = self.prices.customer(intent.model, intent.created_us)
+        amount = prices.bound(
+            price, intent.prompt_tokens_max, intent.completions, intent.max_tokens
+        )
+        if amount > prices.AMOUNT_NANO_MAX:
+            raise errors.quota_exceeded(intent.payer.name)
+        limited = intent.payer.limited
+        if limited and not self._leases.take(limited, amount):
+            await self._acquire(intent, amount)
+        hold = Hold(intent, price, amount, time.monotonic())
+        try:
+            hold.ticket = self._journal.hold(hold.row)
+        except StoreUnavailable:
+            self._leases.finish(limited, amount)
+            raise errors.store_unavailable() from None
+        if self._journal.failing:
+            await self._probe(hold)
+        return hold
+
+    def checkpoint(self, hold: Hold, completion_tokens: int) -> bool:
+        """Tell how far a running answer is; written each 64 tokens or each second, whichever comes
+        first. Returns whether it was. Recovery charges the last one written."""
+        fresh = completion_tokens - hold.checkpoint_tokens
+        if hold.state != "reserved" or fresh <= 0:
+            return False
+        now_s = time.monotonic()
+        if fresh < self.checkpoint_tokens and now_s - hold.checkpoint_s < CHECKPOINT_S:
+            return False
+        prompt_tokens = hold.intent.prompt_tokens or 0
+        charge = prices.tokens_charge(hold.price, prompt_tokens, 0, completion_tokens)
+        charge = min(charge, hold.amount)
+        row = CheckpointRow(hold.ticket, prompt_tokens, completion_tokens, charge)
+        self._journal.checkpoint(row)
+        hold.checkpoint_tokens, hold.checkpoint_s = completion_tokens, now_s
+        return True
+
+    def settle(self, hold: Hold, outcome: Outcome) -> int:
+        """End the hold; returns the ticket to wait for. A second call returns the same ticket."""
+        if hold.state != "reserved":
+            return hold.end_ticket
+        hold.state = outcome.state
+        hold.end = self._end(hold, outcome)
+        self._leases.finish(hold.intent.payer.limited, hold.amount - hold.end.charge)
+        row = SettleRow(
+            hold.ticket, hold.row, hold.end, outcome.delivered, hold.intent.payer.limited
+        )
+        try:
+            hold.end_ticket = self._journal.settle(row)
+        except StoreUnavailable:  # closed: recovery ends it at its last checkpoint
+            hold.end_ticket = LOST
+        return hold.end_ticket
+
+    def release(self, hold: Hold, status: int, error_code: str | None = None) -> int:
+        """End the hold without a charge: nothing was generated."""
+        return self.settle(
+            hold, Outcome(state="released", status=status, error_code=error_code, delivered=False)
+        )
+
+    async def durable(self, ticket: int) -> None:
+        """Return once the hold or end with that ticket is on disk. Raises StoreUnavailable: answer
+        503, or break the stream off if it runs."""
+        await self._journal.durable(ticket)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the journal's last commit failed: for /readyz."""
+        return self._journal.failing
+
+    async def close(self) -> None:
+        """Write and fold everything, return the leases, free the slot."""
+        self._tending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._tending
+        await self._leases.close()
+        await self._journal.close()
+        await asyncio.to_thread(self._opened.end, self._folder)
+
+    async def _acquire(self, intent: Intent, amount: int) -> None:
+        try:
+            short = await self._leases.acquire(intent.payer.limited, amount)
+        except StoreUnavailable:
+            raise errors.store_unavailable() from None
+        if short is not None:
+            name = intent.payer.name if short == intent.payer.account else short
+            raise errors.quota_exceeded(name)
+
+    async def _probe(self, hold: Hold) -> None:
+        """The journal took no rows lately: find out before an upstream works in vain."""
+        try:
+            await self._journal.durable(hold.ticket)
+        except StoreUnavailable:
+            self.release(hold, 503, "store_unavailable")
+            raise errors.store_unavailable() from None
+        except asyncio.CancelledError:
+            self.release(hold, 499, "cancelled")
+            raise
+
+    def _end(self, hold: Hold, outcome: Outcome) -> EndRow:
+        usage = None if outcome.usage is None else _sane(outcome.usage)
+        worth = prices.charge(usage, hold.price) if usage and outcome.state != "released" else 0
+        worth = min(worth, prices.AMOUNT_NANO_MAX)
+        charge, timings = min(worth, hold.amount), outcome.timings
+        return EndRow(
+            upstream=outcome.upstream,
+            state=outcome.state,
+            charge=charge,
+            overrun=worth - charge,
+            cost=self._cost(hold, outcome, usage),
+            **(_UNREPORTED if usage is None else _counts(usage)),
+            queue_us=timings.queue_us,
+            hold_us=timings.hold_us,
+            first_byte_us=timings.first_byte_us,
+            last_byte_us=timings.last_byte_us,
+            status=outcome.status,
+            error_code=outcome.error_code,
+            finish_reason=outcome.finish_reason,
+            fills=outcome.fills,
+            handoffs=outcome.handoffs,
+            attempts=outcome.attempts,
+        )
+
+    def _cost(self, hold: Hold, outcome: Outcome, usage: Usage | None) -> int:
+        if outcome.cost_nano is not None:
+            return outcome.cost_nano
+        if usage is None:
+            return 0
+        price = self.prices.cost(hold.row.model, outcome.upstream, hold.row.created_us)
+        return min(prices.charge(usage, price), prices.AMOUNT_NANO_MAX)
+
+    def _waived(self, row: SettleRow) -> None:
+        """The charge of an end that was never written is given up: the lease has it again."""
+        self._leases.finish(row.limited, row.end.charge)
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_IDLE_S)
+            await self._leases.give_back(self._leases.idle())
+
+
+async def open_ledger(store: Store, price_book: PriceBook) -> Ledger:
+    """Take a slot, recover what its last owner and other dead processes left, and begin.
+
+    Raises StoreError. Blocks the caller, not the loop."""
+    opened = await asyncio.to_thread(_open, store)
+    return Ledger(opened, Leases(store.accounts, opened.number), price_book)
+
+
+def _open(store: Store) -> Opened:
+    opened = open_slot(store, claim(journal_folder(store.home)))
+    recover_orphans(store)
+    return opened
+
+
+_UNREPORTED: _Counts = {
+    "prompt_tokens": None,
+    "cached_tokens": None,
+    "completion_tokens": None,
+    "reasoning_tokens": None,
+    "audio_prompt_tokens": None,
+    "image_prompt_tokens": None,
+    "audio_completion_tokens": None,
+    "cache_write_tokens": None,
+    "estimated": False,
+}
+
+
+def _sane(usage: Usage) -> Usage:
+    """An upstream's counts are its word; what cannot be a count is cut to what can."""
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    if 0 <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX:
+        return usage
+    return msgspec.structs.replace(
+        usage,
+        prompt_tokens=min(max(prompt, 0), TOKENS_MAX),
+        completion_tokens=min(max(completion, 0), TOKENS_MAX),
+        estimated=True,
+    )
+
+
+def _counts(usage: Usage) -> _Counts:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "cached_tokens": _count(usage.cached_tokens),
+        "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": _count(usage.reasoning_tokens),
+        "audio_prompt_tokens": _count(usage.audio_prompt_tokens),
+        "image_prompt_tokens": _count(usage.image_prompt_tokens),
+        "audio_completion_tokens": _count(usage.audio_completion_tokens),
+        "cache_write_tokens": _count(usage.cache_write_tokens),
+        "estimated": usage.estimated,
+    }
+
+
+def _count(tokens: int | None) -> int | None:
+    return None if tokens is None else min(max(tokens, 0), TOKENS_MAX)

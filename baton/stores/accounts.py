@@ -1,0 +1,84 @@
+"""Balances in the book, and the leases that let processes spend from them without asking.
+
+What a process may spend on an account was granted to its journal before: the book counts it as
+spent until it comes back as folded charges or is returned. So Σ leases + posted ≤ limit at every
+grant, for living and dead processes alike, and no request needs the book while its lease suffices.
+"""
+
+from collections.abc import Mapping
+
+import sqlalchemy
+from sqlalchemy import func, select
+
+from baton.stores.base import AccountRecord, Missing
+from baton.stores.database import Database
+from baton.stores.tables import account, lease
+
+CHUNK_SHARE = 8
+"""A grant beyond what is needed is at most 1/8 of what remains, so that others find some too."""
+
+
+class Accounts:
+    """Grants and takes back leases; tells balances."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, account_id: str) -> AccountRecord:
+        """Raises Missing."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(account).where(account.c.id == account_id)
+            ).one_or_none()
+            if row is None:
+                raise Missing(f"there is no account {account_id!r}")
+            return AccountRecord(**row._mapping, leased_nano=_leased(connection, account_id))
+
+    def lend(self, journal: int, wants: Mapping[str, int]) -> dict[str, int]:
+        """Grant each account's want, more where much remains, less where less remains.
+
+        One transaction; accounts in one order, so that no two processes wait for each other."""
+        with self._database.writing() as connection:
+            return {name: _lend(connection, journal, name, wants[name]) for name in sorted(wants)}
+
+    def give_back(self, journal: int, amounts: Mapping[str, int]) -> None:
+        """Return what was granted and not spent. The caller must have stopped counting on it."""
+        with self._database.writing() as connection:
+            for name in sorted(amounts):
+                _add(connection, journal, name, -amounts[name])
+
+
+def _lend(connection: sqlalchemy.Connection, journal: int, name: str, want: int) -> int:
+    query = select(account.c.limit_nano, account.c.posted_nano).where(account.c.id == name)
+    row = connection.execute(query.with_for_update()).one_or_none()
+    if row is None:
+        return 0
+    if row.limit_nano is None:
+        granted = want
+    else:
+        remaining = max(0, row.limit_nano - row.posted_nano - _leased(connection, name))
+        granted = grant(remaining, want)
+    if granted:
+        _add(connection, journal, name, granted)
+    return granted
+
+
+def grant(remaining: int, want: int) -> int:
+    """How much of what remains to hand out: whole multiples of the want, at least it, if there."""
+    if want <= 0:
+        return 0
+    return max(remaining // CHUNK_SHARE // want * want, min(want, remaining))
+
+
+def _leased(connection: sqlalchemy.Connection, name: str) -> int:
+    total = select(func.coalesce(func.sum(lease.c.granted_nano), 0)).where(lease.c.account == name)
+    return int(connection.scalar(total) or 0)
+
+
+def _add(connection: sqlalchemy.Connection, journal: int, name: str, amount: int) -> None:
+    mine = (lease.c.journal == journal) & (lease.c.account == name)
+    changed = lease.update().where(mine).values(granted_nano=lease.c.granted_nano + amount)
+    if connection.execute(changed).rowcount == 0:
+        connection.execute(
+            lease.insert().values(journal=journal, account=name, granted_nano=amount)
+        )

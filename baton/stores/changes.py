@@ -1,0 +1,67 @@
+"""The change log: every change of configuration is one row, written in the same transaction.
+
+Workers poll it to drop what they cached; operators read it as the audit log.
+"""
+
+import time
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import func, select
+
+from baton.stores.base import ChangeRecord
+from baton.stores.database import Database
+from baton.stores.tables import change
+
+POLLED_CHANGES_MAX = 1_000
+
+
+class Changes:
+    """Reads the log. Writing is `note`, inside the transaction of the change itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def since(self, seq: int, at_most: int = POLLED_CHANGES_MAX) -> list[ChangeRecord]:
+        """Changes after `seq`, oldest first."""
+        query = select(change).where(change.c.seq > seq).order_by(change.c.seq).limit(at_most)
+        with self._database.reading() as connection:
+            return [ChangeRecord(**row._mapping) for row in connection.execute(query)]
+
+    def latest(self) -> int:
+        with self._database.reading() as connection:
+            return newest(connection)
+
+
+def newest(connection: sqlalchemy.Connection) -> int:
+    """Number of the last change that this transaction sees; 0 before the first."""
+    return int(connection.scalar(select(func.coalesce(func.max(change.c.seq), 0))) or 0)
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What a change is about and who made it."""
+
+    kind: str
+    object_id: str
+    actor: str
+
+
+def note(
+    connection: sqlalchemy.Connection, subject: Subject, action: str, detail: object = None
+) -> None:
+    """Write the change down. `detail` must hold no secret."""
+    text = "" if detail is None else msgspec.json.encode(detail, enc_hook=_as_text).decode()
+    connection.execute(
+        change.insert().values(
+            at_us=time.time_ns() // 1000,
+            actor=subject.actor,
+            kind=subject.kind,
+            object_id=subject.object_id,
+            action=action,
+            detail=text,
+        )
+    )
+
+
+def _as_text(value: object) -> str:
+    return repr(value)

@@ -1,0 +1,193 @@
+"""Posting: how ended requests of a journal come into the book. One transaction a batch.
+
+The mark `journal.folded_seq` moves in the same transaction as everything that it stands for, so a
+batch is posted once, whoever tries however often. On SQLite the journal's file is attached and rows
+are copied inside SQLite; what is summed (balances, leases, entries, days) goes through statements
+that any SQL database takes.
+"""
+
+import pathlib
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+import sqlalchemy
+from sqlalchemy import bindparam, select, text
+
+from baton.stores.database import Database
+from baton.stores.tables import Whole, account, entry, fold, journal, lease, request, usage_day
+
+SEQ_BITS = 40
+"""A request's id is its journal's number above, and its hold's seq below this many bits."""
+DAY_US = 86_400_000_000
+
+_COPIED = [column.name for column in request.columns if column.name != "id"]
+_NAMES = ", ".join(f'"{name}"' for name in _COPIED)
+
+LAST_SEQ = text(
+    "SELECT max(seq) FROM (SELECT seq FROM slot.settle WHERE seq > :mark"
+    " ORDER BY seq LIMIT :at_most)"
+)
+COPY = text(
+    f"INSERT INTO request(id, {_NAMES}) SELECT (:number << {SEQ_BITS}) | hold_seq, {_NAMES}"
+    " FROM slot.settle WHERE seq > :mark AND seq <= :last"
+)
+SUMS = text(
+    f"SELECT created_us / {DAY_US} AS day, key_id, account, scopes, model, upstream,"
+    " count(*) AS requests,"
+    " sum(status >= 400 OR state = 'interrupted') AS failed,"
+    " sum(stream) AS streams, sum(estimated) AS estimated, sum(handoffs) AS handoffs,"
+    " coalesce(sum(prompt_tokens), 0) AS prompt_tokens,"
+    " coalesce(sum(cached_tokens), 0) AS cached_tokens,"
+    " coalesce(sum(completion_tokens), 0) AS completion_tokens,"
+    " coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,"
+    " sum(charge) AS charge, sum(overrun) AS overrun, sum(cost) AS cost"
+    " FROM slot.settle WHERE seq > :mark AND seq <= :last"
+    " GROUP BY 1, key_id, account, scopes, model, upstream"
+)
+DAY_COLUMNS = [column.name for column in usage_day.columns]
+ADD_TO_DAY = text(
+    f"INSERT INTO usage_day({', '.join(DAY_COLUMNS)})"
+    f" VALUES({', '.join(':' + name for name in DAY_COLUMNS)})"
+    " ON CONFLICT(day, key_id, model, upstream) DO UPDATE SET "
+    + ", ".join(
+        f"{column.name} = usage_day.{column.name} + excluded.{column.name}"
+        for column in usage_day.columns
+        if not column.primary_key
+    )
+)
+
+Sum = sqlalchemy.RowMapping
+
+
+class Posting:
+    """The way from one journal's file into the book, for one thread."""
+
+    def __init__(self, book: pathlib.Path, journal_path: pathlib.Path, number: int) -> None:
+        self.number = number
+        self._database = Database(book, slot=journal_path)
+
+    def post(self, at_most: int) -> tuple[int, int]:
+        """Post up to so many ended requests; returns how many, and the mark as it is now."""
+        with self._database.reading() as connection:
+            mark = _mark(connection, self.number)
+            if self._last(connection, mark, at_most) is None:
+                return 0, mark
+        with self._database.writing() as connection:
+            mark = _mark(connection, self.number)
+            last = self._last(connection, mark, at_most)
+            if last is None:
+                return 0, mark
+            span = {"number": self.number, "mark": mark, "last": last}
+            copied = connection.execute(COPY, span).rowcount
+            sums = list(connection.execute(SUMS, span).mappings())
+            _post_sums(connection, self.number, last, sums)
+            return copied, last
+
+    def checkpoint(self) -> None:
+        """Move the journal's log into its file, as far as no reader needs it: not in a commit."""
+        with self._database.reading() as connection:
+            connection.commit()
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            raw.execute("PRAGMA slot.wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _last(self, connection: sqlalchemy.Connection, mark: int, at_most: int) -> int | None:
+        last = connection.scalar(LAST_SEQ, {"mark": mark, "at_most": at_most})
+        return None if last is None else int(last)
+
+
+def register(database: Database, identity: str, name: str) -> int:
+    """The number of the journal with that identity; a new one gets the next."""
+    known = select(journal.c.number).where(journal.c.identity == identity)
+    with database.writing() as connection:
+        number = connection.scalar(known)
+        if number is None:
+            values = {"identity": identity, "name": name, "created_us": time.time_ns() // 1000}
+            connection.execute(journal.insert().values(**values))
+            number = connection.scalar(known)
+        assert number is not None
+        return int(number)
+
+
+def close_leases(database: Database, number: int) -> None:
+    """Give back all that the journal's process held: it is gone and everything of it is posted."""
+    with database.writing() as connection:
+        connection.execute(lease.delete().where(lease.c.journal == number))
+
+
+def _mark(connection: sqlalchemy.Connection, number: int) -> int:
+    return int(
+        connection.scalar(select(journal.c.folded_seq).where(journal.c.number == number)) or 0
+    )
+
+
+def _post_sums(connection: sqlalchemy.Connection, number: int, last: int, sums: list[Sum]) -> None:
+    mine = journal.c.number == number
+    connection.execute(journal.update().where(mine).values(folded_seq=last))
+    _post_days(connection, sums)
+    _post_balances(connection, number, sums)
+    batch = fold.insert().values(
+        journal=number,
+        last_seq=last,
+        requests=sum(row["requests"] for row in sums),
+        at_us=time.time_ns() // 1000,
+    )
+    fold_id = connection.execute(batch).inserted_primary_key
+    assert fold_id is not None
+    amounts = entries(sums)
+    if amounts:
+        rows = [{"fold": fold_id[0], "account": a, "amount_nano": n} for a, n in amounts.items()]
+        connection.execute(entry.insert(), rows)
+
+
+def entries(sums: Iterable[Sum]) -> dict[str, int]:
+    """The double entry of a batch, by account; the amounts sum to zero."""
+    amounts: defaultdict[str, int] = defaultdict(int)
+    for row in sums:
+        amounts[row["account"]] -= row["charge"]
+        amounts["operator:overrun"] -= row["overrun"]
+        amounts["revenue"] += row["charge"] + row["overrun"]
+        amounts["upstream_payable"] -= row["cost"]
+        amounts["cogs"] += row["cost"]
+    assert sum(amounts.values()) == 0
+    return {name: amount for name, amount in sorted(amounts.items()) if amount}
+
+
+def _post_balances(connection: sqlalchemy.Connection, number: int, sums: list[Sum]) -> None:
+    """Charges move from the lease to the balance, for the payer and every further scope."""
+    charges: defaultdict[str, int] = defaultdict(int)
+    for row in sums:
+        further = row["scopes"].split(",") if row["scopes"] else []
+        for name in {row["account"], *further}:
+            charges[name] += row["charge"]
+    rows = [{"name": n, "amount": c, "number": number} for n, c in sorted(charges.items()) if c]
+    if not rows:
+        return
+    amount = bindparam("amount", type_=Whole)
+    connection.execute(
+        account.update()
+        .where(account.c.id == bindparam("name"))
+        .values(posted_nano=account.c.posted_nano + amount),
+        rows,
+    )
+    connection.execute(
+        lease.update()
+        .where((lease.c.account == bindparam("name")) & (lease.c.journal == bindparam("number")))
+        .values(granted_nano=_not_below_zero(lease.c.granted_nano - amount)),
+        rows,
+    )
+
+
+def _not_below_zero(
+    amount: sqlalchemy.ColumnElement[int],
+) -> sqlalchemy.ColumnElement[int]:
+    """A key that got its limit while requests ran has charges that no lease covers."""
+    return sqlalchemy.case((amount < 0, 0), else_=amount)
+
+
+def _post_days(connection: sqlalchemy.Connection, sums: list[Sum]) -> None:
+    connection.execute(ADD_TO_DAY, [{name: row[name] for name in DAY_COLUMNS} for row in sums])

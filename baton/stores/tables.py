@@ -1,0 +1,211 @@
+"""The tables of the book, as SQLAlchemy Core sees them. Migrations create them; a test compares.
+
+Columns are 64-bit integers, text or bytes, nothing else: the same on SQLite (STRICT, so that no
+float or string ever stands where money should) and PostgreSQL. Flags are 0 or 1. Lists are JSON.
+The view `request_entry` (migration 0001) lists the double entry of each request; `entry` holds the
+same, summed per fold and account.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+Whole = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit integer; on SQLite the word INTEGER, which makes a primary key the row id."""
+
+metadata = MetaData()
+
+
+def _whole(name: str, default: int | None = None) -> Column[int]:
+    """An integer that is always there."""
+    text = None if default is None else str(default)
+    return Column(name, Whole, nullable=False, server_default=text)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+key = Table(
+    "key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("name"),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    _text("head"),
+    _text("tail"),
+    _text("role"),
+    _whole("created_us"),
+    Column("expires_us", Whole),
+    Column("revoked_us", Whole),
+    _text("models"),
+    Column("default_model", Text),
+    Column("requests_per_minute", Whole),
+    _whole("strict"),
+    _whole("deterministic"),
+    _whole("parse_special"),
+    sqlite_strict=True,
+)
+
+upstream = Table(
+    "upstream",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("document"),  # UpstreamRecord as JSON, without its secret
+    Column("secret", LargeBinary),  # sealed: stores/vault.py
+    _whole("created_us"),
+    sqlite_strict=True,
+)
+
+price = Table(
+    "price",
+    metadata,
+    Column("version", Whole, primary_key=True),
+    _text("model"),
+    Column("upstream", Text),
+    _whole("effective_us"),
+    _whole("input_pico"),
+    Column("cached_input_pico", Whole),
+    _whole("output_pico"),
+    _whole("request_nano"),
+    sqlite_strict=True,
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("seq", Whole, primary_key=True),
+    _whole("at_us"),
+    _text("actor"),
+    _text("kind"),
+    _text("object_id"),
+    _text("action"),
+    _text("detail"),
+    sqlite_strict=True,
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("limit_nano", Whole),
+    _whole("posted_nano", 0),
+    CheckConstraint("posted_nano >= 0", name="account_posted"),
+    sqlite_strict=True,
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("number", Whole, primary_key=True),
+    Column("identity", Text, nullable=False, unique=True),
+    _text("name"),
+    _whole("folded_seq", 0),
+    _whole("created_us"),
+    sqlite_strict=True,
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("journal", Whole, primary_key=True, autoincrement=False),
+    Column("account", Text, primary_key=True),
+    _whole("granted_nano"),
+    CheckConstraint("granted_nano >= 0", name="lease_granted"),
+    Index("lease_account", "account"),
+    sqlite_strict=True,
+)
+
+request = Table(
+    "request",
+    metadata,
+    Column("id", Whole, primary_key=True, autoincrement=False),  # journal number << 40 | hold's seq
+    _text("request_id"),
+    _whole("created_us"),
+    _text("key_id"),
+    _text("account"),
+    _text("scopes"),
+    _text("model"),
+    _text("upstream"),
+    Column("user", Text),
+    _whole("stream"),
+    _text("state"),
+    _whole("hold"),
+    _whole("charge"),
+    _whole("overrun"),
+    _whole("cost"),
+    _whole("price_version"),
+    Column("prompt_tokens", Whole),
+    Column("cached_tokens", Whole),
+    Column("completion_tokens", Whole),
+    Column("reasoning_tokens", Whole),
+    Column("audio_prompt_tokens", Whole),
+    Column("image_prompt_tokens", Whole),
+    Column("audio_completion_tokens", Whole),
+    Column("cache_write_tokens", Whole),
+    _whole("estimated"),
+    Column("queue_us", Whole),
+    Column("hold_us", Whole),
+    Column("first_byte_us", Whole),
+    Column("last_byte_us", Whole),
+    _whole("status"),
+    Column("error_code", Text),
+    Column("finish_reason", Text),
+    _text("fills"),
+    _whole("handoffs"),
+    _whole("attempts"),
+    CheckConstraint("state IN ('settled', 'released', 'interrupted')", name="request_state"),
+    CheckConstraint("charge >= 0 AND charge <= hold", name="request_charge"),
+    Index("request_created", "created_us"),
+    sqlite_strict=True,
+)
+
+fold = Table(
+    "fold",
+    metadata,
+    Column("id", Whole, primary_key=True),
+    _whole("journal"),
+    _whole("last_seq"),
+    _whole("requests"),
+    _whole("at_us"),
+    sqlite_strict=True,
+)
+
+entry = Table(
+    "entry",
+    metadata,
+    Column("fold", Whole, primary_key=True, autoincrement=False),
+    Column("account", Text, primary_key=True),
+    _whole("amount_nano"),
+    sqlite_strict=True,
+)
+
+usage_day = Table(
+    "usage_day",
+    metadata,
+    Column("day", Whole, primary_key=True, autoincrement=False),  # days since 1970, UTC
+    Column("key_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("upstream", Text, primary_key=True),
+    _whole("requests"),
+    _whole("failed"),
+    _whole("streams"),
+    _whole("estimated"),
+    _whole("handoffs"),
+    _whole("prompt_tokens"),
+    _whole("cached_tokens"),
+    _whole("completion_tokens"),
+    _whole("reasoning_tokens"),
+    _whole("charge"),
+    _whole("overrun"),
+    _whole("cost"),
+    sqlite_strict=True,
+)

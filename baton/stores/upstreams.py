@@ -1,0 +1,96 @@
+"""Upstreams in the book: one JSON document each, and the provider key sealed beside it."""
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import select
+
+from baton.stores.base import Duplicate, Missing, UpstreamRecord
+from baton.stores.changes import Subject, note
+from baton.stores.database import Database
+from baton.stores.tables import upstream
+from baton.stores.vault import Vault
+
+
+class Upstreams:
+    """Add, list, change and remove upstreams. `secret` is opened only where it is asked for."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
+
+    def add(self, record: UpstreamRecord, actor: str) -> None:
+        """Raises Duplicate when the name is taken."""
+        try:
+            with self._database.writing() as connection:
+                connection.execute(upstream.insert().values(**self._row(record)))
+                note(connection, Subject("upstream", record.name, actor), "create", _open(record))
+        except sqlalchemy.exc.IntegrityError:
+            raise Duplicate(f"there is an upstream {record.name!r} already") from None
+
+    def all(self, *, secrets: bool = False) -> list[UpstreamRecord]:
+        """By name. With `secrets`, each with its provider key in plain text."""
+        with self._database.reading() as connection:
+            return self.within(connection, secrets=secrets)
+
+    def within(
+        self, connection: sqlalchemy.Connection, *, secrets: bool = False
+    ) -> list[UpstreamRecord]:
+        rows = connection.execute(select(upstream).order_by(upstream.c.name))
+        return [self._record(row, secrets) for row in rows]
+
+    def get(self, name: str, *, secrets: bool = False) -> UpstreamRecord:
+        """Raises Missing."""
+        with self._database.reading() as connection:
+            return self._get(connection, name, secrets)
+
+    def update(self, name: str, actor: str, **changes: object) -> UpstreamRecord:
+        """Change any field but `name`; `secret=None` forgets the provider key. Raises Missing."""
+        assert changes.keys() <= set(UpstreamRecord.__struct_fields__) - {"name"}, changes.keys()
+        with self._database.writing() as connection:
+            present = self._get(connection, name, secrets=True)
+            fields = {**msgspec.structs.asdict(present), **changes}
+            changed = msgspec.convert(fields, UpstreamRecord)
+            mine = upstream.c.name == name
+            connection.execute(upstream.update().where(mine).values(**self._row(changed)))
+            told = {field: value for field, value in changes.items() if field != "secret"}
+            if "secret" in changes:
+                told["secret"] = "changed"
+            note(connection, Subject("upstream", name, actor), "update", told)
+        return changed
+
+    def remove(self, name: str, actor: str) -> None:
+        """Raises Missing."""
+        with self._database.writing() as connection:
+            gone = connection.execute(upstream.delete().where(upstream.c.name == name)).rowcount
+            if gone != 1:
+                raise Missing(f"there is no upstream {name!r}")
+            note(connection, Subject("upstream", name, actor), "delete")
+
+    def _get(self, connection: sqlalchemy.Connection, name: str, secrets: bool) -> UpstreamRecord:
+        row = connection.execute(select(upstream).where(upstream.c.name == name)).one_or_none()
+        if row is None:
+            raise Missing(f"there is no upstream {name!r}")
+        return self._record(row, secrets)
+
+    def _row(self, record: UpstreamRecord) -> dict[str, object]:
+        secret = record.secret
+        return {
+            "name": record.name,
+            "document": msgspec.json.encode(_open(record)).decode(),
+            "secret": None if secret is None else self._vault.seal(_row_id(record.name), secret),
+            "created_us": record.created_us,
+        }
+
+    def _record(self, row: sqlalchemy.Row[tuple[object, ...]], secrets: bool) -> UpstreamRecord:
+        record = msgspec.json.decode(str(row.document), type=UpstreamRecord)
+        if not secrets or row.secret is None:
+            return record
+        secret = self._vault.open(_row_id(record.name), row.secret)
+        return msgspec.structs.replace(record, secret=secret)
+
+
+def _open(record: UpstreamRecord) -> UpstreamRecord:
+    return msgspec.structs.replace(record, secret=None)
+
+
+def _row_id(name: str) -> str:
+    return f"upstream:{name}"
