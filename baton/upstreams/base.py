@@ -1,11 +1,12 @@
-"""The seams of every upstream: `Upstream` opens a call; an `Adapter` translates one dialect, without I/O.
+"""The seams of every upstream: `Upstream` opens a call, an `Adapter` translates one dialect.
 
-An HTTP upstream is an Adapter plus the transport (`upstreams/transport.py`, the only outbound socket).
-The embedded engine implements `Upstream` itself (`upstreams/embedded.py`).
+An HTTP upstream (`upstreams/http.py`) is an Adapter, which does no I/O, plus the transport
+(`upstreams/transport.py`, the only outbound socket). The embedded engine implements `Upstream`
+itself (`upstreams/embedded.py`).
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict, Unpack
 
 import msgspec
 
@@ -15,13 +16,21 @@ Phase = Literal["connect", "send", "first_byte", "stream"]
 Kind = Literal["refused", "timeout", "network", "protocol", "status", "overloaded"]
 
 
+class Told(TypedDict, total=False):
+    """What an upstream said of its failure, where it said anything."""
+
+    status: int | None
+    retry_after_s: float | None
+    detail: str
+
+
 class UpstreamError(Exception):
     """The upstream failed, not the caller.
 
     `phase` tells how far the call got, `kind` what broke, `retryable` whether the same call may be
     sent to another upstream (or again) without doing work that costs twice.
-    `status` is the upstream's HTTP status, where there was one. The message never holds upstream text
-    (it may contain our own provider key); `detail` may hold a short sanitised reason for logs.
+    `status` is the upstream's HTTP status, where there was one. The message never holds upstream
+    text (it may contain our own provider key); `detail` may hold a short sanitised reason for logs.
     """
 
     def __init__(
@@ -31,13 +40,13 @@ class UpstreamError(Exception):
         phase: Phase,
         kind: Kind,
         retryable: bool,
-        status: int | None = None,
-        retry_after_s: float | None = None,
-        detail: str = "",
+        **told: Unpack[Told],
     ) -> None:
         super().__init__(message)
         self.phase, self.kind, self.retryable = phase, kind, retryable
-        self.status, self.retry_after_s, self.detail = status, retry_after_s, detail
+        self.status = told.get("status")
+        self.retry_after_s = told.get("retry_after_s")
+        self.detail = told.get("detail", "")
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,19 +90,25 @@ class HttpRequest(msgspec.Struct, frozen=True):
     path: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    method: str = "POST"
 
 
 class Decoder(Protocol):
     """Bytes of one response body in, events out. Any split of the same bytes gives the same events.
 
-    Raises UpstreamError(kind="protocol", phase="stream") on what the dialect does not allow. The bytes
-    are untrusted: every count is bounded before anything is allocated for it.
+    Raises UpstreamError(kind="protocol", phase="stream") on what the dialect does not allow. The
+    bytes are untrusted: every count is bounded before anything is allocated for it.
     """
+
+    media_type: str
+    """What the body must be: a dialect may stream from a server although the caller does not."""
+    whole: bool
+    """The dialect's own end mark came: nothing more is to be read, only `finish` to be called."""
 
     def feed(self, data: bytes) -> Sequence[Event]: ...
 
     def finish(self) -> Sequence[Event]:
-        """The body ended. Raises if the answer was not whole (no finish for a choice, no [DONE])."""
+        """The body ended. Raises if the answer was not whole: a choice without finish_reason."""
         ...
 
 
@@ -113,8 +128,9 @@ class Adapter(Protocol):
 
 
 class UpstreamStream(Protocol):
-    """A running call. Pull-based, so that a slow client slows its upstream: what is not read is not
-    received. One reader; `close` may be called from anywhere, any number of times, also mid-read."""
+    """A running call. Pull-based: what is not read is not received, so that a slow client slows its
+    upstream. One reader; `close` may be called from anywhere, any number of times, also mid-read.
+    A cancelled `read` closes it."""
 
     prompt_tokens: int | None
     """Exact tokens of all prompts, where the upstream tells them on acceptance; else None."""
@@ -136,7 +152,7 @@ class Upstream(Protocol):
     name: str
     capabilities: Capabilities
     fingerprint: str | None
-    """What the caller sees as system_fingerprint, where the upstream has one that Baton vouches for."""
+    """What the caller sees as system_fingerprint, where Baton vouches for it."""
 
     async def open(self, call: Call) -> UpstreamStream:
         """Send the call; return once the upstream has accepted it.

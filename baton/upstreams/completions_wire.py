@@ -1,0 +1,277 @@
+"""The answer of an OpenAI-shaped completions server, as bytes in and events out.
+
+Two decoders with one core: `StreamDecoder` for server-sent events, `BodyDecoder` for one JSON body.
+Both turn each wire choice into at most one `Delta` and each believable usage into `UsageReported`.
+
+What is tolerated, because servers do it: `data: null` events, a missing `[DONE]` when every choice
+has its finish_reason, a finish_reason said twice, usage on any chunk, usage of zeros, logprobs in
+the chat shape. What is not: an index out of range, text after a finish_reason, an unknown
+finish_reason, more bytes than the call can explain, an error event, and an end before every choice
+has finished. An answer is whole only when each has.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
+from baton.semantics.sse import EventTooLarge, SseDecoder
+from baton.upstreams.failures import failure
+from baton.upstreams.wire_logprobs import LogprobsReader
+
+FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "content_filter",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_length": "length",
+}
+"""Anything else ("abort", "error", "insufficient_system_resource") means that it did not finish."""
+
+TOKENS_MAX = 10**9
+"""A count beyond it is nonsense, and no report at all."""
+ANSWER_BYTES_BASE = 1024 * 1024
+TOKEN_BYTES_MAX = 2048
+"""Of one generated token on the wire: its event, its text (escaped), its id."""
+ALTERNATIVE_BYTES_MAX = 512
+"""Of one alternative in logprobs, in the chat shape with its bytes."""
+
+Raw = msgspec.Raw
+_NULLS = (b"", b"null")
+
+
+class WireChoice(msgspec.Struct):
+    index: int = -1
+    text: str | None = None
+    finish_reason: str | None = None
+    logprobs: Raw = Raw(b"")
+    token_ids: list[int] | None = None
+
+
+class WireChunk(msgspec.Struct):
+    """A chunk of a stream, or the whole answer."""
+
+    choices: list[WireChoice] | None = None
+    usage: Raw = Raw(b"")
+    error: Raw = Raw(b"")
+    object: str = ""
+
+
+class WirePromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class WireCompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class WireUsage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: WirePromptDetails | None = None
+    completion_tokens_details: WireCompletionDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+_CHUNK = msgspec.json.Decoder(WireChunk)
+_USAGE = msgspec.json.Decoder(WireUsage)
+
+
+def answer_bytes_max(call: Call) -> int:
+    """The most bytes that an honest answer to this call may have."""
+    alternatives = 0 if call.logprobs is None and not call.scored else (call.logprobs or 0) + 2
+    token_bytes = TOKEN_BYTES_MAX + alternatives * ALTERNATIVE_BYTES_MAX
+    echoed = sum(len(prompt) for prompt in call.prompts) if call.echo else 0
+    echo_bytes = (8 + alternatives * ALTERNATIVE_BYTES_MAX) * echoed
+    return ANSWER_BYTES_BASE + call.n * (
+        len(call.prompts) * call.max_tokens * token_bytes + echo_bytes
+    )
+
+
+def read_usage(raw: bytes) -> Usage | None:
+    """A usage object as an event's payload; None where it is absent, zero or nonsense."""
+    if raw in _NULLS:
+        return None
+    try:
+        wire = _USAGE.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    prompt, completion = _count(wire.prompt_tokens), _count(wire.completion_tokens)
+    if prompt is None or completion is None or prompt + completion == 0:
+        return None
+    details = wire.prompt_tokens_details or WirePromptDetails()
+    generated = wire.completion_tokens_details or WireCompletionDetails()
+    cached = details.cached_tokens
+    if cached is None:
+        cached = wire.prompt_cache_hit_tokens
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=_count(cached, prompt),
+        reasoning_tokens=_count(generated.reasoning_tokens, completion),
+        audio_prompt_tokens=_count(details.audio_tokens, prompt),
+        image_prompt_tokens=_count(details.image_tokens, prompt),
+        audio_completion_tokens=_count(generated.audio_tokens, completion),
+        cache_write_tokens=_count(details.cache_write_tokens, prompt),
+    )
+
+
+def _count(number: int | None, number_max: int = TOKENS_MAX) -> int | None:
+    return number if number is not None and 0 <= number <= number_max else None
+
+
+class Choices:
+    """What is known of each choice: the core of both decoders."""
+
+    __slots__ = ("_call", "_finished", "_logprobs", "_per_choice_usage", "_usages", "unfinished")
+
+    def __init__(self, call: Call, *, per_choice_usage: bool) -> None:
+        self._call = call
+        self.unfinished = len(call.prompts) * call.n
+        self._finished = bytearray(self.unfinished)
+        wanted = call.logprobs is not None or call.scored
+        self._logprobs = LogprobsReader(call) if wanted else None
+        self._per_choice_usage = per_choice_usage
+        self._usages: dict[int, Usage] = {}
+
+    def events(self, payload: bytes) -> list[Event]:
+        """The events of one chunk (or of the whole answer)."""
+        try:
+            chunk = _CHUNK.decode(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise failure("stream", "protocol", "an answer of another shape") from error
+        if chunk.error not in _NULLS or chunk.object == "error":
+            raise failure("stream", "status", "an error event")
+        events: list[Event] = []
+        choices = chunk.choices or ()
+        if len(choices) > len(self._finished):
+            raise failure("stream", "protocol", "more choices than were asked for")
+        for choice in choices:
+            delta = self._delta(choice)
+            if delta is not None:
+                events.append(delta)
+        if chunk.usage not in _NULLS:
+            usage = read_usage(chunk.usage)
+            if usage is not None:
+                self._report(usage, choices, events)
+        return events
+
+    def finish(self) -> list[Event]:
+        """Raises unless every choice has finished."""
+        if self.unfinished:
+            raise failure("stream", "protocol", "ended before every choice had finished")
+        if not self._usages:
+            return []
+        return [UsageReported(self._summed())]
+
+    def _delta(self, choice: WireChoice) -> Delta | None:
+        index, text = choice.index, choice.text or ""
+        if index == -1 and len(self._finished) == 1:
+            index = 0
+        if not 0 <= index < len(self._finished):
+            raise failure("stream", "protocol", "a choice index out of range")
+        reason = None
+        if choice.finish_reason:
+            reason = FINISH_REASONS.get(choice.finish_reason)
+            if reason is None:
+                raise failure("stream", "status", "the upstream gave up on a choice")
+        if self._finished[index]:
+            if text:
+                raise failure("stream", "protocol", "text after the end of a choice")
+            return None
+        if reason is not None:
+            self._finished[index] = 1
+            self.unfinished -= 1
+        elif not text and choice.logprobs in _NULLS and not choice.token_ids:
+            return None
+        if self._logprobs is None:
+            return Delta(index, text, reason, None, choice.token_ids)
+        return self._logprobs.delta(index, text, reason, choice.logprobs, choice.token_ids)
+
+    def _report(self, usage: Usage, choices: Sequence[WireChoice], events: list[Event]) -> None:
+        if not self._per_choice_usage or len(self._finished) == 1:
+            events.append(UsageReported(usage))
+        elif len(choices) == 1:
+            self._usages[choices[0].index] = usage
+
+    def _summed(self) -> Usage:
+        """Usage that came per choice: each prompt once, every choice."""
+        n, call = self._call.n, self._call
+        prompts = {index // n: usage for index, usage in sorted(self._usages.items(), reverse=True)}
+        told = len(self._usages) == len(call.prompts) * n
+        cached = [usage.cached_tokens for usage in prompts.values()]
+        return Usage(
+            prompt_tokens=sum(usage.prompt_tokens for usage in prompts.values()),
+            completion_tokens=sum(usage.completion_tokens for usage in self._usages.values()),
+            cached_tokens=sum(count or 0 for count in cached) if any(cached) else None,
+            estimated=not told,
+        )
+
+
+class StreamDecoder:
+    """Server-sent events; feed and finish as base.Decoder says."""
+
+    media_type = "text/event-stream"
+    __slots__ = ("_bytes_left", "_choices", "_sse", "whole")
+
+    def __init__(self, call: Call, *, per_choice_usage: bool = False) -> None:
+        self._choices = Choices(call, per_choice_usage=per_choice_usage)
+        self._bytes_left = bytes_max = answer_bytes_max(call)
+        self._sse = SseDecoder(bytes_max)
+        self.whole = False
+
+    def feed(self, data: bytes) -> Sequence[Event]:
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise failure("stream", "protocol", "more bytes than the call can explain")
+        try:
+            payloads = self._sse.feed(data)
+        except EventTooLarge as error:
+            raise failure("stream", "protocol", "an event of too many bytes") from error
+        return self._read(payloads)
+
+    def finish(self) -> Sequence[Event]:
+        return self._choices.finish()
+
+    def _read(self, payloads: Iterable[bytes]) -> Sequence[Event]:
+        events: list[Event] = []
+        for payload in payloads:
+            if self.whole:
+                break
+            if payload.startswith(b"[DONE]"):
+                self.whole = True
+            elif payload != b"null":
+                events += self._choices.events(payload)
+        return events
+
+
+class BodyDecoder:
+    """One JSON body; all events come from finish."""
+
+    media_type = "application/json"
+    __slots__ = ("_bytes_left", "_choices", "_parts", "whole")
+
+    def __init__(self, call: Call, *, per_choice_usage: bool = False) -> None:
+        self._choices = Choices(call, per_choice_usage=per_choice_usage)
+        self._bytes_left = answer_bytes_max(call)
+        self._parts: list[bytes] = []
+        self.whole = False
+
+    def feed(self, data: bytes) -> Sequence[Event]:
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise failure("stream", "protocol", "more bytes than the call can explain")
+        self._parts.append(data)
+        return ()
+
+    def finish(self) -> Sequence[Event]:
+        parts = self._parts
+        events = self._choices.events(parts[0] if len(parts) == 1 else b"".join(parts))
+        return events + self._choices.finish()

@@ -1,0 +1,124 @@
+"""An upstream over HTTP: an adapter (how it speaks) on a transport (how bytes get there).
+
+`open` sends the call and waits for the status; the stream pulls body bytes through the adapter's
+decoder only when it is read, so nothing is received that nobody has asked for yet. A non-streamed
+answer goes the same way: its decoder gives all events at the end.
+"""
+
+import re
+from collections.abc import Sequence
+
+from baton.errors import RequestError
+from baton.semantics.events import Call, Event
+from baton.upstreams.base import (
+    Adapter,
+    Capabilities,
+    Decoder,
+    HttpRequest,
+    UpstreamError,
+)
+from baton.upstreams.connection import Response
+from baton.upstreams.failures import failure
+from baton.upstreams.transport import Transport
+
+ERROR_BODY_BYTES_MAX = 64 * 1024
+KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|nvapi)[-_][A-Za-z0-9_*.-]{8,}")
+"""What a provider key looks like, also half masked; callers are never shown one."""
+
+
+class HttpStream:
+    """A running call on an HTTP upstream."""
+
+    __slots__ = ("_decoder", "_ended", "_response", "prompt_tokens")
+
+    def __init__(self, response: Response, decoder: Decoder) -> None:
+        self._response, self._decoder = response, decoder
+        self._ended = False
+        self.prompt_tokens: int | None = None
+        """An HTTP upstream tells it with its usage, at the end."""
+
+    async def read(self) -> Sequence[Event]:
+        """The next events; empty once the answer is whole. Raises UpstreamError."""
+        if self._ended:
+            return ()
+        decoder = self._decoder
+        try:
+            while data := await self._response.read_some():
+                events = decoder.feed(data)
+                if decoder.whole:
+                    return self._finish(events)
+                if events:
+                    return events
+            return self._finish(())
+        except UpstreamError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Abort the upstream's socket, unless the answer was whole."""
+        self._ended = True
+        self._response.close()
+
+    def _finish(self, events: Sequence[Event]) -> Sequence[Event]:
+        self._ended = True
+        last = self._decoder.finish()
+        self._response.dismiss()
+        return [*events, *last] if last else events
+
+
+class HttpUpstream:
+    """Implements base.Upstream. `secrets` are blotted out of what the upstream says of errors."""
+
+    fingerprint: str | None = None
+
+    def __init__(
+        self, name: str, adapter: Adapter, transport: Transport, secrets: tuple[str, ...] = ()
+    ) -> None:
+        self.name = name
+        self.capabilities: Capabilities = adapter.capabilities
+        self._adapter, self._transport = adapter, transport
+        self._secrets = tuple(secret.encode() for secret in secrets if secret)
+
+    def __repr__(self) -> str:
+        return f"<HttpUpstream {self.name} {self._adapter.name} {self._transport!r}>"
+
+    async def open(self, call: Call) -> HttpStream:
+        """Raises RequestError (the caller's fault) or UpstreamError."""
+        adapter = self._adapter
+        response = await self._transport.send(adapter.request(call))
+        if response.status != 200:
+            raise await self._refusal(response)
+        decoder = adapter.decoder(call)
+        media_type = response.header("content-type")
+        if media_type is not None and not media_type.lower().startswith(decoder.media_type):
+            response.close()
+            raise failure("first_byte", "protocol", "an answer of another media type")
+        return HttpStream(response, decoder)
+
+    async def fetch(self, request: HttpRequest, body_bytes_max: int) -> tuple[int, bytes]:
+        """Status and body of any other request to this upstream: probes, tokenizer routes."""
+        response = await self._transport.send(request)
+        return response.status, await response.read_all(body_bytes_max)
+
+    async def close(self) -> None:
+        """Abort what runs and close all connections."""
+        self._transport.close()
+
+    @property
+    def in_flight(self) -> int:
+        """Connections that are busy or being made."""
+        return self._transport.lent
+
+    async def _refusal(self, response: Response) -> Exception:
+        """What an answer other than 200 means. A redirect is never followed: it is a refusal."""
+        retry_after = response.header("retry-after")
+        try:
+            body = await response.read_all(ERROR_BODY_BYTES_MAX)
+        except UpstreamError:
+            body = b""  # the status is what counts
+        for secret in self._secrets:
+            body = body.replace(secret, b"[key]")
+        error = self._adapter.error(response.status, body, retry_after)
+        if isinstance(error, RequestError):
+            error.message = KEY_LIKE.sub("[key]", error.message)
+        return error

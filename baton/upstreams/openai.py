@@ -1,0 +1,115 @@
+"""Dialect `openai`: POST {base}/completions as OpenAI defines it, for OpenAI and generic servers.
+
+The base of the other completions dialects: they state what differs as class attributes. The body is
+built from an allow-list, so nothing that a caller sent reaches an upstream unseen.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from baton.semantics.events import Call
+from baton.upstreams.base import Capabilities, Decoder, HttpRequest
+from baton.upstreams.completions_wire import BodyDecoder, StreamDecoder
+from baton.upstreams.refusals import refusal
+
+_ENCODER = msgspec.json.Encoder()
+JsonValue = str | int | float | bool
+
+
+class OpenAIAdapter:
+    """A server that speaks OpenAI's completions. Instances hold no state."""
+
+    name = "openai"
+    path = "/completions"
+    capabilities = Capabilities(
+        prompt_arrays=True,
+        token_prompts=True,
+        n=True,
+        best_of=True,
+        echo=True,
+        logprobs=True,
+        logprobs_max=5,
+        suffix=True,
+        stop_max=4,
+        seed=True,
+        penalties=True,
+        logit_bias=True,
+        stream_usage=True,
+        exact_usage=True,
+        scored=True,
+    )
+
+    explicit_sampling = False
+    """Send temperature and top_p also at OpenAI's defaults: the server's own differ."""
+    constants: Mapping[str, JsonValue] = MappingProxyType({})
+    """Fields of every request: what switches off defaults that OpenAI's contract does not have."""
+    asks_usage_in_streams = True
+    usage_per_choice = False
+    """Usage comes with each choice and has to be summed (llama-server)."""
+    streams_always = False
+    """Stream even where the caller does not: the whole answer of this server is less exact."""
+
+    def request(self, call: Call) -> HttpRequest:
+        return HttpRequest(path=self.path, body=_ENCODER.encode(self.fields(call)))
+
+    def decoder(self, call: Call) -> Decoder:
+        if call.stream or self._must_stream(call):
+            return StreamDecoder(call, per_choice_usage=self.usage_per_choice)
+        return BodyDecoder(call, per_choice_usage=self.usage_per_choice)
+
+    def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
+        return refusal(status, body, retry_after)
+
+    def fields(self, call: Call) -> dict[str, object]:
+        """The request's body. Always max_tokens; the rest only where it says something."""
+        prompts = call.prompts
+        found: dict[str, object] = {
+            "model": call.model,
+            "prompt": prompts[0] if len(prompts) == 1 else prompts,
+            "max_tokens": call.max_tokens,
+        }
+        found |= self.constants
+        if self.explicit_sampling or call.temperature != 1.0:
+            found["temperature"] = call.temperature
+        if self.explicit_sampling or call.top_p != 1.0:
+            found["top_p"] = call.top_p
+        self._add_options(call, found)
+        if call.stream or self._must_stream(call):
+            found["stream"] = True
+            if self.asks_usage_in_streams:
+                found["stream_options"] = {"include_usage": True}
+        return found
+
+    def _add_options(self, call: Call, found: dict[str, object]) -> None:
+        """Optional fields that are set. Stops: never an empty one, which some servers stop at."""
+        stops = [stop for stop in call.stop or () if stop]
+        logprobs = call.logprobs
+        if call.scored and not logprobs:
+            logprobs = 1
+        options: tuple[tuple[str, object], ...] = (
+            ("n", call.n if call.n > 1 else None),
+            ("suffix", call.suffix),
+            ("presence_penalty", call.presence_penalty or None),
+            ("frequency_penalty", call.frequency_penalty or None),
+            ("logit_bias", _bias(call.logit_bias)),
+            ("stop", stops or None),
+            ("logprobs", logprobs),
+            ("echo", call.echo or None),
+            ("seed", call.seed),
+            ("user", call.user),
+        )
+        for field, value in options:
+            if value is not None:
+                found[field] = value
+
+    def _must_stream(self, call: Call) -> bool:
+        return self.streams_always
+
+
+def _bias(bias: dict[int, float] | None) -> dict[str, float | int] | None:
+    """Keys as JSON has them; whole numbers as integers, which is the type in OpenAI's contract."""
+    if not bias:
+        return None
+    return {str(token): int(at) if at == int(at) else at for token, at in bias.items()}

@@ -1,0 +1,171 @@
+"""What an upstream's error answer means: whose fault, and what the caller may be told of it.
+
+Servers that speak OpenAI's completions use five shapes of error body (and FastAPI's own):
+
+    {"error": {"message", "type", "param", "code"}}   OpenAI; code may be an int (vLLM)
+    {"error": {"code", "message", "type"}}            llama-server, no param
+    {"object": "error", "message", "type", "code"}    SGLang, flat
+    {"error": "text"}                                  vLLM's 401
+    {"error": "text", "error_type": "…"}               TGI
+    {"detail": "text" | [{"loc", "msg"}]}              FastAPI
+
+A caller hears of an upstream's words only where it can act on them: 400, 413 and 422. These are
+cut to MESSAGE_LENGTH_MAX printable characters. The rest is the operator's business (a wrong key, an
+unknown model) or passes (overload), and becomes an UpstreamError without a word of the upstream.
+"""
+
+import re
+
+import msgspec
+
+from baton.errors import RequestError
+from baton.upstreams.base import Kind, UpstreamError
+from baton.upstreams.failures import MESSAGES
+
+MESSAGE_LENGTH_MAX = 400
+NAME_LENGTH_MAX = 64
+RETRY_AFTER_S_MAX = 3600.0
+CALLERS_STATUSES = frozenset({400, 413, 422})
+OVERLOADED_STATUSES = frozenset({429, 503, 529})
+OPERATORS_CODES = frozenset({"model_not_found", "invalid_api_key", "insufficient_quota"})
+
+CONTEXT_WORDS = re.compile(
+    r"context[ _](length|window|size)|maximum (model|input|sequence) length|too many tokens"
+    r"|prompt is too long|longer than the (model|maximum)|inputs? tokens? \+ ",
+    re.IGNORECASE,
+)
+"""Most servers tell a context overflow by words alone; only OpenAI and llama-server have a code."""
+CONTEXT_TOKENS = re.compile(
+    r"(?:context (?:length|window|size)(?: is| of|:)?|n_ctx[\"':= ]+)\D{0,12}(\d{2,9})",
+    re.IGNORECASE,
+)
+OPENAI_WORDING = "This model's maximum context length is "
+UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
+NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
+
+
+class Said(msgspec.Struct):
+    """What was found in the body, whatever its shape; empty where it said nothing."""
+
+    message: str = ""
+    type: str = ""
+    param: str = ""
+    code: str = ""
+    context_tokens: int | None = None
+
+
+class _ErrorObject(msgspec.Struct):
+    message: str | None = None
+    type: str | None = None
+    param: str | None = None
+    code: int | str | None = None
+    n_ctx: int | None = None
+
+
+class _ErrorBody(_ErrorObject):
+    error: _ErrorObject | str | None = None
+    error_type: str | None = None
+    detail: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Complaint(msgspec.Struct):
+    msg: str = ""
+    loc: list[int | str] = []
+
+
+_BODY = msgspec.json.Decoder(_ErrorBody)
+_DETAIL = msgspec.json.Decoder(list[_Complaint] | str | None)
+
+
+def refusal(status: int, body: bytes, retry_after: str | None) -> Exception:
+    """RequestError or UpstreamError for an answer that is not 200."""
+    said = read(body)
+    if status in CALLERS_STATUSES and said.code not in OPERATORS_CODES:
+        return _callers_fault(status, said)
+    overloaded = status in OVERLOADED_STATUSES
+    kind: Kind = "overloaded" if overloaded else "status"
+    return UpstreamError(
+        MESSAGES[kind],
+        phase="first_byte",
+        kind=kind,
+        retryable=True,  # nothing was computed; another upstream may have the key, model or room
+        status=status,
+        retry_after_s=seconds(retry_after),
+        detail=f"{status} {said.code or said.type}".strip(),
+    )
+
+
+def read(body: bytes) -> Said:
+    """The error body in one shape; an unreadable one says nothing."""
+    try:
+        found = _BODY.decode(body)
+        detail = _DETAIL.decode(found.detail)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Said()
+    if isinstance(detail, list):
+        return _complaint(detail)
+    if isinstance(found.error, str) or detail:
+        text = found.error if isinstance(found.error, str) else detail
+        return Said(message=printable(text or ""), type=name(found.error_type or ""))
+    inner = found if found.error is None else found.error
+    return Said(
+        message=printable(inner.message or ""),
+        type=name(inner.type or ""),
+        param=name(inner.param or ""),
+        code=name(str(inner.code)) if inner.code is not None else "",
+        context_tokens=inner.n_ctx,
+    )
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """Retry-After in seconds, bounded; the date form and nonsense are None."""
+    if retry_after is None or not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", retry_after):
+        return None
+    return min(float(retry_after), RETRY_AFTER_S_MAX)
+
+
+def printable(text: str) -> str:
+    """Foreign text as it may be shown: one line, no control or direction characters, not long."""
+    text = UNPRINTABLE.sub(" ", text[: 2 * MESSAGE_LENGTH_MAX]).strip()
+    return text if len(text) <= MESSAGE_LENGTH_MAX else text[: MESSAGE_LENGTH_MAX - 1] + "…"
+
+
+def name(text: str) -> str:
+    """A foreign identifier, or nothing where it is none."""
+    return text if len(text) <= NAME_LENGTH_MAX and NAME.fullmatch(text) else ""
+
+
+def _complaint(details: list[_Complaint]) -> Said:
+    """The first of FastAPI's complaints; the last part of its place is the field."""
+    if not details:
+        return Said()
+    first = details[0]
+    field = str(first.loc[-1]) if first.loc else ""
+    return Said(message=printable(first.msg), param="" if field == "body" else name(field))
+
+
+def _callers_fault(status: int, said: Said) -> RequestError:
+    codes = {said.code, said.type}
+    known = codes & {"context_length_exceeded", "exceed_context_size_error"}
+    if known or CONTEXT_WORDS.search(said.message):
+        return RequestError(
+            400, _context_message(said), code="context_length_exceeded", param="prompt"
+        )
+    message = said.message or "The upstream refused the request without saying why."
+    if status == 413:
+        return RequestError(413, message, code="request_too_large")
+    code = said.code if said.code and not said.code.isdigit() else None
+    return RequestError(400, message, param=said.param or None, code=code)
+
+
+def _context_message(said: Said) -> str:
+    """With OpenAI's wording in front, which client libraries look for, where the size is known."""
+    if said.message.startswith(OPENAI_WORDING):
+        return said.message
+    tokens = said.context_tokens
+    if tokens is None and (found := CONTEXT_TOKENS.search(said.message)):
+        tokens = int(found[1])
+    if tokens is None:
+        return said.message or "The prompt and max_tokens exceed the model's context."
+    advice = "Please reduce your prompt; or completion length."
+    return f"{OPENAI_WORDING}{tokens} tokens, which this request exceeds. {advice}"

@@ -1,0 +1,100 @@
+"""Dialects by name. A dialect is a file with an adapter and one line here, or an entry point.
+
+An installed package adds one without touching Baton: an entry point of the group `baton.upstreams`
+whose name is the dialect's and whose value is a `Dialect`.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Protocol
+
+import msgspec
+
+from baton.upstreams.base import Adapter
+from baton.upstreams.deepseek import DeepseekAdapter
+from baton.upstreams.endpoint import TransportLimits, parse
+from baton.upstreams.http import HttpUpstream
+from baton.upstreams.llama_server import LlamaServerAdapter
+from baton.upstreams.openai import OpenAIAdapter
+from baton.upstreams.sglang import SglangAdapter
+from baton.upstreams.transport import Transport
+from baton.upstreams.vllm import VllmAdapter
+
+ENTRY_POINTS = "baton.upstreams"
+Headers = tuple[tuple[str, str], ...]
+
+
+def bearer(key: str) -> Headers:
+    """How most servers take a key."""
+    return (("Authorization", f"Bearer {key}"),)
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """How to talk to one kind of server."""
+
+    adapter: Callable[[], Adapter]
+    prefix: str = "/v1"
+    """Path of a base URL that has none."""
+    authorize: Callable[[str], Headers] = bearer
+    """A key as the headers that carry it."""
+
+
+BUILT_IN: Mapping[str, Dialect] = MappingProxyType(
+    {
+        "openai": Dialect(OpenAIAdapter),
+        "vllm": Dialect(VllmAdapter),
+        "sglang": Dialect(SglangAdapter),
+        "llama-server": Dialect(LlamaServerAdapter),
+        "deepseek": Dialect(DeepseekAdapter, prefix="/beta"),
+    }
+)
+
+
+class Record(Protocol):
+    """What is stored of an upstream, as far as a connection to it needs it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def dialect(self) -> str: ...
+    @property
+    def secret(self) -> str | None: ...
+    @property
+    def allow_private(self) -> bool: ...
+
+
+def names() -> list[str]:
+    """Every dialect that an upstream may have."""
+    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def dialect(name: str) -> Dialect:
+    """ValueError names the known ones where it is none of them."""
+    known = BUILT_IN.get(name)
+    if known is not None:
+        return known
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        loaded = point.load()
+        if isinstance(loaded, Dialect):
+            return loaded
+    raise ValueError(f"there is no dialect '{name}': known are {', '.join(names())}")
+
+
+def build(record: Record, limits: TransportLimits) -> HttpUpstream:
+    """The upstream of a record; to be called inside the event loop that will use it.
+
+    ValueError says what is wrong with its URL or dialect. Nothing is connected to yet.
+    """
+    kind = dialect(record.dialect)
+    endpoint = parse(
+        record.url,
+        default_prefix=kind.prefix,
+        allow_private=record.allow_private,
+        limits=limits,
+    )
+    headers = kind.authorize(record.secret) if record.secret else ()
+    secrets = (record.secret,) if record.secret else ()
+    return HttpUpstream(record.name, kind.adapter(), Transport(endpoint, headers), secrets)

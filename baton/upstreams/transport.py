@@ -1,0 +1,257 @@
+"""The only way out: a keep-alive HTTP/1.1 client for one upstream, made to cost little per request.
+
+Theory of operation. A transport belongs to one upstream and one event loop. It lends connections:
+an idle one (the last used first, so that the others can grow old and be closed), else a new one,
+else the caller waits in a queue, first come first served. What is given back goes to the queue's
+head before it becomes idle, so nobody overtakes.
+
+There are no timers per request. One sweep per transport runs while it has connections, counts
+ticks, and asks each connection whether it has been silent, busy or idle too long; connections note
+the tick of their last byte. A limit is met within one tick after its time, never before.
+
+A request that was written on a kept-alive connection which then closes without a byte of answer is
+sent once more on a new connection: the server had closed it before the request came.
+"""
+
+import asyncio
+from collections import deque
+
+from baton.upstreams.base import HttpRequest, UpstreamError
+from baton.upstreams.connection import READ_BYTES, Connection, Response
+from baton.upstreams.dialer import Dialer, TcpDialer
+from baton.upstreams.endpoint import Endpoint
+from baton.upstreams.failures import failure
+
+TICK_S_MAX = 0.25
+TICK_S_MIN = 0.005
+TICKS_PER_LIMIT = 8
+HEADS_MAX = 64
+"""Distinct request heads that are kept; adapters have a handful."""
+
+
+class Transport:
+    """Sends requests to one upstream. Made and used inside one running event loop.
+
+    `headers` go out with every request (the key among them): they are never logged, nor in repr.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        headers: tuple[tuple[str, str], ...] = (),
+        dialer: Dialer | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.limits = limits = endpoint.limits
+        self.tick = 0
+        shortest_s = min(
+            limits.first_byte_timeout_s,
+            limits.stall_timeout_s,
+            limits.total_timeout_s,
+            limits.wait_timeout_s,
+            limits.idle_s,
+        )
+        self.tick_s = min(TICK_S_MAX, max(TICK_S_MIN, shortest_s / TICKS_PER_LIMIT))
+        self._headers = headers
+        self._dialer = dialer or TcpDialer(endpoint)
+        self._loop = asyncio.get_running_loop()
+        self._view = memoryview(bytearray(READ_BYTES))
+        self._heads: dict[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = {}
+        self._idle: deque[Connection] = deque()
+        self._all: set[Connection] = set()
+        self._taken = 0
+        """Connections there are or that are being made: what connections_max limits."""
+        self._waiting: deque[tuple[int, asyncio.Future[Connection | None]]] = deque()
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<Transport {self.endpoint.authority} connections={self._taken}"
+            f" idle={len(self._idle)} waiting={len(self._waiting)}>"
+        )
+
+    @property
+    def lent(self) -> int:
+        """Connections in use or being made."""
+        return self._taken - len(self._idle)
+
+    @property
+    def connections(self) -> int:
+        """Open sockets, idle ones included."""
+        return len(self._all)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue for a connection."""
+        return sum(not waiter.done() for _, waiter in self._waiting)
+
+    async def send(self, request: HttpRequest) -> Response:
+        """Send a request; returns once the status and the headers of the answer are there.
+
+        Raises UpstreamError. A cancel at any point closes the connection that was used.
+        """
+        head = self._heads.get((request.method, request.path, request.headers))
+        if head is None:
+            head = self._make_head(request)
+        connection = await self._borrow()
+        if not connection.served:
+            return await self._exchange(connection, head, request.body)
+        sent_at = self._loop.time()
+        try:
+            return await self._exchange(connection, head, request.body)
+        except UpstreamError as error:
+            soon = self._loop.time() - sent_at <= self.limits.stale_window_s
+            if error.kind != "network" or not soon or connection.answered:
+                raise
+        return await self._exchange(await self._borrow(fresh=True), head, request.body)
+
+    def close(self) -> None:
+        """Abort everything; whoever waits gets an UpstreamError."""
+        self._closed = True
+        for _, waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(failure("connect", "network", "the transport was closed"))
+        self._waiting.clear()
+        for connection in list(self._all):
+            connection.close_abruptly("the transport was closed")
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+
+    # what connections call
+
+    def released(self, connection: Connection) -> None:
+        """A connection is free again: the first in the queue gets it."""
+        waiter = self._next_waiter()
+        if waiter is not None:
+            waiter.set_result(connection)
+        elif self._closed:
+            connection.abort()
+        else:
+            connection.idle_since_tick = self.tick
+            self._idle.append(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """A socket is gone; its place goes to the first in the queue."""
+        if connection not in self._all:
+            return  # it never came into use: whoever was making it frees the place
+        self._all.remove(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._free_place()
+
+    # inside
+
+    async def _exchange(self, connection: Connection, head: bytes, body: bytes) -> Response:
+        response = connection.send(head, body)
+        await response.wait_head()
+        return response
+
+    async def _borrow(self, *, fresh: bool = False) -> Connection:
+        if self._closed:
+            raise failure("connect", "network", "the transport was closed")
+        idle = self._idle
+        while idle and not fresh:
+            connection = idle.pop()
+            if connection.alive and not connection.transport.is_closing():
+                return connection
+        if self._taken < self.limits.connections_max:
+            self._taken += 1
+            return await self._connect()
+        if idle:  # all places are taken and a new connection is asked for: the oldest makes room
+            idle.popleft().abort()
+        return await self._wait(fresh=fresh)
+
+    async def _connect(self) -> Connection:
+        """A new connection in a place that is already counted."""
+        loop, view = self._loop, self._view
+        try:
+            connection = await self._dialer.dial(lambda: Connection(self, view, loop))
+            if not connection.alive:
+                raise failure("connect", "network", "closed at once")
+        except BaseException:
+            self._free_place()
+            raise
+        self._all.add(connection)
+        if self._sweep_timer is None:
+            self._sweep_timer = loop.call_later(self.tick_s, self._sweep)
+        return connection
+
+    async def _wait(self, *, fresh: bool) -> Connection:
+        """In the queue for a connection, or for the place to make one."""
+        if len(self._waiting) >= self.limits.waiting_max:
+            raise failure("connect", "overloaded", "too many wait for a connection")
+        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+        self._waiting.append((self.tick, waiter))
+        try:
+            connection = await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._give_on(waiter.result())
+            raise
+        if connection is None:
+            return await self._connect()
+        if fresh or not connection.alive or connection.transport.is_closing():
+            connection.abort()
+            return await self._borrow(fresh=fresh)
+        return connection
+
+    def _give_on(self, connection: Connection | None) -> None:
+        """Something was given to a caller that no longer wants it."""
+        if connection is None:
+            self._free_place()
+        elif connection.alive:
+            self.released(connection)
+
+    def _free_place(self) -> None:
+        waiter = self._next_waiter()
+        if waiter is not None:
+            waiter.set_result(None)
+        else:
+            self._taken -= 1
+
+    def _next_waiter(self) -> "asyncio.Future[Connection | None] | None":
+        while self._waiting:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                return waiter
+        return None
+
+    def _sweep(self) -> None:
+        self.tick += 1
+        tick, tick_s, limits = self.tick, self.tick_s, self.limits
+        for connection in list(self._all):
+            connection.check(tick, tick_s)
+        while self._idle and (tick - self._idle[0].idle_since_tick - 1) * tick_s >= limits.idle_s:
+            self._idle.popleft().abort()
+        while self._waiting and (tick - self._waiting[0][0] - 1) * tick_s >= limits.wait_timeout_s:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(failure("connect", "overloaded", "no connection became free"))
+        self._sweep_timer = None
+        if (self._all or self._waiting) and not self._closed:
+            self._sweep_timer = self._loop.call_later(tick_s, self._sweep)
+
+    def _make_head(self, request: HttpRequest) -> bytes:
+        """Everything before the length, built once for each kind of request."""
+        endpoint = self.endpoint
+        target = endpoint.prefix + request.path + (f"?{endpoint.query}" if endpoint.query else "")
+        fields = (
+            ("Host", endpoint.authority),
+            *self._headers,
+            *request.headers,
+            ("Content-Type", "application/json"),
+            ("Accept-Encoding", "identity"),
+        )
+        lines = [
+            f"{request.method} {target} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in fields),
+        ]
+        for line in lines:
+            if not line.isascii() or not line.isprintable():
+                raise ValueError("a request line or header holds characters that cannot be sent")
+        head = ("\r\n".join(lines) + "\r\nContent-Length: ").encode()
+        if len(self._heads) >= HEADS_MAX:
+            self._heads.clear()
+        self._heads[request.method, request.path, request.headers] = head
+        return head
