@@ -26,11 +26,13 @@ from baton.explanations import (
     explain_field,
     explain_prompt,
 )
-from baton.semantics.events import Prompt
 
 IGNORED_NAMES_MAX = 32
 IGNORED_NAME_CHARS_MAX = 64
 """What is beyond is cut: these names are only told back, never acted upon."""
+
+Prompt = str | list[int]
+"""As in semantics/events.py, which lies above."""
 
 Token = Annotated[int, Meta(ge=0, le=TOKEN_ID_MAX)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
