@@ -1,0 +1,69 @@
+"""What a relay costs: the processor time and memory of its whole process tree, from /proc.
+
+The time is the sum of `schedstat` over all threads, in nanoseconds: `utime` and `stime` count in
+ticks of 10 ms, which is 5 % of a short run.
+"""
+
+import contextlib
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+
+from tests.running import session_members
+
+NANOSECONDS = 1e9
+QUIET_S, QUIET_SHARE, SETTLE_MAX_S = 0.3, 0.02, 10.0
+STOP_TIMEOUT_S = 10.0
+
+
+def cpu_s(session: int) -> float:
+    """Processor seconds of all living threads of a session."""
+    total = 0
+    for pid in session_members(session):
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                total += int(path.read_text(encoding="ascii").split()[0])
+    return total / NANOSECONDS
+
+
+def settled_cpu_s(session: int) -> float:
+    """As cpu_s, once the session has become quiet: work after the last answer counts too."""
+    deadline = time.monotonic() + SETTLE_MAX_S
+    before = cpu_s(session)
+    while time.monotonic() < deadline:
+        time.sleep(QUIET_S)
+        after = cpu_s(session)
+        if after - before < QUIET_SHARE * QUIET_S:
+            return after
+        before = after
+    return before
+
+
+def memory_mib(session: int) -> float:
+    """Proportional set size of all processes of a session."""
+    kib = 0
+    for pid in session_members(session):
+        with contextlib.suppress(OSError):
+            lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+            kib += sum(int(line.split()[1]) for line in lines.splitlines() if "Pss:" in line[:4])
+    return kib / 1024
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], core: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, on one core where given; ended with the block."""
+    pinned = ["taskset", "-c", str(core), *command] if core is not None else list(command)
+    process = subprocess.Popen(pinned, start_new_session=True, stdout=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,0 +1,175 @@
+"""What is measured: the mock alone, nginx in front of it, and Baton in front of it."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+
+from bench.processes import running
+from tests import running as servers
+
+RELAY_CORE, LOAD_CORE = 0, 1
+CHUNKS, CHUNK_INTERVAL_US = 100, 20_000
+PUBLIC_MODEL, THEIR_MODEL = "bench-model", "up-model"
+READY_TIMEOUT_S = 30.0
+PROGRAMS = ("mock_upstream", "load_client")
+HERE = pathlib.Path(__file__).parent
+
+NGINX = """daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  keepalive_requests 100000000;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  upstream mock {{
+    server 127.0.0.1:{mock_port};
+    keepalive 1024;
+    keepalive_requests 100000000;
+  }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://mock;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+    }}
+  }}
+}}
+"""
+
+
+class BenchFailed(Exception):
+    """The benchmark cannot run; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Relay:
+    """Something that answers completions: where, with which key, whose processor time counts."""
+
+    name: str
+    port: int
+    session: int
+    key: str
+    model: str
+
+    def request(self, *, stream: bool) -> bytes:
+        """One whole HTTP request; its body is about 1 kB."""
+        body = json.dumps(self._body(stream)).encode()
+        head = (
+            "POST /v1/completions HTTP/1.1\r\n"
+            f"Host: 127.0.0.1:{self.port}\r\n"
+            f"Authorization: Bearer {self.key}\r\n"
+            "Content-Type: application/json\r\n"
+            "User-Agent: load/1\r\nAccept: */*\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    def _body(self, stream: bool) -> dict[str, object]:
+        prompt = "def f(x):\n    # " + " ".join(f"lorem{word:03d}" for word in range(99))
+        body: dict[str, object] = {
+            "model": self.model,
+            "prompt": prompt[:894],
+            "max_tokens": CHUNKS,
+            "temperature": 0.2,
+            "top_p": 0.95,
+            "n": 1,
+            "stop": ["\n\n", "<|end|>"],
+            "stream": stream,
+        }
+        return body | ({"stream_options": {"include_usage": True}} if stream else {})
+
+
+def build(folder: pathlib.Path) -> None:
+    """Compile the two C programs into `folder`."""
+    for program in PROGRAMS:
+        source = HERE / f"{program}.c"
+        subprocess.run(["cc", "-O2", "-o", folder / program, source], check=True)
+
+
+def check_tools() -> None:
+    """BenchFailed where something that is measured with is missing."""
+    missing = [tool for tool in ("nginx", "cc", "taskset") if shutil.which(tool) is None]
+    if missing:
+        raise BenchFailed(f"missing: {', '.join(missing)}. Run: sh bench/setup.sh")
+
+
+@contextlib.contextmanager
+def mock(folder: pathlib.Path) -> Iterator[Relay]:
+    """The mock upstream itself: the floor."""
+    port = servers.free_port()
+    words = [folder / "mock_upstream", port, CHUNKS, CHUNK_INTERVAL_US]
+    with running([str(word) for word in words], LOAD_CORE) as process:
+        _wait_listening(port)
+        yield Relay("direct", port, process.pid, "sk-none", THEIR_MODEL)
+
+
+@contextlib.contextmanager
+def nginx(folder: pathlib.Path, mock_port: int) -> Iterator[Relay]:
+    port = servers.free_port()
+    settings = folder / "nginx.conf"
+    settings.write_text(
+        NGINX.format(folder=folder, mock_port=mock_port, port=port), encoding="utf-8"
+    )
+    folder.chmod(0o755)  # its worker runs as another user where the master is root
+    with running(["nginx", "-p", str(folder), "-c", str(settings)], RELAY_CORE) as process:
+        _wait_listening(port)
+        yield Relay("nginx", port, process.pid, "sk-none", THEIR_MODEL)
+
+
+@contextlib.contextmanager
+def baton(folder: pathlib.Path, mock_port: int) -> Iterator[Relay]:
+    """Baton as it is run for real: key with limits, price, journal, metrics and access log on."""
+    settings = {"BATON_MODEL": "none", "BATON_ACCESS_LOG": str(folder / "access.log")}
+    with servers.serving(folder / "home", settings, ["taskset", "-c", str(RELAY_CORE)]) as server:
+        url = f"http://127.0.0.1:{mock_port}/v1"
+        server.cli(
+            "upstream", "add", "mock", "--url", url, "--dialect", "openai",
+            "--key", "sk-upstream-0000000000000001", "--model", f"{PUBLIC_MODEL}={THEIR_MODEL}",
+        )  # fmt: skip
+        server.cli("price", "set", PUBLIC_MODEL, "--input", "0.5", "--output", "1.5")
+        made = server.cli(
+            "key", "create", "bench", "--requests-per-minute", "100000000",
+            "--budget", "1000000", "--model", PUBLIC_MODEL, "--json",
+        )  # fmt: skip
+        key = str(json.loads(made)["key"])
+        port = int(server.base_url.rsplit(":", 1)[1])
+        relay = Relay("baton", port, server.process.pid, key, PUBLIC_MODEL)
+        _wait_answering(relay)
+        yield relay
+
+
+def _wait_listening(port: int) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        if time.monotonic() > deadline:
+            raise BenchFailed(f"nothing listens on port {port} after {READY_TIMEOUT_S:g} s")
+        time.sleep(0.02)
+
+
+def _wait_answering(relay: Relay) -> None:
+    """Until the relay's answer is 200: what was configured has arrived in the worker."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    start = b""
+    while not start.startswith(b"HTTP/1.1 200"):
+        if time.monotonic() > deadline:
+            raise BenchFailed(f"{relay.name} never answered 200: {start[:300]!r}")
+        with socket.create_connection(("127.0.0.1", relay.port), 5) as connection:
+            connection.sendall(relay.request(stream=False))
+            start = connection.recv(65536)
+        time.sleep(0.05)

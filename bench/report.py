@@ -1,0 +1,102 @@
+"""Results as Markdown tables and a chart, from the JSON of the runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.plot import Bar, Group, bar_chart
+
+TITLES = {
+    "closed": "32 connections, saturated: processor time of a request",
+    "fixed": "500 requests a second: processor time of a request",
+    "stream": "64 streams of 100 chunks, one every 20 ms: processor time of a chunk",
+}
+
+
+def machine_lines(facts: Mapping[str, Any]) -> list[str]:
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
+    return [
+        f"{facts['date']}, {facts['processor']}, {facts['cores']} cores, "
+        f"{facts['memory_gib']} GiB, {facts['system']}, Python {facts['python']}, "
+        f"{facts['nginx']}, {facts['compiler']}, commit {facts['commit']}.",
+        f"Packages: {packages}. Load before: {facts['load_before']:.2f}.",
+        "",
+    ]
+
+
+def relay_markdown(result: Mapping[str, Any]) -> str:
+    """The relay's tables: one for each scenario, ratios within one round with their spread."""
+    lines = ["## Relay", "", *machine_lines(result["machine"])]
+    head = (
+        "| | µs each | per second | latency p50 / p99 µs | chunk lag p50 / p99 µs | MiB |",
+        "|---|---|---|---|---|---|",
+    )
+    for name, title in TITLES.items():
+        scenario = result["summary"][name]
+        lines += [f"### {title}", "", *head]
+        lines += [_relay_row(relay, row) for relay, row in scenario.items() if relay != "ratio"]
+        lines += ["", f"Baton ÷ nginx in one round: {_spread(scenario['ratio'])}.", ""]
+    lines += [f"Answers that were not whole: {result['summary']['bad_answers']}.", ""]
+    return "\n".join(lines)
+
+
+def _relay_row(relay: str, row: Mapping[str, float]) -> str:
+    latency = f"{row['latency_p50_us']:.0f} / {row['latency_p99_us']:.0f}"
+    lag = f"{row['lag_p50_us']:.0f} / {row['lag_p99_us']:.0f}" if row["lag_p50_us"] >= 0 else "–"
+    return (
+        f"| {relay} | {row['cpu_us_each']:.1f} | {row['per_second']:,.0f} | {latency} "
+        f"| {lag} | {row['memory_mib']:.0f} |"
+    )
+
+
+def engine_markdown(result: Mapping[str, Any]) -> str:
+    """The engine's table: both servers at each level, ratios within one round."""
+    facts = result["machine"]
+    lines = ["## Engine", "", *machine_lines(facts)]
+    lines += [
+        f"{facts['model']}, threads {facts['threads']}; a stream: 184 prompt tokens, 96 new ones.",
+        "",
+        "| streams | Baton tok/s (first p50) | xllamacpp's server tok/s (first p50) | ratio |",
+        "|---|---|---|---|",
+    ]
+    for level, rows in result["summary"].items():
+        cells = [_engine_cell(rows[name]) for name in ("baton", "xllamacpp server")]
+        lines.append(f"| {level} | {cells[0]} | {cells[1]} | {_spread(rows['ratio'])} |")
+    return "\n".join([*lines, ""])
+
+
+def _engine_cell(row: Mapping[str, float]) -> str:
+    return f"{row['tokens_per_second']:.1f} ({row['first_p50_s']:.2f} s)"
+
+
+def _spread(ratio: Mapping[str, float]) -> str:
+    return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
+
+
+def relay_chart(result: Mapping[str, Any]) -> str:
+    groups = [
+        Group(
+            title,
+            [
+                Bar(relay, row["cpu_us_each"], f"{row['cpu_us_each']:.1f} µs")
+                for relay, row in result["summary"][name].items()
+                if relay != "ratio"
+            ],
+        )
+        for name, title in TITLES.items()
+    ]
+    return bar_chart("What a relayed request and chunk cost", groups)
+
+
+def engine_chart(result: Mapping[str, Any]) -> str:
+    groups = [
+        Group(
+            f"{level} streams",
+            [
+                Bar(name, row["tokens_per_second"], f"{row['tokens_per_second']:.1f} tok/s")
+                for name, row in rows.items()
+                if name != "ratio"
+            ],
+        )
+        for level, rows in result["summary"].items()
+    ]
+    return bar_chart("Tokens per second, prompts included", groups)

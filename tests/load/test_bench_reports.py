@@ -1,0 +1,65 @@
+"""What the benchmarks make of their runs: ratios within one round, pages and charts that say so."""
+
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+from bench import engine_bench, relay_bench, report
+
+FACTS = {
+    "date": "2026-01-01", "processor": "CPU", "cores": 2, "memory_gib": 8, "system": "Linux",
+    "python": "3.11", "packages": {"uvicorn": "1"}, "nginx": "nginx/1", "compiler": "cc 1",
+    "commit": "abc", "load_before": 0.1, "threads": 1, "model": "m.gguf",
+}  # fmt: skip
+
+
+def _run(number: int, relay: str, scenario: str, cost: float, bad: int = 0) -> dict[str, Any]:
+    times = {"p50": 10, "p99": 20}
+    load = {"per_second": 5.0, "latency_us": times, "lag_us": times, "bad": bad}
+    found = {"round": number, "relay": relay, "scenario": scenario, "cpu_us_each": cost}
+    return {**found, "memory_mib": 9.0, "load": load}
+
+
+def _relay_runs() -> list[dict[str, Any]]:
+    costs = {(0, "nginx"): 10.0, (0, "baton"): 40.0, (1, "nginx"): 20.0, (1, "baton"): 40.0}
+    return [
+        _run(number, relay, scenario, cost)
+        for scenario in report.TITLES
+        for (number, relay), cost in costs.items()
+    ]
+
+
+def test_ratio_is_taken_within_a_round() -> None:
+    """Rounds of 4× and 2× give 3×: not the quotient of the two medians."""
+    found = relay_bench.summary(_relay_runs())
+    assert found["closed"]["ratio"] == {"median": 3.0, "least": 2.0, "most": 4.0}
+    assert found["closed"]["nginx"]["cpu_us_each"] == 15.0
+
+
+def test_bad_answers_are_summed() -> None:
+    """An answer that was not whole is told on the page."""
+    runs = [*_relay_runs(), _run(1, "baton", "closed", 40.0, bad=3)]
+    found = relay_bench.summary(runs)
+    assert found["bad_answers"] == 3
+    page = report.relay_markdown({"machine": FACTS, "summary": found})
+    assert "Answers that were not whole: 3." in page
+
+
+def test_relay_page_and_chart() -> None:
+    """The page tells the ratio with its spread; the chart is well-formed and has every bar."""
+    result = {"machine": FACTS, "summary": relay_bench.summary(_relay_runs())}
+    assert "Baton ÷ nginx in one round: 3.00 (2.00 to 4.00)." in report.relay_markdown(result)
+    drawing = ElementTree.fromstring(report.relay_chart(result))
+    assert len(drawing.findall("{http://www.w3.org/2000/svg}rect")) == 6
+
+
+def test_engine_page_and_chart() -> None:
+    """The rate beside xllamacpp's server, for each level, with the ratio of each round."""
+    runs: list[dict[str, Any]] = [
+        {"round": 0, "level": 8, "server": name, "tokens_per_second": rate, "first_p50_s": 1.0}
+        for name, rate in (("baton", 97.0), ("xllamacpp server", 100.0))
+    ]
+    result = {"machine": FACTS, "summary": engine_bench.summary(runs)}
+    row = "| 8 | 97.0 (1.00 s) | 100.0 (1.00 s) | 0.97 (0.97 to 0.97) |"
+    assert row in report.engine_markdown(result)
+    drawing = ElementTree.fromstring(report.engine_chart(result))
+    assert len(drawing.findall("{http://www.w3.org/2000/svg}rect")) == 2
