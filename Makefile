@@ -13,7 +13,7 @@ help:
 
 serve:
 	@sh scripts/environment.sh serve
-	@.venv/bin/baton model fetch --configured
+	@.venv/bin/baton model fetch >/dev/null || echo 'Going on without the embedded model.'
 	@exec .venv/bin/baton serve
 
 test:

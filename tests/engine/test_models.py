@@ -61,12 +61,8 @@ def settings(tmp_path: pathlib.Path, model: str) -> config.Settings:
     return config.Settings(model=model, model_cache=str(tmp_path / "cache"))
 
 
-def silent(name: str, done: int, total: int) -> None:
-    """Progress for nobody."""
-
-
 def resolve(given: config.Settings) -> models.ModelFile | None:
-    return models.resolve(given, silent, (TOY,))
+    return models.resolve(given, known=(TOY,))
 
 
 def test_known_model_is_fetched_once(
@@ -175,6 +171,17 @@ def test_digest_is_remembered_until_the_file_changes(tmp_path: pathlib.Path) -> 
 def test_none_switches_the_model_off(tmp_path: pathlib.Path) -> None:
     """`none` is no model, and nothing is fetched or made."""
     assert resolve(settings(tmp_path, "none")) is None
+    assert models.locate(settings(tmp_path, "none")) is None
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_place_is_known_before_the_file_is_there(tmp_path: pathlib.Path) -> None:
+    """locate names file and model without fetching, for known names and for paths."""
+    cached = tmp_path / "cache" / "Toy-1M.gguf"
+    known = models.locate(settings(tmp_path, "toy-1m"), (TOY,))
+    own = models.locate(settings(tmp_path, "/models/Mine.GGUF"), (TOY,))
+    assert models.ModelPlace(cached, "toy-1m", TOY) == known
+    assert models.ModelPlace(pathlib.Path("/models/Mine.GGUF"), "mine", None) == own
     assert [] == list(tmp_path.iterdir())
 
 

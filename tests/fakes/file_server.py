@@ -15,8 +15,11 @@ class FileServer:
         """Cut after so many bytes; a negative number is a status to answer instead."""
         self.ranges = True
         self.types: dict[str, str] = {}
+        self.statuses: dict[str, int] = {}
         self.asked: list[tuple[str, str | None]] = []
         """(path, Range) of every request so far."""
+        self.posted: list[tuple[str | None, bytes]] = []
+        """(Authorization, body) of every POST so far."""
         self.url = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -31,7 +34,8 @@ class FileServer:
         if asked and self.ranges and start >= len(content):
             request.send_error(416)
             return
-        request.send_response(206 if asked and self.ranges else 200)
+        status = 206 if asked and self.ranges else self.statuses.get(request.path, 200)
+        request.send_response(status)
         request.send_header(
             "Content-Type", self.types.get(request.path, "application/octet-stream")
         )
@@ -48,6 +52,11 @@ def serving(files: dict[str, bytes]) -> Iterator[FileServer]:
 
     class Answering(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            served.answer(self)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            served.posted.append((self.headers.get("Authorization"), body))
             served.answer(self)
 
         def log_message(self, format: str, *args: object) -> None:

@@ -1,0 +1,99 @@
+"""`baton apply FILE`: bring keys, upstreams and prices to what a TOML file says."""
+
+import os
+import pathlib
+import sys
+import time
+from typing import Annotated, assert_never
+
+import typer
+
+from baton.admission import issue
+from baton.cli.declaration import Change, Present, changes, parse
+from baton.cli.main import CommandError
+from baton.cli.opened import ACTOR, opened
+from baton.cli.output import AsJson, print_json
+from baton.stores.base import PriceRecord, UpstreamRecord
+from baton.stores.book import Store
+
+
+def run(
+    file: Annotated[str, typer.Argument(help="TOML file (docs: baton export); '-' reads stdin.")],
+    prune: Annotated[
+        bool, typer.Option(help="Remove upstreams and revoke users' keys it does not name.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply a declaration. Applying it again changes nothing. Secrets come from the environment."""
+    wanted = parse(_read(file))
+    with opened() as store:
+        found = changes(wanted, read(store), os.environ, prune=prune)
+        for change in found if not dry_run else ():
+            perform(store, change)
+    if as_json:
+        return print_json([_told(change) for change in found])
+    for change in found:
+        fields = f" ({', '.join(change.fields)})" if change.action == "update" else ""
+        print(f"{change.action} {change.kind} {change.name}{fields}")
+    print("Nothing was changed: a dry run." if dry_run else f"{len(found)} changes.")
+
+
+def read(store: Store) -> Present:
+    """What a declaration is compared with."""
+    return Present(
+        keys=store.keys.all(),
+        upstreams=store.upstreams.all(secrets=True),
+        prices=store.prices.all(),
+        now_us=time.time_ns() // 1000,
+    )
+
+
+def perform(store: Store, change: Change) -> None:
+    """Do one change; each is a transaction of its own."""
+    match change.kind:
+        case "key":
+            _perform_key(store, change)
+        case "upstream":
+            _perform_upstream(store, change)
+        case "price":
+            record = PriceRecord(version=0, **change.fields)  # type: ignore[arg-type]
+            store.prices.set(record, ACTOR)
+        case _:
+            assert_never(change.kind)
+
+
+def _perform_key(store: Store, change: Change) -> None:
+    if change.action == "create":
+        fields = {name: value for name, value in change.fields.items() if name != "name"}
+        issue.import_key(store, change.name, change.sha256, ACTOR, **fields)
+    elif change.action == "update":
+        store.keys.update(change.id, ACTOR, **change.fields)
+    else:
+        store.keys.revoke(change.id, ACTOR)
+
+
+def _perform_upstream(store: Store, change: Change) -> None:
+    if change.action == "create":
+        fields = {**change.fields, "created_us": time.time_ns() // 1000}
+        store.upstreams.add(UpstreamRecord(**fields), ACTOR)  # type: ignore[arg-type]
+    elif change.action == "update":
+        store.upstreams.update(change.name, ACTOR, **change.fields)
+    else:
+        store.upstreams.remove(change.name, ACTOR)
+
+
+def _told(change: Change) -> dict[str, object]:
+    return {
+        "action": change.action,
+        "kind": change.kind,
+        "name": change.name,
+        "fields": sorted(change.fields),
+    }
+
+
+def _read(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else pathlib.Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} cannot be read: {error}") from None

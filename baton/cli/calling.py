@@ -1,0 +1,78 @@
+"""HTTP from a command to a Baton or an upstream: one request, one answer."""
+
+import http.client
+import ssl
+import urllib.parse
+from collections.abc import Mapping
+
+import msgspec
+
+from baton.cli.main import CommandError
+from baton.config import Settings
+from baton.errors import ErrorBody
+
+TIMEOUT_S = 60.0
+FIRST_KEY_FILE = "first.key"
+"""In the data folder: the key that the first start made, for its owner's convenience."""
+
+
+def call(
+    base: str,
+    path: str,
+    key: str | None = None,
+    body: bytes | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> http.client.HTTPResponse:
+    """The answer, whatever its status, with its body still to be read.
+
+    Raises OSError or http.client.HTTPException when there is none."""
+    parts = urllib.parse.urlsplit(base)
+    headers = {"User-Agent": "baton", "Connection": "close"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    connection = _connection(parts, timeout_s)
+    method = "GET" if body is None else "POST"
+    connection.request(method, f"{parts.path.rstrip('/')}{path}", body, headers)
+    return connection.getresponse()
+
+
+def _connection(parts: urllib.parse.SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+    return http.client.HTTPConnection(host, port, timeout=timeout_s)
+
+
+def answered(
+    base: str, path: str, key: str | None, body: bytes | None = None
+) -> http.client.HTTPResponse:
+    """A 200 answer of a Baton. CommandError with its own words for everything else."""
+    try:
+        response = call(base, path, key, body)
+    except (OSError, http.client.HTTPException) as error:
+        raise CommandError(
+            f"nothing answers at {base} ({error}): start it with `baton serve`, or name another "
+            "address with --url"
+        ) from None
+    if response.status == 200:
+        return response
+    text = response.read()
+    try:
+        message = msgspec.json.decode(text, type=ErrorBody).error.message
+    except msgspec.DecodeError:
+        message = text[:500].decode("utf-8", "replace")
+    raise CommandError(f"{base} answered {response.status}: {message}")
+
+
+def key_for(settings: Settings, given: str | None, environment: Mapping[str, str]) -> str | None:
+    """The option, else OPENAI_API_KEY, else the bootstrap key, else what the first start left."""
+    chosen = given or environment.get("OPENAI_API_KEY") or settings.bootstrap_key
+    if chosen:
+        return chosen
+    try:
+        return (settings.home_path / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None

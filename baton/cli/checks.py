@@ -1,0 +1,187 @@
+"""What `baton doctor` looks at, one function a check: what was found, and what to do about it.
+
+Each check looks and returns; none changes anything, none raises for what it finds.
+"""
+
+import http.client
+import pathlib
+import platform
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from baton.cli.calling import call
+from baton.config import Settings
+from baton.engine import models
+from baton.errors import BatonError
+from baton.stores.base import UpstreamRecord
+from baton.stores.book import Store, book_path
+
+State = Literal["ok", "warning", "failed"]
+
+LIBRARY_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 5.0
+FREE_BYTES_MIN = 1024**3
+CPU_FLAGS = frozenset({"avx", "avx2", "fma", "f16c", "bmi2"})
+"""What the x86-64 build of the engine's library is compiled for."""
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOAD_LIBRARY = "from baton.engine.llama import load_library; print(load_library().build)"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """The outcome of one check."""
+
+    check: str
+    state: State
+    message: str
+    remedy: str = ""
+
+
+def python() -> Finding:
+    """Nothing to fail: an older Python could not have installed Baton."""
+    version = platform.python_version()
+    return Finding("python", "ok", f"{version} on {platform.system()} {platform.machine()}")
+
+
+def cpu(cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> Finding:
+    """The library dies by SIGILL where these are missing, so they are looked up beforehand."""
+    if platform.machine() not in ("x86_64", "AMD64") or not cpuinfo.exists():
+        return Finding("cpu", "ok", f"{platform.machine()}: nothing to check")
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
+    if missing := sorted(CPU_FLAGS - flags):
+        remedy = "set BATON_MODEL=none and add an upstream: the embedded engine cannot run here"
+        return Finding("cpu", "failed", f"the processor lacks {', '.join(missing)}", remedy)
+    return Finding("cpu", "ok", "has AVX2, FMA and F16C")
+
+
+def library(settings: Settings, code: str = LOAD_LIBRARY) -> Finding:
+    """Loaded in a process of its own, since a library of the wrong kind may take it down."""
+    if settings.model.lower() == models.NONE:
+        return Finding("library", "ok", "not needed: BATON_MODEL is none")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIBRARY_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        return Finding("library", "failed", f"no answer in {LIBRARY_TIMEOUT_S:g} s", "try again")
+    if done.returncode == 0:
+        return Finding("library", "ok", f"llama.cpp {done.stdout.strip()} loads")
+    lines = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
+    remedy = "install libgomp1 (Debian) or libgomp (Fedora), then run `make serve` again"
+    if "libgomp" not in done.stderr:
+        remedy = "remove .venv and run `make serve` again, or set BATON_MODEL=none"
+    return Finding("library", "failed", lines[-1], remedy)
+
+
+def model(settings: Settings) -> Finding:
+    place = models.locate(settings)
+    if place is None:
+        return Finding("model", "ok", "none: only upstreams answer")
+    if not place.path.exists() and place.known is not None:
+        remedy = "`baton model fetch` gets it now, `baton serve` at its start"
+        return Finding("model", "warning", f"{place.path} is not fetched yet", remedy)
+    try:
+        with place.path.open("rb") as file:
+            whole = file.read(len(models.GGUF_MAGIC)) == models.GGUF_MAGIC
+    except OSError as error:
+        remedy = "set BATON_MODEL to a GGUF file that can be read, or to none"
+        return Finding("model", "failed", f"{place.path}: {error.strerror}", remedy)
+    if not whole:
+        remedy = "remove the file and fetch it again"
+        return Finding("model", "failed", f"{place.path} is no GGUF file", remedy)
+    return Finding("model", "ok", f"{place.public_name} ({place.path})")
+
+
+def folder(settings: Settings) -> Finding:
+    home = settings.home_path
+    if not home.exists():
+        return Finding("folder", "ok", f"{home} will be made at the first start")
+    if (free := shutil.disk_usage(home).free) < FREE_BYTES_MIN:
+        remedy = "make room: without it the ledger cannot be written, and nothing is answered"
+        return Finding("folder", "warning", f"{free // 2**20} MiB free at {home}", remedy)
+    for path in (home, home / "master.key", home / "first.key", home / "admin.key"):
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            remedy = f"chmod {'700' if path.is_dir() else '600'} {path}"
+            return Finding("folder", "warning", f"{path} can be read by others", remedy)
+    return Finding("folder", "ok", str(home))
+
+
+def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, list[UpstreamRecord]]:
+    """The book, and the upstreams in it (none where it cannot be read)."""
+    if not book_path(settings.home_path).exists():
+        return Finding("store", "ok", "will be made at the first start"), []
+    remedy = "restore it from a backup, or see that this user may write in BATON_HOME"
+    try:
+        book = opened()
+        try:
+            upstreams = book.upstreams.all(secrets=True)
+            with book.database.reading() as connection:
+                problem = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        finally:
+            book.close()
+    except (BatonError, OSError) as error:
+        return Finding("store", "failed", str(error), remedy), []
+    if problem != "ok":
+        return Finding("store", "failed", f"the book is damaged: {problem}", remedy), upstreams
+    message = f"{book_path(settings.home_path)} is whole; upstreams: {len(upstreams)}"
+    return Finding("store", "ok", message), upstreams
+
+
+def port(settings: Settings) -> Finding:
+    """Free, or taken by a Baton that answers."""
+    local = f"{settings.host}:{settings.port}"
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            taken = error.strerror
+        else:
+            return Finding("port", "ok", f"{local} is free")
+    scheme = "https" if settings.tls_certificate_file else "http"
+    host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
+    try:
+        status = call(f"{scheme}://{host}:{settings.port}", "/healthz", timeout_s=2.0).status
+    except (OSError, http.client.HTTPException):
+        status = 0
+    if status == 200:
+        return Finding("port", "ok", f"a server answers at {local}")
+    remedy = "set BATON_PORT to a free port, or stop what has it"
+    return Finding("port", "failed", f"{local}: {taken}", remedy)
+
+
+def upstream(record: UpstreamRecord) -> Finding:
+    """Whether its /models answers, and takes the key."""
+    name = f"upstream {record.name}"
+    remedy = f"look at the address with `baton upstream show {record.name}`, and at its server"
+    try:
+        status = call(record.url, "/models", record.secret, timeout_s=ANSWER_TIMEOUT_S).status
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return Finding(name, "failed", f"{record.url}: {error}", remedy)
+    if status in (401, 403):
+        remedy = f"remove {record.name} and add it again with a valid key"
+        return Finding(name, "failed", f"{record.url} refuses the key ({status})", remedy)
+    if status >= 500:
+        return Finding(name, "failed", f"{record.url} answers {status}", remedy)
+    return Finding(name, "ok", f"{record.url} answers")
+
+
+def address(settings: Settings) -> Finding:
+    """What callers are told to use."""
+    parts = urllib.parse.urlsplit(settings.address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        remedy = "set BATON_PUBLIC_URL to what callers type, such as https://relay.example.org"
+        return Finding("address", "failed", f"{settings.address} is no address", remedy)
+    if settings.host not in LOOPBACK and parts.scheme == "http":
+        remedy = "put a proxy with TLS in front and set BATON_PUBLIC_URL, or set BATON_TLS_*_FILE"
+        return Finding("address", "warning", f"{settings.address} has no TLS", remedy)
+    return Finding("address", "ok", settings.address)

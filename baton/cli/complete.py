@@ -1,0 +1,102 @@
+"""`baton complete "text"`: a completion in the terminal, as it comes."""
+
+import http.client
+import os
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from baton import config
+from baton.cli.calling import answered, key_for
+from baton.cli.main import CommandError
+from baton.cli.output import print_json
+
+Url = Annotated[str | None, typer.Option(help="Address before /v1; default: this machine's Baton.")]
+Key = Annotated[
+    str | None, typer.Option(help="Default: OPENAI_API_KEY, else what the first start left.")
+]
+
+
+class Chunk(msgspec.Struct):
+    """What is needed of a stream's chunk."""
+
+    class Choice(msgspec.Struct):
+        text: str
+        finish_reason: str | None = None
+
+    class Error(msgspec.Struct):
+        message: str
+
+    choices: list[Choice] = []
+    error: Error | None = None
+
+
+class ModelList(msgspec.Struct):
+    """What is needed of /v1/models."""
+
+    class Model(msgspec.Struct):
+        id: str
+
+    data: list[Model]
+
+
+def run(
+    prompt: Annotated[str, typer.Argument(help="The text to complete; '-' reads standard input.")],
+    model: Annotated[str | None, typer.Option(help="Default: the first that is served.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Tokens at most.", min=0)] = 128,
+    temperature: Annotated[float, typer.Option(min=0, max=2)] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="The same seed, the same text.")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text. Repeat.")] = None,
+    suffix: Annotated[str | None, typer.Option(help="Text after the hole to fill.")] = None,
+    echo: Annotated[bool, typer.Option(help="Print the prompt first.")] = False,
+    url: Url = None,
+    key: Key = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole answer as JSON.")
+    ] = False,
+) -> None:
+    """Stream a completion from a running Baton."""
+    settings = config.load()
+    base, key = url or settings.address, key_for(settings, key, os.environ)
+    fields = {
+        "model": model or _first_model(base, key),
+        "prompt": sys.stdin.read() if prompt == "-" else prompt,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "seed": seed,
+        "stop": stop or None,
+        "suffix": suffix,
+        "echo": echo,
+        "stream": not as_json,
+    }
+    response = answered(base, "/v1/completions", key, msgspec.json.encode(fields))
+    if as_json:
+        return print_json(msgspec.json.decode(response.read()))
+    print_stream(response)
+
+
+def _first_model(base: str, key: str | None) -> str:
+    listed = msgspec.json.decode(answered(base, "/v1/models", key).read(), type=ModelList)
+    if not listed.data:
+        raise CommandError("no model is served: add an upstream, or set BATON_MODEL")
+    return listed.data[0].id
+
+
+def print_stream(response: http.client.HTTPResponse) -> None:
+    """Print each piece of text as it comes. CommandError when the stream ends before its end."""
+    for line in response:
+        data = line.removeprefix(b"data:").strip()
+        if not line.startswith(b"data:"):
+            continue
+        if data == b"[DONE]":
+            sys.stdout.write("\n")
+            return
+        chunk = msgspec.json.decode(data, type=Chunk)
+        if chunk.error is not None:
+            raise CommandError(f"the stream failed: {chunk.error.message}")
+        for choice in chunk.choices:
+            sys.stdout.write(choice.text)
+        sys.stdout.flush()
+    raise CommandError("the stream was cut: its end never came")

@@ -1,0 +1,264 @@
+"""Keys, upstreams and prices as one TOML file: its shape, and what differs from the store. Pure.
+
+    [[key]]
+    name = "team-a"
+    sha256 = "9f86…"                  # of the key's value; the value itself is nowhere
+    models = ["small"]
+    requests_per_minute = 60
+    budget_usd = "25"
+
+    [[upstream]]
+    name = "gpu-1"
+    url = "http://10.0.0.5:8000/v1"
+    dialect = "vllm"
+    models = { small = "Qwen/Qwen3-0.6B" }
+    key_env = "GPU_1_KEY"              # the variable that holds its API key
+
+    [[price]]
+    model = "small"
+    input = "0.15"                     # USD per million tokens
+    output = "0.60"
+
+What an entry leaves out has its default, also where the store has another value: applying a file
+twice, or to another store, ends at the same place.
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from baton.cli.main import CommandError
+from baton.cli.money import nano, pico_per_token
+from baton.cli.output import moment_us
+from baton.cli.upstream import checked_name, checked_url
+from baton.ledger.prices import PriceBook
+from baton.stores.base import KeyRecord, PriceRecord, Role, UpstreamRecord
+
+Amount = str | int
+"""US dollars; TOML's 0.15 comes as the text "0.15", so that nothing is rounded."""
+KEY_FIELDS = (
+    "name",
+    "expires_us",
+    "models",
+    "default_model",
+    "requests_per_minute",
+    "budget_nano",
+    "strict",
+    "deterministic",
+    "parse_special",
+)
+UPSTREAM_FIELDS = tuple(
+    name for name in UpstreamRecord.__struct_fields__ if name not in ("name", "created_us")
+)
+PRICE_FIELDS = ("input_pico", "cached_input_pico", "output_pico", "request_nano")
+
+
+class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key, by the SHA-256 of its value."""
+
+    name: str
+    sha256: str
+    role: Role = "user"
+    expires: str | None = None
+    models: list[str] = []
+    default_model: str | None = None
+    requests_per_minute: int | None = None
+    budget_usd: Amount | None = None
+    strict: bool = False
+    deterministic: bool = False
+    parse_special: bool = True
+
+
+class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An upstream; its key stays in the environment variable `key_env`."""
+
+    name: str
+    url: str
+    models: dict[str, str]
+    dialect: str = "openai"
+    key_env: str | None = None
+    allow_private: bool = True
+    in_flight_max: int = 1024
+    first_byte_timeout_s: float | None = None
+    stall_timeout_s: float | None = None
+    total_timeout_s: float | None = None
+    priority: int = 0
+    weight: int = 100
+    fields: list[str] = []
+
+
+class PriceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A price in US dollars per million tokens; with `upstream`, the operator's cost there."""
+
+    model: str
+    upstream: str | None = None
+    effective: str | None = None
+    """From when on; absent: it holds now."""
+    input: Amount = 0
+    cached_input: Amount | None = None
+    output: Amount = 0
+    request: Amount = 0
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    key: list[KeyEntry] = []
+    upstream: list[UpstreamEntry] = []
+    price: list[PriceEntry] = []
+
+
+class Present(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store has, with upstreams' secrets, and when it was read."""
+
+    keys: list[KeyRecord]
+    upstreams: list[UpstreamRecord]
+    prices: list[PriceRecord]
+    now_us: int
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to do, so that the store becomes what the file says."""
+
+    kind: Literal["key", "upstream", "price"]
+    action: Literal["create", "update", "revoke", "delete"]
+    name: str
+    id: str = ""
+    """The key's id, for update and revoke."""
+    sha256: str = ""
+    """Of a key to create."""
+    fields: dict[str, object] = {}
+
+    def __repr__(self) -> str:
+        """Without values: one of them may be a provider key."""
+        return f"<Change {self.action} {self.kind} {self.name} {sorted(self.fields)}>"
+
+
+def parse(text: str) -> Declaration:
+    """Read a file's text. CommandError says which entry is wrong."""
+    try:
+        return msgspec.convert(tomllib.loads(text, parse_float=str), Declaration, strict=False)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise CommandError(str(error)) from None
+
+
+def changes(
+    wanted: Declaration, present: Present, environment: Mapping[str, str], *, prune: bool = False
+) -> list[Change]:
+    """What to do, in order. `prune` also removes upstreams and revokes users' keys that the file
+    does not name; admin keys and prices stay."""
+    return [
+        *_upstream_changes(wanted.upstream, present, environment, prune),
+        *_price_changes(wanted.price, present),
+        *_key_changes(wanted.key, present, prune),
+    ]
+
+
+def _upstream_changes(
+    wanted: Iterable[UpstreamEntry],
+    present: Present,
+    environment: Mapping[str, str],
+    prune: bool,
+) -> Iterator[Change]:
+    there = {record.name: record for record in present.upstreams}
+    for entry in wanted:
+        record = there.pop(entry.name, None)
+        fields = _upstream_fields(entry, record, environment)
+        if record is None:
+            yield Change(kind="upstream", action="create", name=entry.name, fields=fields)
+        elif differing := _differing(fields, record, UPSTREAM_FIELDS):
+            yield Change(kind="upstream", action="update", name=entry.name, fields=differing)
+    for name in there if prune else ():
+        yield Change(kind="upstream", action="delete", name=name)
+
+
+def _upstream_fields(
+    entry: UpstreamEntry, record: UpstreamRecord | None, environment: Mapping[str, str]
+) -> dict[str, object]:
+    fields = msgspec.structs.asdict(entry)
+    variable = fields.pop("key_env")
+    secret = None if variable is None else environment.get(variable)
+    if variable is not None and not secret:
+        if record is None or record.secret is None:
+            message = f"upstream {entry.name}: {variable}, which holds its key, is not set"
+            raise CommandError(message)
+        secret = record.secret  # the stored one stays
+    checked_name(entry.name)
+    changed = {"url": checked_url(entry.url), "fields": tuple(entry.fields), "secret": secret}
+    return {**fields, **changed}
+
+
+def _price_changes(wanted: Iterable[PriceEntry], present: Present) -> Iterator[Change]:
+    book = PriceBook(present.prices)
+    for entry in wanted:
+        effective = entry.effective and moment_us(entry.effective, present.now_us)
+        at_us = effective or present.now_us
+        if entry.upstream is None:
+            holding = book.customer(entry.model, at_us)
+        else:
+            holding = book.cost(entry.model, entry.upstream, at_us)
+        fields = _price_fields(entry)
+        same = all(getattr(holding, name) == fields[name] for name in PRICE_FIELDS)
+        if same and (effective is None or holding.effective_us == effective or not holding.version):
+            continue
+        fields |= {"model": entry.model, "upstream": entry.upstream}
+        fields["effective_us"] = effective or 0
+        yield Change(kind="price", action="create", name=entry.model, fields=fields)
+
+
+def _price_fields(entry: PriceEntry) -> dict[str, object]:
+    cached = entry.cached_input
+    return {
+        "input_pico": pico_per_token(str(entry.input)),
+        "cached_input_pico": None if cached is None else pico_per_token(str(cached)),
+        "output_pico": pico_per_token(str(entry.output)),
+        "request_nano": nano(str(entry.request)),
+    }
+
+
+def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> Iterator[Change]:
+    there = {record.digest.hex(): record for record in present.keys}
+    for entry in wanted:
+        sha256 = entry.sha256.lower()
+        record = there.pop(sha256, None)
+        fields = _key_fields(entry, present.now_us)
+        if record is None:
+            fields |= {"role": entry.role}
+            yield Change(kind="key", action="create", name=entry.name, sha256=sha256, fields=fields)
+            continue
+        _check_kept(entry, record)
+        if differing := _differing(fields, record, KEY_FIELDS):
+            yield Change(
+                kind="key", action="update", name=entry.name, id=record.id, fields=differing
+            )
+    for record in there.values() if prune else ():
+        if record.role == "user" and record.revoked_us is None:
+            yield Change(kind="key", action="revoke", name=record.name, id=record.id)
+
+
+def _check_kept(entry: KeyEntry, record: KeyRecord) -> None:
+    if record.revoked_us is not None:
+        raise CommandError(f"key {entry.name}: it was revoked, and a revoked key never comes back")
+    if record.role != entry.role:
+        raise CommandError(f"key {entry.name}: its role is {record.role}, and no key changes it")
+
+
+def _key_fields(entry: KeyEntry, now_us: int) -> dict[str, object]:
+    fields = msgspec.structs.asdict(entry)
+    for name in ("sha256", "role", "expires", "budget_usd"):
+        del fields[name]
+    budget, expires = entry.budget_usd, entry.expires
+    return {
+        **fields,
+        "models": tuple(entry.models),
+        "budget_nano": None if budget is None else nano(str(budget)),
+        "expires_us": None if expires is None else moment_us(expires, now_us),
+    }
+
+
+def _differing(
+    fields: Mapping[str, object], record: KeyRecord | UpstreamRecord, names: Iterable[str]
+) -> dict[str, object]:
+    return {name: fields[name] for name in names if fields[name] != getattr(record, name)}

@@ -1,0 +1,136 @@
+"""`baton export`: the declaration that `baton apply` would bring this store's state about with."""
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from baton.cli.apply import read
+from baton.cli.declaration import (
+    Declaration,
+    KeyEntry,
+    Present,
+    PriceEntry,
+    UpstreamEntry,
+)
+from baton.cli.money import usd, usd_per_million
+from baton.cli.opened import opened
+from baton.cli.output import AsJson, print_json, when
+from baton.stores.base import KeyRecord, PriceRecord, UpstreamRecord
+
+BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def run(as_json: AsJson = False) -> None:
+    """Write keys (by SHA-256), upstreams and prices as TOML for `apply`; never a secret."""
+    with opened() as store:
+        declaration = describe(read(store))
+    if as_json:
+        return print_json(declaration)
+    print(f"# baton export, {when(time.time_ns() // 1000)}. Apply with: baton apply FILE")
+    print(as_toml(declaration), end="")
+
+
+def describe(present: Present) -> Declaration:
+    """What is in force, or will be; revoked keys and superseded prices are left out."""
+    return Declaration(
+        key=[_key(record) for record in present.keys if record.revoked_us is None],
+        upstream=[_upstream(record) for record in present.upstreams],
+        price=[_price(record) for record in in_force(present.prices, present.now_us)],
+    )
+
+
+def in_force(prices: Iterable[PriceRecord], now_us: int) -> list[PriceRecord]:
+    """For each model and upstream the price of now and those to come."""
+    kept: dict[tuple[str, str | None, int], PriceRecord] = {}
+    for price in sorted(prices, key=lambda price: (price.effective_us, price.version)):
+        since_us = max(price.effective_us, now_us)  # all of the past come down to the last
+        kept[(price.model, price.upstream, since_us)] = price
+    return list(kept.values())
+
+
+def variable(upstream: str) -> str:
+    """The environment variable that an exported upstream's key is expected in."""
+    return "BATON_UPSTREAM_" + re.sub(r"[^A-Z0-9]", "_", upstream.upper()) + "_KEY"
+
+
+def as_toml(declaration: Declaration) -> str:
+    """The file's text. Fields at their default are left out."""
+    blocks = []
+    for kind in ("upstream", "price", "key"):
+        for entry in getattr(declaration, kind):
+            lines = [f"{name} = {_value(value)}" for name, value in _given(entry).items()]
+            blocks.append("\n".join([f"\n[[{kind}]]", *lines, ""]))
+    return "".join(blocks)
+
+
+def _given(entry: msgspec.Struct) -> dict[str, object]:
+    defaults = {
+        field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        for field in msgspec.structs.fields(entry)
+        if not field.required
+    }
+    fields = msgspec.structs.asdict(entry)
+    return {k: v for k, v in fields.items() if k not in defaults or v != defaults[k]}
+
+
+def _value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case list():
+            return f"[{', '.join(map(_value, value))}]"
+        case Mapping():
+            return f"{{ {', '.join(f'{_name(k)} = {_value(v)}' for k, v in value.items())} }}"
+        case _:
+            return _text(str(value))
+
+
+def _name(name: str) -> str:
+    return name if BARE.fullmatch(name) else _text(name)
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(record: KeyRecord) -> KeyEntry:
+    budget = record.budget_nano
+    return KeyEntry(
+        name=record.name,
+        sha256=record.digest.hex(),
+        role=record.role,
+        expires=when(record.expires_us, exact=True),
+        models=list(record.models),
+        default_model=record.default_model,
+        requests_per_minute=record.requests_per_minute,
+        budget_usd=None if budget is None else usd(budget),
+        strict=record.strict,
+        deterministic=record.deterministic,
+        parse_special=record.parse_special,
+    )
+
+
+def _upstream(record: UpstreamRecord) -> UpstreamEntry:
+    fields = msgspec.structs.asdict(record)
+    has_key = fields.pop("secret") is not None
+    del fields["created_us"]
+    key_env = variable(record.name) if has_key else None
+    return UpstreamEntry(**{**fields, "fields": list(record.fields), "key_env": key_env})
+
+
+def _price(record: PriceRecord) -> PriceEntry:
+    cached = record.cached_input_pico
+    return PriceEntry(
+        model=record.model,
+        upstream=record.upstream,
+        effective=when(record.effective_us, exact=True),
+        input=usd_per_million(record.input_pico),
+        cached_input=None if cached is None else usd_per_million(cached),
+        output=usd_per_million(record.output_pico),
+        request=usd(record.request_nano),
+    )

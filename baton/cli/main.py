@@ -1,0 +1,95 @@
+"""The `baton` command: which commands there are, and what their exit codes mean.
+
+Only the module of the command that was asked for is imported: `baton --help` reads this table, and
+`baton serve` never loads what only the others need.
+
+Exit codes: 0 done · 1 failed, the message says why · 2 wrong usage · 130 interrupted.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import typer
+
+from baton.config import SettingsError
+from baton.errors import BatonError
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class CommandError(Exception):
+    """The command cannot be done; the message says why and what would help."""
+
+
+class Command(NamedTuple):
+    """One command of the table."""
+
+    module: str
+    help: str
+    group: bool = False
+    """Whether it has commands of its own (`app` in its module); else `run` is the command."""
+
+
+COMMANDS = {
+    "serve": Command("serve", "Start Baton in the foreground."),
+    "engine": Command("engine", "Run the engine process alone (serve does it for you)."),
+    "complete": Command("complete", "Stream a completion from a running Baton."),
+    "key": Command("key", "Create, list, show, revoke and import keys.", True),
+    "upstream": Command("upstream", "Add, list, show and remove upstreams.", True),
+    "model": Command(
+        "model", "List the models that callers can name; fetch the embedded one.", True
+    ),
+    "price": Command("price", "Set and list prices.", True),
+    "usage": Command("usage", "What was used and what it cost."),
+    "backup": Command("backup", "Copy the store while Baton runs."),
+    "doctor": Command("doctor", "Check the installation and say what to do."),
+    "apply": Command("apply", "Bring keys, upstreams and prices to what a TOML file says."),
+    "export": Command("export", "Write keys, upstreams and prices as TOML for `apply`."),
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code. Messages go to standard error."""
+    asked = next((argument for argument in arguments if not argument.startswith("-")), "")
+    try:
+        build(asked)(args=list(arguments), prog_name="baton")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED
+    except (BatonError, CommandError, SettingsError) as error:
+        print(f"baton: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has seen enough (`baton usage | head`)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def build(asked: str) -> typer.Typer:
+    """The command line with the module of `asked` loaded, the others by name and help only."""
+    app = typer.Typer(
+        help="A self-hosted relay for text completions in native OpenAI format.",
+        epilog="Settings: BATON_* variables, or baton.toml in BATON_HOME. "
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name, command in COMMANDS.items():
+        if name != asked:
+            app.command(name, help=command.help)(_unloaded)
+            continue
+        module = importlib.import_module(f"baton.cli.{command.module}")
+        if command.group:
+            app.add_typer(module.app, name=name, help=command.help, no_args_is_help=True)
+        else:
+            app.command(name, help=command.help)(module.run)
+    return app
+
+
+def _unloaded() -> None:
+    """Stands for a command that was not asked for."""
+    raise AssertionError("a command runs from its own module")

@@ -1,0 +1,140 @@
+"""`baton upstream`: the places that answer, and how they are reached."""
+
+import os
+import re
+import sys
+import time
+import urllib.parse
+from typing import Annotated
+
+import msgspec
+import typer
+
+from baton.cli.main import CommandError
+from baton.cli.opened import ACTOR, opened
+from baton.cli.output import AsJson, print_fields, print_rows, when
+from baton.stores.base import UpstreamRecord
+
+app = typer.Typer()
+
+KEY_VARIABLE = "BATON_UPSTREAM_KEY"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+COLUMNS = {
+    "name": "Name",
+    "dialect": "Dialect",
+    "url": "URL",
+    "models": "Models (public=theirs)",
+    "priority": "Priority",
+    "weight": "Weight",
+    "has_key": "Key",
+}
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Your name for it.")],
+    url: Annotated[str, typer.Option(help="Base address, as its own documentation gives it.")],
+    model: Annotated[list[str], typer.Option(help="public=theirs, or one name for both. Repeat.")],
+    dialect: Annotated[str, typer.Option(help="openai, vllm, sglang, llama-server, …")] = "openai",
+    key: Annotated[
+        str | None,
+        typer.Option(help=f"Its API key; '-' reads standard input; else {KEY_VARIABLE} if set."),
+    ] = None,
+    priority: Annotated[int, typer.Option(help="Lower is tried first.")] = 0,
+    weight: Annotated[int, typer.Option(help="Share among those of one priority.", min=0)] = 100,
+    in_flight_max: Annotated[int, typer.Option(help="Calls under way at once.", min=1)] = 1024,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(help="A further request field that it takes (top_k). Repeat."),
+    ] = None,
+    public_only: Annotated[
+        bool, typer.Option(help="Refuse it if its name resolves to a private address.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add an upstream. The key is encrypted before it is stored, and never shown again."""
+    record = UpstreamRecord(
+        name=checked_name(name),
+        url=checked_url(url),
+        dialect=dialect,
+        models=model_names(model),
+        secret=read_key(key),
+        allow_private=not public_only,
+        in_flight_max=in_flight_max,
+        priority=priority,
+        weight=weight,
+        fields=tuple(field or ()),
+        created_us=time.time_ns() // 1000,
+    )
+    with opened() as store:
+        store.upstreams.add(record, ACTOR)
+    print_fields(row(record), as_json)
+
+
+@app.command("list")
+def list_upstreams(as_json: AsJson = False) -> None:
+    """List the upstreams."""
+    with opened() as store:
+        rows = [row(record) for record in store.upstreams.all(secrets=True)]
+    print_rows(rows, COLUMNS, as_json)
+
+
+@app.command()
+def show(name: str, as_json: AsJson = False) -> None:
+    """Show one upstream, without its key."""
+    with opened() as store:
+        print_fields(row(store.upstreams.get(name, secrets=True)), as_json)
+
+
+@app.command()
+def remove(name: str) -> None:
+    """Remove an upstream; within a second no request goes there any more."""
+    with opened() as store:
+        store.upstreams.remove(name, ACTOR)
+
+
+def row(record: UpstreamRecord) -> dict[str, object]:
+    """An upstream for output: whether it has a key, never the key."""
+    fields = msgspec.structs.asdict(record)
+    has_key = fields.pop("secret") is not None
+    del fields["created_us"]
+    return {**fields, "has_key": has_key, "created": when(record.created_us)}
+
+
+def checked_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        message = f"'{name}' cannot be a name: letters, digits, '.', '_' and '-', at most 64"
+        raise CommandError(message)
+    return name
+
+
+def checked_url(url: str) -> str:
+    """The base address without a slash at its end. Credentials and queries do not belong in it."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CommandError(f"'{url}' is no address: write https://host/v1 or http://host:port/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise CommandError(
+            f"the address must not hold a key, a query or a fragment: {KEY_VARIABLE}"
+        )
+    return url.rstrip("/")
+
+
+def model_names(given: list[str]) -> dict[str, str]:
+    """`public=theirs`, or one name for both, as the mapping that the store keeps."""
+    names: dict[str, str] = {}
+    for text in given:
+        public, _, theirs = text.partition("=")
+        if not public or public in names:
+            raise CommandError(f"--model {text}: write public=theirs, each public name once")
+        names[public] = theirs or public
+    return names
+
+
+def read_key(given: str | None) -> str | None:
+    """The provider key from the option, standard input or the environment; None for none."""
+    text = sys.stdin.readline() if given == "-" else given or os.environ.get(KEY_VARIABLE, "")
+    text = text.strip()
+    if not text.isprintable() or not text.isascii():
+        raise CommandError("the key has characters that no HTTP header can hold")
+    return text or None

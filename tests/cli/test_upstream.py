@@ -1,0 +1,84 @@
+"""`baton upstream`: added, shown without its key, removed."""
+
+import pytest
+
+from baton.cli.opened import opened
+from tests.cli.conftest import Cli
+
+ADD = [
+    "upstream",
+    "add",
+    "gpu",
+    "--url",
+    "http://127.0.0.1:9/v1/",
+    "--model",
+    "small=big",
+    "--model",
+    "same",
+]
+
+
+def stored_key(name: str) -> str | None:
+    with opened() as store:
+        return store.upstreams.get(name, secrets=True).secret
+
+
+def test_added_upstream_is_listed_without_its_key(cli: Cli) -> None:
+    """Names are mapped, the address is normalised, the key is kept and never printed."""
+    done = cli(*ADD, "--key", "sk-provider", "--field", "top_k", "--weight", "7")
+    assert 0 == done.code
+    listed = cli.ok("upstream", "list")[0]
+    assert {"small": "big", "same": "same"} == listed["models"]
+    assert ("http://127.0.0.1:9/v1", ["top_k"], 7, True) == (
+        listed["url"],
+        listed["fields"],
+        listed["weight"],
+        listed["has_key"],
+    )
+    assert "sk-provider" == stored_key("gpu")
+    everything = done.out + cli("upstream", "list").out + cli("upstream", "show", "gpu").out
+    assert "small=big" in everything
+    assert "sk-provider" not in everything
+
+
+def test_key_comes_from_stdin_or_the_environment(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it need not stand in the shell's history."""
+    cli(*ADD, "--key", "-", stdin="sk-piped\n")
+    assert "sk-piped" == stored_key("gpu")
+    assert 0 == cli("upstream", "remove", "gpu").code
+    monkeypatch.setenv("BATON_UPSTREAM_KEY", "sk-variable")
+    cli(*ADD)
+    assert "sk-variable" == stored_key("gpu")
+
+
+def test_without_a_key_there_is_none(cli: Cli) -> None:
+    """A local server needs none."""
+    cli(*ADD)
+    assert stored_key("gpu") is None
+    assert cli.ok("upstream", "show", "gpu")["has_key"] is False
+
+
+def test_names_are_taken_once_and_removed_once(cli: Cli) -> None:
+    """A second of the same name, and removing what is not there, fail."""
+    assert [0, 1] == [cli(*ADD).code for _ in range(2)]
+    assert [0, 1] == [cli("upstream", "remove", "gpu").code for _ in range(2)]
+    assert 1 == cli("upstream", "show", "gpu").code
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "up/1 --url http://h/v1 --model a",
+        "up --url h:80 --model a",
+        "up --url ftp://h/v1 --model a",
+        "up --url http://key@h/v1 --model a",
+        "up --url http://h/v1?k=1 --model a",
+        "up --url http://h/v1 --model =a",
+        "up --url http://h/v1 --model a --model a=b",
+        "up --url http://h/v1 --model a --key schlüssel",
+    ],
+)
+def test_what_cannot_work_is_refused(cli: Cli, words: str) -> None:
+    """Names, addresses, models and keys are looked at before anything is stored."""
+    assert 1 == cli("upstream", "add", *words.split()).code
+    assert [] == cli.ok("upstream", "list")
