@@ -145,7 +145,7 @@ def baton(folder: pathlib.Path, mock_port: int) -> Iterator[Relay]:
             "key", "create", "bench", "--requests-per-minute", "100000000",
             "--budget", "1000000", "--model", PUBLIC_MODEL, "--json",
         )  # fmt: skip
-        key = str(json.loads(made)["key"])
+        key = str(json.loads(made)["value"])
         port = int(server.base_url.rsplit(":", 1)[1])
         relay = Relay("baton", port, server.process.pid, key, PUBLIC_MODEL)
         _wait_answering(relay)
