@@ -19,7 +19,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What one upstream is asked to do, in terms that no dialect owns.
 
     Choices are numbered `prompt * n + sample`, counted within this call.
-    Optional fields at their default are not sent to an upstream, but for `max_tokens`, which always is.
+    Optional fields at their default are not sent to an upstream, but for `max_tokens`, which always
+    is.
     """
 
     model: str
@@ -76,10 +77,13 @@ class Delta(msgspec.Struct, omit_defaults=True):
     An id whose text is still held back (half a character, a possible stop) counts here at once."""
     score: float | None = None
     """Sum of raw logprobs of all generated tokens, on the last delta of a `scored` call."""
+    scored_tokens: int | None = None
+    """How many tokens `score` sums up: best_of ranks by the mean. None: count `token_ids`."""
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of a whole call. None means that nobody reported it: 0 for the caller, NULL on the ledger."""
+    """Tokens of a whole call. None means that nobody reported it: 0 for the caller, NULL on the
+    ledger."""
 
     prompt_tokens: int
     completion_tokens: int

@@ -1,0 +1,118 @@
+"""Token arithmetic: what upstreams report, made safe to add up, to bill and to show."""
+
+import msgspec
+from msgspec import UNSET
+
+from baton.protocol import (
+    BatonUsage,
+    CompletionTokensDetails,
+    CompletionUsage,
+    PromptTokensDetails,
+)
+from baton.semantics.events import Usage
+
+TOKENS_MAX = 2**53
+"""The greatest integer that every JSON reader takes exactly; a count beyond it is nonsense."""
+
+NONE = Usage(0, 0)
+
+
+def add(left: Usage, right: Usage) -> Usage:
+    """The usage of two calls whose prompts and choices are different ones.
+
+    A detail that only one of them reported counts as 0 in the other; one that neither did stays
+    unknown.
+    """
+    return Usage(
+        prompt_tokens=left.prompt_tokens + right.prompt_tokens,
+        completion_tokens=left.completion_tokens + right.completion_tokens,
+        cached_tokens=_sum(left.cached_tokens, right.cached_tokens),
+        reasoning_tokens=_sum(left.reasoning_tokens, right.reasoning_tokens),
+        audio_prompt_tokens=_sum(left.audio_prompt_tokens, right.audio_prompt_tokens),
+        image_prompt_tokens=_sum(left.image_prompt_tokens, right.image_prompt_tokens),
+        audio_completion_tokens=_sum(left.audio_completion_tokens, right.audio_completion_tokens),
+        cache_write_tokens=_sum(left.cache_write_tokens, right.cache_write_tokens),
+        estimated=left.estimated or right.estimated,
+    )
+
+
+def clamp(usage: Usage, *, trusted: bool = True) -> Usage:
+    """A report within what can be: counts from 0 to TOKENS_MAX, no detail above its total.
+
+    Whatever had to be changed, and any report that is not `trusted`, is marked as estimated.
+    """
+    if _possible(usage):
+        return usage if trusted else msgspec.structs.replace(usage, estimated=True)
+    prompt = _within(usage.prompt_tokens, TOKENS_MAX)
+    completion = _within(usage.completion_tokens, TOKENS_MAX)
+    assert prompt is not None
+    assert completion is not None
+    images = _within(usage.image_prompt_tokens, prompt)
+    thought = _within(usage.reasoning_tokens, completion)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=_within(usage.cached_tokens, prompt),
+        reasoning_tokens=thought,
+        audio_prompt_tokens=_within(usage.audio_prompt_tokens, prompt - (images or 0)),
+        image_prompt_tokens=images,
+        audio_completion_tokens=_within(usage.audio_completion_tokens, completion - (thought or 0)),
+        cache_write_tokens=_within(usage.cache_write_tokens, prompt),
+        estimated=True,
+    )
+
+
+def to_wire(usage: Usage, handoffs: int | None = None) -> CompletionUsage:
+    """As the caller sees it: every detail an integer, the total always the sum.
+
+    Text is what is neither audio nor image nor reasoning. `handoffs` adds `usage.baton`, for
+    streams, whose headers are gone when it is known.
+    """
+    usage = clamp(usage)
+    audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0
+    audio, thought = usage.audio_completion_tokens or 0, usage.reasoning_tokens or 0
+    prompt_details = PromptTokensDetails(
+        cached_tokens=usage.cached_tokens or 0,
+        text_tokens=usage.prompt_tokens - audio_prompt - images,
+        audio_tokens=audio_prompt,
+        image_tokens=images,
+        cache_write_tokens=usage.cache_write_tokens or 0,
+    )
+    completion_details = CompletionTokensDetails(
+        text_tokens=usage.completion_tokens - audio - thought,
+        audio_tokens=audio,
+        reasoning_tokens=thought,
+    )
+    return CompletionUsage(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.prompt_tokens + usage.completion_tokens,
+        prompt_details,
+        completion_details,
+        UNSET if handoffs is None else BatonUsage(handoffs),
+    )
+
+
+def _possible(usage: Usage) -> bool:
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0
+    audio, thought = usage.audio_completion_tokens or 0, usage.reasoning_tokens or 0
+    return (
+        prompt <= TOKENS_MAX
+        and completion <= TOKENS_MAX
+        and min(audio_prompt, images, audio, thought) >= 0
+        and 0 <= audio_prompt + images <= prompt
+        and 0 <= audio + thought <= completion
+        and 0 <= (usage.cached_tokens or 0) <= prompt
+        and 0 <= (usage.cache_write_tokens or 0) <= prompt
+    )
+
+
+def _sum(left: int | None, right: int | None) -> int | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right
+
+
+def _within(count: int | None, count_max: int) -> int | None:
+    return None if count is None else min(max(count, 0), count_max)
