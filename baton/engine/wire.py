@@ -1,14 +1,15 @@
-"""The engine's protocol: what crosses the Unix socket between a relay worker and the engine process.
+"""The engine's protocol: what crosses the Unix socket between a relay worker and the engine
+process.
 
-A frame is a 4-byte big-endian length (≤ FRAME_BYTES_MAX) and one msgpack message, tagged by its type.
-One connection carries one call at a time; after `Finished`, `Refused` or an answer it may carry the next.
-Closing the connection cancels the call: the engine starts no further step for it. A worker that reads
-slowly fills its socket, and the engine pauses that call's sequences until the socket drains.
+A frame is a 4-byte big-endian length (≤ FRAME_BYTES_MAX) and one msgpack message, tagged by its
+type. One connection carries one call at a time; after `Finished`, `Refused` or an answer it may
+carry the next. Closing the connection cancels the call: the engine starts no further step for it. A
+worker that reads slowly fills its socket, and the engine pauses that call's sequences until the
+socket drains.
 
-A stream can be replayed exactly after a crash: `Accepted` tells the prompt's ids, the batch split they
-are computed in, and the fingerprint (engine build, model file, mode); `Generate.replay` feeds received
-ids back one at a time. Valid only on an engine with the same fingerprint.
-"""
+A stream can be replayed exactly after a crash: `Accepted` tells the prompt's ids, the batch split
+they are computed in, and the fingerprint (engine build, model file, mode); `Generate.replay` feeds
+received ids back one at a time. Valid only on an engine with the same fingerprint."""
 
 import struct
 
@@ -27,6 +28,8 @@ class Generate(msgspec.Struct, tag="generate", frozen=True, omit_defaults=True):
     replay: list[list[int]] | None = None
     splits: list[list[int]] | None = None
     """With `replay`: the chunk sizes in which each prompt was computed the first time."""
+    echoed: list[bool] | None = None
+    """With `replay`: which choices already sent their echo (it may have come without any id)."""
 
 
 class Cancel(msgspec.Struct, tag="cancel", frozen=True):
@@ -55,6 +58,8 @@ class Accepted(msgspec.Struct, tag="accepted", frozen=True):
     prompt_tokens: list[int]
     """Tokens of each prompt."""
     fingerprint: str
+    seed: int = 0
+    """The call's seed, or the one drawn for a call without: what a replay must ask for."""
 
 
 class Deltas(msgspec.Struct, tag="deltas", frozen=True):
@@ -68,7 +73,8 @@ class Finished(msgspec.Struct, tag="finished", frozen=True):
 
     usage: Usage
     splits: list[list[int]]
-    """The chunk sizes in which each prompt was computed (for a replay)."""
+    """The chunk sizes in which each prompt was computed (for a replay); a reused prefix is
+    missing."""
     queue_s: float = 0.0
     """Seconds between acceptance and the first step that served it."""
 
