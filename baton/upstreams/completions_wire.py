@@ -17,7 +17,7 @@ import msgspec
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
 from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.upstreams.failures import failure
-from baton.upstreams.wire_logprobs import LogprobsReader
+from baton.upstreams.wire_logprobs import LogprobsReader, WireLogprobs
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -39,25 +39,13 @@ TOKEN_BYTES_MAX = 2048
 ALTERNATIVE_BYTES_MAX = 512
 """Of one alternative in logprobs, in the chat shape with its bytes."""
 
-Raw = msgspec.Raw
-_NULLS = (b"", b"null")
-
 
 class WireChoice(msgspec.Struct):
     index: int = -1
     text: str | None = None
     finish_reason: str | None = None
-    logprobs: Raw = Raw(b"")
+    logprobs: WireLogprobs | None = None
     token_ids: list[int] | None = None
-
-
-class WireChunk(msgspec.Struct):
-    """A chunk of a stream, or the whole answer."""
-
-    choices: list[WireChoice] | None = None
-    usage: Raw = Raw(b"")
-    error: Raw = Raw(b"")
-    object: str = ""
 
 
 class WirePromptDetails(msgspec.Struct):
@@ -80,8 +68,26 @@ class WireUsage(msgspec.Struct):
     prompt_cache_hit_tokens: int | None = None
 
 
+class WireChunk(msgspec.Struct):
+    """A chunk of a stream, or the whole answer."""
+
+    choices: list[WireChoice] | None = None
+    usage: WireUsage | None = None
+    error: object = None
+    object: str = ""
+
+
+class WireChunkOddUsage(msgspec.Struct):
+    """The same where usage has a shape of its own: it is not believed, the rest is."""
+
+    choices: list[WireChoice] | None = None
+    usage: object = None
+    error: object = None
+    object: str = ""
+
+
 _CHUNK = msgspec.json.Decoder(WireChunk)
-_USAGE = msgspec.json.Decoder(WireUsage)
+_CHUNK_ODD_USAGE = msgspec.json.Decoder(WireChunkOddUsage)
 
 
 def answer_bytes_max(call: Call) -> int:
@@ -95,14 +101,23 @@ def answer_bytes_max(call: Call) -> int:
     )
 
 
-def read_usage(raw: bytes) -> Usage | None:
-    """A usage object as an event's payload; None where it is absent, zero or nonsense."""
-    if raw in _NULLS:
-        return None
+def decode_chunk(payload: bytes) -> WireChunk:
+    """Raises UpstreamError where it is no chunk."""
     try:
-        wire = _USAGE.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return None
+        return _CHUNK.decode(payload)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise failure("stream", "protocol", "no JSON") from error
+    try:
+        odd = _CHUNK_ODD_USAGE.decode(payload)
+    except msgspec.ValidationError as error:
+        raise failure("stream", "protocol", "an answer of another shape") from error
+    return WireChunk(odd.choices, None, odd.error, odd.object)
+
+
+def believable(wire: WireUsage) -> Usage | None:
+    """A usage object as an event's payload; None where it is zero or nonsense."""
     prompt, completion = _count(wire.prompt_tokens), _count(wire.completion_tokens)
     if prompt is None or completion is None or prompt + completion == 0:
         return None
@@ -143,11 +158,8 @@ class Choices:
 
     def events(self, payload: bytes) -> list[Event]:
         """The events of one chunk (or of the whole answer)."""
-        try:
-            chunk = _CHUNK.decode(payload)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise failure("stream", "protocol", "an answer of another shape") from error
-        if chunk.error not in _NULLS or chunk.object == "error":
+        chunk = decode_chunk(payload)
+        if chunk.error is not None or chunk.object == "error":
             raise failure("stream", "status", "an error event")
         events: list[Event] = []
         choices = chunk.choices or ()
@@ -157,8 +169,8 @@ class Choices:
             delta = self._delta(choice)
             if delta is not None:
                 events.append(delta)
-        if chunk.usage not in _NULLS:
-            usage = read_usage(chunk.usage)
+        if chunk.usage is not None:
+            usage = believable(chunk.usage)
             if usage is not None:
                 self._report(usage, choices, events)
         return events
@@ -189,7 +201,7 @@ class Choices:
         if reason is not None:
             self._finished[index] = 1
             self.unfinished -= 1
-        elif not text and choice.logprobs in _NULLS and not choice.token_ids:
+        elif not text and choice.logprobs is None and not choice.token_ids:
             return None
         if self._logprobs is None:
             return Delta(index, text, reason, None, choice.token_ids)

@@ -12,23 +12,21 @@ from baton.semantics.events import Call, Delta, FinishReason, Logprobs
 from baton.upstreams.failures import failure
 
 
-class _Alternative(msgspec.Struct):
+class WireAlternative(msgspec.Struct):
     token: str
     logprob: float
 
 
-class _Position(_Alternative):
-    top_logprobs: list[_Alternative] | None = None
+class WirePosition(WireAlternative):
+    top_logprobs: list[WireAlternative] | None = None
 
 
-class _WireLogprobs(msgspec.Struct):
+class WireLogprobs(msgspec.Struct):
     tokens: list[str] | None = None
     token_logprobs: list[float | None] | None = None
     top_logprobs: list[dict[str, float | None] | None] | None = None
-    content: list[_Position] | None = None
+    content: list[WirePosition] | None = None
 
-
-_DECODER = msgspec.json.Decoder(_WireLogprobs | None)
 
 Position = tuple[str, float | None, dict[str, float] | None]
 """A token, its logprob, and its alternatives; None for the first token of a prompt."""
@@ -50,14 +48,14 @@ class LogprobsReader:
         index: int,
         text: str,
         reason: FinishReason | None,
-        raw: bytes,
+        wire: WireLogprobs | None,
         token_ids: list[int] | None,
     ) -> Delta:
         """The delta of a choice with its logprobs and, on the last one, its score."""
         call = self._call
         came = self._text_lengths.get(index, 0)
         self._text_lengths[index] = came + len(text)
-        positions = _positions(raw)
+        positions = _positions(wire)
         offset = came + self._start(index)
         if call.scored:
             self._score(index, positions, offset)
@@ -82,14 +80,8 @@ class LogprobsReader:
             offset += len(token)
 
 
-def _positions(raw: bytes) -> list[Position] | None:
+def _positions(wire: WireLogprobs | None) -> list[Position] | None:
     """Either shape as a list of positions; None where there is none."""
-    if not raw or raw == b"null":
-        return None
-    try:
-        wire = _DECODER.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise failure("stream", "protocol", "logprobs of another shape") from error
     if wire is None:
         return None
     if wire.content is not None:

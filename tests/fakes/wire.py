@@ -128,12 +128,12 @@ class _Session(asyncio.Protocol):
 class WireServer:
     """`async with WireServer(answer) as server:` listens on `server.port`."""
 
-    def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.answer = answer
         self.requests: list[Request] = []
         self.accepted = self.answered = self.aborted = 0
         self.sessions: set[_Session] = set()
-        self.port = 0
+        self.port = port
         self._tls = tls
         self._change = asyncio.Event()
         self._listener: asyncio.Server | None = None
@@ -157,10 +157,10 @@ class WireServer:
                     async with asyncio.timeout(0.005):
                         await self._change.wait()
 
-    async def start(self, port: int = 0) -> Self:
+    async def start(self) -> Self:
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
-            lambda: _Session(self), "127.0.0.1", port, ssl=self._tls
+            lambda: _Session(self), "127.0.0.1", self.port, ssl=self._tls
         )
         self.port = self._listener.sockets[0].getsockname()[1]
         return self

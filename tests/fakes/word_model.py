@@ -1,0 +1,152 @@
+"""A deterministic language model of words for fakes: its next token depends on all text so far.
+
+The distribution after a text is a function of SHA-256 of that text, so a prompt and the same prompt
+as token ids, or a stream and its continuation from received text, agree exactly. Tokens are words
+with their leading space, among them multi-byte ones; what is no word is one token per character.
+Eight candidates share all probability; any other token of a prompt has the logprob RARE.
+"""
+
+import dataclasses
+import hashlib
+import math
+import re
+
+COMMON = "the a of and to in is was he for it with as his on be at by river stone light green small"
+CODE = "old house under never again def return import class self print none true false code"
+OTHERS = (" größe", " naïve", " 日本", "語", " 🚀", "é", " данные", "。", "\n", ".", ",", "'s")
+WORDS = ("<eos>", *(f" {word}" for word in (*COMMON.split(), *CODE.split())), *OTHERS)
+EOS = 0
+IDS = {word: number for number, word in enumerate(WORDS)}
+CHARACTER_BASE = 1000
+CANDIDATES = 8
+RARE = -20.0
+PIECES = re.compile(
+    "|".join(re.escape(word) for word in sorted(WORDS[1:], key=len, reverse=True)) + "|.", re.DOTALL
+)
+
+
+def encode(text: str) -> list[int]:
+    """Longest words first, else characters."""
+    return [IDS.get(piece, CHARACTER_BASE + ord(piece[0])) for piece in PIECES.findall(text)]
+
+
+def piece(token: int) -> str:
+    """A token's text; the end of the text has none."""
+    if token == EOS:
+        return ""
+    return chr(token - CHARACTER_BASE) if token >= CHARACTER_BASE else WORDS[token]
+
+
+def decode(tokens: list[int]) -> str:
+    return "".join(map(piece, tokens))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Position:
+    """One token with its logprob and its alternatives, greatest first."""
+
+    token: int
+    logprob: float | None
+    top: dict[str, float]
+    """Empty for the first token of a prompt."""
+
+
+def distribution(text: str) -> dict[int, float]:
+    """Candidates after this text with their logprobs, greatest first."""
+    digest = hashlib.sha256(text.encode()).digest()
+    tokens: dict[int, float] = {}
+    for number in range(CANDIDATES):
+        token = (digest[number] * 7 + number * 13) % len(WORDS)
+        tokens[token] = max(tokens.get(token, 0.0), 0.05 + digest[8 + number] / 64)
+    if len(tokens) > 1 and digest[20] > 8:
+        tokens.pop(EOS, None)  # texts end rarely
+    total = math.log(sum(math.exp(logit) for logit in tokens.values()))
+    ranked = sorted(tokens.items(), key=lambda item: (-item[1], item[0]))
+    return {token: logit - total for token, logit in ranked}
+
+
+def position(text: str, token: int, alternatives: int) -> Position:
+    """The logprobs of this token after this text."""
+    found = distribution(text)
+    top = {WORDS[other]: found[other] for other in list(found)[:alternatives]}
+    logprob = found.get(token, RARE)
+    top[piece(token) or WORDS[EOS]] = logprob
+    return Position(token, logprob, top)
+
+
+def scored_prompt(tokens: list[int], alternatives: int) -> list[Position]:
+    """Every token of a prompt; the first has no logprob."""
+    positions, text = [], ""
+    for number, token in enumerate(tokens):
+        positions.append(
+            Position(token, None, {}) if number == 0 else position(text, token, alternatives)
+        )
+        text += piece(token)
+    return positions
+
+
+def choose(text: str, temperature: float, seed: int) -> int:
+    """The next token: the likeliest at temperature 0, else drawn by a hash of text and seed."""
+    found = distribution(text)
+    if temperature == 0:
+        return next(iter(found))
+    digest = hashlib.sha256(f"{seed}\0{text}".encode()).digest()
+    point = int.from_bytes(digest[:7]) / 2**56
+    for token, logprob in found.items():
+        point -= math.exp(logprob)
+        if point <= 0:
+            return token
+    return next(reversed(found))
+
+
+@dataclasses.dataclass(slots=True)
+class Generated:
+    """One choice, whole: pieces that were kept, as the wire shows them one by one."""
+
+    positions: list[Position]
+    pieces: list[str]
+    finish_reason: str
+    counted: int
+    """Tokens computed, the one that stopped included."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sampling:
+    max_tokens: int
+    temperature: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    alternatives: int = 0
+
+
+def generate(prompt: str, sampling: Sampling) -> Generated:
+    """Tokens until the end token, a stop string (cut off) or max_tokens."""
+    found = Generated([], [], "length", 0)
+    text = ""
+    for _ in range(sampling.max_tokens):
+        token = choose(prompt + text, sampling.temperature, sampling.seed)
+        found.counted += 1
+        if token == EOS:
+            found.finish_reason = "stop"
+            break
+        found.positions.append(position(prompt + text, token, sampling.alternatives))
+        found.pieces.append(piece(token))
+        text += piece(token)
+        places = [text.find(stop) for stop in sampling.stop if stop in text]
+        if places:
+            _cut(found, min(places))
+            break
+    return found
+
+
+def _cut(found: Generated, length: int) -> None:
+    """Keep so many characters; tokens of which nothing is left are gone."""
+    found.finish_reason = "stop"
+    kept: list[str] = []
+    for text in found.pieces:
+        room = length - sum(map(len, kept))
+        if room <= 0:
+            break
+        kept.append(text[:room])
+    found.pieces = kept
+    found.positions = found.positions[: len(kept)]
