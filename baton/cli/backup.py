@@ -6,19 +6,29 @@ from typing import Annotated
 import typer
 
 from baton import config
+from baton.cli.main import CommandError
 from baton.cli.output import AsJson, print_fields
 from baton.stores import backup
 
 
 def run(
-    target: Annotated[pathlib.Path, typer.Argument(help="A folder that does not exist yet.")],
+    target: Annotated[pathlib.Path, typer.Argument(help="A new or empty folder.")],
     check: Annotated[
         bool, typer.Option("--check", help="Only check a backup that was made before.")
     ] = False,
+    without_master_key: Annotated[
+        bool,
+        typer.Option("--without-master-key", help="Leave out what opens the provider keys in it."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the store and its journals, whole and consistent, and check the copy."""
+    """Copy the store and its journals, whole and consistent, and check the copy.
+
+    To restore: stop Baton, and put the folder's files into an empty BATON_HOME.
+    """
     if not check:
-        backup.backup(config.load().home_path, target)
-    backup.check(target)
-    print_fields({"backup": str(target.absolute()), "state": "whole"}, as_json)
+        backup.backup(config.load().home_path, target, master_key=not without_master_key)
+    if faults := backup.check(target):
+        raise CommandError(f"{target} cannot be restored: {'; '.join(faults)}")
+    files = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
+    print_fields({"backup": str(target.absolute()), "state": "whole", "files": files}, as_json)

@@ -1,0 +1,87 @@
+"""`baton apply` on a real store: it becomes what the file says, and then stays."""
+
+import hashlib
+import pathlib
+
+import pytest
+
+from baton.cli.opened import opened
+from tests.cli.conftest import Cli
+
+DIGEST = hashlib.sha256(b"sk-some-older-key-0001").hexdigest()
+FILE = f"""
+[[upstream]]
+name = "gpu"
+url = "http://10.0.0.5:8000/v1"
+dialect = "vllm"
+models = {{ small = "Qwen/Qwen3-0.6B" }}
+key_env = "GPU_KEY"
+
+[[price]]
+model = "small"
+input = 0.15
+output = 0.6
+
+[[key]]
+name = "team-a"
+sha256 = "{DIGEST}"
+models = ["small"]
+budget_usd = 25
+"""
+
+
+@pytest.fixture
+def applied(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setenv("GPU_KEY", "sk-provider")
+    assert 3 == len(cli.ok("apply", "-", stdin=FILE))
+    return cli
+
+
+def test_store_becomes_what_the_file_says(applied: Cli) -> None:
+    """Keys, upstreams with their secret, and prices are there as written."""
+    key = applied.ok("key", "show", "team-a")
+    assert (DIGEST, ["small"], "25.00") == (key["sha256"], key["models"], key["budget_usd"])
+    assert ["0.15"] == [price["input"] for price in applied.ok("price", "list")]
+    with opened() as store:
+        upstream = store.upstreams.get("gpu", secrets=True)
+    assert ("vllm", "sk-provider") == (upstream.dialect, upstream.secret)
+
+
+def test_again_nothing_changes(applied: Cli) -> None:
+    """Applying is idempotent; no line of the change log is added."""
+    with opened() as store:
+        before = store.changes.latest()
+    assert [] == applied.ok("apply", "-", stdin=FILE)
+    with opened() as store:
+        assert before == store.changes.latest()
+
+
+def test_differences_are_applied_and_told(applied: Cli) -> None:
+    """An update names its fields, never their values."""
+    changed = FILE.replace("8000", "9000").replace("= 25", "= 30").replace("0.6\n", "0.7\n")
+    out = applied("apply", "-", stdin=changed).out
+    assert ["update upstream gpu (url)", "create price small", "3 changes."] == [
+        line for line in out.splitlines() if "key" not in line
+    ]
+    assert "30.00" == applied.ok("key", "show", "team-a")["budget_usd"]
+    assert "http://10.0.0.5:9000/v1" == applied.ok("upstream", "show", "gpu")["url"]
+
+
+def test_dry_run_does_nothing(applied: Cli) -> None:
+    """It tells what prune would do, and does not do it."""
+    told = applied.ok("apply", "-", "--prune", "--dry-run", stdin="")
+    assert [("delete", "gpu"), ("revoke", "team-a")] == [(c["action"], c["name"]) for c in told]
+    assert "active" == applied.ok("key", "show", "team-a")["state"]
+
+
+def test_prune_removes(applied: Cli) -> None:
+    """What the file does not name is gone."""
+    applied.ok("apply", "-", "--prune", stdin="")
+    assert [] == applied.ok("upstream", "list")
+    assert "revoked" == applied.ok("key", "show", "team-a")["state"]
+
+
+def test_file_that_cannot_be_read_is_a_message(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """A missing file changes nothing."""
+    done = cli("apply", str(tmp_path / "none.toml"))
+    assert (1, True) == (done.code, "none.toml" in done.err)

@@ -1,0 +1,124 @@
+"""Each check of `baton doctor` sees what it is for, and says what to do."""
+
+import pathlib
+
+import msgspec
+import pytest
+
+from baton import config
+from baton.cli import checks
+from baton.stores.base import UpstreamRecord
+from baton.stores.book import open_store
+from tests.fakes import file_server, tiny_gguf
+
+
+@pytest.fixture
+def settings(tmp_path: pathlib.Path) -> config.Settings:
+    return config.load({"BATON_HOME": str(tmp_path / "home"), "BATON_MODEL": "none"}, port=0)
+
+
+def changed(settings: config.Settings, **fields: object) -> config.Settings:
+    return msgspec.structs.replace(settings, **fields)
+
+
+def test_python_is_named() -> None:
+    """The version and the machine, for bug reports."""
+    assert "ok" == checks.python().state
+
+
+def test_cpu_without_avx2_is_found(tmp_path: pathlib.Path) -> None:
+    """The library would die of SIGILL there."""
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor: 0\nflags : fpu sse avx f16c bmi2\n")
+    found = checks.cpu(info)
+    assert ("failed", "the processor lacks avx2, fma") == (found.state, found.message)
+    assert "BATON_MODEL=none" in found.remedy
+    info.write_text("flags : avx avx2 fma f16c bmi2\n")
+    assert "ok" == checks.cpu(info).state
+
+
+def test_library_is_loaded_in_a_process_of_its_own(settings: config.Settings) -> None:
+    """It loads here; a crash, an error and a missing libgomp are findings, not crashes of ours."""
+    given = changed(settings, model="x")
+    assert "ok" == checks.library(given).state
+    assert "ok" == checks.library(settings, "raise SystemExit(9)").state
+    crash = checks.library(given, "import os; os.abort()")
+    assert ("failed", "it ended with status -6") == (crash.state, crash.message)
+    missing = checks.library(given, "raise OSError('libgomp.so.1: cannot open')")
+    assert ("failed", True) == (missing.state, "libgomp1" in missing.remedy)
+
+
+def test_model_file_is_looked_at(settings: config.Settings, tmp_path: pathlib.Path) -> None:
+    """There, missing, no GGUF, not fetched yet, switched off: each has its word."""
+    (tmp_path / "page.gguf").write_bytes(b"<html>")
+    tiny = tiny_gguf.write(tmp_path / "tiny.gguf")
+    cache = str(tmp_path / "cache")
+    expected = {"none": "ok", str(tiny): "ok", str(tmp_path / "page.gguf"): "failed"}
+    expected |= {"/nowhere.gguf": "failed", "smollm2-135m-instruct": "warning"}
+    found = {
+        name: checks.model(changed(settings, model=name, model_cache=cache)).state
+        for name in expected
+    }
+    assert expected == found
+
+
+def test_folder_must_be_private(settings: config.Settings) -> None:
+    """Others must not read keys; the remedy is the command to type."""
+    home = settings.home_path
+    assert "ok" == checks.folder(settings).state
+    home.mkdir(mode=0o700)
+    assert "ok" == checks.folder(settings).state
+    (home / "master.key").touch(mode=0o644)
+    assert f"chmod 600 {home / 'master.key'}" == checks.folder(settings).remedy
+    home.chmod(0o755)
+    assert f"chmod 700 {home}" == checks.folder(settings).remedy
+
+
+def test_store_is_opened_and_checked(settings: config.Settings) -> None:
+    """Not there yet is fine; there it must be whole; damage is a finding."""
+    found, upstreams = checks.store(settings, lambda: open_store(settings))
+    assert ("ok", []) == (found.state, upstreams)
+    open_store(settings).close()
+    assert "ok" == checks.store(settings, lambda: open_store(settings))[0].state
+    (settings.home_path / "baton.db").write_bytes(b"x" * 8192)
+    assert "failed" == checks.store(settings, lambda: open_store(settings))[0].state
+
+
+def test_port_is_free_or_a_servers_or_anothers(settings: config.Settings) -> None:
+    """A running Baton is no fault; another program is."""
+    assert "ok" == checks.port(settings).state
+    with file_server.serving({"/healthz": b"ok"}) as server:
+        port = int(server.url.rpartition(":")[2])
+        found = checks.port(changed(settings, port=port))
+        assert ("ok", True) == (found.state, "answers" in found.message)
+        del server.files["/healthz"]
+        found = checks.port(changed(settings, port=port))
+        assert ("failed", True) == (found.state, "BATON_PORT" in found.remedy)
+
+
+def test_upstream_must_answer_and_take_the_key() -> None:
+    """Any answer below 500 but a refusal of the key is good; silence is not."""
+    with file_server.serving({"/v1/models": b"{}"}) as server:
+        record = UpstreamRecord(name="u", url=f"{server.url}/v1", dialect="openai", models={})
+        found = {}
+        for status in (200, 404, 401, 500):
+            server.statuses["/v1/models"] = status
+            found[status] = checks.upstream(record).state
+    assert {200: "ok", 404: "ok", 401: "failed", 500: "failed"} == found
+    assert "failed" == checks.upstream(record).state
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({}, "ok"),
+        ({"host": "0.0.0.0"}, "warning"),
+        ({"host": "0.0.0.0", "public_url": "https://relay.example.org"}, "ok"),
+        ({"public_url": "relay.example.org"}, "failed"),
+    ],
+)
+def test_address_is_one_and_has_tls(
+    settings: config.Settings, fields: dict[str, str], state: str
+) -> None:
+    """A public address needs TLS in front or here, and must be an address."""
+    assert state == checks.address(changed(settings, **fields)).state

@@ -1,0 +1,78 @@
+"""`baton export`: what it writes, `apply` brings about; no secret is in it."""
+
+import pathlib
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baton.cli.declaration import Declaration, KeyEntry, PriceEntry, UpstreamEntry, parse
+from baton.cli.export import as_toml, in_force, variable
+from baton.stores.base import PriceRecord
+from tests.cli.conftest import Cli
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+SHA = st.binary(min_size=32, max_size=32).map(bytes.hex)
+KEYS = st.builds(
+    KeyEntry,
+    name=TEXT,
+    sha256=SHA,
+    models=st.lists(TEXT, max_size=3),
+    default_model=st.none() | TEXT,
+    requests_per_minute=st.none() | st.integers(1, 1000),
+    budget_usd=st.none() | st.just("2.50"),
+    strict=st.booleans(),
+)
+UPSTREAMS = st.builds(
+    UpstreamEntry,
+    name=TEXT,
+    url=TEXT,
+    models=st.dictionaries(TEXT, TEXT, max_size=3),
+    stall_timeout_s=st.none() | st.floats(0.5, 100, allow_nan=False),
+    fields=st.lists(TEXT, max_size=2),
+)
+PRICES = st.builds(PriceEntry, model=TEXT, input=st.just("0.15"), upstream=st.none() | TEXT)
+
+
+@given(
+    st.builds(Declaration, key=st.lists(KEYS), upstream=st.lists(UPSTREAMS), price=st.lists(PRICES))
+)
+def test_toml_reads_back(declaration: Declaration) -> None:
+    """Whatever stands in a declaration, its text means the same."""
+    assert declaration == parse(as_toml(declaration))
+
+
+def test_another_store_becomes_the_same(
+    cli: Cli, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exported here and applied there, both export the same; secrets come from the environment."""
+    cli("key", "create", "alice", "--budget", "3", "--expires", "30d", "--model", "small")
+    cli("key", "create", "gone")
+    cli("key", "revoke", "gone")
+    words = ["--url", "http://h/v1", "--model", "small=big", "--key", "sk-provider"]
+    cli("upstream", "add", "gpu-1", *words, "--field", "top_k")
+    cli("price", "set", "small", "--input", "1")
+    cli("price", "set", "small", "--input", "2", "--from", "2030-01-01")
+    exported = cli("export").out
+    assert "sk-provider" not in exported
+    assert "gone" not in exported
+    monkeypatch.setenv("BATON_HOME", str(tmp_path / "there"))
+    monkeypatch.setenv("BATON_UPSTREAM_GPU_1_KEY", "sk-provider")
+    assert 4 == len(cli.ok("apply", "-", stdin=exported))
+    assert tomllib.loads(exported) == tomllib.loads(cli("export").out)
+    assert [] == cli.ok("apply", "-", stdin=exported)
+
+
+def test_prices_in_force_are_now_and_later() -> None:
+    """Of each model and upstream the last of the past, and all that are to come."""
+    dates = [(1, "a", None, 10), (2, "a", None, 20), (3, "a", None, 90), (4, "a", "u", 5)]
+    records = [
+        PriceRecord(version=v, model=m, upstream=u, effective_us=at) for v, m, u, at in dates
+    ]
+    assert [2, 3, 4] == sorted(price.version for price in in_force(records, 50))
+
+
+def test_variable_is_a_legal_name() -> None:
+    """Any upstream name gives a name that a shell can set."""
+    assert "BATON_UPSTREAM_GPU_1_B_KEY" == variable("gpu-1.b")
