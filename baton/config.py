@@ -1,7 +1,7 @@
 """Every setting, its unit, its default and the reason for it: `BATON_*` over baton.toml over these.
 
-A setting NAME is read from `BATON_NAME` or from the key `name` in BATON_HOME/baton.toml. Unknown keys
-and values out of range stop the start with a message that names them.
+A setting NAME is read from `BATON_NAME` or from the key `name` in BATON_HOME/baton.toml. Unknown
+keys and values out of range stop the start with a message that names them.
 """
 
 import os
@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     admin_key: str = ""
     """Likewise for the admin key."""
     master_key: str = ""
-    """32 bytes in base64 or hex that encrypt provider keys; "" is the 0600 file master.key in home."""
+    """32 bytes in base64 or hex that encrypt provider keys; "" is home/master.key, mode 0600."""
 
     # The embedded model
     model: str = "smollm2-135m-instruct"
@@ -59,14 +59,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_sequences: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     """Choices computed side by side."""
     engine_context_tokens: Annotated[int, msgspec.Meta(ge=0, le=1_048_576)] = 0
-    """Context of one choice; 0: what the model was trained with, at most 2,048 tokens a sequence."""
+    """Context of one choice; 0: what the model was trained with, at most 2,048."""
     engine_gpu_layers: Annotated[int, msgspec.Meta(ge=-1, le=1000)] = 0
     engine_queue_max: Count = 512
     """Choices that may wait for a sequence; beyond it calls are refused with 429."""
     engine_deterministic: bool = False
     """Deterministic mode for every call, not only for those that ask."""
     prefill_budget_ms: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 100.0
-    """The longest prompt chunk between two decode steps, in time: what a stream's next token waits."""
+    """The longest prompt chunk between two decode steps: what a stream's next token waits."""
     suffix_candidates: Annotated[int, msgspec.Meta(ge=1, le=20)] = 4
     """Candidates of a likelihood-ranked fill; each is charged like a best_of candidate."""
 
@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """"" is SQLite in home."""
     redis_url: str = ""
     journal_checkpoint_tokens: Count = 64
-    """A running stream's count is written down this often (or each second): what recovery charges."""
+    """A stream's count is written down this often (or each second): what recovery charges."""
 
     # Limits of a connection and a request
     body_bytes_max: Count = 8 * 1024 * 1024
@@ -129,6 +129,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def home_path(self) -> pathlib.Path:
         return pathlib.Path(self.home)
+
+    @property
+    def engine_socket(self) -> pathlib.Path:
+        return self.home_path / "run/engine.sock"
 
     @property
     def address(self) -> str:

@@ -12,8 +12,8 @@ from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """What planning needs to know of who asks."""
+class Terms(msgspec.Struct, frozen=True):
+    """On whose terms a request is planned: what of the caller and its key matters here."""
 
     tenant: str
     """The fairness unit of queues."""
@@ -45,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(
     request: CompletionRequest,
-    caller: Caller,
+    terms: Terms,
     routes: Routes,
     native: Mapping[str, Capabilities],
     *,
@@ -61,7 +61,7 @@ def plan(
     refusal: RequestError | None = None
     for candidate in candidates:
         try:
-            attempts.append(_attempt(request, caller, candidate, native, suffix_candidates))
+            attempts.append(_attempt(request, terms, candidate, native, suffix_candidates))
         except RequestError as error:
             refusal = refusal or error
     if not attempts:
@@ -72,16 +72,16 @@ def plan(
 
 def _attempt(
     request: CompletionRequest,
-    caller: Caller,
+    terms: Terms,
     candidate: Candidate,
     native: Mapping[str, Capabilities],
     suffix_candidates: int,
 ) -> Attempt:
     needed = fills(request, native[candidate.upstream])
-    if needed and caller.strict:
+    if needed and terms.strict:
         message = f"'{needed[0]}' would be filled in by Baton, which strict mode does not allow."
         raise RequestError(400, message, param=needed[0], code="strict_mode")
-    call = _call(request, caller, candidate.model)
+    call = _call(request, terms, candidate.model)
     if "echo" in needed:
         call = msgspec.structs.replace(call, echo=False)
     if request.best_of > request.n:
@@ -92,7 +92,7 @@ def _attempt(
     return Attempt(candidate.upstream, call, needed)
 
 
-def _call(request: CompletionRequest, caller: Caller, model: str) -> Call:
+def _call(request: CompletionRequest, terms: Terms, model: str) -> Call:
     return Call(
         model=model,
         prompts=request.prompts,
@@ -110,7 +110,7 @@ def _call(request: CompletionRequest, caller: Caller, model: str) -> Call:
         seed=request.seed,
         user=request.user,
         stream=request.stream,
-        deterministic=caller.deterministic,
-        parse_special=caller.parse_special,
-        tenant=caller.tenant,
+        deterministic=terms.deterministic,
+        parse_special=terms.parse_special,
+        tenant=terms.tenant,
     )

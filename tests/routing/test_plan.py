@@ -5,19 +5,19 @@ import pytest
 
 from baton.errors import RequestError
 from baton.protocol import CompletionRequest
-from baton.routing.plan import Caller, Plan, plan
+from baton.routing.plan import Terms, Plan, plan
 from baton.routing.routes import Routes
 from baton.stores.base import UpstreamRecord
 from baton.upstreams.base import Capabilities
 
 ALL = Capabilities(n=True, echo=True, suffix=True, scored=True, prompt_logprobs=True, logprobs=True)
-CALLER = Caller(tenant="key_1")
+TERMS = Terms(tenant="key_1")
 
 
-def planned(request: CompletionRequest, native: Capabilities, caller: Caller = CALLER) -> Plan:
+def planned(request: CompletionRequest, native: Capabilities, terms: Terms = TERMS) -> Plan:
     upstream = UpstreamRecord(name="u", url="http://x", dialect="openai", models={"m": "theirs"})
     routes = Routes([upstream], None)
-    return plan(request, caller, routes, {"u": native}, seed=1, suffix_candidates=4)
+    return plan(request, terms, routes, {"u": native}, seed=1, suffix_candidates=4)
 
 
 def test_a_call_says_what_the_request_says() -> None:
@@ -70,7 +70,7 @@ def test_strict_callers_get_no_fills() -> None:
     request = CompletionRequest(model="m", prompts=["a"], echo=True)
     assert ("echo",) == planned(request, native).attempts[0].fills
     with pytest.raises(RequestError) as refused:
-        planned(request, native, Caller(tenant="k", strict=True))
+        planned(request, native, Terms(tenant="k", strict=True))
     assert ("echo", "strict_mode") == (refused.value.param, refused.value.code)
 
 
@@ -90,12 +90,12 @@ def test_candidates_that_cannot_are_passed_over() -> None:
     routes = Routes(records, None)
     native = {"poor": Capabilities(), "rich": ALL}
     request = CompletionRequest(model="m", prompts=["a"], n=3, best_of=3)
-    made = plan(request, CALLER, routes, native, seed=0, suffix_candidates=4)
+    made = plan(request, TERMS, routes, native, seed=0, suffix_candidates=4)
     assert ["rich"] == [attempt.upstream for attempt in made.attempts]
     with pytest.raises(RequestError) as refused:
         plan(
             request,
-            CALLER,
+            TERMS,
             routes,
             dict.fromkeys(native, Capabilities()),
             seed=0,

@@ -1,0 +1,212 @@
+"""Composition: all that one worker consists of, made here and passed on; ended in reverse."""
+
+import asyncio
+import contextlib
+import datetime
+import importlib.metadata
+import secrets
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import structlog
+from starlette.types import ASGIApp
+
+from baton.admission import keys
+from baton.admission.feed import ChangeFeed
+from baton.admission.gate import Gate, credential
+from baton.completions import Completions
+from baton.config import Settings
+from baton.configured import Configured
+from baton.engine.wire import Description, Tokens
+from baton.ledger.prices import PriceBook
+from baton.ledger.settle import Ledger, open_ledger
+from baton.routing.routes import EMBEDDED
+from baton.stores.base import ChangeRecord, KeyRecord, StoreError
+from baton.stores.book import Store, open_store
+from baton.stores.usage import Dimension, Filter
+from baton.telemetry.log import AccessLog
+from baton.telemetry.metrics import Metrics
+from baton.telemetry.publish import Publisher
+from baton.upstreams import registry
+from baton.upstreams.base import UpstreamError
+from baton.upstreams.embedded import EmbeddedUpstream
+from baton.web import routes
+from baton.web.services import Readiness, Services, Standing, UsageQuery, readiness
+
+
+class Worker:
+    """One relay process's parts: enter it, then serve `room` and `web`."""
+
+    room: Completions
+    web: ASGIApp
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ending = contextlib.AsyncExitStack()
+        self._draining = False
+        self._refreshing: set[asyncio.Task[None]] = set()
+        self._store: Store
+        self._ledger: Ledger
+        self._gate: Gate
+        self._configured: Configured
+        self._embedded: EmbeddedModel | None = None
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as ending:
+            await self._build(ending)
+            self._ending = ending.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._ending.__aexit__(kind, error, trace)
+
+    def drain(self) -> None:
+        """No new work: /readyz says so to whoever balances the load."""
+        self._draining = True
+
+    async def refresh(self) -> None:
+        """Plan with the configuration as it is in the book now."""
+        catalogue = await asyncio.to_thread(self._store.catalogue)
+        await self._configured.apply(catalogue)
+        self._ledger.prices = PriceBook(catalogue.prices)
+
+    async def _build(self, ending: contextlib.AsyncExitStack) -> None:
+        settings = self._settings
+        store = self._store = await asyncio.to_thread(open_store, settings)
+        ending.callback(store.close)
+        self._ledger = await open_ledger(store, PriceBook())
+        self._ledger.checkpoint_tokens = settings.journal_checkpoint_tokens
+        ending.push_async_callback(self._ledger.close)
+        upstream = self._engine()
+        self._configured = Configured(settings, settings.model, upstream)
+        ending.push_async_callback(self._configured.close)
+        self._gate = Gate(store.keys)
+        await self.refresh()
+        metrics, log = Metrics(), AccessLog(settings.access_log)
+        publisher = Publisher(metrics, settings.home_path / "run")
+        publisher.start()
+        ending.push_async_callback(publisher.stop)
+        log.start()
+        ending.push_async_callback(log.stop)
+        version = self._configured.current.catalogue.version
+        feed = ChangeFeed(store.changes, version, self._changed)
+        ending.push_async_callback(feed.close)
+        self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
+        self.web = routes.build(self._services(publisher, log))
+
+    def _engine(self) -> EmbeddedUpstream | None:
+        if self._settings.model == "none":
+            return None
+        upstream = EmbeddedUpstream(EMBEDDED, str(self._settings.engine_socket))
+        self._embedded = EmbeddedModel(self._settings.model, upstream)
+        return upstream
+
+    def _services(self, publisher: Publisher, log: AccessLog) -> Services:
+        store = self._store
+        return Services(
+            settings=self._settings,
+            version=importlib.metadata.version("baton-relay"),
+            gate=WebGate(self._gate, store),
+            keys=store.keys,
+            upstreams=store.upstreams,
+            prices=store.prices,
+            changes=store.changes,
+            usage=lambda query: store.usage.sums(*_report(query)),
+            catalogue=lambda: self._configured.current.catalogue,
+            refresh=self.refresh,
+            embedded=self._embedded,
+            readiness=self._readiness,
+            numbers=publisher.merged,
+            access_log=log,
+            clock_us=lambda: time.time_ns() // 1000,
+            mint_key=lambda: keys.mint(secrets.token_bytes(keys.RANDOM_BYTES)),
+            new_id=lambda word: f"{word}_{secrets.token_hex(8)}",
+            dialects={name: _purpose(name) for name in registry.names()},
+        )
+
+    async def _readiness(self) -> Readiness:
+        engine = None
+        if self._embedded is not None:
+            try:
+                await self._embedded.describe()
+                engine = True
+            except UpstreamError:
+                engine = False
+        return readiness(
+            store=not self._ledger.failing,
+            engine=engine,
+            upstreams=len(self._configured.current.catalogue.upstreams),
+            draining=self._draining,
+        )
+
+    def _changed(self, changes: list[ChangeRecord]) -> None:
+        """Somebody changed the configuration (from the feed, on the loop)."""
+        found = [change.object_id for change in changes if change.kind == "key"]
+        if found:
+            self._gate.changed(found)
+        if len(found) < len(changes):
+            task = asyncio.get_running_loop().create_task(self._refresh_or_log())
+            self._refreshing.add(task)
+            task.add_done_callback(self._refreshing.discard)
+
+    async def _refresh_or_log(self) -> None:
+        try:
+            await self.refresh()
+        except StoreError as error:
+            structlog.get_logger().error("configuration not loaded", reason=str(error))
+
+
+class EmbeddedModel:
+    """The engine's model, as the routes see it (web.services.Embedded)."""
+
+    def __init__(self, model: str, upstream: EmbeddedUpstream) -> None:
+        self.model, self._upstream = model, upstream
+        self.created_s = int(time.time())
+        self.description: Description | None = None
+
+    async def describe(self) -> Description:
+        self.description = await self._upstream.describe()
+        return self.description
+
+    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens:
+        return await self._upstream.tokenize(text, add_special, parse_special)
+
+    async def detokenize(self, ids: list[int]) -> str:
+        return await self._upstream.detokenize(ids)
+
+
+class WebGate:
+    """The gate, as the routes see it (web.services.Gate)."""
+
+    def __init__(self, gate: Gate, store: Store) -> None:
+        self._gate, self._store = gate, store
+
+    async def identify(self, headers: Sequence[tuple[bytes, bytes]]) -> KeyRecord:
+        return (await self._gate.identify(credential(headers))).record
+
+    async def standing(self, key: KeyRecord) -> Standing:
+        account = await asyncio.to_thread(self._store.accounts.get, key.account)
+        return Standing(spent_nano=account.posted_nano, held_nano=account.leased_nano)
+
+
+def _report(query: UsageQuery) -> tuple[list[Dimension], Filter]:
+    """A question of the routes, in the store's words."""
+    by: list[Dimension] = ["key_id" if word == "key" else word for word in query.group_by]
+    since, until = _day(query.from_us), _day(query.until_us - 1)
+    return by, Filter(since=since, until=until, key_id=query.key_id, model=query.model)
+
+
+def _day(at_us: int) -> datetime.date:
+    return datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC).date()
+
+
+def _purpose(dialect: str) -> str:
+    """What a dialect is for: the first line that its adapter says of itself."""
+    return (registry.dialect(dialect).adapter.__doc__ or "").partition("\n")[0]

@@ -1,0 +1,163 @@
+"""POST /v1/completions: the life of one request, top to bottom.
+
+Decode and validate · who asks · plan (calls, fills) · limits and hold · open the upstream · relay
+what comes · settle · the last byte. A stream and a whole answer differ in one function each. What
+is durable before which byte: the hold before the first, the settle before the last.
+"""
+
+import asyncio
+import time
+
+import msgspec
+import structlog
+
+from baton.admission.gate import Gate, credential
+from baton.config import Settings
+from baton.configured import Configured
+from baton.errors import RequestError, internal, invalid, store_unavailable, unknown_model
+from baton.http.exchange import Exchange
+from baton.ledger.settle import Ledger
+from baton.protocol import STRICT_LIMITS, CompletionRequest, decode
+from baton.relay import Answer
+from baton.routing.plan import Plan, Terms, plan
+from baton.semantics.assemble import DONE, ChunkEncoder, assemble, encode_completion
+from baton.semantics.events import Delta
+from baton.semantics.usage import to_wire
+from baton.stores.base import StoreUnavailable
+from baton.telemetry.log import AccessLog
+from baton.telemetry.metrics import Metrics
+from baton.turn import Turn
+from baton.upstreams.base import UpstreamError
+
+TRUE = (b"true", b"1")
+
+
+class Completions:
+    """The room that runs every completion of a worker. Raises nothing; answers every exchange."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        configured: Configured,
+        gate: Gate,
+        ledger: Ledger,
+        metrics: Metrics,
+        log: AccessLog,
+    ) -> None:
+        self._settings, self._limits = settings, settings.request_limits()
+        self._configured, self._gate, self._ledger = configured, gate, ledger
+        self._metrics, self._log = metrics, log
+
+    async def __call__(self, exchange: Exchange) -> None:
+        turn = Turn(exchange, self._ledger, self._metrics, self._log)
+        try:
+            await self._answer(turn)
+        except asyncio.CancelledError:
+            turn.abandoned()  # the client is gone, or the drain time is over: nobody to tell
+        except RequestError as error:
+            turn.refused(error)
+        except UpstreamError as error:
+            turn.upstream_failed(error)
+        except StoreUnavailable:
+            turn.refused(store_unavailable())
+        except Exception:  # noqa: BLE001 — the request boundary: a bug of ours is a 500, logged
+            structlog.get_logger().exception("request failed", request_id=turn.request_id)
+            turn.refused(internal(turn.request_id))
+        finally:
+            turn.end()
+
+    async def _answer(self, turn: Turn) -> None:
+        await self._identify(turn)
+        request = self._decode(turn)
+        planned = self._plan(turn, request)
+        await turn.hold(planned)
+        answer = turn.answer = await self._configured.current.relay.open(planned)
+        if request.stream:
+            await self._stream(turn, request, answer)
+        else:
+            await self._whole(turn, request, answer)
+
+    async def _identify(self, turn: Turn) -> None:
+        """Whose key it is, and whether it may ask now."""
+        shown = credential(turn.exchange.headers)
+        turn.caller = self._gate.known(shown) or await self._gate.identify(shown)
+        turn.limits = self._gate.admit_rate(turn.caller, time.monotonic())
+
+    def _decode(self, turn: Turn) -> CompletionRequest:
+        """The request as the caller means it; the model is settled here."""
+        exchange, record = turn.exchange, turn.caller.record
+        turn.strict = record.strict or exchange.header(b"x-baton-strict") in TRUE
+        limits = STRICT_LIMITS if turn.strict else self._limits
+        request = turn.request = decode(exchange.body, limits, model=exchange.model or None)
+        turn.ignored = request.ignored
+        if turn.strict and request.ignored:
+            message = f"Strict mode: the field '{request.ignored[0]}' is not known here."
+            raise invalid(message, request.ignored[0], "unknown_field")
+        if request.model:
+            return request
+        if record.default_model is None:
+            raise invalid("'model' is empty, and the key has no default model.", "model")
+        turn.named = ("model",)
+        request = msgspec.structs.replace(request, model=record.default_model)
+        turn.request = request
+        return request
+
+    def _plan(self, turn: Turn, request: CompletionRequest) -> Plan:
+        record, current = turn.caller.record, self._configured.current
+        if not turn.caller.allowed(request.model):
+            raise unknown_model(request.model)
+        asked = turn.exchange.header(b"x-baton-deterministic") in TRUE
+        terms = Terms(
+            tenant=record.id,
+            strict=turn.strict,
+            deterministic=asked or record.deterministic or self._settings.engine_deterministic,
+            parse_special=record.parse_special,
+        )
+        return plan(
+            request,
+            terms,
+            current.routes,
+            current.native,
+            seed=turn.seed,
+            suffix_candidates=self._settings.suffix_candidates,
+        )
+
+    async def _whole(self, turn: Turn, request: CompletionRequest, answer: Answer) -> None:
+        deltas: list[Delta] = []
+        while batch := await answer.read():
+            turn.came(batch)
+            deltas += batch
+        choices = assemble(deltas, request.choices, logprobs=request.logprobs is not None)
+        usage = to_wire(answer.usage)
+        body = encode_completion(
+            turn.request_id, turn.created, request.model, choices, usage, answer.fingerprint
+        )
+        await turn.settled(choices[0].finish_reason if choices else None)
+        turn.exchange.respond(200, turn.headers(), body)
+
+    async def _stream(self, turn: Turn, request: CompletionRequest, answer: Answer) -> None:
+        exchange = turn.exchange
+        encoder = ChunkEncoder(
+            turn.request_id,
+            turn.created,
+            request.model,
+            answer.fingerprint,
+            include_usage=request.include_usage,
+        )
+        turn.encoder = encoder
+        while batch := await answer.read():
+            turn.came(batch)
+            if not exchange.started:
+                await turn.held()
+                exchange.start_stream(turn.stream_headers())
+            for delta in batch:
+                usage = to_wire(answer.usage) if request.continuous_usage else None
+                exchange.send(encoder.delta(delta, usage))
+            if exchange.paused:
+                await exchange.drain()
+        await turn.settled(turn.finish_reason)
+        if not exchange.started:
+            exchange.start_stream(turn.stream_headers())
+        if request.include_usage:
+            exchange.send(encoder.usage(to_wire(answer.usage, answer.handoffs)))
+        exchange.end(DONE)

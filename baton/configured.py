@@ -1,0 +1,101 @@
+"""What requests are planned with at this moment: one immutable snapshot, swapped when it changes.
+
+A request keeps the snapshot it began with. Upstreams whose record did not change keep their
+connections over a swap; one that went away is closed once nothing runs on it any more.
+"""
+
+import msgspec
+import structlog
+
+from baton.config import Settings
+from baton.ledger.prices import PriceBook
+from baton.relay import Relay
+from baton.routing.routes import EMBEDDED, Routes
+from baton.stores.base import Catalogue, UpstreamRecord
+from baton.upstreams.base import Capabilities, Upstream
+from baton.upstreams.embedded import EmbeddedUpstream
+from baton.upstreams.endpoint import TransportLimits
+from baton.upstreams.http import HttpUpstream
+from baton.upstreams.registry import build
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One consistent configuration, ready to plan and run with."""
+
+    catalogue: Catalogue
+    routes: Routes
+    native: dict[str, Capabilities]
+    relay: Relay
+    prices: PriceBook
+
+
+class Configured:
+    """Holds the current snapshot and the upstreams that it uses. Made inside the running loop."""
+
+    def __init__(
+        self, settings: Settings, model: str | None, embedded: EmbeddedUpstream | None
+    ) -> None:
+        """`model` is the public name of the embedded one, served by `embedded`."""
+        self._settings, self._model, self._embedded = settings, model, embedded
+        self._built: dict[str, tuple[UpstreamRecord, HttpUpstream]] = {}
+        self._retired: list[HttpUpstream] = []
+        self.current = self._snapshot(Catalogue(version=0, upstreams={}, prices=()))
+
+    async def apply(self, catalogue: Catalogue) -> None:
+        """Plan every request from now on with this configuration."""
+        for name, record in catalogue.upstreams.items():
+            known = self._built.get(name)
+            if known is None or known[0] != record:
+                self._replace(name, record)
+        for name in self._built.keys() - catalogue.upstreams.keys():
+            self._retired.append(self._built.pop(name)[1])
+        self.current = self._snapshot(catalogue)
+        await self._close_unused()
+
+    async def close(self) -> None:
+        """Close every upstream; what runs on them breaks off."""
+        for upstream in [*self._retired, *(built for _, built in self._built.values())]:
+            await upstream.close()
+        if self._embedded is not None:
+            await self._embedded.close()
+
+    def _replace(self, name: str, record: UpstreamRecord) -> None:
+        try:
+            upstream = build(record, self._limits(record))
+        except ValueError as error:  # a record that an older version took, or a hand wrote
+            structlog.get_logger().error("upstream not usable", upstream=name, reason=str(error))
+            return
+        if name in self._built:
+            self._retired.append(self._built[name][1])
+        self._built[name] = (record, upstream)
+
+    def _limits(self, record: UpstreamRecord) -> TransportLimits:
+        settings = self._settings
+        return TransportLimits(
+            connect_timeout_s=settings.upstream_connect_timeout_s,
+            first_byte_timeout_s=record.first_byte_timeout_s
+            or settings.upstream_first_byte_timeout_s,
+            stall_timeout_s=record.stall_timeout_s or settings.upstream_stall_timeout_s,
+            total_timeout_s=record.total_timeout_s or settings.upstream_total_timeout_s,
+            idle_s=settings.upstream_idle_s,
+            connections_max=min(record.in_flight_max, settings.upstream_connections_max),
+            response_bytes_max=settings.upstream_response_bytes_max,
+        )
+
+    def _snapshot(self, catalogue: Catalogue) -> Snapshot:
+        upstreams: dict[str, Upstream] = {n: built for n, (_, built) in self._built.items()}
+        if self._embedded is not None:
+            upstreams[EMBEDDED] = self._embedded
+        records = [record for record, _ in self._built.values()]
+        return Snapshot(
+            catalogue,
+            Routes(records, self._model if self._embedded is not None else None),
+            {name: upstream.capabilities for name, upstream in upstreams.items()},
+            Relay(upstreams),
+            PriceBook(catalogue.prices),
+        )
+
+    async def _close_unused(self) -> None:
+        for upstream in [each for each in self._retired if each.in_flight == 0]:
+            self._retired.remove(upstream)
+            await upstream.close()

@@ -1,0 +1,118 @@
+"""`baton serve`, from the settings to a running supervisor: socket, store, model, banner."""
+
+import contextlib
+import os
+import pathlib
+import sys
+
+import msgspec
+
+from baton.admission.issue import bootstrap
+from baton.config import Settings
+from baton.engine.models import ModelError, ModelFile, resolve
+from baton.errors import BatonError
+from baton.stores.book import open_store
+from baton.supervisor import Supervisor, bind, say
+
+FIRST_KEY_FILE = "first.key"
+"""In home, mode 0600: the first key, so that the banner can show it again. May be deleted."""
+ADMIN_KEY_FILE = "admin.key"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(settings: Settings) -> int:
+    """Run until stopped; returns the exit status. Says what is wrong instead of a traceback."""
+    try:
+        listener = bind(settings)
+    except OSError as error:
+        say(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}.")
+        say("Another program has the port, or the address is not this machine's: set BATON_PORT.")
+        return 1
+    settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
+    try:
+        first_key = prepare_home(settings)
+    except (BatonError, OSError) as error:
+        say(f"cannot use the data folder {settings.home}: {error}")
+        return 1
+    _warn(settings)
+    model = find_model(settings)
+    settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
+    command = None if model is None else engine_command(settings, model)
+    return Supervisor(
+        settings, listener, command, lambda: _banner(settings, first_key, model)
+    ).run()
+
+
+def prepare_home(settings: Settings) -> str | None:
+    """Make the folders and the store, and the first keys at the first start.
+
+    The first key's value, where it is still known (it is kept in `FIRST_KEY_FILE`).
+    """
+    home = settings.home_path
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / "run").mkdir(mode=0o700, exist_ok=True)
+    store = open_store(settings)
+    try:
+        made = bootstrap(store, settings)
+    finally:
+        store.close()
+    for value, name in ((made.key, FIRST_KEY_FILE), (made.admin_key, ADMIN_KEY_FILE)):
+        if value is not None:
+            _write_private(home / name, value)
+            say(f"made a first key; it is kept in {home / name} until you delete that file")
+    with contextlib.suppress(OSError):
+        return (home / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
+    return None
+
+
+def find_model(settings: Settings) -> ModelFile | None:
+    """The embedded model's file; None when it is switched off or cannot be had (said why)."""
+    try:
+        return resolve(settings)
+    except ModelError as error:
+        say(str(error))
+        say("Baton starts without the embedded model; configured upstreams are served.")
+        return None
+
+
+def engine_command(settings: Settings, model: ModelFile) -> list[str]:
+    """How the supervisor starts the engine."""
+    words = [sys.executable, "-m", "baton.engine"]
+    words += ["--socket", str(settings.engine_socket)]
+    words += ["--model", str(model.path), "--sha256", model.sha256]
+    words += ["--threads", str(settings.engine_threads)]
+    words += ["--sequences", str(settings.engine_sequences)]
+    words += ["--context-tokens", str(settings.engine_context_tokens)]
+    words += ["--gpu-layers", str(settings.engine_gpu_layers)]
+    words += ["--queue-max", str(settings.engine_queue_max)]
+    words += ["--prefill-budget-ms", str(settings.prefill_budget_ms)]
+    return [*words, "--deterministic"] if settings.engine_deterministic else words
+
+
+def _warn(settings: Settings) -> None:
+    if settings.host not in LOOPBACK and not settings.tls_certificate_file:
+        say(f"WARNING: {settings.host} is reachable from outside and speaks no TLS: keys and texts")
+        say("cross the network in the clear unless a proxy in front adds TLS.")
+
+
+def _banner(settings: Settings, first_key: str | None, model: ModelFile | None) -> None:
+    """Address, key and a line to paste, once everything runs."""
+    lines = ["", f"Baton is ready at {settings.address}", f"  docs   {settings.address}/docs"]
+    if first_key is not None:
+        lines.append(f"  key    {first_key}")
+    if first_key is not None and model is not None:
+        body = f'{{"model": "{model.public_name}", "prompt": "Once upon a time", "max_tokens": 32}}'
+        lines += [
+            "",
+            "Try it:",
+            f"  curl {settings.address}/v1/completions \\",
+            f'    -H "Authorization: Bearer {first_key}" -H "Content-Type: application/json" \\',
+            f"    -d '{body}'",
+        ]
+    print("\n".join(lines), end="\n\n", flush=True)
+
+
+def _write_private(path: pathlib.Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text + "\n")

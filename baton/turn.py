@@ -1,0 +1,280 @@
+"""One request's bookkeeping: its ids and times, its hold and its end, and what is told about it.
+
+Exactly one end: `settled` on the proper path, else `end` closes what is open (the call, the hold)
+with what was used until then. Everything here is synchronous but the three waits (`hold`, `held`,
+`settled`), so that a cancellation between two lines can lose nothing.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+
+from baton.admission.gate import Caller
+from baton.errors import RequestError, upstream_error, upstream_lost
+from baton.http.connection import error_headers
+from baton.http.exchange import Exchange, HeaderPair
+from baton.ledger.entries import Intent, State, Timings
+from baton.ledger.prices import tokens_upper
+from baton.ledger.settle import Hold, Ledger, Outcome
+from baton.protocol import CompletionRequest
+from baton.relay import Answer
+from baton.routing.plan import Plan
+from baton.semantics.assemble import ChunkEncoder
+from baton.semantics.events import Delta
+from baton.telemetry.log import AccessLine, AccessLog, now
+from baton.telemetry.metrics import Metrics, Reason
+from baton.upstreams.base import UpstreamError
+
+JSON: HeaderPair = (b"content-type", b"application/json")
+EVENTS: HeaderPair = (b"content-type", b"text/event-stream; charset=utf-8")
+UNCACHED: HeaderPair = (b"cache-control", b"no-cache, no-transform")
+UNBUFFERED: HeaderPair = (b"x-accel-buffering", b"no")
+"""nginx in front would otherwise collect events before it sends them."""
+CLIENT_GONE = 499
+"""Status of a request whose caller left, as nginx writes it; nobody receives it."""
+
+
+class Turn:
+    """From the arrival of a request to its last line in the log."""
+
+    def __init__(
+        self, exchange: Exchange, ledger: Ledger, metrics: Metrics, log: AccessLog
+    ) -> None:
+        self.exchange, self._ledger, self._metrics, self._log = exchange, ledger, metrics, log
+        self._wall = time.time()
+        self._began = time.perf_counter()
+        self.created = int(self._wall)
+        entropy = os.urandom(12)
+        self.seed = int.from_bytes(entropy[:4])
+        self.request_id = f"cmpl-{int(self._wall * 1000):012x}{entropy.hex()}"
+        """Sorts by time, so that the newest rows of a table lie together."""
+        self.caller: Caller
+        self.request: CompletionRequest | None = None
+        self.answer: Answer | None = None
+        self.encoder: ChunkEncoder | None = None
+        self.limits: tuple[tuple[str, str], ...] = ()
+        """Headers that tell what is left of the caller's rate."""
+        self.strict = False
+        self.ignored: tuple[str, ...] = ()
+        self.named: tuple[str, ...] = ()
+        """Fields that Baton filled in before planning."""
+        self.finish_reason: str | None = None
+        self._hold: Hold | None = None
+        self._status = 200
+        self._error: RequestError | None = None
+        self._held_at = self._first_at = self._last_at = 0.0
+        self._batches = 0
+        metrics.in_flight += 1
+
+    # The money
+
+    async def hold(self, planned: Plan) -> None:
+        """Reserve the worst case; RequestError 429 when the caller may not spend it."""
+        request = planned.request
+        suffix = tokens_upper(request.suffix) * len(request.prompts) if request.suffix else 0
+        intent = Intent(
+            request_id=self.request_id,
+            payer=self.caller.payer,
+            model=request.model,
+            prompt_tokens_max=sum(map(tokens_upper, request.prompts)) + suffix,
+            completions=len(request.prompts) * planned.candidates_max,
+            max_tokens=request.max_tokens,
+            user=request.user,
+            stream=request.stream,
+            created_us=int(self._wall * 1e6),
+        )
+        self._hold = await self._ledger.hold(intent)
+        self._held_at = time.perf_counter()
+        self._metrics.held()
+
+    async def held(self) -> None:
+        """Returns once the hold is durable: before the first byte of an answer."""
+        assert self._hold is not None
+        await self._ledger.durable(self._hold.ticket)
+
+    async def settled(self, finish_reason: str | None) -> None:
+        """The answer is whole: charge it, and return once that is durable."""
+        self.finish_reason = finish_reason
+        ticket = self._settle("settled")
+        before = time.perf_counter()
+        await self._ledger.durable(ticket)
+        self._metrics.journal_wait.observe(time.perf_counter() - before)
+
+    def _settle(self, state: State) -> int:
+        assert self._hold is not None
+        self._metrics.hold_ended()
+        answer = self.answer
+        outcome = Outcome(
+            state=state,
+            usage=answer.usage if answer is not None else None,
+            upstream=answer.upstream if answer is not None else "",
+            status=self._status,
+            error_code=self._error.code if self._error is not None else None,
+            finish_reason=self.finish_reason,
+            fills=",".join(self._fills()),
+            handoffs=answer.handoffs if answer is not None else 0,
+            attempts=answer.attempts if answer is not None else 0,
+            delivered=self.exchange.started,
+            timings=Timings(
+                hold_us=self._us(self._held_at),
+                first_byte_us=self._us(self._first_at),
+                last_byte_us=self._us(self._last_at),
+            ),
+        )
+        return self._ledger.settle(self._hold, outcome)
+
+    def came(self, batch: Sequence[Delta]) -> None:
+        """Deltas arrived: when, how many, and the finish that the ledger shall know."""
+        self._last_at = time.perf_counter()
+        if not self._batches:
+            self._first_at = self._last_at
+        self._batches += 1
+        reason = batch[-1].finish_reason
+        if reason is not None:
+            self.finish_reason = reason
+        if self._hold is not None and self.answer is not None and self.exchange.started:
+            self._ledger.checkpoint(self._hold, self.answer.usage.completion_tokens)
+
+    # The end
+
+    def refused(self, error: RequestError) -> None:
+        """Answer with an error: plain before the first byte, as an event after it."""
+        self._error, self._status = error, error.status
+        exchange = self.exchange
+        if exchange.done:
+            return
+        if not exchange.started:
+            pairs = [*self._common(), *error_headers(error)]
+            return exchange.respond(error.status, pairs, error.body())
+        exchange.keep_alive = False
+        if self.encoder is not None:
+            exchange.send(self.encoder.error(error))
+        exchange.end()
+
+    def upstream_failed(self, error: UpstreamError) -> None:
+        """No upstream is left that could answer (or go on)."""
+        if self.exchange.started:
+            self.refused(upstream_lost("The answer broke off: its upstream was lost."))
+        else:
+            self.refused(upstream_error(error))
+
+    def abandoned(self) -> None:
+        """The caller left."""
+        self._status = CLIENT_GONE
+        self.exchange.keep_alive = False
+
+    def end(self) -> None:
+        """Close what is open, then count and log. Nothing here waits."""
+        if self.answer is not None:
+            self.answer.close()
+        if self._hold is not None and self._hold.state == "reserved":
+            self._settle(self._open_state())
+        self._metrics.in_flight -= 1
+        self._count()
+        self._log.append(self._line())
+
+    def _open_state(self) -> State:
+        """How a hold ends that was not settled: nothing used, left by the caller, or cut."""
+        if self.answer is None:
+            return "released"
+        return "settled" if self._status == CLIENT_GONE else "interrupted"
+
+    # What is told
+
+    def headers(self) -> list[HeaderPair]:
+        """Of a whole answer."""
+        handoffs = self.answer.handoffs if self.answer is not None else 0
+        return [JSON, *self._common(), (b"x-baton-handoffs", b"%d" % handoffs)]
+
+    def stream_headers(self) -> list[HeaderPair]:
+        return [EVENTS, UNCACHED, UNBUFFERED, *self._common()]
+
+    def _common(self) -> list[HeaderPair]:
+        elapsed_ms = (time.perf_counter() - self._began) * 1000
+        pairs = [
+            (b"x-request-id", self.request_id.encode()),
+            (b"openai-processing-ms", b"%d" % elapsed_ms),
+        ]
+        pairs += [(name.encode(), value.encode()) for name, value in self.limits]
+        if self.answer is not None:
+            pairs.append((b"x-baton-upstream", self.answer.upstream.encode()))
+        if fills := self._fills():
+            pairs.append((b"x-baton-fills", ",".join(fills).encode()))
+        if self.ignored:
+            pairs.append((b"x-baton-ignored", ",".join(self.ignored).encode("ascii", "replace")))
+        return pairs
+
+    def _fills(self) -> tuple[str, ...]:
+        return self.named + (self.answer.fills if self.answer is not None else ())
+
+    def _charge(self) -> int:
+        """What the ledger took, nano-USD."""
+        end = self._hold.end if self._hold is not None else None
+        return end.charge if end is not None else 0
+
+    def _us(self, at: float) -> int | None:
+        return round((at - self._began) * 1e6) if at else None
+
+    def _count(self) -> None:
+        answer, request = self.answer, self.request
+        if answer is None:
+            self._metrics.rejected(rejection(self._error))
+        model = request.model if answer is not None and request is not None else ""
+        series = self._metrics.series(model, answer.upstream if answer is not None else "")
+        status = 0 if self._status == CLIENT_GONE else self._status
+        series.answered(status, time.perf_counter() - self._began)
+        if answer is None or self._hold is None:
+            return
+        usage = answer.usage
+        series.charged(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.cached_tokens or 0,
+            self._charge(),
+        )
+        if self._first_at and request is not None and request.stream:
+            gaps = self._batches - 1
+            mean = (self._last_at - self._first_at) / gaps if gaps else 0.0
+            series.streamed(self._first_at - self._began, mean, gaps)
+
+    def _line(self) -> AccessLine:
+        answer = self.answer
+        usage = answer.usage if answer is not None else None
+        return AccessLine(
+            time=now(),
+            request_id=self.request_id,
+            status=0 if self._status == CLIENT_GONE else self._status,
+            total_ms=round((time.perf_counter() - self._began) * 1000, 3),
+            key=self.caller.record.id if hasattr(self, "caller") else "",
+            model=self.request.model if self.request is not None else "",
+            upstream=answer.upstream if answer is not None else "",
+            prompt_tokens=usage.prompt_tokens if usage is not None else 0,
+            completion_tokens=usage.completion_tokens if usage is not None else 0,
+            charge_nano=self._charge(),
+            first_byte_ms=round((self._first_at - self._began) * 1000, 3)
+            if self._first_at
+            else None,
+            fills=",".join(self._fills()),
+            handoffs=answer.handoffs if answer is not None else 0,
+            error=self._error.code if self._error is not None else None,
+        )
+
+
+REJECTIONS: dict[str, Reason] = {
+    "missing_api_key": "key",
+    "invalid_api_key": "key",
+    "forbidden": "forbidden",
+    "model_not_found": "model",
+    "rate_limit_exceeded": "rate",
+    "insufficient_quota": "quota",
+    "overloaded": "overloaded",
+    "context_length_exceeded": "context",
+    "request_too_large": "size",
+}
+
+
+def rejection(error: RequestError | None) -> Reason:
+    """The bounded label under which a refusal is counted."""
+    if error is None:
+        return "other"
+    return REJECTIONS.get(error.code or "", "invalid" if error.status == 400 else "other")

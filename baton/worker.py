@@ -1,0 +1,72 @@
+"""A relay worker: one process, one event loop, on the socket that the supervisor handed down.
+
+Started as `python -m baton.worker INDEX LISTEN_FD,WATCH_FD,READY_FD` with its settings as JSON on
+stdin. It writes `ready` to READY_FD when it accepts connections, and drains and ends on SIGTERM or
+when WATCH_FD reports that the supervisor is gone.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+import msgspec
+import uvicorn
+import uvloop
+
+from baton.app import Worker
+from baton.config import Settings
+from baton.http.connection import Shared, connection_class, sweep
+
+
+async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
+    """Serve until told to stop; the drain ends after `drain_timeout_s` at the latest."""
+    async with Worker(settings) as worker:
+        shared = Shared(settings, worker.room)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                worker.web,
+                http=connection_class(shared),
+                loop="none",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+                ssl_certfile=settings.tls_certificate_file or None,
+                ssl_keyfile=settings.tls_key_file or None,
+            )
+        )
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            shared.draining = True
+            worker.drain()
+            server.should_exit = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        loop.add_reader(watch_fd, stop)
+        sweeper = loop.create_task(sweep(shared, server.server_state))
+        listener = socket.socket(fileno=listen_fd)
+        os.write(ready_fd, b"ready\n")
+        os.close(ready_fd)
+        try:
+            await server._serve([listener])  # `serve` would take the signals for itself
+        finally:
+            sweeper.cancel()
+            loop.remove_reader(watch_fd)
+
+
+def main() -> None:
+    """The process entry."""
+    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
+    listen_fd, watch_fd, ready_fd = map(int, sys.argv[2].split(","))
+    uvloop.run(run(settings, listen_fd, watch_fd, ready_fd))
+
+
+if __name__ == "__main__":
+    main()
