@@ -23,7 +23,8 @@ from baton.engine.download import file_sha256
 from baton.engine.fingerprint import Identity, fingerprint
 from baton.engine.llama import Context, Model, load_library
 from baton.engine.runs import Shape
-from baton.engine.scheduler import Bounds, Post, Scheduler
+from baton.engine.scheduler import Bounds, Scheduler
+from baton.engine.sequences import Post
 from baton.engine.server import Engine
 from baton.engine.wire import Description
 from baton.errors import BatonError

@@ -365,6 +365,8 @@ class Context:
         """The last decode's raw logits, one row per wanted output in batch order.
 
         A view of the library's memory: valid until the next decode."""
+        if not rows:
+            return np.zeros((0, self._model.vocabulary_size), np.float32)
         size = rows * self._model.vocabulary_size * 4
         buffer = self._ffi.buffer(self._lib.llama_get_logits(self.handle), size)
         return np.frombuffer(buffer, np.float32).reshape(rows, self._model.vocabulary_size)

@@ -19,7 +19,8 @@ from baton.engine.frames import FrameError, FrameReader
 from baton.engine.llama import Model
 from baton.engine.prompts import prepare, refusal
 from baton.engine.runs import Run, Shape
-from baton.engine.scheduler import Post, Scheduler
+from baton.engine.scheduler import Scheduler
+from baton.engine.sequences import Post
 from baton.engine.wire import (
     Accepted,
     Cancel,
