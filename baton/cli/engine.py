@@ -14,6 +14,6 @@ def run() -> None:
     model = models.resolve(settings)
     if model is None:
         raise CommandError("BATON_MODEL is 'none': there is no embedded model to run")
-    (settings.home_path / "run").mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.engine_socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = engine_command(settings, model)
     os.execv(command[0], command)

@@ -25,10 +25,10 @@ def run(
     """Start Baton in the foreground; Ctrl-C or SIGTERM stops it, SIGHUP swaps its workers."""
     options = {"host": host, "port": port, "home": home, "workers": workers, "model": model}
     given = {name: value for name, value in options.items() if value is not None}
-    raise typer.Exit(serve(_with_model(config.load(os.environ, **given))))
+    raise typer.Exit(serve(with_model(config.load(os.environ, **given))))
 
 
-def _with_model(settings: config.Settings) -> config.Settings:
+def with_model(settings: config.Settings) -> config.Settings:
     """Fetch a known model that is not here yet, and show it; go on without when it fails."""
     place = models.locate(settings)
     if place is None or place.known is None or place.path.exists():

