@@ -100,7 +100,7 @@ class Decoder(Protocol):
     bytes are untrusted: every count is bounded before anything is allocated for it.
     """
 
-    media_type: str
+    media_type: bytes
     """What the body must be: a dialect may stream from a server although the caller does not."""
     whole: bool
     """The dialect's own end mark came: nothing more is to be read, only `finish` to be called."""

@@ -86,6 +86,8 @@ class WireChunkOddUsage(msgspec.Struct):
     object: str = ""
 
 
+_NO_PROMPT_DETAILS = WirePromptDetails()
+_NO_COMPLETION_DETAILS = WireCompletionDetails()
 _CHUNK = msgspec.json.Decoder(WireChunk)
 _CHUNK_ODD_USAGE = msgspec.json.Decoder(WireChunkOddUsage)
 
@@ -121,8 +123,8 @@ def believable(wire: WireUsage) -> Usage | None:
     prompt, completion = _count(wire.prompt_tokens), _count(wire.completion_tokens)
     if prompt is None or completion is None or prompt + completion == 0:
         return None
-    details = wire.prompt_tokens_details or WirePromptDetails()
-    generated = wire.completion_tokens_details or WireCompletionDetails()
+    details = wire.prompt_tokens_details or _NO_PROMPT_DETAILS
+    generated = wire.completion_tokens_details or _NO_COMPLETION_DETAILS
     cached = details.cached_tokens
     if cached is None:
         cached = wire.prompt_cache_hit_tokens
@@ -230,7 +232,7 @@ class Choices:
 class StreamDecoder:
     """Server-sent events; feed and finish as base.Decoder says."""
 
-    media_type = "text/event-stream"
+    media_type = b"text/event-stream"
     __slots__ = ("_bytes_left", "_choices", "_sse", "whole")
 
     def __init__(self, call: Call, *, per_choice_usage: bool = False) -> None:
@@ -267,7 +269,7 @@ class StreamDecoder:
 class BodyDecoder:
     """One JSON body; all events come from finish."""
 
-    media_type = "application/json"
+    media_type = b"application/json"
     __slots__ = ("_bytes_left", "_choices", "_parts", "whole")
 
     def __init__(self, call: Call, *, per_choice_usage: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to an upstream, and the answer that it is busy with.
+"""One HTTP/1.1 connection to an upstream: its socket, its framing, its states.
 
 Theory of operation. A `Connection` lives as long as its socket and carries one request at a time.
 Each request has its own `Response`; the two know each other only while the request is under way, so
@@ -23,13 +23,12 @@ from typing import Any, Protocol, cast
 
 import httptools
 
-from baton.upstreams.base import Kind, Phase, UpstreamError
+from baton.upstreams.base import Kind, Phase
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.failures import failure, lost
+from baton.upstreams.response import Response
 
 READ_BYTES = 32 * 1024
-PARTS_MAX = 64
-"""Tiny chunks cost more as objects than as bytes: beyond so many parts they are joined."""
 DRAINED_BYTES_MAX = 4096
 """What may follow an answer that its reader has seen the end of: a last chunk, trailers."""
 
@@ -44,140 +43,6 @@ class Pool(Protocol):
     def released(self, connection: "Connection") -> None: ...
 
     def closed(self, connection: "Connection") -> None: ...
-
-
-class Response:
-    """One answer. `read_some` gives body bytes as they come and b"" at the end; one reader.
-
-    Whoever has it must read it to the end, `dismiss` it or `close` it. A cancelled read closes it.
-    """
-
-    __slots__ = (
-        "_connection",
-        "_parts",
-        "_waiter",
-        "body_bytes",
-        "buffered_bytes",
-        "complete",
-        "error",
-        "head",
-        "head_folded",
-        "received_bytes",
-        "started_tick",
-        "status",
-    )
-
-    def __init__(self, connection: "Connection") -> None:
-        self._connection: Connection | None = connection
-        self._parts: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self.body_bytes = self.buffered_bytes = self.received_bytes = 0
-        self.complete = False
-        self.error: UpstreamError | None = None
-        self.head = self.head_folded = b""
-        self.started_tick = connection.touched_tick
-        self.status = 0
-
-    def __repr__(self) -> str:
-        state = "complete" if self.complete else "failed" if self.error else "running"
-        return f"<Response {self.status} {state} body={self.body_bytes}>"
-
-    def header(self, name: str) -> str | None:
-        """The first value of a header, by its lower-case name; None where it is not sent."""
-        key = b"\r\n" + name.encode() + b":"
-        start = self.head_folded.find(key)
-        if start < 0:
-            return None
-        start += len(key)
-        return self.head[start : self.head.find(b"\r\n", start)].strip().decode("latin-1")
-
-    async def read_some(self) -> bytes:
-        """Some of the body, at least a byte; b"" once it has ended. Raises UpstreamError when the
-        answer breaks off, after everything that came before the break has been read."""
-        while not self._parts:
-            if self.complete:
-                return b""
-            if self.error is not None:
-                raise self.error
-            await self._more()
-        parts = self._parts
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        self.buffered_bytes = 0
-        connection = self._connection
-        if connection is not None:
-            if self.complete:
-                self._connection = None
-                connection.release()
-            elif connection.reading_paused and connection.alive:
-                connection.resume()
-        return data
-
-    async def read_all(self, body_bytes_max: int) -> bytes:
-        """The whole body. Raises UpstreamError where it is larger, and closes."""
-        found = bytearray()
-        while data := await self.read_some():
-            found += data
-            if len(found) > body_bytes_max:
-                self.close()
-                raise failure("stream", "protocol", f"a body of more than {body_bytes_max} bytes")
-        return bytes(found)
-
-    async def wait_head(self) -> None:
-        """Returns when status and headers are there; raises UpstreamError."""
-        while not self.status:
-            if self.error is not None:
-                raise self.error
-            await self._more()
-        if self.complete and not self._parts and self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.release()
-
-    def dismiss(self) -> None:
-        """The reader has all it needs: let the rest of the body pass by, so that the connection can
-        be used again, but only if it ends at once."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        self._parts.clear()
-        if self.complete:
-            connection.release()
-        else:
-            connection.drain()
-
-    def close(self) -> None:
-        """Abort unless the body was read whole. Any number of times, from anywhere."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if self.error is None and not self.complete:
-            self.error = failure("stream" if self.status else "first_byte", "network", "let go")
-        connection.abort()
-        self.wake()
-
-    def wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def append(self, part: bytes) -> None:
-        self._parts.append(part)
-        self.buffered_bytes += len(part)
-
-    def compact(self) -> None:
-        if len(self._parts) > PARTS_MAX:
-            self._parts[:] = [b"".join(self._parts)]
-
-    async def _more(self) -> None:
-        connection = self._connection
-        assert connection is not None, "read before the end"
-        assert self._waiter is None, "one reader"
-        self._waiter = connection.loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
 
 
 class _Head:

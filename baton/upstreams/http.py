@@ -17,8 +17,8 @@ from baton.upstreams.base import (
     HttpRequest,
     UpstreamError,
 )
-from baton.upstreams.connection import Response
 from baton.upstreams.failures import failure
+from baton.upstreams.response import Response
 from baton.upstreams.transport import Transport
 
 ERROR_BODY_BYTES_MAX = 64 * 1024
@@ -89,8 +89,7 @@ class HttpUpstream:
         if response.status != 200:
             raise await self._refusal(response)
         decoder = adapter.decoder(call)
-        media_type = response.header("content-type")
-        if media_type is not None and not media_type.lower().startswith(decoder.media_type):
+        if not response.is_of(decoder.media_type):
             response.close()
             raise failure("first_byte", "protocol", "an answer of another media type")
         return HttpStream(response, decoder)

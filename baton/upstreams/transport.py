@@ -17,10 +17,11 @@ import asyncio
 from collections import deque
 
 from baton.upstreams.base import HttpRequest, UpstreamError
-from baton.upstreams.connection import READ_BYTES, Connection, Response
+from baton.upstreams.connection import READ_BYTES, Connection
 from baton.upstreams.dialer import Dialer, TcpDialer
 from baton.upstreams.endpoint import Endpoint
 from baton.upstreams.failures import failure
+from baton.upstreams.response import Response
 
 TICK_S_MAX = 0.25
 TICK_S_MIN = 0.005
@@ -94,17 +95,19 @@ class Transport:
         head = self._heads.get((request.method, request.path, request.headers))
         if head is None:
             head = self._make_head(request)
-        connection = await self._borrow()
-        if not connection.served:
-            return await self._exchange(connection, head, request.body)
-        sent_at = self._loop.time()
+        connection = self._idle_connection() or await self._borrow()
+        reused, sent_at = connection.served, self._loop.time()
+        response = connection.send(head, request.body)
         try:
-            return await self._exchange(connection, head, request.body)
+            await response.wait_head()
         except UpstreamError as error:
             soon = self._loop.time() - sent_at <= self.limits.stale_window_s
-            if error.kind != "network" or not soon or connection.answered:
+            if not reused or error.kind != "network" or not soon or connection.answered:
                 raise
-        return await self._exchange(await self._borrow(fresh=True), head, request.body)
+            connection = await self._borrow()
+            response = connection.send(head, request.body)
+            await response.wait_head()
+        return response
 
     def close(self) -> None:
         """Abort everything; whoever waits gets an UpstreamError."""
@@ -142,25 +145,26 @@ class Transport:
 
     # inside
 
-    async def _exchange(self, connection: Connection, head: bytes, body: bytes) -> Response:
-        response = connection.send(head, body)
-        await response.wait_head()
-        return response
-
-    async def _borrow(self, *, fresh: bool = False) -> Connection:
-        if self._closed:
-            raise failure("connect", "network", "the transport was closed")
-        idle = self._idle
-        while idle and not fresh:
-            connection = idle.pop()
+    def _idle_connection(self) -> Connection | None:
+        """The last used of those that still look alive."""
+        while self._idle:
+            connection = self._idle.pop()
             if connection.alive and not connection.transport.is_closing():
                 return connection
+        return None
+
+    async def _borrow(self) -> Connection:
+        """A new connection, or the place of one in the queue.
+
+        Never an idle one: where one was stale the others may be as well, so a retry comes here."""
+        if self._closed:
+            raise failure("connect", "network", "the transport was closed")
         if self._taken < self.limits.connections_max:
             self._taken += 1
             return await self._connect()
-        if idle:  # all places are taken and a new connection is asked for: the oldest makes room
-            idle.popleft().abort()
-        return await self._wait(fresh=fresh)
+        if self._idle:  # only for a retry: the oldest makes room, its place comes by the queue
+            self._idle.popleft().abort()
+        return await self._wait()
 
     async def _connect(self) -> Connection:
         """A new connection in a place that is already counted."""
@@ -177,7 +181,7 @@ class Transport:
             self._sweep_timer = loop.call_later(self.tick_s, self._sweep)
         return connection
 
-    async def _wait(self, *, fresh: bool) -> Connection:
+    async def _wait(self) -> Connection:
         """In the queue for a connection, or for the place to make one."""
         if len(self._waiting) >= self.limits.waiting_max:
             raise failure("connect", "overloaded", "too many wait for a connection")
@@ -191,9 +195,8 @@ class Transport:
             raise
         if connection is None:
             return await self._connect()
-        if fresh or not connection.alive or connection.transport.is_closing():
-            connection.abort()
-            return await self._borrow(fresh=fresh)
+        if not connection.alive or connection.transport.is_closing():
+            return await self._borrow()  # it died between being given and being taken
         return connection
 
     def _give_on(self, connection: Connection | None) -> None:

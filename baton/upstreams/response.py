@@ -1,0 +1,169 @@
+"""One answer of an upstream, as its reader sees it; apart from the connection that carries it.
+
+What comes in is put here by the connection and taken by one reader. The two know each other only
+while the answer is under way: a late `close()` can never hit the next request on the connection.
+"""
+
+import asyncio
+from typing import Protocol
+
+from baton.upstreams.base import UpstreamError
+from baton.upstreams.failures import failure
+
+PARTS_MAX = 64
+"""Tiny chunks cost more as objects than as bytes: beyond so many parts they are joined."""
+
+
+class Carrier(Protocol):
+    """What an answer needs of its connection."""
+
+    alive: bool
+    loop: asyncio.AbstractEventLoop
+    reading_paused: bool
+    touched_tick: int
+
+    def release(self) -> None: ...
+    def drain(self) -> None: ...
+    def resume(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Response:
+    """One answer. `read_some` gives body bytes as they come and b"" at the end; one reader.
+
+    Whoever has it must read it to the end, `dismiss` it or `close` it. A cancelled read closes it.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_parts",
+        "_waiter",
+        "body_bytes",
+        "buffered_bytes",
+        "complete",
+        "error",
+        "head",
+        "head_folded",
+        "received_bytes",
+        "started_tick",
+        "status",
+    )
+
+    def __init__(self, connection: Carrier) -> None:
+        self._connection: Carrier | None = connection
+        self._parts: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self.body_bytes = self.buffered_bytes = self.received_bytes = 0
+        self.complete = False
+        self.error: UpstreamError | None = None
+        self.head = self.head_folded = b""
+        self.started_tick = connection.touched_tick
+        self.status = 0
+
+    def __repr__(self) -> str:
+        state = "complete" if self.complete else "failed" if self.error else "running"
+        return f"<Response {self.status} {state} body={self.body_bytes}>"
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, by its lower-case name; None where it is not sent."""
+        key = b"\r\n" + name.encode() + b":"
+        start = self.head_folded.find(key)
+        if start < 0:
+            return None
+        start += len(key)
+        return self.head[start : self.head.find(b"\r\n", start)].strip().decode("latin-1")
+
+    def is_of(self, media_type: bytes) -> bool:
+        """Whether the body is of this type (lower case), or the answer does not say."""
+        if b"\r\ncontent-type: " + media_type in self.head_folded:
+            return True  # the usual spelling, without building strings
+        told = self.header("content-type")
+        return told is None or told.lower().startswith(media_type.decode())
+
+    async def read_some(self) -> bytes:
+        """Some of the body, at least a byte; b"" once it has ended. Raises UpstreamError when the
+        answer breaks off, after everything that came before the break has been read."""
+        while not self._parts:
+            if self.complete:
+                return b""
+            if self.error is not None:
+                raise self.error
+            await self._more()
+        parts = self._parts
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.buffered_bytes = 0
+        connection = self._connection
+        if connection is not None:
+            if self.complete:
+                self._connection = None
+                connection.release()
+            elif connection.reading_paused and connection.alive:
+                connection.resume()
+        return data
+
+    async def read_all(self, body_bytes_max: int) -> bytes:
+        """The whole body. Raises UpstreamError where it is larger, and closes."""
+        found = bytearray()
+        while data := await self.read_some():
+            found += data
+            if len(found) > body_bytes_max:
+                self.close()
+                raise failure("stream", "protocol", f"a body of more than {body_bytes_max} bytes")
+        return bytes(found)
+
+    async def wait_head(self) -> None:
+        """Returns when status and headers are there; raises UpstreamError."""
+        while not self.status:
+            if self.error is not None:
+                raise self.error
+            await self._more()
+        if self.complete and not self._parts and self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.release()
+
+    def dismiss(self) -> None:
+        """The reader has all it needs: let the rest of the body pass by, so that the connection can
+        be used again, but only if it ends at once."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        self._parts.clear()
+        if self.complete:
+            connection.release()
+        else:
+            connection.drain()
+
+    def close(self) -> None:
+        """Abort unless the body was read whole. Any number of times, from anywhere."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self.error is None and not self.complete:
+            self.error = failure("stream" if self.status else "first_byte", "network", "let go")
+        connection.abort()
+        self.wake()
+
+    def wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def append(self, part: bytes) -> None:
+        self._parts.append(part)
+        self.buffered_bytes += len(part)
+
+    def compact(self) -> None:
+        if len(self._parts) > PARTS_MAX:
+            self._parts[:] = [b"".join(self._parts)]
+
+    async def _more(self) -> None:
+        connection = self._connection
+        assert connection is not None, "read before the end"
+        assert self._waiter is None, "one reader"
+        self._waiter = connection.loop.create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
