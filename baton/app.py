@@ -35,6 +35,8 @@ from baton.upstreams.embedded import EmbeddedUpstream
 from baton.web import routes
 from baton.web.services import Readiness, Services, Standing, UsageQuery, readiness
 
+ENGINE_POLL_S = 0.1
+
 
 class Worker:
     """One relay process's parts: enter it, then serve `room` and `web`."""
@@ -95,6 +97,9 @@ class Worker:
         ending.push_async_callback(publisher.stop)
         log.start()
         ending.push_async_callback(log.stop)
+        if self._embedded is not None:
+            learning = asyncio.get_running_loop().create_task(self._learn(self._embedded))
+            ending.callback(learning.cancel)
         version = self._configured.current.catalogue.version
         feed = ChangeFeed(store.changes, version, self._changed)
         ending.push_async_callback(feed.close)
@@ -107,6 +112,15 @@ class Worker:
         upstream = EmbeddedUpstream(EMBEDDED, str(self._settings.engine_socket))
         self._embedded = EmbeddedModel(self._settings.model, upstream)
         return upstream
+
+    async def _learn(self, embedded: "EmbeddedModel") -> None:
+        """Ask the engine what it can do, as soon as it is there."""
+        while embedded.description is None:
+            try:
+                await embedded.describe()
+            except UpstreamError:
+                await asyncio.sleep(ENGINE_POLL_S)
+        self._configured.engine_described()
 
     def _services(self, publisher: Publisher, log: AccessLog) -> Services:
         store = self._store

@@ -52,6 +52,10 @@ class Configured:
         self.current = self._snapshot(catalogue)
         await self._close_unused()
 
+    def engine_described(self) -> None:
+        """The engine has said what its vocabulary can do: plan with it."""
+        self.current = self._snapshot(self.current.catalogue)
+
     async def close(self) -> None:
         """Close every upstream; what runs on them breaks off."""
         for upstream in [*self._retired, *(built for _, built in self._built.values())]:

@@ -51,7 +51,6 @@ CAPABILITIES = Capabilities(
     prompt_logprobs=True,
     logprobs=True,
     logprobs_max=100,
-    suffix=True,
     stop_max=1_000,
     seed=True,
     penalties=True,
@@ -210,10 +209,10 @@ class EmbeddedStream:
 class EmbeddedUpstream:
     """Implements base.Upstream over the engine's socket."""
 
-    capabilities = CAPABILITIES
-
     def __init__(self, name: str, socket_path: str) -> None:
         self.name, self._path = name, socket_path
+        self.capabilities = CAPABILITIES
+        """`suffix` as the vocabulary has it, once the engine has described itself."""
         self.fingerprint: str | None = None
         """Known as soon as the engine has answered anything."""
         self._idle: list[Link] = []
@@ -253,6 +252,7 @@ class EmbeddedUpstream:
         """What runs in the engine, and how busy it is."""
         description = await self._ask(Describe(), Description)
         self.fingerprint = description.fingerprint
+        self.capabilities = msgspec.structs.replace(CAPABILITIES, suffix=description.fim)
         return description
 
     async def close(self) -> None:
