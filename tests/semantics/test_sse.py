@@ -65,7 +65,7 @@ pieces = st.sampled_from(
 streams = st.lists(pieces, max_size=24).map(b"".join)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(streams, st.lists(st.integers(0, 10**6), max_size=12))
 def test_any_chunking_equals_the_standard(stream: bytes, cuts: list[int]) -> None:
     """The payloads are those of the whole stream, however it arrives, also byte by byte."""

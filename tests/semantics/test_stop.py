@@ -29,14 +29,14 @@ letters = st.sampled_from("ab\n]^-世🙂")
 short = st.text(letters, min_size=1, max_size=5)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(st.lists(st.text(letters, max_size=6), max_size=12), st.lists(short, max_size=5))
 def test_any_chunking_equals_the_definition(chunks: list[str], stops: list[str]) -> None:
     """The output and the named stop depend only on the concatenated text."""
     assert run(chunks, stops) == expected("".join(chunks), stops)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.text(letters, max_size=30), st.lists(short, max_size=5))
 def test_nothing_of_a_stop_is_sent_before_it_is_decided(text: str, stops: list[str]) -> None:
     """What is sent is always a beginning of the answer; what is held may begin a stop."""

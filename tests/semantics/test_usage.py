@@ -13,7 +13,7 @@ details = st.none() | counts
 usages = st.builds(Usage, counts, counts, *[details] * 6, st.booleans())
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(usages, st.booleans())
 def test_a_clamped_report_is_possible(usage: Usage, trusted: bool) -> None:
     """Counts lie in their range, details within their total; a change is marked, once is enough."""
