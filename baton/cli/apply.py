@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Annotated, assert_never
 
+import msgspec
 import typer
 
 from baton.admission import issue
@@ -13,7 +14,8 @@ from baton.cli.declaration import Change, Present, changes, parse
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_json
-from baton.stores.base import PriceRecord, UpstreamRecord
+from baton.cli.upstream import new_record
+from baton.stores.base import PriceRecord
 from baton.stores.book import Store
 
 
@@ -57,8 +59,7 @@ def perform(store: Store, change: Change) -> None:
         case "upstream":
             _perform_upstream(store, change)
         case "price":
-            record = PriceRecord(version=0, **change.fields)  # type: ignore[arg-type]
-            store.prices.set(record, ACTOR)
+            store.prices.set(msgspec.convert({**change.fields, "version": 0}, PriceRecord), ACTOR)
         case _:
             assert_never(change.kind)
 
@@ -75,8 +76,7 @@ def _perform_key(store: Store, change: Change) -> None:
 
 def _perform_upstream(store: Store, change: Change) -> None:
     if change.action == "create":
-        fields = {**change.fields, "created_us": time.time_ns() // 1000}
-        store.upstreams.add(UpstreamRecord(**fields), ACTOR)  # type: ignore[arg-type]
+        store.upstreams.add(new_record(change.fields), ACTOR)
     elif change.action == "update":
         store.upstreams.update(change.name, ACTOR, **change.fields)
     else:

@@ -18,6 +18,7 @@ from typing import Literal
 import msgspec
 
 from baton.cli.calling import call
+from baton.cli.checked import base_url
 from baton.config import Settings
 from baton.engine import models
 from baton.errors import BatonError
@@ -164,7 +165,8 @@ def upstream(record: UpstreamRecord) -> Finding:
     name = f"upstream {record.name}"
     remedy = f"look at the address with `baton upstream show {record.name}`, and at its server"
     try:
-        status = call(record.url, "/models", record.secret, timeout_s=ANSWER_TIMEOUT_S).status
+        base = base_url(record.url, record.dialect)
+        status = call(base, "/models", record.secret, timeout_s=ANSWER_TIMEOUT_S).status
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Finding(name, "failed", f"{record.url}: {error}", remedy)
     if status in (401, 403):

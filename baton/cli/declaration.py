@@ -29,10 +29,10 @@ from typing import Literal
 
 import msgspec
 
+from baton.cli.checked import key_fields, upstream_fields
 from baton.cli.main import CommandError
 from baton.cli.money import nano, pico_per_token
 from baton.cli.output import moment_us
-from baton.cli.upstream import checked_name, checked_url
 from baton.ledger.prices import PriceBook
 from baton.stores.base import KeyRecord, PriceRecord, Role, UpstreamRecord
 
@@ -185,9 +185,7 @@ def _upstream_fields(
             message = f"upstream {entry.name}: {variable}, which holds its key, is not set"
             raise CommandError(message)
         secret = record.secret  # the stored one stays
-    checked_name(entry.name)
-    changed = {"url": checked_url(entry.url), "fields": tuple(entry.fields), "secret": secret}
-    return {**fields, **changed}
+    return upstream_fields({**fields, "secret": secret})
 
 
 def _price_changes(wanted: Iterable[PriceEntry], present: Present) -> Iterator[Change]:
@@ -225,7 +223,6 @@ def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> I
         record = there.pop(sha256, None)
         fields = _key_fields(entry, present.now_us)
         if record is None:
-            fields |= {"role": entry.role}
             yield Change(kind="key", action="create", name=entry.name, sha256=sha256, fields=fields)
             continue
         _check_kept(entry, record)
@@ -247,15 +244,12 @@ def _check_kept(entry: KeyEntry, record: KeyRecord) -> None:
 
 def _key_fields(entry: KeyEntry, now_us: int) -> dict[str, object]:
     fields = msgspec.structs.asdict(entry)
-    for name in ("sha256", "role", "expires", "budget_usd"):
+    for name in ("sha256", "expires", "budget_usd"):
         del fields[name]
     budget, expires = entry.budget_usd, entry.expires
-    return {
-        **fields,
-        "models": tuple(entry.models),
-        "budget_nano": None if budget is None else nano(str(budget)),
-        "expires_us": None if expires is None else moment_us(expires, now_us),
-    }
+    fields["budget_nano"] = None if budget is None else nano(str(budget))
+    fields["expires_us"] = None if expires is None else moment_us(expires, now_us)
+    return key_fields(fields)
 
 
 def _differing(

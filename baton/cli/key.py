@@ -9,11 +9,12 @@ import msgspec
 import typer
 
 from baton.admission import issue
+from baton.cli.checked import key_fields
 from baton.cli.main import CommandError
 from baton.cli.money import nano, usd
 from baton.cli.opened import ACTOR, one_key, opened
 from baton.cli.output import AsJson, moment_us, print_fields, print_rows, when
-from baton.stores.base import KeyRecord, Role
+from baton.stores.base import KeyRecord
 
 app = typer.Typer()
 
@@ -57,11 +58,12 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
-    settings = _options(expires, model, budget)
-    settings |= {"default_model": default_model, "requests_per_minute": requests_per_minute}
-    settings |= {"strict": strict, "deterministic": deterministic, "parse_special": not plain_text}
+    given = _options(expires, model, budget)
+    given |= {"name": name, "role": "admin" if admin else "user"}
+    given |= {"default_model": default_model, "requests_per_minute": requests_per_minute}
+    given |= {"strict": strict, "deterministic": deterministic, "parse_special": not plain_text}
     with opened() as store:
-        record, value = issue.create(store, name, ACTOR, role=_role(admin), **settings)
+        record, value = issue.create(store, name, ACTOR, **_unnamed(given))
     if as_json:
         return print_fields({**row(record), "value": value}, as_json)
     print(value)
@@ -83,11 +85,12 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Take over a key of another relay, by its value on standard input or by its SHA-256."""
-    given = sys.stdin.readline().strip() if sha256 is None else sha256
-    settings = _options(expires, model, budget)
-    settings |= {"default_model": default_model, "requests_per_minute": requests_per_minute}
+    value = sys.stdin.readline().strip() if sha256 is None else sha256
+    given = _options(expires, model, budget)
+    given |= {"name": name, "role": "admin" if admin else "user"}
+    given |= {"default_model": default_model, "requests_per_minute": requests_per_minute}
     with opened() as store:
-        record = issue.import_key(store, name, given, ACTOR, role=_role(admin), **settings)
+        record = issue.import_key(store, name, value, ACTOR, **_unnamed(given))
     print_fields(row(record), as_json)
 
 
@@ -130,8 +133,9 @@ def _options(
     return {"expires_us": expires_us, "models": tuple(models or ()), "budget_nano": budget_nano}
 
 
-def _role(admin: bool) -> Role:
-    return "admin" if admin else "user"
+def _unnamed(given: Mapping[str, object]) -> dict[str, object]:
+    """The checked fields but the name, which goes by itself."""
+    return {field: value for field, value in key_fields(given).items() if field != "name"}
 
 
 def row(record: KeyRecord) -> Mapping[str, object]:

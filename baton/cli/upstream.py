@@ -1,15 +1,15 @@
 """`baton upstream`: the places that answer, and how they are reached."""
 
 import os
-import re
 import sys
 import time
-import urllib.parse
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 import typer
 
+from baton.cli.checked import upstream_fields
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_fields, print_rows, when
@@ -18,7 +18,6 @@ from baton.stores.base import UpstreamRecord
 app = typer.Typer()
 
 KEY_VARIABLE = "BATON_UPSTREAM_KEY"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 COLUMNS = {
     "name": "Name",
     "dialect": "Dialect",
@@ -53,19 +52,19 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add an upstream. The key is encrypted before it is stored, and never shown again."""
-    record = UpstreamRecord(
-        name=checked_name(name),
-        url=checked_url(url),
-        dialect=dialect,
-        models=model_names(model),
-        secret=read_key(key),
-        allow_private=not public_only,
-        in_flight_max=in_flight_max,
-        priority=priority,
-        weight=weight,
-        fields=tuple(field or ()),
-        created_us=time.time_ns() // 1000,
-    )
+    given = {
+        "name": name,
+        "url": url,
+        "dialect": dialect,
+        "models": model_names(model),
+        "secret": read_key(key),
+        "allow_private": not public_only,
+        "in_flight_max": in_flight_max,
+        "priority": priority,
+        "weight": weight,
+        "fields": tuple(field or ()),
+    }
+    record = new_record(upstream_fields(given))
     with opened() as store:
         store.upstreams.add(record, ACTOR)
     print_fields(row(record), as_json)
@@ -101,23 +100,9 @@ def row(record: UpstreamRecord) -> dict[str, object]:
     return {**fields, "has_key": has_key, "created": when(record.created_us)}
 
 
-def checked_name(name: str) -> str:
-    if not NAME.fullmatch(name):
-        message = f"'{name}' cannot be a name: letters, digits, '.', '_' and '-', at most 64"
-        raise CommandError(message)
-    return name
-
-
-def checked_url(url: str) -> str:
-    """The base address without a slash at its end. Credentials and queries do not belong in it."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise CommandError(f"'{url}' is no address: write https://host/v1 or http://host:port/v1")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise CommandError(
-            f"the address must not hold a key, a query or a fragment: {KEY_VARIABLE}"
-        )
-    return url.rstrip("/")
+def new_record(fields: Mapping[str, object]) -> UpstreamRecord:
+    """The record of an upstream that is made now, of fields that were checked."""
+    return msgspec.convert({**fields, "created_us": time.time_ns() // 1000}, UpstreamRecord)
 
 
 def model_names(given: list[str]) -> dict[str, str]:
@@ -134,7 +119,4 @@ def model_names(given: list[str]) -> dict[str, str]:
 def read_key(given: str | None) -> str | None:
     """The provider key from the option, standard input or the environment; None for none."""
     text = sys.stdin.readline() if given == "-" else given or os.environ.get(KEY_VARIABLE, "")
-    text = text.strip()
-    if not text.isprintable() or not text.isascii():
-        raise CommandError("the key has characters that no HTTP header can hold")
-    return text or None
+    return text.strip() or None

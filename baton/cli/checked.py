@@ -1,0 +1,45 @@
+"""The admin API's own rules for keys and upstreams, so that every door has the same."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from baton.cli.main import CommandError
+from baton.routing.routes import EMBEDDED
+from baton.upstreams import endpoint, registry
+from baton.web.admin_keys import KeyBody
+from baton.web.admin_upstreams import UpstreamBody
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+
+def key_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    """Fields of a key, each within its limits; CommandError names the one that is not."""
+    return _converted(fields, KeyBody, f"key {fields.get('name')}")
+
+
+def upstream_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    """Fields of an upstream that can be called; CommandError says what is wrong otherwise."""
+    name = f"upstream {fields.get('name')}"
+    checked = _converted(fields, UpstreamBody, name)
+    if checked["name"] == EMBEDDED:
+        raise CommandError(f"{name}: that is the model inside Baton")
+    try:
+        base_url(str(checked["url"]), str(checked["dialect"]))
+    except ValueError as error:
+        raise CommandError(f"{name}: {error}") from None
+    return checked
+
+
+def base_url(url: str, dialect: str) -> str:
+    """What requests to such an upstream begin with. ValueError where there can be none."""
+    found = endpoint.parse(url, default_prefix=registry.dialect(dialect).prefix)
+    return f"{'https' if found.secure else 'http'}://{found.authority}{found.prefix}"
+
+
+def _converted(fields: Mapping[str, object], body: type[Body], name: str) -> dict[str, object]:
+    try:
+        return msgspec.structs.asdict(msgspec.convert(fields, body))
+    except msgspec.ValidationError as error:
+        raise CommandError(f"{name}: {error}") from None
