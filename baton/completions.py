@@ -95,12 +95,20 @@ class Completions:
             raise invalid(message, request.ignored[0], "unknown_field")
         if request.model:
             return request
-        if record.default_model is None:
-            raise invalid("'model' is empty, and the key has no default model.", "model")
         turn.named = ("model",)
-        request = msgspec.structs.replace(request, model=record.default_model)
-        turn.request = request
-        return request
+        turn.request = msgspec.structs.replace(request, model=self._default_model(turn))
+        return turn.request
+
+    def _default_model(self, turn: Turn) -> str:
+        """What an empty model means: the key's default, else the only one that it reaches."""
+        record = turn.caller.record
+        if record.default_model is not None:
+            return record.default_model
+        reached = [m for m in self._configured.current.routes.models if turn.caller.allowed(m)]
+        if len(reached) != 1:
+            message = "'model' is empty; the key has no default model and reaches several."
+            raise invalid(message, "model")
+        return reached[0]
 
     def _plan(self, turn: Turn, request: CompletionRequest) -> Plan:
         record, current = turn.caller.record, self._configured.current

@@ -8,8 +8,8 @@ token's logprobs) goes out with the text that its token ends in; what a stop cut
 entries with it. Offsets count code points from the start of the prompt; a token that continues a
 character has the offset of that character.
 
-Invariant: joined, the texts given out are what decoding all bytes at once and cutting at the stop
-would give."""
+Invariant: joined, the texts given out are what decoding all bytes at once, without an unfinished
+character at the end, and cutting at the stop would give."""
 
 import codecs
 from collections.abc import Sequence
@@ -100,15 +100,14 @@ class TextOut:
         return self._show(self._matcher.feed(text))
 
     def finish(self) -> tuple[str, list[Entry]]:
-        """The rest, when generation ended otherwise than by a stop string."""
-        rest = self._decoder.decode(b"", final=True)
-        text, entries = self._show(self._matcher.feed(rest))
-        if self.stopped:
-            return text, entries
+        """The rest, when generation ended otherwise than by a stop string.
+
+        A character that max_tokens cut in two is not shown: U+FFFD would be a character that the
+        model never wrote. Its tokens keep their entries, and count."""
         held = self._matcher.finish()
         self._shown += len(held)
         remaining, self._entries = self._entries, []
-        return text + held, entries + remaining
+        return held, remaining
 
     def _show(self, text: str) -> tuple[str, list[Entry]]:
         self._shown += len(text)
