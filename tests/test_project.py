@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 
+from baton.upstreams.registry import BUILT_IN
 from scripts import mirror, size, words
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -51,6 +52,14 @@ def test_each_dependency_is_locked() -> None:
         pinned = {pin.split("==")[0] for pin in locked(lock)}
         names = {re.split(r"[^a-z0-9-]", text, maxsplit=1)[0] for text in wanted}
         assert set() == names - pinned
+
+
+def test_every_dialect_is_held_to_purity() -> None:
+    """An adapter that was added stands in the contract of modules that do no I/O."""
+    listed = (ROOT / ".importlinter").read_text(encoding="utf-8")
+    pure = listed.partition("contract:pure]")[2].partition("forbidden_modules")[0].split()
+    modules = {dialect.adapter.__module__ for dialect in BUILT_IN.values()}
+    assert set() == modules - set(pure)
 
 
 def run_environment(path: pathlib.Path, python: str) -> subprocess.CompletedProcess[str]:
