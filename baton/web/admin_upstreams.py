@@ -1,0 +1,202 @@
+"""/admin/v1/upstreams: the places that answer. A provider key goes in and never comes out."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from baton.errors import RequestError, invalid
+from baton.routing.routes import EMBEDDED
+from baton.stores.base import UpstreamRecord
+from baton.upstreams import endpoint
+from baton.web.admin import Deleted, ModelName, Page, PageQuery, page, stored
+from baton.web.operation import Access, Nothing, Operation, Visit
+from baton.web.services import Services
+
+UpstreamName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)]
+Url = Annotated[str, msgspec.Meta(min_length=8, max_length=2048)]
+Secret = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+$", max_length=8192)]
+Models = Annotated[dict[ModelName, ModelName], msgspec.Meta(max_length=1000)]
+InFlight = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+TimeoutS = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+Weight = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+FieldName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+Fields = Annotated[tuple[FieldName, ...], msgspec.Meta(max_length=100)]
+
+
+class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new upstream. Timeouts that are left out are Baton's own settings."""
+
+    name: UpstreamName
+    url: Url
+    dialect: str
+    models: Models
+    """Public name → the upstream's own name."""
+    secret: Secret | None = None
+    """The provider's key; stored encrypted, never shown."""
+    allow_private: bool = True
+    in_flight_max: InFlight = 1024
+    first_byte_timeout_s: TimeoutS | None = None
+    stall_timeout_s: TimeoutS | None = None
+    total_timeout_s: TimeoutS | None = None
+    priority: Priority = 0
+    weight: Weight = 100
+    fields: Fields = ()
+    """Fields outside OpenAI's contract that it takes (top_k, min_p …)."""
+
+
+class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What changes; what is left out stays. `secret: null` forgets the provider's key."""
+
+    url: Url | UnsetType = UNSET
+    dialect: str | UnsetType = UNSET
+    models: Models | UnsetType = UNSET
+    secret: Secret | UnsetType | None = UNSET
+    allow_private: bool | UnsetType = UNSET
+    in_flight_max: InFlight | UnsetType = UNSET
+    first_byte_timeout_s: TimeoutS | UnsetType | None = UNSET
+    stall_timeout_s: TimeoutS | UnsetType | None = UNSET
+    total_timeout_s: TimeoutS | UnsetType | None = UNSET
+    priority: Priority | UnsetType = UNSET
+    weight: Weight | UnsetType = UNSET
+    fields: Fields | UnsetType = UNSET
+
+
+class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
+    """An upstream as operators see it."""
+
+    name: str
+    url: str
+    dialect: str
+    models: dict[str, str]
+    has_secret: bool
+    allow_private: bool
+    in_flight_max: int
+    first_byte_timeout_s: float | None
+    stall_timeout_s: float | None
+    total_timeout_s: float | None
+    priority: int
+    weight: int
+    fields: tuple[str, ...]
+    created_us: int
+
+
+VIEWED = [name for name in UpstreamView.__struct_fields__ if name != "has_secret"]
+
+
+def shown(record: UpstreamRecord) -> UpstreamView:
+    """Field by field: what is added to the record later is not shown before somebody decides so."""
+    values = {name: getattr(record, name) for name in VIEWED}
+    return UpstreamView(has_secret=record.secret is not None, **values)
+
+
+def check(services: Services, url: object, dialect: object) -> None:
+    """What the types cannot say: the URL is one that Baton would call, the dialect is known."""
+    if isinstance(url, str):
+        try:
+            endpoint.parse(url)
+        except ValueError as error:
+            raise invalid(f"The URL cannot be used: {error}.", param="url") from None
+    if isinstance(dialect, str) and dialect not in services.dialects:
+        known = ", ".join(sorted(services.dialects))
+        raise invalid(f"There is no such dialect. Known: {known}.", param="dialect")
+
+
+async def list_upstreams(visit: Visit[Nothing, PageQuery]) -> Page[UpstreamView]:
+    records = await stored(visit.services.upstreams.all, secrets=True)
+    return page([shown(each) for each in records], [each.name for each in records], visit.query)
+
+
+async def get_upstream(visit: Visit[Nothing, Nothing]) -> UpstreamView:
+    return shown(await stored(visit.services.upstreams.get, visit.part("name"), secrets=True))
+
+
+async def create_upstream(visit: Visit[UpstreamBody, Nothing]) -> UpstreamView:
+    services, body = visit.services, visit.body
+    check(services, body.url, body.dialect)
+    if body.name == EMBEDDED:
+        message = f"Conflict: '{EMBEDDED}' is the model inside Baton."
+        raise RequestError(409, message, param="name", code="already_exists")
+    record = UpstreamRecord(**msgspec.structs.asdict(body), created_us=services.clock_us())
+    await stored(services.upstreams.add, record, visit.actor)
+    await services.refresh()
+    return shown(record)
+
+
+async def change_upstream(visit: Visit[UpstreamChangeBody, Nothing]) -> UpstreamView:
+    given, upstreams = msgspec.structs.asdict(visit.body), visit.services.upstreams
+    changes = {name: value for name, value in given.items() if value is not UNSET}
+    check(visit.services, changes.get("url"), changes.get("dialect"))
+    if not changes:
+        return await get_upstream(
+            Visit(visit.services, visit.request, visit.key, Nothing(), Nothing())
+        )
+    changed = await stored(upstreams.update, visit.part("name"), visit.actor, **changes)
+    await visit.services.refresh()
+    return shown(changed)
+
+
+async def delete_upstream(visit: Visit[Nothing, Nothing]) -> Deleted:
+    name = visit.part("name")
+    await stored(visit.services.upstreams.remove, name, visit.actor)
+    await visit.services.refresh()
+    return Deleted(id=name)
+
+
+OPERATIONS = (
+    Operation(
+        id="adminlistupstreams",
+        tag="admin",
+        method="GET",
+        path="/admin/v1/upstreams",
+        access=Access.ADMIN,
+        run=list_upstreams,
+        query=PageQuery,
+        answer=Page[UpstreamView],
+        errors=(400,),
+    ),
+    Operation(
+        id="admincreateupstream",
+        tag="admin",
+        method="POST",
+        path="/admin/v1/upstreams",
+        access=Access.ADMIN,
+        run=create_upstream,
+        body=UpstreamBody,
+        answer=UpstreamView,
+        status=201,
+        errors=(400, 409),
+    ),
+    Operation(
+        id="admingetupstream",
+        tag="admin",
+        method="GET",
+        path="/admin/v1/upstreams/{name}",
+        access=Access.ADMIN,
+        run=get_upstream,
+        answer=UpstreamView,
+        errors=(404,),
+    ),
+    Operation(
+        id="adminchangeupstream",
+        tag="admin",
+        method="PATCH",
+        path="/admin/v1/upstreams/{name}",
+        access=Access.ADMIN,
+        run=change_upstream,
+        body=UpstreamChangeBody,
+        answer=UpstreamView,
+        errors=(400, 404),
+    ),
+    Operation(
+        id="admindeleteupstream",
+        tag="admin",
+        method="DELETE",
+        path="/admin/v1/upstreams/{name}",
+        access=Access.ADMIN,
+        run=delete_upstream,
+        answer=Deleted,
+        errors=(404,),
+    ),
+)

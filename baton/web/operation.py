@@ -1,0 +1,178 @@
+"""One operation of the interface: method, path, who may call it, what goes in and out.
+
+Routes, authorisation, `/openapi/relay.json` and the pages under /docs are all made from these;
+there is no other way to add a route. `access` has no default: a route whose author did not decide
+does not load.
+"""
+
+import enum
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, get_origin
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from baton.errors import RequestError, body_too_large, forbidden, invalid
+from baton.stores.base import KeyRecord
+from baton.web.envelope import trace
+from baton.web.services import Services
+
+Body = TypeVar("Body")
+Query = TypeVar("Query")
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
+
+class Access(enum.Enum):
+    """Who may call an operation."""
+
+    OPEN = "open"
+    KEY = "key"
+    ADMIN = "admin"
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """No body, or no query parameters."""
+
+
+class AnyQuery(msgspec.Struct, frozen=True):
+    """Query parameters of pages and probes, which ignore what they do not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit(Generic[Body, Query]):
+    """One call of an operation, decoded and authorised."""
+
+    services: Services
+    request: Request
+    key: KeyRecord | None
+    body: Body
+    query: Query
+
+    @property
+    def caller(self) -> KeyRecord:
+        """The caller's key; only operations that demand one may ask for it."""
+        assert self.key is not None, "this operation is open to everybody"
+        return self.key
+
+    @property
+    def actor(self) -> str:
+        """Who made a change, for the audit log."""
+        return f"key:{self.caller.id}"
+
+    def part(self, name: str) -> str:
+        """A part of the path that the caller chose."""
+        return str(self.request.path_params[name])
+
+    @property
+    def fixed_model(self) -> str | None:
+        """The model that `/m/{model}/…` fixes."""
+        model = self.request.path_params.get("fixed_model")
+        return None if model is None else str(model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[Body, Query]):
+    """A route and its documentation. `path` is Starlette's pattern."""
+
+    id: str
+    """operationId, and the key of its texts in both languages."""
+    tag: str
+    method: Method
+    path: str
+    access: Access
+    run: Callable[[Visit[Body, Query]], Awaitable[Any]] | None
+    """None: another room answers it (completions are taken before ASGI)."""
+    body: type[Body] = Nothing  # type: ignore[assignment]  # the default of a type variable is Python 3.13's
+    query: type[Query] = Nothing  # type: ignore[assignment]
+    answer: Any = None
+    """The Struct that goes out as JSON, or None where `media` says what does."""
+    media: str = "application/json"
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    """Statuses besides those that every operation of its access can answer."""
+    prefixed: bool = False
+    """Also under /m/{model}/…"""
+
+    @property
+    def public_path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return re.sub(r"\{(\w+):\w+\}", r"{\1}", self.path)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return tuple(re.findall(r"\{(\w+)", self.path))
+
+    @property
+    def has_body(self) -> bool:
+        return self.body is not Nothing
+
+
+AnyOperation = Operation[Any, Any]
+
+
+async def answer(operation: AnyOperation, services: Services, request: Request) -> Response:
+    """Authorise, decode, run, encode: the same steps for every operation."""
+    key = await authorise(operation.access, services, request)
+    if key is not None:
+        trace(request).key = key.id
+    body = await read_body(operation, services.settings.body_bytes_max, request)
+    query = read_query(operation.query, request.query_params)
+    assert operation.run is not None
+    result = await operation.run(Visit(services, request, key, body, query))
+    if isinstance(result, Response):
+        return result
+    headers = {} if operation.access is Access.OPEN else {"cache-control": "no-store"}
+    content = msgspec.json.encode(result)
+    return Response(content, operation.status, headers, media_type=operation.media)
+
+
+async def authorise(access: Access, services: Services, request: Request) -> KeyRecord | None:
+    """The caller's key where one is demanded. Everything but an explicit OPEN demands one."""
+    if access is Access.OPEN:
+        return None
+    key = await services.gate.identify(request.headers.raw)
+    if access is Access.KEY or key.role == "admin":
+        return key
+    raise forbidden("This needs an admin key.")
+
+
+async def read_body(operation: AnyOperation, bytes_max: int, request: Request) -> Any:
+    if not operation.has_body:
+        return Nothing()
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > bytes_max:
+            raise body_too_large(bytes_max)
+        parts.append(part)
+    try:
+        return msgspec.json.decode(b"".join(parts), type=operation.body)
+    except msgspec.ValidationError as error:
+        raise at_fault(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid(f"We could not parse the JSON body of your request: {error}.") from None
+
+
+def read_query(wanted: type[Query], given: Mapping[str, str]) -> Query:
+    """Query parameters by name; a field that is a list takes its values separated by commas."""
+    values: dict[str, object] = dict(given)
+    for field in msgspec.structs.fields(wanted):  # type: ignore[arg-type]  # always a Struct
+        if get_origin(field.type) is tuple and field.encode_name in values:
+            values[field.encode_name] = given[field.encode_name].split(",")
+    try:
+        return msgspec.convert(values, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise at_fault(error) from None
+
+
+FIELD_AT_FAULT = re.compile(r"(?:`\$\.|field `)(\w+)")
+
+
+def at_fault(error: msgspec.ValidationError) -> RequestError:
+    """400 that names the field, as msgspec's message does."""
+    message = str(error)
+    found = FIELD_AT_FAULT.search(message)
+    return invalid(f"{message}.", param=found.group(1) if found else None)

@@ -1,0 +1,136 @@
+"""Every route but POST /v1/completions: the table of operations, and the application that serves
+it.
+
+Unknown paths, wrong methods, refusals and our own faults all answer in OpenAI's error shape.
+"""
+
+from collections.abc import Iterable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from baton.decoding import WireFields
+from baton.errors import RequestError, internal, unknown_path, wrong_method
+from baton.protocol import Completion
+from baton.web import (
+    admin_keys,
+    admin_reports,
+    admin_upstreams,
+    documents,
+    health,
+    models,
+    pages,
+    tokens,
+)
+from baton.web.envelope import Envelope, trace
+from baton.web.operation import Access, AnyOperation, Operation, answer
+from baton.web.services import Services
+from baton.web.site import Site
+
+COMPLETIONS: AnyOperation = Operation(
+    id="createcompletion",
+    tag="completions",
+    method="POST",
+    path="/v1/completions",
+    access=Access.KEY,
+    run=None,
+    body=WireFields,
+    answer=Completion,
+    errors=(400, 404, 408, 415, 500, 502, 503),
+    prefixed=True,
+)
+"""Taken before ASGI by `baton.http`; here for its documentation, and for 405 on other methods."""
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    COMPLETIONS,
+    *models.OPERATIONS,
+    *tokens.OPERATIONS,
+    *health.OPERATIONS,
+    *admin_keys.OPERATIONS,
+    *admin_upstreams.OPERATIONS,
+    *admin_reports.OPERATIONS,
+    *documents.OPERATIONS,
+    *pages.OPERATIONS,
+)
+"""The whole interface, in the order in which the documents show it."""
+
+ELSEWHERE = (
+    "/v1/chat", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/images", "/v1/audio",
+    "/v1/moderations", "/v1/assistants", "/v1/threads", "/v1/batches", "/v1/files", "/v1/realtime",
+    "/v1/rerank", "/v1/engines", "/v1/edits", "/api/generate", "/api/chat",
+)  # fmt: skip
+"""Where clients of other interfaces knock: they are told what Baton is for."""
+
+
+def build(services: Services) -> ASGIApp:
+    """The ASGI application of one worker."""
+    app = Starlette(
+        routes=routes(OPERATIONS),
+        exception_handlers={
+            RequestError: refuse,
+            HTTPException: unmatched,
+            Exception: fail,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.services = services
+    app.state.site = Site(services, OPERATIONS)
+    return Envelope(app, services)
+
+
+class Door:
+    """All operations of one path, so that a wrong method can be told which are right."""
+
+    def __init__(self, methods: dict[str, AnyOperation]) -> None:
+        self.methods = methods
+        also = {"HEAD"} if "GET" in methods else set()
+        self.allowed = ", ".join(sorted(methods.keys() | also))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        one = self.methods.get("GET" if request.method == "HEAD" else request.method)
+        if one is None or one.run is None:
+            raise wrong_method(request.method, scope["path"], self.allowed)
+        response = await answer(one, request.app.state.services, request)
+        await response(scope, receive, send)
+
+
+def routes(operations: Iterable[AnyOperation]) -> list[Route]:
+    """One route per path; prefixed operations have two."""
+    doors: dict[str, dict[str, AnyOperation]] = {}
+    for one in operations:
+        for path in (one.path, *([f"/m/{{fixed_model:path}}{one.path}"] if one.prefixed else [])):
+            doors.setdefault(path, {})[one.method] = one
+    return [Route(path, Door(methods)) for path, methods in doors.items()]
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """An answer that is not 200, in OpenAI's shape."""
+    assert isinstance(error, RequestError)
+    trace(request).error = error.code
+    headers = dict(error.headers)
+    return Response(error.body(), error.status, headers, media_type="application/json")
+
+
+async def unmatched(request: Request, error: Exception) -> Response:
+    """No route has this path."""
+    assert isinstance(error, HTTPException)
+    method, path = request.method, request.scope["path"]
+    problem = unknown_path(method, path)
+    if path.startswith(ELSEWHERE):
+        address = request.app.state.services.settings.address
+        message = (
+            f"{problem.message} Baton relays text completions: POST {address}/v1/completions "
+            f"(documentation: {address}/docs)."
+        )
+        problem = RequestError(404, message, code=problem.code)
+    return await refuse(request, problem)
+
+
+async def fail(request: Request, error: Exception) -> Response:
+    """Our own fault. Starlette raises it again once this is sent, and the server logs it."""
+    return await refuse(request, internal(trace(request).request_id))

@@ -1,0 +1,142 @@
+"""What the routes beside the completion endpoint need from the rest of Baton, as small Protocols.
+
+`app.py` fills a `Services` once per worker; nothing here is built by the routes themselves.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+
+from baton.config import Settings
+from baton.engine.wire import Description, Tokens
+from baton.stores.base import Catalogue, KeyRecord, UsageRecord
+from baton.stores.changes import Changes
+from baton.stores.keys import Keys
+from baton.stores.prices import Prices
+from baton.stores.upstreams import Upstreams
+from baton.telemetry.log import AccessLog
+from baton.telemetry.metrics import Snapshot
+
+UsageGroup = Literal["key", "model", "upstream", "day"]
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a key stands at this moment; None where there is no limit."""
+
+    requests_remaining: int | None = None
+    """Requests that the rate limit would let through now."""
+    spent_nano: int = 0
+    """Charged so far."""
+    held_nano: int = 0
+    """Reserved by requests under way."""
+
+
+class Gate(Protocol):
+    """Who is asking. One extractor of credentials for all routes and the completion endpoint."""
+
+    async def identify(self, headers: Sequence[tuple[bytes, bytes]]) -> KeyRecord:
+        """The caller's key. RequestError 401 without a valid one. Names are in lower case."""
+        ...
+
+    async def standing(self, key: KeyRecord) -> Standing: ...
+
+
+class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which requests to sum up, and by what: whole days in UTC."""
+
+    group_by: tuple[UsageGroup, ...]
+    from_us: int
+    until_us: int
+    """Exclusive."""
+    key_id: str | None = None
+    model: str | None = None
+
+
+class Embedded(Protocol):
+    """The model that runs inside Baton. Calls raise UpstreamError while the engine is down."""
+
+    @property
+    def model(self) -> str:
+        """Its public name."""
+        ...
+
+    @property
+    def created_s(self) -> int:
+        """When the model came here, in seconds since 1970."""
+        ...
+
+    @property
+    def description(self) -> Description | None:
+        """What the engine last said of itself; None before it first did."""
+        ...
+
+    async def describe(self) -> Description: ...
+
+    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens: ...
+
+    async def detokenize(self, ids: list[int]) -> str: ...
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether this worker can answer completions, and if not, what is missing."""
+
+    status: Literal["ready", "unready"]
+    store: Literal["ok", "down"]
+    engine: Literal["ok", "down", "off"]
+    upstreams: int
+    """Configured ones that are not known to be down."""
+    draining: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return self.status == "ready"
+
+
+def readiness(
+    *, store: bool, engine: bool | None, upstreams: int, draining: bool = False
+) -> Readiness:
+    """Ready: the ledger can be written, somebody can answer, and nobody asked to stop.
+
+    `engine` None: no embedded model is configured.
+    """
+    able = store and not draining and (bool(engine) or upstreams > 0)
+    return Readiness(
+        status="ready" if able else "unready",
+        store="ok" if store else "down",
+        engine="off" if engine is None else "ok" if engine else "down",
+        upstreams=upstreams,
+        draining=draining,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that a route may use."""
+
+    settings: Settings
+    version: str
+    gate: Gate
+    keys: Keys
+    upstreams: Upstreams
+    prices: Prices
+    changes: Changes
+    usage: Callable[[UsageQuery], Sequence[UsageRecord]]
+    """The ledger's sums. Blocks, as the stores do: routes call them in a thread."""
+    catalogue: Callable[[], Catalogue]
+    """The snapshot that requests are planned with at this moment."""
+    refresh: Callable[[], Awaitable[None]]
+    """Load the configuration anew in this worker: awaited after each change made here."""
+    embedded: Embedded | None
+    readiness: Callable[[], Awaitable[Readiness]]
+    numbers: Callable[[], Snapshot]
+    """All workers' metrics, merged (`telemetry.publish.Publisher.merged`)."""
+    access_log: AccessLog
+    clock_us: Callable[[], int]
+    mint_key: Callable[[], str]
+    """A new key's value."""
+    new_id: Callable[[str], str]
+    """A new identifier that starts with the given word and an underscore."""
+    dialects: Mapping[str, str]
+    """Names of the dialects that an upstream can speak, and what each is for."""

@@ -1,0 +1,148 @@
+"""Text to token ids and back, in vLLM's shapes: what lm-evaluation-harness needs of a tokenizer."""
+
+from typing import Annotated
+
+import msgspec
+
+from baton.errors import RequestError, invalid, overloaded, unsupported
+from baton.upstreams.base import UpstreamError
+from baton.web.models import meant
+from baton.web.operation import Access, AnyQuery, Nothing, Operation, Visit
+from baton.web.services import Embedded
+
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
+class TokenizeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    prompt: str
+    add_special_tokens: bool = True
+    """Whether the model's first token (BOS) is put in front, where it has one."""
+    model: str | None = None
+
+
+class TokenizeAnswer(msgspec.Struct, frozen=True):
+    count: int
+    max_model_len: int
+    tokens: list[int]
+
+
+class DetokenizeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tokens: list[TokenId]
+    model: str | None = None
+
+
+class DetokenizeAnswer(msgspec.Struct, frozen=True):
+    prompt: str
+
+
+class TokenizerQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    model: str | None = None
+
+
+class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client needs to build prompts itself."""
+
+    tokenizer_class: str
+    eos_token: str | None
+    bos_token: str | None
+    pad_token: str | None
+    chat_template: str | None
+
+
+async def tokenize(visit: Visit[TokenizeBody, AnyQuery]) -> TokenizeAnswer:
+    embedded = _embedded(visit, visit.body.model)
+    body, parse_special = visit.body, visit.caller.parse_special
+    try:
+        found = await embedded.tokenize(
+            body.prompt, add_special=body.add_special_tokens, parse_special=parse_special
+        )
+    except UpstreamError as error:
+        raise _restarting() from error
+    return TokenizeAnswer(len(found.ids), found.context_tokens_max, found.ids)
+
+
+async def detokenize(visit: Visit[DetokenizeBody, AnyQuery]) -> DetokenizeAnswer:
+    embedded, ids = _embedded(visit, visit.body.model), visit.body.tokens
+    try:
+        facts = embedded.description or await embedded.describe()
+        if ids and max(ids) >= facts.vocabulary_size:
+            size = facts.vocabulary_size
+            raise invalid(f"A token id is not in the vocabulary (0 to {size - 1}).", param="tokens")
+        return DetokenizeAnswer(await embedded.detokenize(ids))
+    except UpstreamError as error:
+        raise _restarting() from error
+
+
+async def tokenizer_info(visit: Visit[Nothing, TokenizerQuery]) -> TokenizerInfo:
+    embedded = _embedded(visit, visit.query.model)
+    try:
+        facts = embedded.description or await embedded.describe()
+    except UpstreamError as error:
+        raise _restarting() from error
+    return TokenizerInfo(
+        tokenizer_class=facts.architecture,
+        eos_token=facts.eos_token,
+        bos_token=facts.bos_token,
+        pad_token=None,
+        chat_template=None,
+    )
+
+
+def _embedded(
+    visit: Visit[TokenizeBody, AnyQuery]
+    | Visit[DetokenizeBody, AnyQuery]
+    | Visit[Nothing, TokenizerQuery],
+    named: str | None,
+) -> Embedded:
+    """The engine that serves the meant model; 400 where the model's tokenizer is not at hand."""
+    found = meant(visit.services, visit.caller, named, visit.fixed_model)
+    if visit.services.embedded is None or not found.embedded:
+        remedy = "only the embedded model's tokenizer is served; ask the upstream for its own."
+        raise unsupported("model", found.name, remedy)
+    return visit.services.embedded
+
+
+def _restarting() -> RequestError:
+    return overloaded("The engine is restarting.", 1.0)
+
+
+OPERATIONS = (
+    Operation(
+        id="tokenize",
+        tag="tokens",
+        method="POST",
+        path="/tokenize",
+        access=Access.KEY,
+        run=tokenize,
+        query=AnyQuery,
+        body=TokenizeBody,
+        answer=TokenizeAnswer,
+        errors=(400, 404, 503),
+        prefixed=True,
+    ),
+    Operation(
+        id="detokenize",
+        tag="tokens",
+        method="POST",
+        path="/detokenize",
+        access=Access.KEY,
+        run=detokenize,
+        query=AnyQuery,
+        body=DetokenizeBody,
+        answer=DetokenizeAnswer,
+        errors=(400, 404, 503),
+        prefixed=True,
+    ),
+    Operation(
+        id="tokenizerinfo",
+        tag="tokens",
+        method="GET",
+        path="/tokenizer_info",
+        access=Access.KEY,
+        run=tokenizer_info,
+        query=TokenizerQuery,
+        answer=TokenizerInfo,
+        errors=(400, 404, 503),
+        prefixed=True,
+    ),
+)

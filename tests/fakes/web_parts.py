@@ -1,0 +1,206 @@
+"""What the routes need around them: the real store and gate, an engine of bytes, a real HTTP
+server.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import itertools
+import pathlib
+import secrets
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from baton.admission import issue, keys
+from baton.admission.gate import Gate, credential
+from baton.config import Settings
+from baton.engine.wire import Description, Tokens
+from baton.stores.base import Catalogue, KeyRecord, UsageRecord
+from baton.stores.book import Store, open_store
+from baton.stores.usage import Dimension, Filter
+from baton.telemetry.log import AccessLog
+from baton.telemetry.metrics import Metrics, Snapshot
+from baton.upstreams.base import UpstreamError
+from baton.web.routes import build
+from baton.web.services import Readiness, Services, Standing, UsageQuery, readiness
+from tests.asking import Endpoint
+
+USER_KEY = "sk-test-web-user-key-00000001"
+ADMIN_KEY = "sk-test-web-admin-key-0000001"
+MODEL = "tiny-bytes"
+SPENT_NANO, HELD_NANO = 1_500, 500
+
+
+class ByteEngine:
+    """An engine whose tokens are bytes; 256 begins, 257 ends. `down` makes every call fail."""
+
+    def __init__(self) -> None:
+        self.model, self.created_s, self.down = MODEL, 1_700_000_000, False
+        self.description: Description | None = DESCRIPTION
+        self.parse_special: list[bool] = []
+
+    async def describe(self) -> Description:
+        self._answer()
+        return DESCRIPTION
+
+    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens:
+        self._answer()
+        self.parse_special.append(parse_special)
+        first = [256] if add_special else []
+        return Tokens([*first, *text.encode()], 128)
+
+    async def detokenize(self, ids: list[int]) -> str:
+        self._answer()
+        return bytes(one for one in ids if one < 256).decode("utf-8", "replace")
+
+    def _answer(self) -> None:
+        if self.down:
+            raise UpstreamError("gone", phase="connect", kind="refused", retryable=True)
+
+
+DESCRIPTION = Description(
+    fingerprint="test-1",
+    model_path="tiny.gguf",
+    model_sha256="0" * 64,
+    architecture="llama",
+    vocabulary_size=258,
+    context_tokens_max=128,
+    sequences_max=4,
+    threads=1,
+    eos_token="<|end|>",
+    bos_token="<|begin|>",
+    add_bos=True,
+    fim=False,
+    running=1,
+    waiting=2,
+    steps=3,
+)
+
+
+class Parts:
+    """The services of one application, and what tests turn on them."""
+
+    def __init__(self, home: pathlib.Path, **settings: object) -> None:
+        defaults = {"home": str(home), "public_url": "https://relay.test/base"}
+        self.settings = Settings(**{**defaults, **settings})  # type: ignore[arg-type]
+        self.store: Store = open_store(self.settings)
+        self.user = issue.import_key(self.store, "user", USER_KEY, "test")
+        self.admin = issue.import_key(self.store, "admin", ADMIN_KEY, "test", role="admin")
+        self.engine = ByteEngine()
+        self.metrics = Metrics()
+        self.gate = Gate(self.store.keys)
+        self.catalogue: Catalogue = self.store.catalogue()
+        self.ready = readiness(store=True, engine=True, upstreams=0)
+        self.access = AccessLog("")
+        self.asked: list[UsageQuery] = []
+        self._ids = itertools.count(1)
+
+    async def refresh(self) -> None:
+        self.catalogue = await asyncio.to_thread(self.store.catalogue)
+        self.gate.changed()
+
+    async def identify(self, headers: Sequence[tuple[bytes, bytes]]) -> KeyRecord:
+        return (await self.gate.identify(credential(headers))).record
+
+    async def standing(self, key: KeyRecord) -> Standing:
+        left = key.requests_per_minute
+        return Standing(requests_remaining=left, spent_nano=SPENT_NANO, held_nano=HELD_NANO)
+
+    async def readiness(self) -> Readiness:
+        return self.ready
+
+    def numbers(self) -> Snapshot:
+        return self.metrics.snapshot()
+
+    def usage(self, query: UsageQuery) -> Sequence[UsageRecord]:
+        self.asked.append(query)
+        by: list[Dimension] = ["key_id" if word == "key" else word for word in query.group_by]
+        days = [
+            datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC).date()
+            for at_us in (query.from_us, query.until_us - 1)
+        ]
+        only = Filter(since=days[0], until=days[1], key_id=query.key_id, model=query.model)
+        return self.store.usage.sums(by, only)
+
+    def services(self) -> Services:
+        return Services(
+            settings=self.settings,
+            version="0.0-test",
+            gate=self,
+            keys=self.store.keys,
+            upstreams=self.store.upstreams,
+            prices=self.store.prices,
+            changes=self.store.changes,
+            usage=self.usage,
+            catalogue=lambda: self.catalogue,
+            refresh=self.refresh,
+            embedded=self.engine,
+            readiness=self.readiness,
+            numbers=self.numbers,
+            access_log=self.access,
+            clock_us=lambda: time.time_ns() // 1000,
+            mint_key=lambda: keys.mint(secrets.token_bytes(keys.RANDOM_BYTES)),
+            new_id=lambda word: f"{word}_{next(self._ids)}",
+            dialects={"openai": "any server", "vllm": "vLLM"},
+        )
+
+
+class Web:
+    """A running application and three ways to ask it."""
+
+    def __init__(self, parts: Parts, port: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.parts, self.port, self._loop = parts, port, loop
+        address = f"http://127.0.0.1:{port}"
+        self.user = Endpoint(address, USER_KEY, MODEL)
+        self.admin = Endpoint(address, ADMIN_KEY, MODEL)
+
+    def run(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something on the application's own loop."""
+
+        async def once() -> None:
+            await act()
+
+        asyncio.run_coroutine_threadsafe(once(), self._loop).result(10)
+
+    def key(self, **options: object) -> Endpoint:
+        """Somebody else's endpoint: a new key with these options."""
+        _, value = issue.create(self.parts.store, "other", "test", **options)
+        return Endpoint(self.user.base_url, value, MODEL)
+
+
+@contextlib.contextmanager
+def web(parts: Parts) -> Iterator[Web]:
+    """Serve the parts' application on a free port of 127.0.0.1, in a thread."""
+    with serving(build(parts.services())) as (port, loop):
+        yield Web(parts, port, loop)
+    parts.store.close()
+
+
+@contextlib.contextmanager
+def serving(app: ASGIApp) -> Iterator[tuple[int, asyncio.AbstractEventLoop]]:
+    """Any ASGI application under uvicorn."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, ws="none")
+    )
+    found: dict[str, asyncio.AbstractEventLoop] = {}
+
+    async def serve() -> None:
+        found["loop"] = asyncio.get_running_loop()
+        await server.serve()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started:
+        assert thread.is_alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1], found["loop"]
+    finally:
+        server.should_exit = True
+        thread.join(10)

@@ -1,0 +1,128 @@
+"""What operators read: routes per model, prices, usage, changes."""
+
+import datetime
+
+import pytest
+
+from baton.stores.base import UpstreamRecord
+from baton.web.admin_reports import day_of, start_us
+from baton.web.services import UsageQuery
+from tests.fakes.web_parts import MODEL, Web
+
+PRICES = "/admin/v1/prices"
+
+
+def test_models_show_where_their_requests_go(site: Web) -> None:
+    """Upstreams in the order in which they are tried; the embedded model has none."""
+    for name, priority in (("one", 2), ("two", 1)):
+        record = UpstreamRecord(
+            name=name,
+            url="http://127.0.0.1:9/v1",
+            dialect="openai",
+            models={"shared": f"{name}-own"},
+            priority=priority,
+        )
+        site.parts.store.upstreams.add(record, "test")
+    site.run(site.parts.refresh)
+    models = {each["id"]: each for each in site.admin.get("/admin/v1/models").json["data"]}
+    for name in ("one", "two"):
+        site.parts.store.upstreams.remove(name, "test")
+    site.run(site.parts.refresh)
+    assert ["two", "one"] == [each["upstream"] for each in models["shared"]["upstreams"]]
+    assert "two-own" == models["shared"]["upstreams"][0]["model"]
+    assert (False, True) == (models["shared"]["embedded"], models[MODEL]["embedded"])
+
+
+def test_prices_are_added_never_changed(site: Web) -> None:
+    """Each gets a version; the list shows all of a model, and the catalogue has them at once."""
+    first = site.admin.post(PRICES, {"model": "m", "input_pico": 3, "effective_us": 5})
+    second = site.admin.post(PRICES, {"model": "m", "output_pico": 4, "cached_input_pico": 0})
+    site.admin.post(PRICES, {"model": "other"})
+    assert (201, 201) == (first.status, second.status)
+    listed = site.admin.get(f"{PRICES}?model=m").json["data"]
+    assert [first.json, second.json] == listed
+    assert (5, None, 0) == (
+        listed[0]["effective_us"],
+        listed[0]["cached_input_pico"],
+        listed[1]["cached_input_pico"],
+    )
+    assert second.json["effective_us"] > 10**15
+    assert first.json["version"] in [each.version for each in site.parts.catalogue.prices]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "model"),
+        ({"model": "m", "input_pico": 0.5}, "input_pico"),
+        ({"model": "m", "output_pico": -1}, "output_pico"),
+        ({"model": "m", "output_pico": 10**16}, "output_pico"),
+        ({"model": "m", "currency": "CNY"}, "currency"),
+    ],
+)
+def test_a_bad_price_is_refused(site: Web, body: dict[str, object], param: str) -> None:
+    """Money is whole numbers in range, or nothing."""
+    answer = site.admin.post(PRICES, body)
+    assert (400, param) == (answer.status, answer.error["param"])
+
+
+def test_usage_without_requests(site: Web) -> None:
+    """An empty ledger is an empty list."""
+    assert [] == site.admin.get("/admin/v1/usage?group_by=key,model,day").json["data"]
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("group_by=colour", "group_by"),
+        ("since=2026-01-02&until=2026-01-01", "since"),
+        ("since=yesterday", "since"),
+        ("from=1", "from"),
+    ],
+)
+def test_a_bad_question_is_refused(site: Web, query: str, param: str) -> None:
+    """Instead of an answer to another one."""
+    answer = site.admin.get(f"/admin/v1/usage?{query}")
+    assert (400, param) == (answer.status, answer.error["param"])
+
+
+def test_usage_is_asked_by_whole_days(site: Web) -> None:
+    """Both days are included, in UTC; each group once; the filters go through as they were
+    given.
+    """
+    query = "since=2026-01-30&until=2026-02-01&group_by=model,day,model&key=k&model=m"
+    assert 200 == site.admin.get(f"/admin/v1/usage?{query}").status
+    expected = UsageQuery(
+        group_by=("model", "day"),
+        from_us=start_us(datetime.date(2026, 1, 30)),
+        until_us=start_us(datetime.date(2026, 2, 2)),
+        key_id="k",
+        model="m",
+    )
+    assert expected == site.parts.asked[-1]
+
+
+def test_days_begin_at_midnight_utc() -> None:
+    """The last microsecond of a day belongs to it, the next one to the next."""
+    day = datetime.date(2026, 2, 28)
+    next_day = datetime.date(2026, 3, 1)
+    assert (day, next_day) == (day_of(start_us(next_day) - 1), day_of(start_us(next_day)))
+
+
+def test_changes_tell_who_did_what(site: Web) -> None:
+    """Every change through the API stands in the log with the key that made it."""
+    key_id = site.admin.post("/admin/v1/keys", {"name": "audited"}).json["id"]
+    found, after = [], 0
+    while True:
+        part = site.admin.get(f"/admin/v1/changes?after={after}&limit=3").json
+        found += part["data"]
+        if not part["has_more"]:
+            break
+        after = part["data"][-1]["seq"]
+    (change,) = [each for each in found if each["object_id"] == key_id]
+    assert (f"key:{site.parts.admin.id}", "key", "create") == (
+        change["actor"],
+        change["kind"],
+        change["action"],
+    )
+    assert sorted({each["seq"] for each in found}) == [each["seq"] for each in found]

@@ -1,0 +1,95 @@
+"""Upstreams by the admin API; their provider keys never come back."""
+
+import json
+
+import pytest
+
+from tests.asking import Answer
+from tests.fakes.web_parts import Web
+
+UPSTREAMS = "/admin/v1/upstreams"
+SECRET = "provider-secret-0123456789"
+BODY = {
+    "name": "gpu-1",
+    "url": "http://127.0.0.1:8000/v1",
+    "dialect": "vllm",
+    "models": {"big": "org/big"},
+    "secret": SECRET,
+}
+
+
+def patch(site: Web, **changes: object) -> Answer:
+    return site.admin.ask("PATCH", f"{UPSTREAMS}/gpu-1", json.dumps(changes).encode())
+
+
+def test_the_life_of_an_upstream(site: Web) -> None:
+    """Created, planned with at once, changed, removed; the secret only ever goes in."""
+    answers = [site.admin.post(UPSTREAMS, BODY)]
+    assert (201, True) == (answers[0].status, answers[0].json["has_secret"])
+    assert SECRET == site.parts.catalogue.upstreams["gpu-1"].secret
+    answers.append(site.admin.post(UPSTREAMS, BODY))
+    assert (409, "already_exists") == (answers[-1].status, answers[-1].error["code"])
+    answers.append(patch(site, weight=5, url="https://gpu.test/v1"))
+    assert (5, "https://gpu.test/v1", "vllm", True) == tuple(
+        answers[-1].json[name] for name in ("weight", "url", "dialect", "has_secret")
+    )
+    answers.append(patch(site))
+    answers.append(site.admin.get(f"{UPSTREAMS}/gpu-1"))
+    assert answers[-1].json == answers[-2].json
+    answers.append(site.admin.get(UPSTREAMS))
+    assert ["gpu-1"] == [each["name"] for each in answers[-1].json["data"]]
+    answers.append(site.admin.get("/admin/v1/changes?limit=1000"))
+    assert "vllm" in answers[-1].text
+    assert patch(site, secret=None).json["has_secret"] is False
+    answers.append(site.admin.ask("DELETE", f"{UPSTREAMS}/gpu-1"))
+    assert {"id": "gpu-1", "deleted": True} == answers[-1].json
+    assert {} == site.parts.catalogue.upstreams
+    assert 404 == site.admin.get(f"{UPSTREAMS}/gpu-1").status
+    assert not [answer for answer in answers if SECRET in answer.text]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "Has Spaces"),
+        ("name", "../x"),
+        ("url", "ftp://gpu.test"),
+        ("url", "http://user:pass@gpu.test/v1"),
+        ("url", "http://0x7f.1/v1"),
+        ("url", "http://gpu.test/\r\nX: y"),
+        ("dialect", "telnet"),
+        ("models", {"": "x"}),
+        ("models", []),
+        ("secret", "two words"),
+        ("secret", "line\r\nInjected: yes"),
+        ("weight", -1),
+        ("total_timeout_s", 0),
+        ("fields", ["a b"]),
+        ("no_such", 1),
+    ],
+)
+def test_a_bad_field_is_named(site: Web, field: str, value: object) -> None:
+    """What could not be called, or could smuggle a header, is never stored; nor is it told back."""
+    answer = site.admin.post(UPSTREAMS, {**BODY, field: value})
+    assert (400, field) == (answer.status, answer.error["param"])
+    assert SECRET not in answer.text
+
+
+def test_the_embedded_model_s_name_is_taken(site: Web) -> None:
+    """An upstream of that name would answer for the engine."""
+    answer = site.admin.post(UPSTREAMS, {**BODY, "name": "embedded"})
+    assert (409, "name") == (answer.status, answer.error["param"])
+
+
+@pytest.mark.parametrize("changes", [{"url": "nowhere"}, {"dialect": "telnet"}, {"name": "other"}])
+def test_a_change_is_checked_as_a_creation(site: Web, changes: dict[str, str]) -> None:
+    """A name cannot change; the rest must be what could be created."""
+    answer = patch(site, **changes)
+    assert (400, next(iter(changes))) == (answer.status, answer.error["param"])
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_an_unknown_upstream_is_a_404(site: Web, method: str) -> None:
+    """By whatever operation."""
+    body = b'{"weight": 1}' if method == "PATCH" else None
+    assert 404 == site.admin.ask(method, f"{UPSTREAMS}/none", body).status

@@ -1,0 +1,47 @@
+"""Probes and metrics."""
+
+from baton.web.services import readiness
+from tests.fakes.web_parts import Web
+
+
+def test_alive_whatever_is_missing(site: Web) -> None:
+    """The liveness probe asks for the process alone."""
+    answer = site.user.ask("GET", "/healthz?probe=1", headers={"Authorization": None})
+    assert (200, {"status": "ok", "version": "0.0-test"}) == (answer.status, answer.json)
+
+
+def test_ready_or_not(site: Web) -> None:
+    """200 with the parts when ready, 503 with the same shape when not."""
+    assert 200 == site.user.get("/readyz").status
+    before = site.parts.ready
+    site.parts.ready = readiness(store=False, engine=False, upstreams=2)
+    answer = site.user.get("/readyz")
+    site.parts.ready = before
+    expected = {
+        "status": "unready",
+        "store": "down",
+        "engine": "down",
+        "upstreams": 2,
+        "draining": False,
+    }
+    assert (503, expected) == (answer.status, answer.json)
+
+
+def test_metrics_are_prometheus_text(site: Web) -> None:
+    """What was counted and what the engine says; never a key's id."""
+    site.parts.metrics.series("tiny-bytes", "embedded").answered(200, 0.1)
+    answer = site.user.get("/metrics")
+    assert "text/plain; version=0.0.4; charset=utf-8" == answer.content_type
+    line = 'baton_requests_total{model="tiny-bytes",status="2xx",upstream="embedded"} 1.0'
+    assert line in answer.text
+    assert "baton_engine_waiting 2.0" in answer.text
+    assert site.parts.user.id not in answer.text
+
+
+def test_metrics_outlive_the_engine(site: Web) -> None:
+    """While the engine restarts there is a scrape without its numbers."""
+    site.parts.engine.down = True
+    answer = site.user.get("/metrics")
+    site.parts.engine.down = False
+    assert 200 == answer.status
+    assert "baton_engine_waiting" not in answer.text
