@@ -151,6 +151,7 @@ def test_meaning(given: dict[str, Any], meant: dict[str, Any]) -> None:
         ({"max_tokens": 10**6 + 1}, "max_tokens", "integer_above_max_value"),
         ({"max_tokens": 10**100}, "max_tokens", "integer_above_max_value"),
         ({"max_tokens": 10**6, "n": 5}, "max_tokens", "request_too_large"),
+        ({"max_tokens": 10**6, "best_of": 5}, "max_tokens", "request_too_large"),
         ({"n": 0}, "n", "integer_below_min_value"),
         ({"n": 129}, "n", "integer_above_max_value"),
         ({"n": 1.0}, "n", "invalid_type"),

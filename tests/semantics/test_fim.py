@@ -235,6 +235,13 @@ def test_an_answer_without_scores_still_gives_choices() -> None:
     assert fill.usage(Usage(1, 1)) == Usage(1, 1)
 
 
+def test_of_equal_variants_the_first_named_wins() -> None:
+    """A candidate that repeats the suffix is cut where nothing speaks for leaving it whole."""
+    fill = RankedFill(msgspec.structs.replace(CALL, prompts=["f("], n=1, suffix=")"), 1)
+    fill.scoring_call([Delta(0, "a)", "length")])
+    assert fill.best([]) == [Delta(0, "a", "stop")]
+
+
 def test_what_is_scored_is_bounded() -> None:
     """Long texts are cut near the hole, and many variants to a fixed number of texts a choice."""
     call = msgspec.structs.replace(CALL, prompts=["x" * 5000], suffix="s" * 5000, n=20)
