@@ -243,15 +243,18 @@ def upstream_failed(message: str, status: int = 502) -> RequestError:
 class UpstreamFault(Protocol):
     """What an answer may tell of an upstream's failure (`upstreams.base.UpstreamError`)."""
 
-    kind: str
+    @property
+    def kind(self) -> str: ...
+
     retry_after_s: float | None
 
 
 def upstream_error(fault: UpstreamFault) -> RequestError:
     """No upstream could answer and nothing was sent yet: a plain HTTP error that may be retried."""
-    if fault.kind == "overloaded":
+    if fault.kind == "overloaded" or fault.retry_after_s is not None:
         wait_s = fault.retry_after_s if fault.retry_after_s is not None else 1.0
-        return overloaded("The model is busy. Please retry.", min(wait_s, RETRY_AFTER_S_MAX))
+        busy = "busy" if fault.kind == "overloaded" else "not available at the moment"
+        return overloaded(f"The model is {busy}. Please retry.", min(wait_s, RETRY_AFTER_S_MAX))
     if fault.kind == "timeout":
         return upstream_failed("The model's server did not answer in time. Please retry.", 504)
     return upstream_failed("The model's server failed to answer. Please retry.")

@@ -181,6 +181,7 @@ class Fault:
         (Fault("overloaded"), 503, "overloaded", "1"),
         (Fault("overloaded", 7.4), 503, "overloaded", "7"),
         (Fault("overloaded", 1e9), 503, "overloaded", "120"),
+        (Fault("refused", 2.0), 503, "overloaded", "2"),
         (Fault("timeout"), 504, "upstream_error", None),
         (Fault("network"), 502, "upstream_error", None),
     ],
