@@ -17,7 +17,7 @@ import msgspec
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
 from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.upstreams.failures import failure
-from baton.upstreams.wire_logprobs import LogprobsReader, WireLogprobs
+from baton.upstreams.wire_logprobs import LogprobsReader
 
 FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -44,7 +44,7 @@ class WireChoice(msgspec.Struct):
     index: int = -1
     text: str | None = None
     finish_reason: str | None = None
-    logprobs: WireLogprobs | None = None
+    logprobs: msgspec.Raw = msgspec.Raw(b"null")
     token_ids: list[int] | None = None
 
 
@@ -109,7 +109,7 @@ def decode_chunk(payload: bytes) -> WireChunk:
         return _CHUNK.decode(payload)
     except msgspec.ValidationError:
         pass
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise failure("stream", "protocol", "no JSON") from error
     try:
         odd = _CHUNK_ODD_USAGE.decode(payload)
@@ -203,11 +203,15 @@ class Choices:
         if reason is not None:
             self._finished[index] = 1
             self.unfinished -= 1
-        elif not text and choice.logprobs is None and not choice.token_ids:
+        elif not (text or choice.token_ids or self._tells_logprobs(choice)):
             return None
         if self._logprobs is None:
             return Delta(index, text, reason, None, choice.token_ids)
-        return self._logprobs.delta(index, text, reason, choice.logprobs, choice.token_ids)
+        raw = bytes(choice.logprobs)
+        return self._logprobs.delta(index, text, reason, raw, choice.token_ids)
+
+    def _tells_logprobs(self, choice: WireChoice) -> bool:
+        return self._logprobs is not None and bytes(choice.logprobs) != b"null"
 
     def _report(self, usage: Usage, choices: Sequence[WireChoice], events: list[Event]) -> None:
         if not self._per_choice_usage or len(self._finished) == 1:
