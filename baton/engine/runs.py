@@ -144,8 +144,6 @@ class Run:
         if not echo and reason is None:
             return None
         text = group.prompt.text if echo else ""
-        if reason is not None and echo and group.prompt.tail:
-            text += "\N{REPLACEMENT CHARACTER}"
         logprobs = as_logprobs(group.entries if echo else []) if self._tells_logprobs else None
         return Delta(index=index, text=text, finish_reason=reason, logprobs=logprobs)
 
