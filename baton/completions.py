@@ -14,10 +14,17 @@ import structlog
 from baton.admission.gate import Gate, credential
 from baton.config import Settings
 from baton.configured import Configured
-from baton.errors import RequestError, internal, invalid, store_unavailable, unknown_model
+from baton.errors import (
+    RequestError,
+    internal,
+    invalid,
+    store_unavailable,
+    strictly_unknown,
+    unknown_model,
+)
 from baton.http.exchange import Exchange
 from baton.ledger.settle import Ledger
-from baton.protocol import STRICT_LIMITS, CompletionRequest, decode
+from baton.protocol import CompletionRequest, decode
 from baton.relay import Answer
 from baton.routing.plan import Plan, Terms, plan
 from baton.semantics.assemble import DONE, ChunkEncoder, assemble, encode_completion
@@ -45,6 +52,7 @@ class Completions:
         log: AccessLog,
     ) -> None:
         self._settings, self._limits = settings, settings.request_limits()
+        self._strict_limits = self._limits.strict()
         self._configured, self._gate, self._ledger = configured, gate, ledger
         self._metrics, self._log = metrics, log
 
@@ -87,12 +95,11 @@ class Completions:
         """The request as the caller means it; the model is settled here."""
         exchange, record = turn.exchange, turn.caller.record
         turn.strict = record.strict or exchange.header(b"x-baton-strict") in TRUE
-        limits = STRICT_LIMITS if turn.strict else self._limits
+        limits = self._strict_limits if turn.strict else self._limits
         request = turn.request = decode(exchange.body, limits, model=exchange.model or None)
         turn.ignored = request.ignored
         if turn.strict and request.ignored:
-            message = f"Strict mode: the field '{request.ignored[0]}' is not known here."
-            raise invalid(message, request.ignored[0], "unknown_field")
+            raise strictly_unknown(request.ignored)
         if request.model:
             return request
         turn.named = ("model",)

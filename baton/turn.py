@@ -21,6 +21,7 @@ from baton.relay import Answer
 from baton.routing.plan import Plan
 from baton.semantics.assemble import ChunkEncoder
 from baton.semantics.events import Delta
+from baton.semantics.headers import identity, provenance
 from baton.telemetry.log import AccessLine, AccessLog, now
 from baton.telemetry.metrics import Metrics, Reason
 from baton.upstreams.base import UpstreamError
@@ -190,19 +191,10 @@ class Turn:
         return [EVENTS, UNCACHED, UNBUFFERED, *self._common()]
 
     def _common(self) -> list[HeaderPair]:
-        elapsed_ms = (time.perf_counter() - self._began) * 1000
-        pairs = [
-            (b"x-request-id", self.request_id.encode()),
-            (b"openai-processing-ms", b"%d" % elapsed_ms),
-        ]
+        pairs = identity(self.request_id, time.perf_counter() - self._began)
         pairs += [(name.encode(), value.encode()) for name, value in self.limits]
-        if self.answer is not None:
-            pairs.append((b"x-baton-upstream", self.answer.upstream.encode()))
-        if fills := self._fills():
-            pairs.append((b"x-baton-fills", ",".join(fills).encode()))
-        if self.ignored:
-            pairs.append((b"x-baton-ignored", ",".join(self.ignored).encode("ascii", "replace")))
-        return pairs
+        upstream = self.answer.upstream if self.answer is not None else ""
+        return pairs + provenance(upstream, self._fills(), self.ignored)
 
     def _fills(self) -> tuple[str, ...]:
         return self.named + (self.answer.fills if self.answer is not None else ())

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from baton.errors import RequestError, unknown_model
+from baton.errors import RequestError, strictly_unfilled, unknown_model
 from baton.protocol import CompletionRequest
 from baton.routing.capabilities import fills
 from baton.routing.routes import Candidate, Routes
@@ -79,8 +79,7 @@ def _attempt(
 ) -> Attempt:
     needed = fills(request, native[candidate.upstream])
     if needed and terms.strict:
-        message = f"'{needed[0]}' would be filled in by Baton, which strict mode does not allow."
-        raise RequestError(400, message, param=needed[0], code="strict_mode")
+        raise strictly_unfilled(needed, request.model)
     call = _call(request, terms, candidate.model)
     if "echo" in needed:
         call = msgspec.structs.replace(call, echo=False)

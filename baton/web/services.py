@@ -97,11 +97,13 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 def readiness(
     *, store: bool, engine: bool | None, upstreams: int, draining: bool = False
 ) -> Readiness:
-    """Ready: the ledger can be written, somebody can answer, and nobody asked to stop.
+    """Ready: the ledger can be written, nobody asked to stop, and the engine, where one is
+    configured, runs or has upstreams beside it.
 
-    `engine` None: no embedded model is configured.
+    `engine` None: no embedded model is configured. Then a Baton without upstreams is ready too: it
+    can be reached to be given some.
     """
-    able = store and not draining and (bool(engine) or upstreams > 0)
+    able = store and not draining and (engine is not False or upstreams > 0)
     return Readiness(
         status="ready" if able else "unready",
         store="ok" if store else "down",

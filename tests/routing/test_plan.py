@@ -5,7 +5,7 @@ import pytest
 
 from baton.errors import RequestError
 from baton.protocol import CompletionRequest
-from baton.routing.plan import Terms, Plan, plan
+from baton.routing.plan import Plan, Terms, plan
 from baton.routing.routes import Routes
 from baton.stores.base import UpstreamRecord
 from baton.upstreams.base import Capabilities
@@ -71,7 +71,7 @@ def test_strict_callers_get_no_fills() -> None:
     assert ("echo",) == planned(request, native).attempts[0].fills
     with pytest.raises(RequestError) as refused:
         planned(request, native, Terms(tenant="k", strict=True))
-    assert ("echo", "strict_mode") == (refused.value.param, refused.value.code)
+    assert ("echo", "unsupported_parameter") == (refused.value.param, refused.value.code)
 
 
 def test_an_unknown_model_is_a_404() -> None:
