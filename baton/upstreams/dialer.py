@@ -49,7 +49,8 @@ class TcpDialer:
         self._endpoint = endpoint
         self._resolver = resolver
         self._context = tls_context(endpoint) if endpoint.secure else None
-        self._addresses: list[str] = []
+        self.addresses: list[str] = []
+        """Judged and allowed, the one that answered last first."""
         self._resolved_at = 0.0
 
     async def dial(self, make: Callable[[], ConnectionT]) -> ConnectionT:
@@ -62,8 +63,8 @@ class TcpDialer:
     async def _judged_addresses(self) -> list[str]:
         """The addresses of the name, all of them allowed; kept for a while."""
         endpoint, now = self._endpoint, asyncio.get_running_loop().time()
-        if self._addresses and now - self._resolved_at < endpoint.limits.resolved_s:
-            return self._addresses
+        if self.addresses and now - self._resolved_at < endpoint.limits.resolved_s:
+            return self.addresses
         addresses = await self._resolver(endpoint.host, endpoint.port)
         for address in addresses:
             reason = denial(address, allow_private=endpoint.allow_private)
@@ -71,7 +72,7 @@ class TcpDialer:
                 raise failure("connect", "refused", f"address {address} is denied: {reason}")
         if not addresses:
             raise failure("connect", "network", "the host name has no address")
-        self._addresses, self._resolved_at = addresses, now
+        self.addresses, self._resolved_at = addresses, now
         return addresses
 
     async def _connect_any(
@@ -88,7 +89,7 @@ class TcpDialer:
                 last = error
             else:
                 if addresses[0] != address:
-                    self._addresses = [address, *(other for other in addresses if other != address)]
+                    self.addresses = [address, *(other for other in addresses if other != address)]
                 return connection
         assert last is not None
         raise last

@@ -42,9 +42,9 @@ def _connect_reason(error: BaseException) -> tuple[Kind, str]:
         case TimeoutError():
             found = ("timeout", "connecting took too long")
         case ssl.SSLCertVerificationError():
-            found = ("protocol", f"certificate: {error.verify_message}")
+            found = ("protocol", f"certificate: {error.strerror}")
         case ssl.SSLError():
-            found = ("protocol", f"TLS: {error.reason}")
+            found = ("protocol", f"TLS: {error.strerror}")
         case socket.gaierror():
             found = ("network", "the host name does not resolve")
         case OSError():

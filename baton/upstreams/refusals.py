@@ -31,7 +31,7 @@ OPERATORS_CODES = frozenset({"model_not_found", "invalid_api_key", "insufficient
 
 CONTEXT_WORDS = re.compile(
     r"context[ _](length|window|size)|maximum (model|input|sequence) length|too many tokens"
-    r"|prompt is too long|longer than the (model|maximum)|inputs? tokens? \+ ",
+    r"|prompt is too long|longer than the (model|maximum)|inputs?`? tokens? \+ ",
     re.IGNORECASE,
 )
 """Most servers tell a context overflow by words alone; only OpenAI and llama-server have a code."""
@@ -119,7 +119,7 @@ def read(body: bytes) -> Said:
 
 def seconds(retry_after: str | None) -> float | None:
     """Retry-After in seconds, bounded; the date form and nonsense are None."""
-    if retry_after is None or not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", retry_after):
+    if retry_after is None or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", retry_after):
         return None
     return min(float(retry_after), RETRY_AFTER_S_MAX)
 

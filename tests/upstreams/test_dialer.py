@@ -1,0 +1,269 @@
+"""Resolving, judging, pinning and TLS, with real sockets and resolvers that lie."""
+
+import asyncio
+import datetime
+import ipaddress
+import pathlib
+import socket
+import ssl
+
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from baton.upstreams.base import HttpRequest, UpstreamError
+from baton.upstreams.dialer import TcpDialer
+from baton.upstreams.endpoint import Endpoint, TransportLimits, parse
+from baton.upstreams.transport import Transport
+from tests.fakes.wire import Exchange, WireServer, whole
+
+POST = HttpRequest(path="/", body=b"{}")
+
+
+async def hello(exchange: Exchange) -> None:
+    await exchange.send(whole(b"hello"))
+
+
+class Resolver:
+    """Tells one list of addresses after the other, the last one for ever."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers, self.asked = list(answers), 0
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        self.asked += 1
+        return self.answers[min(self.asked, len(self.answers)) - 1]
+
+
+async def ask(endpoint: Endpoint, resolver: Resolver) -> bytes:
+    transport = Transport(endpoint, dialer=TcpDialer(endpoint, resolver))
+    try:
+        return await (await transport.send(POST)).read_all(100)
+    finally:
+        transport.close()
+
+
+async def refused(endpoint: Endpoint, resolver: Resolver) -> UpstreamError:
+    with pytest.raises(UpstreamError) as caught:
+        await ask(endpoint, resolver)
+    assert (caught.value.phase, caught.value.retryable) == ("connect", True)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["8.8.8.8", "127.0.0.1"],
+        ["169.254.169.254"],
+        ["::ffff:10.0.0.1"],
+        ["0.0.0.0"],
+    ],
+)
+def test_one_denied_address_denies_the_name(addresses: list[str]) -> None:
+    """All addresses are judged before any is called; none is without leave."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as server:
+            endpoint = parse(f"http://name.test:{server.port}/")
+            error = await refused(endpoint, Resolver(addresses))
+            assert error.kind == "refused"
+            assert server.accepted == 0
+
+    uvloop.run(scenario())
+
+
+def test_metadata_is_denied_with_leave_for_private_addresses() -> None:
+    """allow_private does not open link-local addresses."""
+
+    async def scenario() -> None:
+        endpoint = parse("http://name.test:1/", allow_private=True)
+        error = await refused(endpoint, Resolver(["127.0.0.1", "169.254.169.254"]))
+        assert (error.kind, error.detail) == (
+            "refused", "address 169.254.169.254 is denied: link-local (cloud metadata)",
+        )  # fmt: skip
+
+    uvloop.run(scenario())
+
+
+def test_a_name_that_changes_its_mind_is_judged_again() -> None:
+    """DNS rebinding: each resolution is judged, and the judged address is the one connected to."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as server:
+            limits = TransportLimits(resolved_s=0.0)
+            endpoint = parse(f"http://name.test:{server.port}/", allow_private=True, limits=limits)
+            resolver = Resolver(["127.0.0.1"], ["169.254.169.254"])
+            dialer = TcpDialer(endpoint, resolver)
+            transport = Transport(endpoint, dialer=dialer)
+            response = await transport.send(POST)
+            with pytest.raises(UpstreamError):
+                await transport.send(POST)
+            assert await response.read_all(100) == b"hello"
+            assert (resolver.asked, server.accepted) == (2, 1)
+            transport.close()
+
+    uvloop.run(scenario())
+
+
+def test_a_resolution_is_used_for_a_while() -> None:
+    """Within resolved_s connections are made without asking again."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as server:
+            endpoint = parse(f"http://name.test:{server.port}/", allow_private=True)
+            resolver = Resolver(["127.0.0.1"])
+            transport = Transport(endpoint, dialer=TcpDialer(endpoint, resolver))
+            responses = [await transport.send(POST) for _ in range(3)]
+            assert (resolver.asked, server.accepted) == (1, 3)
+            for response in responses:
+                response.close()
+            transport.close()
+
+    uvloop.run(scenario())
+
+
+def test_the_next_address_is_tried_and_then_comes_first() -> None:
+    """An address that refuses is passed over; the one that answered leads from then on."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as server:
+            endpoint = parse(f"http://name.test:{server.port}/", allow_private=True)
+            dialer = TcpDialer(endpoint, Resolver(["127.0.0.2", "127.0.0.1"]))
+            transport = Transport(endpoint, dialer=dialer)
+            assert await (await transport.send(POST)).read_all(100) == b"hello"
+            assert dialer.addresses == ["127.0.0.1", "127.0.0.2"]
+            transport.close()
+
+    uvloop.run(scenario())
+
+
+def test_nobody_listens() -> None:
+    """A closed port is `refused`, a name without address `network`."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+
+        async def scenario() -> None:
+            endpoint = parse(f"http://127.0.0.1:{port}/", allow_private=True)
+            assert (await refused(endpoint, Resolver(["127.0.0.1"]))).kind == "refused"
+            assert (await refused(endpoint, Resolver([]))).kind == "network"
+
+        uvloop.run(scenario())
+
+
+def test_connecting_has_a_time_limit() -> None:
+    """A resolver that never answers ends as a timeout."""
+
+    async def never(host: str, port: int) -> list[str]:
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def scenario() -> None:
+        limits = TransportLimits(connect_timeout_s=0.05)
+        endpoint = parse("http://name.test/", limits=limits)
+        transport = Transport(endpoint, dialer=TcpDialer(endpoint, never))
+        with pytest.raises(UpstreamError) as caught:
+            await transport.send(POST)
+        assert (caught.value.phase, caught.value.kind) == ("connect", "timeout")
+        assert transport.lent == 0
+        transport.close()
+
+    uvloop.run(scenario())
+
+
+def certificate(folder: pathlib.Path, *names: str) -> tuple[ssl.SSLContext, str]:
+    """A server's context with a self-made certificate, and the file to trust it by."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake upstream")])
+    now = datetime.datetime.now(datetime.UTC)
+    alternatives = [
+        x509.IPAddress(ipaddress.ip_address(n)) if n[0].isdigit() else x509.DNSName(n)
+        for n in names
+    ]
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "certificate.pem"
+    pem.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    private = folder / "key.pem"
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem, private)
+    return context, str(pem)
+
+
+def test_tls_with_a_trusted_certificate(tmp_path: pathlib.Path) -> None:
+    """Verified by the given authority; SNI is the name; requests reuse the connection."""
+    context, pem = certificate(tmp_path, "name.test", "127.0.0.1")
+    asked: list[str | None] = []
+
+    def note(connection: object, name: str | None, context: object) -> None:
+        asked.append(name)
+
+    context.sni_callback = note
+
+    async def scenario() -> None:
+        async with WireServer(hello, tls=context) as server:
+            url = f"https://name.test:{server.port}/"
+            endpoint = parse(url, allow_private=True, ca_file=pem)
+            dialer = TcpDialer(endpoint, Resolver(["127.0.0.1"]))
+            transport = Transport(endpoint, dialer=dialer)
+            for _ in range(3):
+                assert await (await transport.send(POST)).read_all(100) == b"hello"
+            assert (asked, server.accepted) == (["name.test"], 1)
+            transport.close()
+
+    uvloop.run(scenario())
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_tls_refuses_what_it_cannot_verify(tmp_path: pathlib.Path, trusted: bool) -> None:
+    """An unknown authority and another name are refused before a byte of the request is sent."""
+    context, pem = certificate(tmp_path, "other.test" if trusted else "name.test")
+
+    async def scenario() -> None:
+        async with WireServer(hello, tls=context) as server:
+            url = f"https://name.test:{server.port}/"
+            endpoint = parse(url, allow_private=True, ca_file=pem if trusted else "")
+            error = await refused(endpoint, Resolver(["127.0.0.1"]))
+            assert error.kind == "protocol"
+            assert error.detail.startswith("certificate:")
+            assert server.requests == []
+
+    uvloop.run(scenario())
+
+
+def test_plain_text_where_tls_is_expected() -> None:
+    """A server without TLS behind an https URL is a failure of the protocol."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        endpoint = parse(f"https://127.0.0.1:{port}/", allow_private=True)
+        assert (await refused(endpoint, Resolver(["127.0.0.1"]))).kind == "protocol"
+        server.close()
+
+    uvloop.run(scenario())

@@ -1,0 +1,61 @@
+"""Dialects by name, and an upstream made of a stored record."""
+
+import dataclasses
+
+import pytest
+import uvloop
+
+from baton.semantics.events import Call
+from baton.upstreams.endpoint import TransportLimits
+from baton.upstreams.openai import OpenAIAdapter
+from baton.upstreams.registry import BUILT_IN, Dialect, bearer, build, dialect, names
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    url: str
+    dialect: str
+    name: str = "up"
+    secret: str | None = None
+    allow_private: bool = True
+
+
+def test_every_dialect_is_whole() -> None:
+    """Its name is its adapter's, and its adapter makes requests."""
+    call = Call(model="m", prompts=["p"], max_tokens=1)
+    for name, kind in BUILT_IN.items():
+        adapter = kind.adapter()
+        assert adapter.name == name
+        assert adapter.request(call).path.startswith("/")
+        assert dialect(name) is kind
+    assert set(BUILT_IN) <= set(names())
+
+
+def test_an_unknown_dialect_is_refused_with_the_known_ones() -> None:
+    """ValueError that helps."""
+    with pytest.raises(ValueError, match="no dialect 'x': known are deepseek, llama-server"):
+        dialect("x")
+
+
+def test_a_record_becomes_an_upstream() -> None:
+    """Nothing is connected to; the key is in no repr; bad URLs are refused."""
+
+    async def scenario() -> None:
+        record = Record("http://gpu:8000", "vllm", secret="sk-secret")
+        upstream = build(record, TransportLimits())
+        assert upstream.name == "up"
+        assert upstream.capabilities.token_ids
+        assert upstream.in_flight == 0
+        assert repr(upstream) == (
+            "<HttpUpstream up vllm <Transport gpu:8000 connections=0 idle=0 waiting=0>>"
+        )
+        await upstream.close()
+        with pytest.raises(ValueError, match="credentials"):
+            build(Record("http://u:p@gpu/", "vllm"), TransportLimits())
+
+    uvloop.run(scenario())
+
+
+def test_a_dialect_of_ones_own() -> None:
+    """Adapter, prefix and how a key travels are all that it takes."""
+    assert Dialect(OpenAIAdapter).authorize("k") == bearer("k") == (("Authorization", "Bearer k"),)

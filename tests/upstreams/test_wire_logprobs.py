@@ -1,0 +1,66 @@
+"""Offsets and scores over the deltas of a choice."""
+
+import json
+
+import pytest
+
+from baton.semantics.events import Call, Logprobs
+from baton.upstreams.base import UpstreamError
+from baton.upstreams.wire_logprobs import LogprobsReader
+
+
+def legacy(*tokens: tuple[str, float | None]) -> bytes:
+    """The legacy object as SGLang sends it: offsets that say nothing."""
+    return json.dumps(
+        {
+            "tokens": [token for token, _ in tokens],
+            "token_logprobs": [value for _, value in tokens],
+            "top_logprobs": [None if v is None else {t: v} for t, v in tokens],
+            "text_offset": [-1] * len(tokens),
+        }
+    ).encode()
+
+
+def test_offsets_follow_the_text_of_each_choice() -> None:
+    """From the prompt's length, per choice, put right where tokens and text differ in length."""
+    reader = LogprobsReader(Call(model="m", prompts=["ab", "c"], max_tokens=9, logprobs=1))
+    first = reader.delta(0, "x", None, legacy(("x", -1.0)), None)
+    other = reader.delta(1, "日", None, legacy(("bytes:\\xe6\\x97\\xa5", -2.0)), None)
+    second = reader.delta(1, "yz", "stop", legacy(("y", -1.0), ("z", -0.5)), [7, 8])
+    offsets = [d.logprobs.text_offset for d in (first, other, second) if d.logprobs]
+    assert offsets == [[2], [1], [2, 3]]
+    assert second.token_ids == [7, 8]
+    assert second.logprobs == Logprobs(["y", "z"], [-1.0, -0.5], [{"y": -1.0}, {"z": -0.5}], [2, 3])
+
+
+def test_echo_counts_from_the_start() -> None:
+    """With the prompt echoed the first offset is 0."""
+    reader = LogprobsReader(Call(model="m", prompts=["ab"], max_tokens=9, logprobs=1, echo=True))
+    delta = reader.delta(0, "abx", None, legacy(("ab", None), ("x", -1.0)), None)
+    assert delta.logprobs is not None
+    assert delta.logprobs.text_offset == [0, 2]
+    assert delta.logprobs.token_logprobs == [None, -1.0]
+
+
+@pytest.mark.parametrize("prompt", ["ab", [5, 6]])
+def test_the_score_leaves_the_prompt_out(prompt: str | list[int]) -> None:
+    """Echoed tokens do not count, told as text or as ids."""
+    call = Call(model="m", prompts=[prompt], max_tokens=9, scored=True, echo=True)
+    reader = LogprobsReader(call)
+    reader.delta(0, "abx", None, legacy(("a", None), ("b", -8.0), ("x", -1.0)), None)
+    last = reader.delta(0, "y", "stop", legacy(("y", -0.25)), None)
+    assert (last.score, last.logprobs) == (-1.25, None)
+
+
+def test_no_logprobs_no_score() -> None:
+    """A server that tells none gives no score, not a score of 0."""
+    reader = LogprobsReader(Call(model="m", prompts=["a"], max_tokens=9, scored=True))
+    assert reader.delta(0, "x", "stop", b"null", None).score is None
+
+
+@pytest.mark.parametrize("raw", [b"5", b'{"tokens":5}', b'{"content":[{"token":1}]}', b"[]"])
+def test_other_shapes_are_no_answer(raw: bytes) -> None:
+    """What is no logprobs object is an UpstreamError."""
+    reader = LogprobsReader(Call(model="m", prompts=["a"], max_tokens=9, logprobs=1))
+    with pytest.raises(UpstreamError):
+        reader.delta(0, "x", None, raw, None)
