@@ -42,6 +42,7 @@ OPERATIONS = (
     ),
     Operation(
         id="getcontractfullwidth",
+        listed=False,
         tag="documents",
         method="GET",
         path=contract.PATHS[1],

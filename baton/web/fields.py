@@ -29,9 +29,12 @@ class Reader:
     def __init__(self, components: Mapping[str, Schema], texts: Texts) -> None:
         self._components, self._texts = components, texts
 
-    def rows(self, schema: Schema) -> list[Row]:
-        """The fields of an object, or of the objects in a list, depth first."""
-        return list(self._rows(schema, "", 0))
+    def rows(self, schema: Schema, title: str = "") -> list[Row]:
+        """The fields of an object, or of the objects in a list, depth first.
+
+        `title`: the type whose texts hold, where the schema does not name itself.
+        """
+        return list(self._rows({"title": title, **schema}, "", 0))
 
     def type(self, schema: Schema) -> str:
         """The type in a line: `string | array of string`, `integer ≥ 1`."""
@@ -89,6 +92,6 @@ def _range(schema: Schema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None and abs(high) < 10**9:
         return f" ({low} … {high})"
-    if low is not None:
+    if low is not None and abs(low) < 10**9:
         return f" (≥ {low})"
     return ""

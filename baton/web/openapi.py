@@ -148,9 +148,9 @@ def error_statuses(one: AnyOperation) -> list[int]:
     """
     statuses = set(one.errors)
     if one.access is not Access.OPEN:
-        statuses |= {401, 429}
+        statuses |= {401, 503}
     if one.access is Access.ADMIN:
-        statuses |= {403, 503}
+        statuses |= {403}
     if one.has_body:
         statuses |= {400, 413}
     return sorted(statuses)

@@ -95,6 +95,10 @@ class Operation(Generic[Body, Query]):
     """Statuses besides those that every operation of its access can answer."""
     prefixed: bool = False
     """Also under /m/{model}/…"""
+    listed: bool = True
+    """Whether readers are led to it; the pages themselves are in the documents, but not in the
+    menu.
+    """
 
     @property
     def public_path(self) -> str:

@@ -5,13 +5,15 @@ call. All links are relative, so that the pages also work behind a proxy that se
 prefix.
 """
 
+import dataclasses
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from starlette.responses import RedirectResponse, Response
 
-from baton.errors import unknown_path
+from baton.decoding import WireFields
+from baton.errors import ErrorBody, unknown_path
 from baton.protocol import Completion
 from baton.web.contract import PATHS
 from baton.web.documents import site_of
@@ -25,6 +27,8 @@ from baton.web.texts import LANGUAGES, Texts, chosen
 
 CACHED_FOR_GOOD = "public, max-age=31536000, immutable"
 JSON_CONTENT = "application/json"
+TITLES = {"request": WireFields.__name__, "response": Completion.__name__}
+"""The types of ours that say what the contract's fields mean: its schemas have no names."""
 
 
 async def get_root(visit: Visit[Nothing, AnyQuery]) -> Response:
@@ -87,9 +91,9 @@ def texts_of(visit: Visit[Nothing, AnyQuery], site: Site) -> Texts:
 
 
 def sections(site: Site) -> dict[str, list[AnyOperation]]:
-    """Operations by tag, in the order of the table."""
+    """Listed operations by tag, in the order of the table."""
     found: dict[str, list[AnyOperation]] = {}
-    for one in site.operations:
+    for one in (each for each in site.operations if each.listed):
         found.setdefault(one.tag, []).append(one)
     return found
 
@@ -108,9 +112,11 @@ def page_of(visit: Visit[Nothing, AnyQuery], site: Site, one: AnyOperation) -> d
         "statuses": [one.status, *error_statuses(one)],
         "examples": examples(one, services.settings.address, model),
         "body": None if body is None else msgspec.json.format(msgspec.json.encode(body)).decode(),
+        "given": ("page.parameters", "page.request", "page.request.more"),
         "tables": tables(site, one, reader),
         "document": pretty(document_of(site, one, item)).decode(),
         "contract_path": contract_link(),
+        "error_rows": reader.rows(site.relay["components"]["schemas"][ErrorBody.__name__]),
     }
 
 
@@ -149,8 +155,8 @@ def tables(site: Site, one: AnyOperation, reader: Reader) -> list[tuple[str, lis
         operation = site.contract["paths"]["/v1/completions"]["post"]
         asked = operation["requestBody"]["content"][JSON_CONTENT]["schema"]
         told = operation["responses"]["200"]["content"][JSON_CONTENT]["schema"]
-        found += split(reader, asked, schemas["WireFields"], "request")
-        found += split(reader, told, schemas[Completion.__name__], "response")
+        found += split(reader, asked, schemas[TITLES["request"]], "request")
+        found += split(reader, told, schemas[TITLES["response"]], "response")
         return [(heading, rows) for heading, rows in found if rows]
     operation = site.relay["paths"][one.public_path][one.method.lower()]
     if one.has_body:
@@ -165,15 +171,22 @@ def split(
     reader: Reader, published: dict[str, Any], ours: dict[str, Any], side: str
 ) -> list[tuple[str, list[Row]]]:
     """The contract's fields, then those that Baton has beyond it."""
-    first = reader.rows(published)
+    first = reader.rows(published, TITLES[side])
     known = {row.path for row in first}
-    more = [row for row in reader.rows(ours) if row.path not in known]
+    more = [
+        dataclasses.replace(
+            row, name=row.path, depth=0
+        )  # their parents may stand in the first table
+        for row in reader.rows(ours)
+        if row.path not in known
+    ]
     return [(f"page.{side}", first), (f"page.{side}.more", more)]
 
 
 OPERATIONS = (
     Operation(
         id="getroot",
+        listed=False,
         tag="documents",
         method="GET",
         path="/",
@@ -185,6 +198,7 @@ OPERATIONS = (
     ),
     Operation(
         id="getdocs",
+        listed=False,
         tag="documents",
         method="GET",
         path="/docs",
@@ -195,6 +209,7 @@ OPERATIONS = (
     ),
     Operation(
         id="getstatic",
+        listed=False,
         tag="documents",
         method="GET",
         path="/docs/static/{file}",
@@ -205,6 +220,7 @@ OPERATIONS = (
     ),
     Operation(
         id="getpage",
+        listed=False,
         tag="documents",
         method="GET",
         path="/docs/{tag}/{operation}",

@@ -14,8 +14,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from baton.decoding import WireFields
-from baton.errors import RequestError, internal, unknown_path, wrong_method
+from baton.errors import RequestError, internal, store_unavailable, unknown_path, wrong_method
 from baton.protocol import Completion
+from baton.stores.base import StoreUnavailable
 from baton.web import (
     admin_keys,
     admin_reports,
@@ -40,7 +41,7 @@ COMPLETIONS: AnyOperation = Operation(
     run=None,
     body=WireFields,
     answer=Completion,
-    errors=(400, 404, 408, 415, 500, 502, 503),
+    errors=(400, 404, 408, 415, 429, 500, 502, 503),
     prefixed=True,
 )
 """Taken before ASGI by `baton.http`; here for its documentation, and for 405 on other methods."""
@@ -73,6 +74,7 @@ def build(services: Services) -> ASGIApp:
         exception_handlers={
             RequestError: refuse,
             HTTPException: unmatched,
+            StoreUnavailable: stall,
             Exception: fail,
         },
     )
@@ -129,6 +131,11 @@ async def unmatched(request: Request, error: Exception) -> Response:
         )
         problem = RequestError(404, message, code=problem.code)
     return await refuse(request, problem)
+
+
+async def stall(request: Request, _error: Exception) -> Response:
+    """The store cannot be used: come back; what the database says stays in our logs."""
+    return await refuse(request, store_unavailable())
 
 
 async def fail(request: Request, error: Exception) -> Response:

@@ -7,8 +7,10 @@ import re
 import pytest
 from starlette.routing import Route
 
+from baton.stores.base import StoreUnavailable
 from baton.web.operation import Access
 from baton.web.routes import ELSEWHERE, OPERATIONS, build, routes
+from baton.web.services import Standing
 from tests.asking import Answer, Endpoint
 from tests.fakes.web_parts import ADMIN_KEY, USER_KEY, Parts, Web, serving
 
@@ -130,6 +132,19 @@ def test_our_own_fault_is_a_500_that_says_nothing_but_the_request_id(tmp_path: o
     assert_refused(answer, 500, "internal_error")
     assert answer.headers["x-request-id"] in answer.error["message"]
     assert "secret detail" not in answer.text
+
+
+def test_a_lost_store_is_a_503(site: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is noticed, with a time to come back and without the database's words."""
+
+    async def lost(_key: object) -> Standing:
+        raise StoreUnavailable("disk I/O error: /secret/path")
+
+    monkeypatch.setattr(site.parts, "standing", lost)
+    answer = site.user.get("/v1/key")
+    assert_refused(answer, 503, "overloaded")
+    assert "2" == answer.headers["retry-after"]
+    assert "/secret/path" not in answer.text
 
 
 def test_a_hostile_path_is_only_ever_json_text(site: Web) -> None:

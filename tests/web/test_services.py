@@ -12,7 +12,7 @@ from baton.web.services import readiness
         (True, None, 1, False, True),
         (True, False, 1, False, True),
         (True, False, 0, False, False),
-        (True, None, 0, False, False),
+        (True, None, 0, False, True),
         (False, True, 5, False, False),
         (True, True, 5, True, False),
     ],
@@ -20,7 +20,10 @@ from baton.web.services import readiness
 def test_ready_needs_the_ledger_and_somebody_who_answers(
     store: bool, engine: bool | None, upstreams: int, draining: bool, ready: bool
 ) -> None:
-    """The ledger always; the engine or an upstream; and nobody has asked to stop."""
+    """The ledger always; an engine that runs, or upstreams beside it; nobody has asked to stop.
+
+    Without an engine a relay is ready before it has an upstream: it can be given one.
+    """
     found = readiness(store=store, engine=engine, upstreams=upstreams, draining=draining)
     assert ready == found.ready
     assert ("ready" if ready else "unready") == found.status

@@ -62,9 +62,9 @@ function address(form) {
   const query = new URLSearchParams();
   for (const field of form.querySelectorAll("[data-in]")) {
     if (field.dataset.in === "path") {
-      path = path.replace(`{${field.name}}`, encodeURIComponent(field.value));
+      path = path.replace(`{${field.dataset.name}}`, encodeURIComponent(field.value));
     } else if (field.value) {
-      query.set(field.name, field.value);
+      query.set(field.dataset.name, field.value);
     }
   }
   const asked = query.toString();
@@ -73,7 +73,7 @@ function address(form) {
 
 function request(form, signal) {
   const headers = {};
-  const key = form.elements.namedItem("key");
+  const key = form.elements.namedItem("bearer");
   const body = form.elements.namedItem("body");
   if (key) headers.Authorization = `Bearer ${key.value.trim()}`;
   if (body) headers["Content-Type"] = "application/json";
