@@ -1,7 +1,9 @@
 """Stores, ledgers and requests for tests: real files in a temporary folder."""
 
 import contextlib
+import functools
 import pathlib
+import tempfile
 import time
 from collections.abc import AsyncIterator
 
@@ -12,7 +14,7 @@ from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, Outcome, open_ledger
 from baton.semantics.events import Usage
 from baton.stores.base import KeyRecord, PriceRecord
-from baton.stores.book import Store, open_store
+from baton.stores.book import Store, book_path, open_store
 
 PRICE = PriceRecord(version=0, model="m", effective_us=1, input_pico=1_000, output_pico=2_000)
 """1 nano-USD a prompt token, 2 a completion token."""
@@ -23,7 +25,17 @@ def settings(home: pathlib.Path, **options: object) -> Settings:
 
 
 def new_store(home: pathlib.Path) -> Store:
+    """The store of a home; a new one starts from an empty book that was migrated once."""
+    if not book_path(home).exists():
+        book_path(home).write_bytes(_empty_book())
     return open_store(settings(home))
+
+
+@functools.cache
+def _empty_book() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        open_store(settings(pathlib.Path(folder))).close()
+        return book_path(pathlib.Path(folder)).read_bytes()
 
 
 def new_key(store: Store, name: str = "k", **options: object) -> KeyRecord:

@@ -43,12 +43,9 @@ class Folder:
         self._thread.start()
 
     def close(self) -> None:
-        """Fold what is there and end the thread. Blocks; the journal must be closed already.
-
-        Raises when the book cannot be written: the next start folds."""
+        """End the thread. Blocks while it folds."""
         self._stop.set()
         self._thread.join()
-        fold_all(self._posting)
 
     def _run(self) -> None:
         while not self._stop.wait(FOLD_S):
@@ -87,19 +84,23 @@ class Opened:
     def begin(self) -> None:
         """Interrupt what the last owner left open, fold everything, return what was leased to
         it."""
-        self.first_seq, interrupted = self.file.open_epoch(time.time_ns() // 1000)
+        now_us, folded_seq = time.time_ns() // 1000, self.posting.mark()
+        self.first_seq, interrupted = self.file.open_epoch(now_us, folded_seq)
         if interrupted:
             _log.warning("requests were interrupted", slot=self._slot.name, requests=interrupted)
+            self.posting.drop_posted()
         mark = fold_all(self.posting)
         close_leases(self._store.database, self.number)
         while self.file.prune(mark):
             pass
 
     def end(self, folder: Folder) -> None:
-        """The journal is closed: fold the rest, return the leases, let go of the slot."""
+        """The journal's thread has ended: do what its next owner would have to, and let go of it.
+
+        What cannot be written now is left to that one, leases included."""
+        folder.close()
         try:
-            folder.close()
-            close_leases(self._store.database, self.number)
+            self.begin()
         except FAULTS as error:
             _log.warning("the last fold is left to the next start", reason=str(error))
         self.close()

@@ -113,7 +113,7 @@ class Journal:
         self._queue.put(seq)
 
     async def close(self) -> None:
-        """Write what is queued, try kept ends once more, end the thread and close the file."""
+        """Write what is queued, try kept ends once more, end the thread."""
         if self._closing:
             return
         self._write_kept()
@@ -127,7 +127,6 @@ class Journal:
             _log.error(
                 "ends were not written: their holds will be interrupted", rows=len(self._kept)
             )
-        self._file.close()
 
     def _put(self, row: Row) -> int:
         if self._closing:

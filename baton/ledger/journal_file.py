@@ -93,13 +93,14 @@ class JournalFile:
             self._connection.executescript(SCHEMA)
             self.identity = self._own_identity()
 
-    def open_epoch(self, now_us: int) -> tuple[int, int]:
+    def open_epoch(self, now_us: int, folded_seq: int = 0) -> tuple[int, int]:
         """Begin a life of this journal: close what the last one left open, at its checkpoints.
 
+        Numbers go on after `folded_seq` at least: of a restored backup the book may know more.
         Returns the first free seq and how many holds were interrupted. Doing it again is
         harmless."""
         with _mapped(), self._transaction():
-            last = self._last_seq()
+            last = max(self._last_seq(), folded_seq)
             interrupted = self._connection.execute(RECOVER, (last,)).rowcount
             self._connection.execute("DELETE FROM checkpoint")
             self._connection.execute("DELETE FROM hold")

@@ -28,6 +28,10 @@ LAST_SEQ = text(
     "SELECT max(seq) FROM (SELECT seq FROM slot.settle WHERE seq > :mark"
     " ORDER BY seq LIMIT :at_most)"
 )
+DROP_POSTED = text(
+    f"DELETE FROM slot.settle WHERE seq > :mark AND EXISTS (SELECT 1 FROM request"
+    f" WHERE request.id = (:number << {SEQ_BITS}) | slot.settle.hold_seq)"
+)
 COPY = text(
     f"INSERT INTO request(id, {_NAMES}) SELECT (:number << {SEQ_BITS}) | hold_seq, {_NAMES}"
     " FROM slot.settle WHERE seq > :mark AND seq <= :last"
@@ -83,6 +87,20 @@ class Posting:
             sums = list(connection.execute(SUMS, span).mappings())
             _post_sums(connection, self.number, last, sums)
             return copied, last
+
+    def mark(self) -> int:
+        """The seq up to which the journal is in the book."""
+        with self._database.reading() as connection:
+            return _mark(connection, self.number)
+
+    def drop_posted(self) -> None:
+        """Forget ends, not folded yet, of requests that are in the book already.
+
+        There are some only where a journal's copy is older than the book's (a restored backup): the
+        request ended in between, and recovery has interrupted it once more."""
+        with self._database.writing() as connection:
+            span = {"number": self.number, "mark": _mark(connection, self.number)}
+            connection.execute(DROP_POSTED, span)
 
     def checkpoint(self) -> None:
         """Move the journal's log into its file, as far as no reader needs it: not in a commit."""

@@ -2,7 +2,18 @@
 
 import asyncio
 import pathlib
+import resource
+import signal
 
+import msgspec
+import pytest
+
+from baton.errors import RequestError
+from baton.ledger.settle import Outcome
+from baton.semantics.events import Usage
+from baton.stores import audit
+from baton.stores.base import StoreUnavailable
+from baton.stores.book import book_path
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
 
@@ -30,3 +41,170 @@ def test_settled_request_stands_in_the_book(tmp_path: pathlib.Path) -> None:
     assert expected == actual
     account = store.accounts.get(key.account)
     assert (18, 0) == (account.posted_nano, account.leased_nano)
+
+
+def test_released_request_costs_nothing(tmp_path: pathlib.Path) -> None:
+    """A release charges nothing, returns the lease, and tells why."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, budget_nano=30)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number in range(3):
+                hold = await ledger.hold(intent(key, f"r{number}"))
+                await ledger.durable(ledger.release(hold, 502, "upstream_error"))
+
+    asyncio.run(run())
+    rows = [(r.state, r.charge, r.status, r.error_code) for r in store.usage.requests()]
+    assert [("released", 0, 502, "upstream_error")] * 3 == rows
+
+
+def test_budget_is_refused_before_anything_is_written(tmp_path: pathlib.Path) -> None:
+    """Beyond the budget a hold is 429, once and for all, and leaves no trace."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, budget_nano=59)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            hold = await ledger.hold(intent(key))
+            with pytest.raises(RequestError) as refused:
+                await ledger.hold(intent(key))
+            assert (429, "insufficient_quota") == (refused.value.status, refused.value.code)
+            ledger.settle(hold, outcome(4))
+            await ledger.hold(intent(key))  # what the first did not need makes room
+
+    asyncio.run(run())
+    assert {"settled", "interrupted"} == {row.state for row in store.usage.requests()}
+
+
+def test_answer_beyond_its_hold_is_the_operators(tmp_path: pathlib.Path) -> None:
+    """An upstream that says more than was asked for costs the caller the hold, and no more."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, budget_nano=100)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            hold = await ledger.hold(intent(key))
+            await ledger.durable(ledger.settle(hold, outcome(1_000)))
+
+    asyncio.run(run())
+    (row,) = store.usage.requests()
+    assert (30, 1_980) == (row.charge, row.overrun)
+    with store.database.reading() as connection:
+        entries = dict(
+            tuple(r) for r in connection.exec_driver_sql("SELECT account, amount_nano FROM entry")
+        )
+    assert {key.account: -30, "operator:overrun": -1_980, "revenue": 2_010} == entries
+
+
+def test_cost_follows_the_upstreams_price(tmp_path: pathlib.Path) -> None:
+    """The operator's cost is booked beside the charge, from that upstream's price or as told."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    theirs = msgspec.structs.replace(PRICE, upstream="u", input_pico=100, output_pico=500)
+    store.prices.set(theirs, "test")
+    key = new_key(store)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            ledger.settle(await ledger.hold(intent(key, "a")), outcome(4))
+            ledger.settle(await ledger.hold(intent(key, "b")), outcome(4, cost_nano=77))
+
+    asyncio.run(run())
+    costs = {row.request_id: row.cost for row in store.usage.requests()}
+    assert {"a": 3, "b": 77} == costs
+
+
+def test_nonsense_counts_cannot_break_the_books(tmp_path: pathlib.Path) -> None:
+    """Negative and giant counts from an upstream are cut to what can be stored, and flagged."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store)
+    nonsense = [
+        Usage(-5, 2**63, cached_tokens=-1, reasoning_tokens=2**70),
+        Usage(2**80, -(2**80), cached_tokens=2**90),
+    ]
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for usage in nonsense:
+                hold = await ledger.hold(intent(key))
+                await ledger.durable(ledger.settle(hold, Outcome(usage=usage, upstream="u")))
+
+    asyncio.run(run())
+    assert [(30, True)] * 2 == [(row.charge, row.estimated) for row in store.usage.requests()]
+    assert [] == audit.faults(book_path(tmp_path))
+
+
+def test_checkpoints_come_every_so_many_tokens(tmp_path: pathlib.Path) -> None:
+    """A running answer is written down each 64 tokens, not each token, and never after its end."""
+    store = new_store(tmp_path)
+    key = new_key(store)
+
+    async def run() -> list[int]:
+        async with ledger_of(store) as ledger:
+            hold = await ledger.hold(intent(key))
+            written = [tokens for tokens in range(200) if ledger.checkpoint(hold, tokens)]
+            ledger.settle(hold, outcome())
+            assert not ledger.checkpoint(hold, 10_000)
+            return written
+
+    assert [64, 128, 192] == asyncio.run(run())
+
+
+def test_full_disk_refuses_before_work(tmp_path: pathlib.Path) -> None:
+    """Once a commit failed, the next hold waits for its own and is refused with 503; the budget is
+    whole again when the disk is back."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, budget_nano=60)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            ledger.settle(await ledger.hold(intent(key)), outcome(10))
+            second = await ledger.hold(intent(key))
+            await ledger.durable(second.ticket)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+            ticket = ledger.settle(second, outcome(10, delivered=False))
+            with pytest.raises(StoreUnavailable):
+                await ledger.durable(ticket)
+            for _ in range(3):
+                with pytest.raises(RequestError) as refused:
+                    await ledger.hold(intent(key))
+                assert (503, "overloaded") == (refused.value.status, refused.value.code)
+            assert ledger.failing
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            third = await ledger.hold(intent(key, "third"))
+            await ledger.durable(ledger.settle(third, outcome(10)))
+
+    try:
+        asyncio.run(run())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    states = sorted((row.state, row.charge, row.status) for row in store.usage.requests())
+    assert [("released", 0, 503), ("settled", 30, 200), ("settled", 30, 200)] == states
+    assert [] == audit.faults(book_path(tmp_path))
+
+
+def test_closed_ledger(tmp_path: pathlib.Path) -> None:
+    """After the end a hold is 503, and an end is never durable: recovery has interrupted it."""
+    store = new_store(tmp_path)
+    key = new_key(store)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            hold = await ledger.hold(intent(key))
+        with pytest.raises(RequestError):
+            await ledger.hold(intent(key))
+        with pytest.raises(StoreUnavailable):
+            await ledger.durable(ledger.settle(hold, outcome()))
+
+    asyncio.run(run())
+    (row,) = store.usage.requests()
+    assert "interrupted" == row.state

@@ -1,0 +1,70 @@
+"""Online backup of a home, and the check that it can be restored.
+
+To restore, stop Baton and put the folder's files into an empty home. Journals are copied first,
+then the book: what was folded in between is in both, and opening the journal recognises it; the
+other way round it would be in neither. Requests that run during the backup are interrupted in the
+copy.
+
+`master.key` opens the provider keys in the book. It comes along, mode 0600, unless it is left out:
+then it (or BATON_MASTER_KEY) must be kept elsewhere, or the provider keys are lost with the home.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import sqlite3
+
+from baton.stores import audit, migrate
+from baton.stores.base import StoreError, StoreUnavailable
+from baton.stores.book import book_path, journal_folder
+
+
+def backup(home: pathlib.Path, target: pathlib.Path, *, master_key: bool = True) -> list[str]:
+    """Copy what a home knows into the new folder `target`, while Baton runs; returns the file
+    names.
+
+    Raises StoreError when `target` is there and not empty, StoreUnavailable when a copy fails."""
+    if target.exists() and any(target.iterdir()):
+        raise StoreError(f"{target} is not empty")
+    if not book_path(home).exists():
+        raise StoreError(f"there is no book in {home}")
+    journals = sorted(journal_folder(home).glob("*.db"))
+    plain = [home / "baton.toml", *([home / "master.key"] if master_key else [])]
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    journal_folder(target).mkdir(mode=0o700)
+    for path in [*journals, book_path(home)]:
+        _copy_database(path, target / path.relative_to(home))
+    for path in plain:
+        if path.exists():
+            shutil.copy2(path, target / path.name)
+    return sorted(str(p.relative_to(target)) for p in target.rglob("*") if p.is_file())
+
+
+def check(folder: pathlib.Path) -> list[str]:
+    """What is wrong with a backup; empty when it can be restored by this Baton (or a newer one)."""
+    book = book_path(folder)
+    if not book.exists():
+        return [f"there is no book in {folder}"]
+    found = audit.faults(book)
+    present = migrate.revision(book)
+    if present is None or present > migrate.HEAD:
+        found.append(f"its schema {present} is not one that this Baton knows")
+    for path in sorted(journal_folder(folder).glob("*.db")):
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                found.append(f"the journal {path.name} is damaged")
+    return found
+
+
+def _copy_database(source: pathlib.Path, target: pathlib.Path) -> None:
+    """One consistent snapshot; writers are not held up (WAL)."""
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(source, timeout=10.0)) as origin,
+            contextlib.closing(sqlite3.connect(target)) as copy,
+        ):
+            origin.backup(copy)
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{source} cannot be copied: {error}") from error
+    os.chmod(target, 0o600)

@@ -1,0 +1,29 @@
+"""Rows: the journal's columns, the book's columns and the Structs say the same."""
+
+import contextlib
+import pathlib
+import sqlite3
+
+from baton.ledger.entries import END_COLUMNS, HOLD_COLUMNS, REQUEST_COLUMNS
+from baton.ledger.journal_file import JournalFile
+from baton.stores.base import RequestRecord
+from baton.stores.tables import request
+
+
+def columns(path: pathlib.Path, table: str) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+def test_columns_agree(tmp_path: pathlib.Path) -> None:
+    """A row is written by position: every order of columns is the Structs' order."""
+    JournalFile(tmp_path / "0.db").close()
+    assert ["seq", *HOLD_COLUMNS] == columns(tmp_path / "0.db", "hold")
+    assert ["seq", "hold_seq", *REQUEST_COLUMNS] == columns(tmp_path / "0.db", "settle")
+
+
+def test_request_table_has_every_column() -> None:
+    """What the journal tells of a request, the book keeps, and reports give back."""
+    expected = {"id", *HOLD_COLUMNS, *END_COLUMNS}
+    assert expected == {column.name for column in request.columns}
+    assert expected == set(RequestRecord.__struct_fields__)

@@ -1,0 +1,313 @@
+"""Group commits: what `durable` promises, and what a failed commit leaves behind."""
+
+import asyncio
+import contextlib
+import pathlib
+import resource
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
+from baton.ledger.journal import LOST, Journal
+from baton.ledger.journal_file import JournalFile
+from baton.stores.base import StoreUnavailable
+
+DEADLINE_S = 10.0
+
+
+class Gated(JournalFile):
+    """A journal file that counts its commits and lets them wait."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__(path)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.commits: list[int] = []
+        self.broken = False
+
+    def append(
+        self,
+        holds: Sequence[tuple[int, HoldRow]],
+        checkpoints: Sequence[CheckpointRow],
+        settles: Sequence[tuple[int, SettleRow]],
+    ) -> None:
+        assert self.gate.wait(DEADLINE_S)
+        if self.broken:
+            raise StoreUnavailable("no space left")
+        super().append(holds, checkpoints, settles)
+        self.commits.append(len(holds) + len(settles))
+
+
+def hold(name: str = "r") -> HoldRow:
+    return HoldRow(name, 1, "key_1", "key:key_1", "", "m", None, False, 30, 1)
+
+
+def end(ticket: int, charge: int = 18, **fields: object) -> SettleRow:
+    return SettleRow(ticket, hold(), EndRow(state="settled", charge=charge), **fields)
+
+
+@contextlib.asynccontextmanager
+async def journal_at(file: JournalFile, **options: object) -> AsyncIterator[Journal]:
+    first, _ = file.open_epoch(1)
+    journal = Journal(file, first, **options)
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+def rows(file: JournalFile, query: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(file.path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(0.005)
+
+
+def test_durable_means_committed(tmp_path: pathlib.Path) -> None:
+    """Once `durable` returns, another connection sees the row."""
+
+    async def run() -> None:
+        file = JournalFile(tmp_path / "0.db")
+        async with journal_at(file) as journal:
+            ticket = journal.hold(hold())
+            await journal.durable(ticket)
+            assert [(ticket, "r")] == rows(file, "SELECT seq, request_id FROM hold")
+            await journal.durable(ticket)  # again, at once
+
+    asyncio.run(run())
+
+
+def test_rows_that_queue_share_a_commit(tmp_path: pathlib.Path) -> None:
+    """What queues while a commit runs is one commit, and its waiters wake in ticket order."""
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0.db")
+        async with journal_at(file) as journal:
+            file.gate.clear()
+            first = journal.hold(hold())
+            await until(lambda: journal._queue.empty())
+            tickets = [journal.hold(hold()) for _ in range(100)]
+            woken: list[int] = []
+
+            async def wait(ticket: int) -> None:
+                await journal.durable(ticket)
+                woken.append(ticket)
+
+            async with asyncio.TaskGroup() as tasks:
+                for ticket in [*reversed(tickets), first]:
+                    tasks.create_task(wait(ticket))
+                await asyncio.sleep(0)
+                file.gate.set()
+            assert [1, 100] == file.commits
+            assert [first, *tickets] == woken
+
+    asyncio.run(run())
+
+
+def test_failed_commit_fails_its_waiters_only(tmp_path: pathlib.Path) -> None:
+    """A hold in a failed commit is not durable, now or later; the next rows are."""
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0.db")
+        async with journal_at(file) as journal:
+            before = journal.hold(hold())
+            await journal.durable(before)
+            file.broken = True
+            lost = journal.hold(hold("lost"))
+            with pytest.raises(StoreUnavailable):
+                await journal.durable(lost)
+            assert journal.failing
+            file.broken = False
+            after = journal.hold(hold("after"))
+            await journal.durable(after)
+            assert not journal.failing
+            with pytest.raises(StoreUnavailable):
+                await journal.durable(lost)
+            await journal.durable(before)
+            assert [("r",), ("after",)] == rows(file, "SELECT request_id FROM hold")
+            assert lost == journal.settle(end(lost)), "the end of a lost hold is not written"
+
+    asyncio.run(run())
+
+
+def test_end_that_failed_is_written_later(tmp_path: pathlib.Path) -> None:
+    """A charge for text that the caller has is kept and written when the disk is back."""
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0.db")
+        async with journal_at(file) as journal:
+            held = journal.hold(hold())
+            await journal.durable(held)
+            file.broken = True
+            ticket = journal.settle(end(held))
+            with pytest.raises(StoreUnavailable):
+                await journal.durable(ticket)
+            file.broken = False
+            query = "SELECT hold_seq, state, charge FROM settle"
+            await until(lambda: rows(file, query))
+            assert [(held, "settled", 18)] == rows(file, query)
+            with pytest.raises(StoreUnavailable):
+                await journal.durable(ticket)
+
+    asyncio.run(run())
+
+
+def test_undelivered_end_that_failed_is_waived(tmp_path: pathlib.Path) -> None:
+    """A caller that was answered 503 is not charged; its lease is told, its cost is kept."""
+    waived: list[SettleRow] = []
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0.db")
+        async with journal_at(file, on_waived=waived.append) as journal:
+            held = journal.hold(hold())
+            await journal.durable(held)
+            file.broken = True
+            row = SettleRow(held, hold(), EndRow(state="settled", charge=18, cost=7), False)
+            with pytest.raises(StoreUnavailable):
+                await journal.durable(journal.settle(row))
+            assert [row] == waived
+            file.broken = False
+            query = "SELECT state, charge, cost, status FROM settle"
+            await until(lambda: rows(file, query))
+            assert [("released", 0, 7, 503)] == rows(file, query)
+
+    asyncio.run(run())
+
+
+def test_hold_and_end_lost_together_leave_nothing(tmp_path: pathlib.Path) -> None:
+    """If neither the hold nor its end was written, nothing is, and the charge is given up."""
+    waived: list[SettleRow] = []
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0.db")
+        async with journal_at(file, on_waived=waived.append) as journal:
+            file.gate.clear()
+            file.broken = True
+            held = journal.hold(hold())
+            ticket = journal.settle(end(held))
+            file.gate.set()
+            with pytest.raises(StoreUnavailable):
+                await journal.durable(ticket)
+            file.broken = False
+            await journal.durable(journal.hold(hold("after")))
+        assert 1 == len(waived)
+        assert [] == rows(file, "SELECT * FROM settle")
+
+    asyncio.run(run())
+
+
+def test_cancelled_wait_leaves_the_row_alone(tmp_path: pathlib.Path) -> None:
+    """A caller that stops waiting neither undoes its row nor disturbs the others'."""
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0.db")
+        async with journal_at(file) as journal:
+            file.gate.clear()
+            ticket = journal.hold(hold())
+            waiting = asyncio.get_running_loop().create_task(journal.durable(ticket))
+            other = asyncio.get_running_loop().create_task(journal.durable(ticket))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            file.gate.set()
+            await other
+            assert waiting.cancelled()
+            assert [(1,)] == rows(file, "SELECT count(*) FROM hold")
+
+    asyncio.run(run())
+
+
+def test_unstorable_row_fails_alone(tmp_path: pathlib.Path) -> None:
+    """A value that no column takes costs its own request, not its neighbours'."""
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0.db")
+        async with journal_at(file) as journal:
+            file.gate.clear()
+            journal.hold(hold("first"))
+            good = journal.hold(hold("good"))
+            bad = journal.hold(HoldRow("bad", 2**70, "k", "a", "", "m", None, False, 1, 1))
+            last = journal.hold(hold("last"))
+            file.gate.set()
+            await journal.durable(good)
+            await journal.durable(last)
+            with pytest.raises(StoreUnavailable):
+                await journal.durable(bad)
+            assert not journal.failing
+            expected = [("first",), ("good",), ("last",)]
+            assert expected == rows(file, "SELECT request_id FROM hold")
+
+    asyncio.run(run())
+
+
+def test_closed_journal_refuses(tmp_path: pathlib.Path) -> None:
+    """After the end there are no rows, and a lost ticket is never durable."""
+
+    async def run() -> None:
+        file = JournalFile(tmp_path / "0.db")
+        async with journal_at(file) as journal:
+            with pytest.raises(StoreUnavailable):
+                await journal.durable(LOST)
+            ticket = journal.hold(hold())
+        await journal.durable(ticket)
+        with pytest.raises(StoreUnavailable):
+            journal.hold(hold())
+
+    asyncio.run(run())
+
+
+def test_folded_rows_are_pruned(tmp_path: pathlib.Path) -> None:
+    """Ended and folded requests go, but the newest end, and what is open stays."""
+
+    async def run() -> None:
+        file = JournalFile(tmp_path / "0.db")
+        async with journal_at(file) as journal:
+            open_hold = journal.hold(hold("open"))
+            for _ in range(3):
+                ticket = journal.settle(end(journal.hold(hold())))
+            await journal.durable(ticket)
+            journal.folded(journal.written())
+            await until(lambda: rows(file, "SELECT count(*) FROM settle") == [(1,)])
+            assert [(ticket,)] == rows(file, "SELECT seq FROM settle")
+            assert (open_hold,) in rows(file, "SELECT seq FROM hold")
+
+    asyncio.run(run())
+
+
+def test_full_disk(tmp_path: pathlib.Path) -> None:
+    """A real write error: waiters fail, the thread lives, and rows are durable again afterwards."""
+    asyncio.run(fill_disk(tmp_path / "0.db"))
+
+
+async def fill_disk(path: pathlib.Path) -> None:
+    file = JournalFile(path)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        async with journal_at(file) as journal:
+            held = journal.hold(hold("before"))
+            await journal.durable(held)
+            size = path.with_name("0.db-wal").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+            lost = journal.hold(hold("lost"))
+            owed = journal.settle(end(held))
+            for ticket in (lost, owed):
+                with pytest.raises(StoreUnavailable):
+                    await journal.durable(ticket)
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            await journal.durable(journal.hold(hold("after")))
+            await until(lambda: rows(file, "SELECT hold_seq FROM settle"))
+            assert [("before",), ("after",)] == rows(file, "SELECT request_id FROM hold")
+            assert [(held,)] == rows(file, "SELECT hold_seq FROM settle")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)

@@ -1,0 +1,103 @@
+"""A journal file: all rows of an append or none, one end a hold, recovery at the last
+checkpoint."""
+
+import pathlib
+
+import pytest
+
+from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
+from baton.ledger.journal_file import PRUNED_ROWS_MAX, JournalFile
+from baton.stores.base import StoreUnavailable
+
+
+def hold(name: str = "r", amount: int = 30) -> HoldRow:
+    return HoldRow(name, 1, "key_1", "key:key_1", "", "m", "somebody", True, amount, 1)
+
+
+def end(hold_seq: int, charge: int = 18) -> SettleRow:
+    return SettleRow(hold_seq, hold(), EndRow(state="settled", charge=charge))
+
+
+def ends(file: JournalFile) -> list[tuple[int, str, int, int | None]]:
+    query = "SELECT hold_seq, state, charge, completion_tokens FROM settle ORDER BY seq"
+    return file._connection.execute(query).fetchall()
+
+
+def test_recovery_charges_the_last_checkpoint(tmp_path: pathlib.Path) -> None:
+    """Open holds are interrupted at their last checkpoint, at most at the hold, else for
+    nothing."""
+    file = JournalFile(tmp_path / "0.db")
+    first, _ = file.open_epoch(1)
+    assert 1 == first
+    file.append([(1, hold()), (2, hold()), (3, hold()), (4, hold())], [], [])
+    file.append([], [CheckpointRow(2, 10, 1, 12), CheckpointRow(3, 10, 99, 208)], [(5, end(1))])
+    file.append([], [CheckpointRow(2, 10, 4, 18)], [])
+    file.close()
+    again = JournalFile(tmp_path / "0.db")
+    assert (9, 3) == again.open_epoch(2)
+    expected = [
+        (1, "settled", 18, None),
+        (2, "interrupted", 18, 4),
+        (3, "interrupted", 30, 99),
+        (4, "interrupted", 0, None),
+    ]
+    assert expected == ends(again)
+    assert (9, 0) == again.open_epoch(3), "recovering again changes nothing"
+    assert expected == ends(again)
+    again.close()
+
+
+def test_second_end_is_ignored(tmp_path: pathlib.Path) -> None:
+    """The first end of a hold counts, also within one append."""
+    file = JournalFile(tmp_path / "0.db")
+    file.append([(1, hold())], [], [(2, end(1, 5)), (3, end(1, 6))])
+    file.append([], [], [(4, end(1, 7))])
+    assert [(1, "settled", 5, None)] == ends(file)
+    file.close()
+
+
+def test_append_is_all_or_nothing(tmp_path: pathlib.Path) -> None:
+    """A row that cannot be stored takes its whole append with it; the file stays usable."""
+    file = JournalFile(tmp_path / "0.db")
+    with pytest.raises(OverflowError):
+        file.append([(1, hold()), (2, hold(amount=2**64))], [], [(3, end(1))])
+    assert [] == ends(file)
+    file.append([(1, hold())], [], [])
+    assert [(1,)] == file._connection.execute("SELECT seq FROM hold").fetchall()
+    file.close()
+
+
+def test_numbers_never_go_back(tmp_path: pathlib.Path) -> None:
+    """Neither pruning nor an older copy of the file makes a seq that the book knows appear
+    again."""
+    file = JournalFile(tmp_path / "0.db")
+    first, _ = file.open_epoch(1)
+    rows = PRUNED_ROWS_MAX + 10
+    file.append([(first + n, hold()) for n in range(rows)], [], [])
+    file.append([], [], [(first + rows + n, end(first + n)) for n in range(rows)])
+    last = first + 2 * rows - 1
+    assert file.prune(last)
+    assert not file.prune(last)
+    assert [(first + rows - 1, "settled", 18, None)] == ends(file)
+    assert (last + 1, 0) == file.open_epoch(2)
+    assert (last + 501, 0) == file.open_epoch(3, folded_seq=last + 500)
+    file.close()
+
+
+def test_large_append(tmp_path: pathlib.Path) -> None:
+    """More rows than one statement takes are still one transaction, in order."""
+    file = JournalFile(tmp_path / "0.db")
+    holds = [(n, hold(f"r{n}")) for n in range(1, 301)]
+    file.append(holds, [], [])
+    query = "SELECT seq, request_id FROM hold ORDER BY seq"
+    assert [(n, row.request_id) for n, row in holds] == file._connection.execute(query).fetchall()
+    file.close()
+
+
+def test_unusable_file(tmp_path: pathlib.Path) -> None:
+    """A file that is no journal, or cannot be opened, is StoreUnavailable, not a foreign error."""
+    (tmp_path / "0.db").write_bytes(b"not a database, but long enough to look at" * 100)
+    with pytest.raises(StoreUnavailable):
+        JournalFile(tmp_path / "0.db")
+    with pytest.raises(StoreUnavailable):
+        JournalFile(tmp_path / "missing" / "0.db")

@@ -1,0 +1,292 @@
+"""Two processes on one book, driven through failures, crashes and folds beside a plain model.
+
+The oracle is what each journal file took: a row that `append` wrote is on the ledger for ever, any
+other is not. Names as in the invariants: I1 conservation, I2 cap, I3 one terminal state, I4
+acknowledged ⇔ durable, I5 entries sum to zero, I6 charges can be recomputed, I7 a refusal changes
+nothing, I8 leases and charges never exceed the limit, I12 nothing stays open after a restart.
+"""
+
+import asyncio
+import itertools
+import os
+import pathlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from baton.errors import RequestError
+from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
+from baton.ledger.fold import fold_all, open_slot
+from baton.ledger.journal_file import JournalFile
+from baton.ledger.leases import Leases
+from baton.ledger.prices import PriceBook, bound
+from baton.ledger.settle import Hold, Ledger
+from baton.ledger.slots import claim
+from baton.stores import audit
+from baton.stores.base import KeyRecord, StoreUnavailable
+from baton.stores.book import Store, book_path, journal_folder
+from tests.bookkeeping import PRICE, intent, new_key, new_store, outcome
+
+RUNS = int(os.environ.get("BATON_MACHINE_RUNS", "200"))
+STATES = st.sampled_from(["settled", "released", "interrupted"])
+which = st.integers(0, 1_000)
+
+
+class Watched(JournalFile):
+    """A journal file that notes what it took, and can be made to wait, to fail or to be dead."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        super().__init__(path)
+        self.holds: dict[int, HoldRow] = {}
+        self.checkpoints: dict[int, CheckpointRow] = {}
+        self.ends: dict[int, SettleRow] = {}
+        self.open_gate = threading.Event()
+        self.open_gate.set()
+        self.broken = False
+
+    def append(
+        self,
+        holds: Sequence[tuple[int, HoldRow]],
+        checkpoints: Sequence[CheckpointRow],
+        settles: Sequence[tuple[int, SettleRow]],
+    ) -> None:
+        assert self.open_gate.wait(30)
+        if self.broken:
+            raise StoreUnavailable("no space left")
+        super().append(holds, checkpoints, settles)
+        self.holds |= dict(holds)
+        self.checkpoints |= {row.hold_seq: row for row in checkpoints}
+        for _, row in settles:
+            self.ends.setdefault(row.hold_seq, row)
+
+    def open_epoch(self, now_us: int, folded_seq: int = 0) -> tuple[int, int]:
+        if self.broken:
+            raise StoreUnavailable("no space left")
+        return super().open_epoch(now_us, folded_seq)
+
+
+class Process:
+    """A ledger on the next free slot, and what the model knows of it."""
+
+    def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.opened = open_slot(store, claim(journal_folder(store.home)))
+        self.opened.file.close()
+        self.file = Watched(self.opened.file.path)
+        self.opened.file = self.file
+        self.ledger = loop.run_until_complete(self._ledger(store))
+        self.holds: list[Hold] = []
+
+    async def _ledger(self, store: Store) -> Ledger:
+        leases = Leases(store.accounts, self.opened.number)
+        return Ledger(self.opened, leases, PriceBook(store.prices.all()))
+
+    def acknowledged(self, ticket: int) -> bool:
+        try:
+            self.loop.run_until_complete(self.ledger.durable(ticket))
+        except StoreUnavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self.ledger.close())
+
+    def record(self) -> dict[str, tuple[str, int]]:
+        """What its requests must be in the book once it is gone: (state, charge) by request."""
+        found = {}
+        for seq, row in self.file.holds.items():
+            checkpoint = self.file.checkpoints.get(seq)
+            found[row.request_id] = ("interrupted", checkpoint.charge if checkpoint else 0)
+        for end in self.file.ends.values():
+            found[end.hold.request_id] = (end.end.state, end.end.charge)
+        return found
+
+
+def fast_folder() -> str | None:
+    """A folder in memory, where there is one: a crash here is lost memory, not lost power."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    @initialize(limit=st.integers(0, 400))
+    def start(self, limit: int) -> None:
+        self.home = pathlib.Path(tempfile.mkdtemp(dir=fast_folder()))
+        self.loop = asyncio.new_event_loop()
+        self.store = new_store(self.home)
+        self.store.prices.set(PRICE, "test")
+        self.keys = [new_key(self.store, "limited", budget_nano=limit), new_key(self.store, "free")]
+        self.processes = [Process(self.store, self.loop) for _ in range(2)]
+        self.numbers = itertools.count()
+        self.past: dict[str, tuple[str, int]] = {}
+
+    def held(self, key: KeyRecord) -> int:
+        """What a key's living requests may still spend, and its ended ones did (I2)."""
+        rows = {**self.past}
+        total = 0
+        for process in self.processes:
+            alive = {hold.row.request_id for hold in process.holds}
+            total += sum(h.amount for h in process.holds if h.row.account == key.account)
+            rows |= {name: row for name, row in process.record().items() if name not in alive}
+        mine = f"{key.id}/"
+        return total + sum(charge for name, (_, charge) in rows.items() if name.startswith(mine))
+
+    @rule(on=which, by=which, tokens=st.integers(0, 100))
+    def admit(self, on: int, by: int, tokens: int) -> None:
+        process, key = self.processes[on % 2], self.keys[by % 2]
+        request_id = f"{key.id}/{next(self.numbers)}"
+        wanted = intent(key, request_id, max_tokens=tokens)
+        others = [h for h in self.processes[1 - on % 2].holds if h.row.account == key.account]
+        before = self.held(key)
+        if not process.file.open_gate.is_set() and process.ledger.failing:
+            return  # it would wait for a commit that this thread lets go
+        try:
+            hold = self.loop.run_until_complete(process.ledger.hold(wanted))
+        except RequestError as error:
+            if error.status == 503:
+                assert process.file.broken
+            else:
+                assert by % 2 == 0, "a key without a limit is never refused"
+                fits = before + bound(PRICE, 10, 1, tokens) <= self.keys[0].budget_nano
+                assert not fits or others or self.lent_elsewhere(1 - on % 2)
+            assert before == self.held(key), "a refusal changes nothing (I7)"
+            return
+        if key.budget_nano is not None:
+            assert before + hold.amount <= key.budget_nano, "over the limit (I2)"
+        if process.file.open_gate.is_set():
+            durable = process.acknowledged(hold.ticket)
+            assert durable == (hold.ticket in process.file.holds), "I4"
+            if not durable:
+                process.ledger.release(hold, 503)
+                return
+        process.holds.append(hold)
+
+    def lent_elsewhere(self, other: int) -> bool:
+        """Whether the other process may hold more of the limited account than it needs."""
+        number = self.processes[other].opened.number
+        with self.store.database.reading() as connection:
+            query = f"SELECT sum(granted_nano) FROM lease WHERE journal = {number}"
+            return bool(connection.exec_driver_sql(query).scalar())
+
+    @rule(on=which, index=which, tokens=st.integers(0, 120))
+    def checkpoint(self, on: int, index: int, tokens: int) -> None:
+        process = self.processes[on % 2]
+        if process.holds:
+            process.ledger.checkpoint(process.holds[index % len(process.holds)], tokens)
+
+    @rule(on=which, index=which, tokens=st.integers(0, 150), state=STATES, sent=st.booleans())
+    def end(self, on: int, index: int, tokens: int, state: str, sent: bool) -> None:
+        process = self.processes[on % 2]
+        if not process.holds:
+            return
+        hold = process.holds.pop(index % len(process.holds))
+        ticket = process.ledger.settle(hold, outcome(tokens, state=state, delivered=sent))
+        again = process.ledger.settle(hold, outcome(tokens + 1))
+        assert (ticket, state) == (again, hold.state), "the first end counts (I3)"
+        if process.file.open_gate.is_set():
+            durable = process.acknowledged(ticket)
+            written = process.file.ends.get(hold.ticket)
+            assert durable == (written is not None and written.end == hold.end), "I4"
+
+    @rule(on=which)
+    def stall(self, on: int) -> None:
+        self.processes[on % 2].file.open_gate.clear()
+
+    @rule(on=which)
+    def go_on(self, on: int) -> None:
+        self.processes[on % 2].file.open_gate.set()
+
+    @rule(on=which)
+    def disk_full(self, on: int) -> None:
+        self.processes[on % 2].file.broken = True
+
+    @rule(on=which)
+    def disk_back(self, on: int) -> None:
+        self.processes[on % 2].file.broken = False
+
+    @rule(on=which)
+    def fold(self, on: int) -> None:
+        fold_all(self.processes[on % 2].opened.posting)
+
+    @rule(on=which)
+    def return_idle(self, on: int) -> None:
+        leases = self.processes[on % 2].ledger._leases
+        for _ in range(2):  # what stood unused from one look to the next
+            self.loop.run_until_complete(leases.give_back(leases.idle()))
+
+    @rule(on=which, when=st.integers(0, 3))
+    def crash(self, on: int, when: int) -> None:
+        """Its memory is gone, and what it had queued; the next process takes over its slot."""
+        if when:
+            return  # not too often: a life should have time for something to happen
+        process = self.processes[on % 2]
+        process.file.broken = True
+        self.replace(on % 2)
+        self.in_book(self.past)
+
+    @rule(on=which, when=st.integers(0, 3))
+    def restart(self, on: int, when: int) -> None:
+        """An orderly end, whatever is still open."""
+        if when:
+            return
+        self.replace(on % 2)
+        self.in_book(self.past)
+
+    def replace(self, index: int) -> None:
+        process = self.processes[index]
+        process.file.open_gate.set()
+        process.close()
+        self.past |= process.record()
+        self.processes[index] = Process(self.store, self.loop)
+
+    def in_book(self, expected: dict[str, tuple[str, int]]) -> None:
+        """Every ended request of dead processes stands in the book, as its journal had it (I4,
+        I12)."""
+        with self.store.database.reading() as connection:
+            query = "SELECT request_id, state, charge FROM request"
+            actual = {row[0]: (row[1], row[2]) for row in connection.exec_driver_sql(query)}
+        assert expected == {name: actual.get(name) for name in expected}
+
+    @precondition(lambda self: hasattr(self, "processes"))
+    @invariant()
+    def book_is_right(self) -> None:
+        account = self.store.accounts.get(self.keys[0].account)
+        assert account.posted_nano + account.leased_nano <= account.limit_nano, "I8"
+
+    def teardown(self) -> None:
+        if not hasattr(self, "processes"):
+            return
+        for process in self.processes:
+            process.file.open_gate.set()
+            process.close()
+            self.past |= process.record()
+        for process in [Process(self.store, self.loop) for _ in range(2)]:
+            process.close()
+        self.in_book(self.past)
+        rows = self.store.usage.requests(1_000)
+        assert len(self.past) == len(rows), "nothing is there twice, or that was not written"
+        for row in rows:  # I6
+            worth = (row.prompt_tokens or 0) + 2 * (row.completion_tokens or 0)
+            assert row.charge == (0 if row.state == "released" else min(worth, row.hold))
+        assert [] == audit.faults(book_path(self.home))
+        account = self.store.accounts.get(self.keys[0].account)
+        assert account.leased_nano == 0, "nobody is left who could spend it"
+        self.store.close()
+        self.loop.close()
+        shutil.rmtree(self.home)
+
+
+def test_ledger_machine() -> None:
+    """The invariants hold in every life of two processes."""
+    case = LedgerMachine.TestCase
+    case.settings = settings(
+        max_examples=RUNS,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    case("runTest").runTest()
