@@ -123,11 +123,12 @@ def believable(wire: WireUsage) -> Usage | None:
     prompt, completion = _count(wire.prompt_tokens), _count(wire.completion_tokens)
     if prompt is None or completion is None or prompt + completion == 0:
         return None
-    details = wire.prompt_tokens_details or _NO_PROMPT_DETAILS
-    generated = wire.completion_tokens_details or _NO_COMPLETION_DETAILS
-    cached = details.cached_tokens
-    if cached is None:
-        cached = wire.prompt_cache_hit_tokens
+    details, generated = wire.prompt_tokens_details, wire.completion_tokens_details
+    cached = wire.prompt_cache_hit_tokens if details is None else details.cached_tokens
+    if details is None and generated is None:
+        return Usage(prompt, completion, _count(cached, prompt))
+    details = details or _NO_PROMPT_DETAILS
+    generated = generated or _NO_COMPLETION_DETAILS
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
