@@ -160,6 +160,8 @@ class Process:
         server.close()
         self._scheduler.stop()
         await asyncio.to_thread(thread.join, STOP_TIMEOUT_S)
+        self._engine.close()
+        await asyncio.sleep(0)  # let the cut connections end before the loop does
         return code
 
     def _watch(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:

@@ -295,7 +295,10 @@ class Context:
         self._ffi, self._lib, self._model = model.library.ffi, model.library.lib, model
         params = self._lib.llama_context_default_params()
         params.n_ctx = sequences * sequence_tokens_max
-        params.n_batch = self.batch_tokens_max = min(params.n_ctx, max(BATCH_TOKENS_MAX, sequences))
+        self.batch_tokens_max = min(
+            sequences * sequence_tokens_max, max(BATCH_TOKENS_MAX, sequences)
+        )
+        params.n_batch = self.batch_tokens_max
         self.chunk_tokens_max = BATCH_TOKENS_MAX if model.gpu_layers else CPU_CHUNK_TOKENS_MAX
         # Also whoever fills the batch with one long prompt gets the same kernels.
         params.n_ubatch = min(params.n_batch, max(self.chunk_tokens_max, sequences))

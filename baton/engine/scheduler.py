@@ -58,7 +58,7 @@ class Scheduler:
         self._in_step: set[Run] = set()
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._stopping = False
-        self._token_s = 0.0
+        self._token_s = self._warm_up()
 
     # From the server's thread
 
@@ -113,15 +113,15 @@ class Scheduler:
     def run_forever(self) -> None:
         """Serve until `stop`. An exception that comes out of here is a bug: the process must
         end."""
-        self._warm_up()
         while not self._stopping:
             self._wake.clear()
             if not self._round():
                 self._wake.wait()
 
-    def _warm_up(self) -> None:
-        """Read the weights in, and measure how long a token takes."""
+    def _warm_up(self) -> float:
+        """Read the weights in, and measure how many seconds a token takes."""
         context, count = self._context, min(WARM_UP_TOKENS, self._context.batch_tokens_max)
+        elapsed_s = 0.0
         for _ in range(2):
             context.tokens[:count] = self._model.start or 0
             context.positions[:count] = np.arange(count)
@@ -129,8 +129,9 @@ class Scheduler:
             context.outputs[count - 1] = 1
             began = time.perf_counter()
             context.decode(count)
-            self._token_s = (time.perf_counter() - began) / count
+            elapsed_s = time.perf_counter() - began
             context.cut(0, 0)
+        return elapsed_s / count
 
     def _round(self) -> bool:
         """One round; False when there was nothing to do."""

@@ -124,6 +124,7 @@ class Sequences:
             group, sample, sequence = grant
             assert isinstance(group, PromptGroup)
             if group.computed:
+                self._share(group, sequence)
                 self._starts.append((group, sample, sequence))
                 self.start_samples(out)
             elif group.sequences:
@@ -166,13 +167,21 @@ class Sequences:
         del self.at_work[sequence.id]
         if run.call.max_tokens:
             self._starts.append((group, sequence.sample, sequence.id))
-            self._starts.extend((group, *pair) for pair in group.reserved)
+            # All copies first: a sample that ends at once gives the prompt away with its id.
+            for reserved, id in group.reserved:
+                self._share(group, id)
+                self._starts.append((group, reserved, id))
             group.reserved.clear()
             return
         for delta in run.prompt_alone(group):
             out.add(run, delta)
         self._release(group, sequence.id)
         self._settle(run, out)
+
+    def _share(self, group: PromptGroup, sequence: int) -> None:
+        """Give an id the group's computed prompt."""
+        self._memory.copy(min(group.sequences), sequence, len(group.prompt.ids))
+        group.sequences.add(sequence)
 
     def start_samples(self, out: Outbox) -> None:
         """Start what is ready. A sample that ends at once may hand its id to the next one."""
@@ -188,11 +197,7 @@ class Sequences:
     def _start(self, group: PromptGroup, sample: int, id: int, out: Outbox) -> None:
         """Let a sample go on from its group's prompt."""
         run, length = group.run, len(group.prompt.ids)
-        if id in group.sequences:
-            self._memory.cut(id, length)
-        else:
-            self._memory.copy(min(group.sequences), id, length)
-            group.sequences.add(id)
+        self._memory.cut(id, length)
         opening = run.opening(group, sample)
         if opening is not None:
             out.add(run, opening)

@@ -62,6 +62,7 @@ class Engine:
         self.context_tokens_max = description.context_tokens_max
         self.tokenizer = concurrent.futures.ThreadPoolExecutor(1, "tokenizer")
         self._connections: dict[Run, Connection] = {}
+        self.connected: set[Connection] = set()
 
     def connection(self) -> "Connection":
         """For `loop.create_unix_server`."""
@@ -82,6 +83,12 @@ class Engine:
             del self._connections[run]
         return refused
 
+    def close(self) -> None:
+        """Cut every connection, and let the tokenizer's thread go."""
+        for connection in list(self.connected):
+            connection.abort()
+        self.tokenizer.shutdown(cancel_futures=True)
+
     def forget(self, run: Run) -> None:
         self._connections.pop(run, None)
 
@@ -101,10 +108,12 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
+        self._engine.connected.add(self)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
+        self._engine.connected.discard(self)
         if self._work is not None:
             self._work.cancel()
         if self._run is not None:
@@ -125,7 +134,7 @@ class Connection(asyncio.Protocol):
             for body in self._reader.feed(data):
                 self._take(self._decoder.decode(body))
         except (FrameError, msgspec.DecodeError):
-            self._abort()
+            self.abort()
 
     def tell(self, run: Run, message: Deltas | Finished | Refused) -> None:
         """Send a message of the running call; after its last one the connection is free."""
@@ -140,7 +149,7 @@ class Connection(asyncio.Protocol):
                 self._engine.scheduler.cancel(self._run, message.index)
             return
         if self._busy:
-            self._abort()
+            self.abort()
             return
         if _is_short(message):
             self._send(self._answer(message))
@@ -201,7 +210,8 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(frame(self._encoder, message))
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close without waiting for what is still to be sent."""
         if self._transport is not None:
             self._transport.abort()
 
