@@ -95,7 +95,7 @@ def test_rows_that_queue_share_a_commit(tmp_path: pathlib.Path) -> None:
         async with journal_at(file) as journal:
             file.gate.clear()
             first = journal.hold(hold())
-            await until(lambda: journal._queue.empty())
+            await until(lambda: journal._writing)
             tickets = [journal.hold(hold()) for _ in range(100)]
             woken: list[int] = []
 
