@@ -33,7 +33,7 @@ from baton.semantics.usage import to_wire
 from baton.stores.base import StoreUnavailable
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
-from baton.turn import Turn
+from baton.turn import Randomness, Turn
 from baton.upstreams.base import UpstreamError
 
 TRUE = (b"true", b"1")
@@ -55,9 +55,10 @@ class Completions:
         self._strict_limits = self._limits.strict()
         self._configured, self._gate, self._ledger = configured, gate, ledger
         self._metrics, self._log = metrics, log
+        self._randomness = Randomness()
 
     async def __call__(self, exchange: Exchange) -> None:
-        turn = Turn(exchange, self._ledger, self._metrics, self._log)
+        turn = Turn(exchange, self._randomness, self._ledger, self._metrics, self._log)
         try:
             await self._answer(turn)
         except asyncio.CancelledError:

@@ -31,7 +31,9 @@ class Counted:
     def __init__(self, call: Call, upstream: Upstream, stream: UpstreamStream) -> None:
         self._call, self._upstream, self._stream = call, upstream, stream
         self._reported: Usage | None = None
-        self._generated = 0
+        self._final: Usage | None = None
+        self.generated = 0
+        """Tokens (or deltas, where ids are not told) so far."""
         self.whole = False
         """Whether the answer came to its proper end."""
 
@@ -43,7 +45,7 @@ class Counted:
             for event in events:
                 if isinstance(event, Delta):
                     ids = event.token_ids
-                    self._generated += len(ids) if ids is not None else bool(event.text)
+                    self.generated += len(ids) if ids is not None else bool(event.text)
                     deltas.append(event)
                 else:
                     self._reported = event.usage
@@ -66,13 +68,21 @@ class Counted:
     @property
     def usage(self) -> Usage:
         """What the upstream reported, if it can be believed; else our own count, marked so."""
+        if self._final is not None:
+            return self._final
+        usage = self._usage()
+        if self.whole:
+            self._final = usage
+        return usage
+
+    def _usage(self) -> Usage:
         exact = self._upstream.capabilities.exact_usage
         if self._reported is not None:
             return clamp(self._reported, trusted=exact)
         prompt = self._stream.prompt_tokens
         counted = prompt if prompt is not None else sum(map(_estimate, self._call.prompts))
         precise = exact and prompt is not None and self._upstream.capabilities.token_ids
-        return Usage(counted, self._generated, estimated=not precise)
+        return Usage(counted, self.generated, estimated=not precise)
 
 
 class Answer:
@@ -95,6 +105,11 @@ class Answer:
     def usage(self) -> Usage:
         """Of the call, so far; final once `read` has returned nothing."""
         return self._calls[0].usage
+
+    @property
+    def generated(self) -> int:
+        """Tokens so far, for checkpoints: cheap, and at most an estimate."""
+        return self._calls[0].generated
 
     async def read(self) -> Sequence[Delta]:
         """The next deltas; empty once the answer is whole. Raises UpstreamError when it breaks."""

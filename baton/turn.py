@@ -35,17 +35,40 @@ CLIENT_GONE = 499
 """Status of a request whose caller left, as nginx writes it; nobody receives it."""
 
 
+class Randomness:
+    """Bytes from the system's generator, drawn in bulk: a call a request costs 2 µs, and 100 more
+    when another thread takes the interpreter meanwhile."""
+
+    BYTES = 12
+    BULK_BYTES = 4096 * BYTES
+
+    def __init__(self) -> None:
+        self._bulk, self._at = b"", 0
+
+    def take(self) -> bytes:
+        """`BYTES` bytes that nobody was given before."""
+        if self._at >= len(self._bulk):
+            self._bulk, self._at = os.urandom(self.BULK_BYTES), 0
+        self._at += self.BYTES
+        return self._bulk[self._at - self.BYTES : self._at]
+
+
 class Turn:
     """From the arrival of a request to its last line in the log."""
 
     def __init__(
-        self, exchange: Exchange, ledger: Ledger, metrics: Metrics, log: AccessLog
+        self,
+        exchange: Exchange,
+        randomness: "Randomness",
+        ledger: Ledger,
+        metrics: Metrics,
+        log: AccessLog,
     ) -> None:
         self.exchange, self._ledger, self._metrics, self._log = exchange, ledger, metrics, log
         self._wall = time.time()
         self._began = time.perf_counter()
         self.created = int(self._wall)
-        entropy = os.urandom(12)
+        entropy = randomness.take()
         self.seed = int.from_bytes(entropy[:4])
         self.request_id = f"cmpl-{int(self._wall * 1000):012x}{entropy.hex()}"
         """Sorts by time, so that the newest rows of a table lie together."""
@@ -134,7 +157,7 @@ class Turn:
         if reason is not None:
             self.finish_reason = reason
         if self._hold is not None and self.answer is not None and self.exchange.started:
-            self._ledger.checkpoint(self._hold, self.answer.usage.completion_tokens)
+            self._ledger.checkpoint(self._hold, self.answer.generated)
 
     # The end
 
