@@ -95,7 +95,7 @@ class Completions:
     def _decode(self, turn: Turn) -> CompletionRequest:
         """The request as the caller means it; the model is settled here."""
         exchange, record = turn.exchange, turn.caller.record
-        turn.strict = record.strict or exchange.header(b"x-baton-strict") in TRUE
+        turn.strict = record.strict or turn.options.get(b"x-baton-strict") in TRUE
         limits = self._strict_limits if turn.strict else self._limits
         request = turn.request = decode(exchange.body, limits, model=exchange.model or None)
         turn.ignored = request.ignored
@@ -122,7 +122,7 @@ class Completions:
         record, current = turn.caller.record, self._configured.current
         if not turn.caller.allowed(request.model):
             raise unknown_model(request.model)
-        asked = turn.exchange.header(b"x-baton-deterministic") in TRUE
+        asked = turn.options.get(b"x-baton-deterministic") in TRUE
         terms = Terms(
             tenant=record.id,
             strict=turn.strict,

@@ -78,6 +78,10 @@ class Turn:
         self.encoder: ChunkEncoder | None = None
         self.limits: tuple[tuple[str, str], ...] = ()
         """Headers that tell what is left of the caller's rate."""
+        self.options = {
+            name: value for name, value in exchange.headers if name.startswith(b"x-baton-")
+        }
+        """What the caller asks of Baton itself."""
         self.strict = False
         self.ignored: tuple[str, ...] = ()
         self.named: tuple[str, ...] = ()
@@ -215,7 +219,8 @@ class Turn:
 
     def _common(self) -> list[HeaderPair]:
         pairs = identity(self.request_id, time.perf_counter() - self._began)
-        pairs += [(name.encode(), value.encode()) for name, value in self.limits]
+        if self.limits:
+            pairs += [(name.encode(), value.encode()) for name, value in self.limits]
         upstream = self.answer.upstream if self.answer is not None else ""
         return pairs + provenance(upstream, self._fills(), self.ignored)
 
