@@ -73,14 +73,18 @@ class Server:
             raise ServerFailed(f"baton {' '.join(words)}: {done.returncode}\n{done.stderr}")
         return done.stdout
 
-    def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return once /readyz is 200; ServerFailed when the process ends or the time is over."""
+    def wait_ready(self) -> None:
+        """Return once it can answer completions."""
+        self.wait_for("/readyz")
+
+    def wait_for(self, path: str, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Return once GET `path` is 200; ServerFailed when it ends or the time is over."""
         deadline = time.monotonic() + timeout_s
-        while not is_ready(self.base_url):
+        while not is_ready(self.base_url, path):
             if self.process.poll() is not None:
                 raise ServerFailed(f"it ended with {self.process.returncode}: {self._tail()}")
             if time.monotonic() > deadline:
-                raise ServerFailed(f"not ready after {timeout_s:g} s: {self._tail()}")
+                raise ServerFailed(f"{path}: no 200 in {timeout_s:g} s: {self._tail()}")
             time.sleep(POLL_S)
 
     def stop(self) -> int:
@@ -129,9 +133,9 @@ def command_line(pid: int) -> str:
     return words.replace(b"\0", b" ").decode("utf-8", "replace").strip()
 
 
-def is_ready(base_url: str) -> bool:
+def is_ready(base_url: str, path: str = "/readyz") -> bool:
     try:
-        with urllib.request.urlopen(f"{base_url}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(base_url + path, timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -1,0 +1,55 @@
+"""What can be lost: an embedded model, a priced upstream, a key with a budget."""
+
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.accounting import Price
+from tests.running import DEFAULT_MODEL, Server
+
+FAKE_MODEL = "fake-model"
+PRICE = Price(input_pico=37_500, output_pico=150_500)
+"""0.0375 and 0.1505 USD per million tokens: charges end in half a nano-USD."""
+BUDGET_USD = "1000"
+
+
+@pytest.fixture(scope="session")
+def fake_url() -> Iterator[str]:
+    """The address of an upstream in a process of its own."""
+    words = [sys.executable, "-m", "tests.fakes.fake_completions", "--dialect", "vllm"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as told:
+        try:
+            yield told.readline().strip()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def add_upstream(server: Server, url: str, name: str = "fake") -> None:
+    server.cli(
+        "upstream", "add", name, "--url", f"{url}/v1", "--dialect", "vllm",
+        "--model", f"{FAKE_MODEL}=theirs",
+    )  # fmt: skip
+
+
+def set_prices(server: Server) -> None:
+    """The same price for both models."""
+    for model in (FAKE_MODEL, DEFAULT_MODEL):
+        server.cli("price", "set", model, "--input", "0.0375", "--output", "0.1505")
+
+
+def budget_key(server: Server) -> str:
+    """A key whose spend is counted against a budget."""
+    made = server.cli("key", "create", "spender", "--budget", BUDGET_USD, "--json")
+    return str(json.loads(made)["value"])
+
+
+@pytest.fixture
+def home(tmp_path: pathlib.Path) -> pathlib.Path:
+    return tmp_path / "home"

@@ -1,0 +1,88 @@
+"""kill -9 of a worker, the engine and the supervisor under load: the ledger stays exact.
+
+Callers ask without a pause, half of them for streams, an embedded model and an upstream alike. The
+part is killed at random moments and comes back. In the end every answer that a caller has whole is
+on the ledger once with exactly its charge, every other row has ended within its hold, and balances
+are the sums of their rows.
+"""
+
+import os
+import pathlib
+import random
+import signal
+import time
+
+import pytest
+
+from tests import running
+from tests.asking import Endpoint
+from tests.faults.accounting import offences, read_book
+from tests.faults.conftest import FAKE_MODEL, PRICE, add_upstream, budget_key, set_prices
+from tests.faults.load import Load
+
+THREADS_EACH = 8
+ANSWERS_BETWEEN = 40
+JITTER_S = 0.2
+GONE_TIMEOUT_S = 15.0
+PARTS = {"worker": "baton.worker", "engine": "baton.engine"}
+KILLS = [
+    pytest.param(3, id="3"),
+    pytest.param(20, id="20", marks=pytest.mark.soak),
+]
+
+
+def kill_part(server: running.Server, words: str) -> None:
+    """kill -9 of the process with these words in its command; returns when a new one is ready."""
+    old = [pid for pid, command in server.processes().items() if words in command]
+    assert len(old) == 1, server.processes()
+    os.kill(old[0], signal.SIGKILL)
+    deadline = time.monotonic() + running.START_TIMEOUT_S
+    while True:
+        new = [pid for pid, command in server.processes().items() if words in command]
+        if new and new != old and running.is_ready(server.base_url):
+            return
+        assert time.monotonic() < deadline, f"no new {words}: {server.printed()[-2000:]}"
+        time.sleep(running.POLL_S)
+
+
+def kill_supervisor(server: running.Server) -> running.Server:
+    """kill -9 of the supervisor; the server that was started on the same folder and port."""
+    server.process.kill()
+    server.process.wait()
+    deadline = time.monotonic() + GONE_TIMEOUT_S
+    while server.processes():
+        assert time.monotonic() < deadline, f"they outlive it: {server.processes()}"
+        time.sleep(running.POLL_S)
+    port = int(server.base_url.rsplit(":", 1)[1])
+    again = running.start(server.home, {}, port=port)
+    again.wait_ready()
+    return again
+
+
+@pytest.mark.parametrize("kills", KILLS)
+@pytest.mark.parametrize("part", ["worker", "engine", "supervisor"])
+def test_kill9(home: pathlib.Path, fake_url: str, part: str, kills: int) -> None:
+    """After so many kills of one part the ledger and the callers agree to the nano-dollar."""
+    dice = random.Random(f"{part} {kills}")
+    server = running.start(home)
+    try:
+        server.wait_ready()
+        add_upstream(server, fake_url)
+        set_prices(server)
+        key = budget_key(server)
+        models = [server.model, FAKE_MODEL]
+        load = Load(Endpoint(server.base_url, key, server.model), models, THREADS_EACH)
+        with load.running():
+            for _ in range(kills):
+                load.more(ANSWERS_BETWEEN)
+                time.sleep(dice.uniform(0, JITTER_S))
+                if part == "supervisor":
+                    server = kill_supervisor(server)
+                else:
+                    kill_part(server, PARTS[part])
+            load.more(ANSWERS_BETWEEN)
+        server.stop()
+    finally:
+        server.kill()
+    assert {answer.stream for answer in load.whole} == {True, False}
+    assert offences(load.whole, read_book(home), PRICE) == []
