@@ -94,6 +94,7 @@ def measure(
     machine_before, relay_before = machine.busy_s(), cpu_s(relay.session)
     mock_before, load_before, started = cpu_s(upstream.session), _children_s(), time.monotonic()
     load = _load(relay, scenario, folder)
+    answering_s = cpu_s(relay.session) - relay_before
     relay_cpu_s = settled_cpu_s(relay.session) - relay_before
     ours = relay_cpu_s + _children_s() - load_before
     if relay.session != upstream.session:
@@ -104,6 +105,7 @@ def measure(
         "relay": relay.name,
         "scenario": scenario.name,
         "cpu_us_each": round(relay_cpu_s * 1e6 / max(1, answers), 2),
+        "cpu_us_each_until_answered": round(answering_s * 1e6 / max(1, answers), 2),
         "other_cores": round(max(0.0, other) / (time.monotonic() - started), 3),
         "memory_mib": round(memory_mib(relay.session), 1),
         "load": load,
