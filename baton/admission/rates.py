@@ -9,7 +9,9 @@ import math
 
 import msgspec
 
-MINUTE_S = 60.0
+MINUTE_NS = 60_000_000_000
+RATE_MAX = 100_000
+"""Requests per minute; a higher limit is counted as this one."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -33,28 +35,25 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Rate:
-    """The state of one limit; `admit` is its only change."""
+    """The state of one limit; `admit` is its only change.
 
-    __slots__ = ("_full_at_s",)
+    Integers of nanoseconds: sums of floats would be off by a request where the clock is large."""
+
+    __slots__ = ("_full_at_ns",)
 
     def __init__(self) -> None:
-        self._full_at_s = -math.inf
+        self._full_at_ns = 0
 
     def admit(self, limit: int, now_s: float) -> Decision:
         """Count one request at `now_s` (any clock that does not go back), if it fits."""
-        interval_s = MINUTE_S / limit
-        used_s = max(0.0, self._full_at_s - now_s)
-        after_s = used_s + interval_s
-        excess_s = after_s - MINUTE_S
-        if excess_s > ROUNDING_S:
-            return Decision(False, excess_s, limit, 0, used_s)
-        self._full_at_s = now_s + after_s
-        remaining = math.floor((MINUTE_S - after_s) / interval_s + ROUNDING_S)
-        return Decision(True, 0.0, limit, max(0, remaining), after_s)
-
-
-ROUNDING_S = 1e-6
-"""What sums of 60/limit may be off by: never enough to let one more pass."""
+        now_ns, interval_ns = round(now_s * 1e9), MINUTE_NS // min(limit, RATE_MAX)
+        used_ns = max(0, self._full_at_ns - now_ns)
+        after_ns = used_ns + interval_ns
+        excess_ns = after_ns - MINUTE_NS
+        if excess_ns > 0:
+            return Decision(False, excess_ns / 1e9, limit, 0, used_ns / 1e9)
+        self._full_at_ns = now_ns + after_ns
+        return Decision(True, 0.0, limit, -excess_ns // interval_ns, after_ns / 1e9)
 
 
 def duration(seconds: float) -> str:

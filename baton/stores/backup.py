@@ -51,9 +51,8 @@ def check(folder: pathlib.Path) -> list[str]:
     if present is None or present > migrate.HEAD:
         found.append(f"its schema {present} is not one that this Baton knows")
     for path in sorted(journal_folder(folder).glob("*.db")):
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                found.append(f"the journal {path.name} is damaged")
+        if audit.damaged(path):
+            found.append(f"the journal {path.name} is damaged")
     return found
 
 

@@ -159,8 +159,8 @@ def _request() -> None:
         sa.Column("fills", sa.Text, nullable=False),
         sa.Column("handoffs", WHOLE, nullable=False),
         sa.Column("attempts", WHOLE, nullable=False),
-        sa.CheckConstraint("charge >= 0 AND charge <= hold", name="request_charge"),
         sa.CheckConstraint("state IN ('settled', 'released', 'interrupted')", name="request_state"),
+        sa.CheckConstraint("charge >= 0 AND charge <= hold", name="request_charge"),
         sqlite_strict=True,
     )
     op.create_index("request_created", "request", ["created_us"])

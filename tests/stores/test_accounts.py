@@ -1,0 +1,48 @@
+"""Accounts: what is granted never exceeds what remains."""
+
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baton.stores.accounts import grant
+from baton.stores.base import Missing
+from tests.bookkeeping import new_key, new_store
+
+amounts = st.integers(0, 10**6)
+
+
+@given(amounts, amounts)
+def test_grant(remaining: int, want: int) -> None:
+    """Never more than remains; all that is wanted if it is there; whole multiples beyond that."""
+    granted = grant(remaining, want)
+    assert 0 <= granted <= remaining
+    assert granted >= min(want, remaining)
+    if granted > want:
+        assert granted % want == 0
+        assert granted <= remaining // 8
+
+
+def test_leases_count_as_spent(tmp_path: pathlib.Path) -> None:
+    """Several journals share a limit: Σ leases never exceeds it, and what comes back is free
+    (I8)."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=100).account
+    assert {account: 60} == store.accounts.lend(1, {account: 60})
+    assert {account: 40} == store.accounts.lend(2, {account: 60})
+    assert {account: 0} == store.accounts.lend(3, {account: 1})
+    store.accounts.give_back(1, {account: 25})
+    assert 75 == store.accounts.get(account).leased_nano
+    assert {account: 20} == store.accounts.lend(3, {account: 20})
+
+
+def test_unlimited_and_unknown(tmp_path: pathlib.Path) -> None:
+    """Without a limit everything is granted; an account that does not exist grants nothing."""
+    store = new_store(tmp_path)
+    account = new_key(store).account
+    assert {account: 10**12, "key:gone": 0} == store.accounts.lend(
+        1, {account: 10**12, "key:gone": 5}
+    )
+    with pytest.raises(Missing):
+        store.accounts.get("key:gone")

@@ -1,0 +1,30 @@
+"""The store as a whole: made at first, opened again, refused where it cannot be."""
+
+import pathlib
+
+import pytest
+
+from baton.stores.base import StoreError
+from baton.stores.book import book_path, open_store
+from tests.bookkeeping import PRICE, new_key, settings
+
+
+def test_first_and_second_start(tmp_path: pathlib.Path) -> None:
+    """The home is made, private to its owner; what was stored is there the next time."""
+    home = tmp_path / "deep" / "home"
+    store = open_store(settings(home))
+    key, price = new_key(store), store.prices.set(PRICE, "test")
+    assert 2 == store.catalogue().version
+    store.close()
+    assert 0o700 == home.stat().st_mode & 0o777
+    again = open_store(settings(home))
+    assert [key] == again.keys.all()
+    assert (price,) == again.catalogue().prices
+    again.close()
+
+
+def test_other_databases_are_refused_for_now(tmp_path: pathlib.Path) -> None:
+    """A database URL is not silently ignored."""
+    with pytest.raises(StoreError, match="BATON_DATABASE_URL"):
+        open_store(settings(tmp_path, database_url="postgresql://x"))
+    assert not book_path(tmp_path).exists()

@@ -1,0 +1,54 @@
+"""The connection to the book: transactions, and whose errors come out."""
+
+import contextlib
+import pathlib
+
+import pytest
+import sqlalchemy
+
+from baton.stores.base import StoreUnavailable
+from baton.stores.database import Database
+
+
+def test_writing_is_one_transaction(tmp_path: pathlib.Path) -> None:
+    """A block that raises leaves nothing behind; one that ends is committed, WAL and FULL."""
+    database = Database(tmp_path / "book.db")
+    with database.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE t(x)")
+    with contextlib.suppress(ZeroDivisionError), database.writing() as connection:
+        connection.exec_driver_sql("INSERT INTO t VALUES(1)")
+        raise ZeroDivisionError
+    with database.writing() as connection:
+        connection.exec_driver_sql("INSERT INTO t VALUES(2)")
+    with database.reading() as connection:
+        assert [(2,)] == [tuple(row) for row in connection.exec_driver_sql("SELECT x FROM t")]
+        assert "wal" == connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        assert 2 == connection.exec_driver_sql("PRAGMA synchronous").scalar()
+    database.close()
+
+
+def test_readers_do_not_wait_for_writers(tmp_path: pathlib.Path) -> None:
+    """While a transaction runs, others read what was there before it."""
+    database = Database(tmp_path / "book.db")
+    with database.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE t(x)")
+    with database.writing() as writer:
+        writer.exec_driver_sql("INSERT INTO t VALUES(1)")
+        with database.reading() as reader:
+            assert 0 == reader.exec_driver_sql("SELECT count(*) FROM t").scalar()
+    database.close()
+
+
+def test_foreign_errors_are_mapped(tmp_path: pathlib.Path) -> None:
+    """What the driver raises comes out as StoreUnavailable; a broken rule as itself."""
+    database = Database(tmp_path / "missing" / "book.db")
+    with pytest.raises(StoreUnavailable), database.reading() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    database.close()
+    database = Database(tmp_path / "book.db")
+    with database.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE t(x PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO t VALUES(1)")
+    with pytest.raises(sqlalchemy.exc.IntegrityError), database.writing() as connection:
+        connection.exec_driver_sql("INSERT INTO t VALUES(1)")
+    database.close()

@@ -1,0 +1,109 @@
+"""Posting: balances, leases, entries and days move together with the mark."""
+
+import pathlib
+
+from baton.ledger.entries import EndRow, HoldRow, SettleRow
+from baton.ledger.journal_file import JournalFile
+from baton.stores import audit
+from baton.stores.book import Store, book_path
+from baton.stores.posting import DAY_US, Posting, close_leases, register
+from baton.stores.usage import Filter
+from tests.bookkeeping import new_key, new_store
+
+
+def settle(seq: int, account: str, charge: int, **end: object) -> tuple[int, SettleRow]:
+    hold = HoldRow(f"r{seq}", seq * DAY_US, "k", account, "", "m", None, False, 100, 1)
+    fields = {"state": "settled", "charge": charge, "upstream": "u", **end}
+    return seq, SettleRow(seq, hold, EndRow(**fields))
+
+
+def posting_at(store: Store, file: JournalFile) -> Posting:
+    number = register(store.database, file.identity, "0")
+    return Posting(book_path(store.home), file.path, number)
+
+
+def test_batches_add_up(tmp_path: pathlib.Path) -> None:
+    """Posted in batches of any size, the sums are those of all rows; each batch moves the mark."""
+    store = new_store(tmp_path)
+    account = new_key(store).account
+    file = JournalFile(tmp_path / "0.db")
+    file.append([], [], [settle(n, account, n, cost=2, completion_tokens=3) for n in range(1, 26)])
+    posting = posting_at(store, file)
+    steps = [posting.post(10) for _ in range(4)]
+    assert [(10, 10), (10, 20), (5, 25), (0, 25)] == steps
+    assert 25 * 26 // 2 == store.accounts.get(account).posted_nano
+    (total,) = store.usage.sums()
+    assert (25, 325, 50, 75) == (
+        *(total.requests, total.charge_nano),
+        *(total.cost_nano, total.completion_tokens),
+    )
+    assert 25 == len(store.usage.sums(["day"]))
+    assert [] == audit.faults(book_path(tmp_path))
+    posting.close()
+    file.close()
+
+
+def test_days_are_utc(tmp_path: pathlib.Path) -> None:
+    """A request belongs to the day on which it was created, UTC."""
+    store = new_store(tmp_path)
+    account = new_key(store).account
+    file = JournalFile(tmp_path / "0.db")
+    file.append([], [], [settle(1, account, 5), settle(2, account, 6, status=500)])
+    posting = posting_at(store, file)
+    posting.post(10)
+    days = [
+        (row.day, row.requests, row.failed, row.charge_nano) for row in store.usage.sums(["day"])
+    ]
+    assert [("1970-01-02", 1, 0, 5), ("1970-01-03", 1, 1, 6)] == days
+    posting.close()
+    file.close()
+
+
+def test_charges_move_from_the_lease_to_the_balance(tmp_path: pathlib.Path) -> None:
+    """What is leased and posted together does not change when a charge is posted."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=100).account
+    file = JournalFile(tmp_path / "0.db")
+    posting = posting_at(store, file)
+    store.accounts.lend(posting.number, {account: 100})
+    file.append([], [], [settle(1, account, 30)])
+    posting.post(10)
+    record = store.accounts.get(account)
+    assert (30, 70) == (record.posted_nano, record.leased_nano)
+    close_leases(store.database, posting.number)
+    assert 0 == store.accounts.get(account).leased_nano
+    posting.close()
+    file.close()
+
+
+def test_further_scopes_count_too(tmp_path: pathlib.Path) -> None:
+    """A charge counts in every scope of its request, and is paid by one account."""
+    store = new_store(tmp_path)
+    payer, team = new_key(store, "payer").account, new_key(store, "team").account
+    file = JournalFile(tmp_path / "0.db")
+    hold = HoldRow("r", 1, "k", payer, team, "m", None, False, 100, 1)
+    file.append([], [], [(1, SettleRow(1, hold, EndRow(state="settled", charge=9)))])
+    posting = posting_at(store, file)
+    posting.post(10)
+    assert [9, 9] == [store.accounts.get(name).posted_nano for name in (payer, team)]
+    with store.database.reading() as connection:
+        entries = dict(
+            tuple(r) for r in connection.exec_driver_sql("SELECT account, amount_nano FROM entry")
+        )
+    assert {payer: -9, "revenue": 9} == entries
+    assert [] == audit.faults(book_path(tmp_path))
+    posting.close()
+    file.close()
+
+
+def test_reports_filter(tmp_path: pathlib.Path) -> None:
+    """Sums count what the filter lets through."""
+    store = new_store(tmp_path)
+    account = new_key(store).account
+    file = JournalFile(tmp_path / "0.db")
+    file.append([], [], [settle(1, account, 5), settle(2, account, 6, upstream="v")])
+    posting = posting_at(store, file)
+    posting.post(10)
+    assert [6] == [row.charge_nano for row in store.usage.sums(only=Filter(upstream="v"))]
+    posting.close()
+    file.close()

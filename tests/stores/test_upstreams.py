@@ -1,0 +1,77 @@
+"""Upstreams in the book: whole records, provider keys sealed."""
+
+import pathlib
+
+import pytest
+
+from baton.stores.base import Duplicate, Missing, UpstreamRecord
+from tests.bookkeeping import new_store
+
+SECRET = "sk-provider-canary-5f2c9e"
+FULL = UpstreamRecord(
+    name="far",
+    url="https://far.example/v1",
+    dialect="openai",
+    models={"public": "theirs"},
+    secret=SECRET,
+    allow_private=False,
+    in_flight_max=7,
+    first_byte_timeout_s=1.5,
+    stall_timeout_s=2.5,
+    total_timeout_s=3.5,
+    priority=1,
+    weight=50,
+    fields=("top_k",),
+    created_us=5,
+)
+PLAIN = UpstreamRecord(name="near", url="http://near", dialect="vllm", models={})
+
+
+def test_what_goes_in_comes_out(tmp_path: pathlib.Path) -> None:
+    """Every field survives; the secret only where it is asked for."""
+    store = new_store(tmp_path)
+    store.upstreams.add(PLAIN, "test")
+    store.upstreams.add(FULL, "test")
+    assert [FULL, PLAIN] == store.upstreams.all(secrets=True)
+    assert [None, None] == [record.secret for record in store.upstreams.all()]
+    assert FULL == store.upstreams.get("far", secrets=True)
+    assert {"far": FULL, "near": PLAIN} == store.catalogue().upstreams
+    with pytest.raises(Duplicate):
+        store.upstreams.add(PLAIN, "test")
+
+
+def test_update_keeps_the_secret(tmp_path: pathlib.Path) -> None:
+    """A change of something else leaves the provider key; it is changed and forgotten by name."""
+    store = new_store(tmp_path)
+    store.upstreams.add(FULL, "test")
+    assert 9 == store.upstreams.update("far", "test", weight=9).weight
+    assert SECRET == store.upstreams.get("far", secrets=True).secret
+    store.upstreams.update("far", "test", secret="sk-other")
+    assert "sk-other" == store.upstreams.get("far", secrets=True).secret
+    store.upstreams.update("far", "test", secret=None)
+    assert store.upstreams.get("far", secrets=True).secret is None
+    with pytest.raises(Missing):
+        store.upstreams.update("nowhere", "test", weight=1)
+
+
+def test_remove(tmp_path: pathlib.Path) -> None:
+    """What is removed is gone; what is not there cannot be."""
+    store = new_store(tmp_path)
+    store.upstreams.add(PLAIN, "test")
+    store.upstreams.remove("near", "test")
+    assert [] == store.upstreams.all()
+    with pytest.raises(Missing):
+        store.upstreams.get("near")
+    with pytest.raises(Missing):
+        store.upstreams.remove("near", "test")
+
+
+def test_no_provider_key_is_stored_or_shown(tmp_path: pathlib.Path) -> None:
+    """The secret is in no file of the home, in no change log, in no repr."""
+    store = new_store(tmp_path)
+    store.upstreams.add(FULL, "test")
+    store.upstreams.update("far", "test", secret=SECRET + "2", weight=3)
+    store.close()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [] == [path for path in files if b"canary" in path.read_bytes()]
+    assert "canary" not in repr(FULL)
