@@ -19,6 +19,7 @@ from baton.errors import (
     internal,
     invalid,
     store_unavailable,
+    strictly_unfilled,
     strictly_unknown,
     unknown_model,
 )
@@ -103,6 +104,8 @@ class Completions:
             raise strictly_unknown(request.ignored)
         if request.model:
             return request
+        if turn.strict:
+            raise strictly_unfilled(("model",), "")
         turn.named = ("model",)
         turn.request = msgspec.structs.replace(request, model=self._default_model(turn))
         return turn.request

@@ -59,7 +59,8 @@ def prepare_home(settings: Settings) -> str | None:
     for value, name in ((made.key, FIRST_KEY_FILE), (made.admin_key, ADMIN_KEY_FILE)):
         if value is not None:
             _write_private(home / name, value)
-            say(f"made a first key; it is kept in {home / name} until you delete that file")
+            if value not in (settings.bootstrap_key, settings.admin_key):
+                say(f"made a first key; it is kept in {home / name} until you delete that file")
     with contextlib.suppress(OSError):
         return (home / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
     return None

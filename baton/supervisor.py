@@ -75,7 +75,8 @@ class Supervisor:
         engine_command: list[str] | None,
         announce: Callable[[], None],
     ) -> None:
-        self.settings, self.listener = settings, listener
+        self.settings = self._given = settings
+        self.listener = listener
         self._announce: Callable[[], None] | None = announce
         self._watch_read, self._watch_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
@@ -208,7 +209,9 @@ class Supervisor:
             return
         if child.name == "engine" and status == UNUSABLE_EXIT:
             child.unusable = True
-            return say("the embedded model is off; upstreams are served (baton doctor tells more)")
+            say("the embedded model is off; upstreams are served (baton doctor tells more)")
+            self.settings = msgspec.structs.replace(self._given, model="none")
+            return self._swap_workers()
         young = now - child.started_at < YOUNG_S
         child.deaths = child.deaths + 1 if young else 0
         pause = RESTART_PAUSES_S[min(child.deaths, len(RESTART_PAUSES_S) - 1)]
@@ -232,7 +235,10 @@ class Supervisor:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop()
         elif number == signal.SIGHUP and self._stopping_since is None:
-            self._reload()
+            self.settings = self._given
+            for child in self.children:
+                child.unusable = False
+            self._swap_workers()
 
     def _stop(self) -> None:
         """Tell the workers to drain; asked twice, end everything now."""
@@ -254,10 +260,9 @@ class Supervisor:
     def _engine_process(self) -> subprocess.Popen[bytes] | None:
         return self.children[-1].process if self.children[-1].name == "engine" else None
 
-    def _reload(self) -> None:
+    def _swap_workers(self) -> None:
         """New workers on the same socket; each old one drains once its successor is ready."""
         for child in self.children:
-            child.unusable = False
             if child.name.startswith("worker") and child.process is not None:
                 child.waiting_to_replace.append(child.process)
                 self._start(child, time.monotonic())

@@ -154,7 +154,8 @@ class Process:
         server = await self._listen(loop)
         thread = threading.Thread(target=self._compute, args=(loop, over), name="scheduler")
         thread.start()
-        print("ready", flush=True)
+        with contextlib.suppress(OSError):  # whoever waited for it is gone: the watch pipe tells
+            os.write(sys.stdout.fileno(), b"ready\n")
         await over.wait()
         code = 0 if thread.is_alive() else EXIT_BROKEN
         server.close()
