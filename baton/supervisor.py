@@ -119,7 +119,10 @@ class Supervisor:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(msgspec.json.encode(self.settings))
             process.stdin.close()
-        self.children[index].ready_fd = ready_read
+        child = self.children[index]
+        if child.ready_fd >= 0:  # the one before it never got ready
+            os.close(child.ready_fd)
+        child.ready_fd = ready_read
         return process
 
     def _start(self, child: Child, now: float) -> None:
