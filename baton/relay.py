@@ -18,6 +18,7 @@ from baton.semantics.choices import pick_best
 from baton.semantics.echo import Echo
 from baton.semantics.events import Call, Delta, Prompt, Usage
 from baton.semantics.fim import RankedFill
+from baton.semantics.handoff import Received
 from baton.semantics.usage import clamp
 from baton.upstreams.base import Upstream, UpstreamError, UpstreamStream
 
@@ -34,6 +35,8 @@ class Counted:
         self._final: Usage | None = None
         self.generated = 0
         """Tokens (or deltas, where ids are not told) so far."""
+        self.received = Received() if call.stream and not call.echo else None
+        """What a hand-off would resume from; None where there can be none."""
         self.whole = False
         """Whether the answer came to its proper end."""
 
@@ -46,6 +49,8 @@ class Counted:
                 if isinstance(event, Delta):
                     ids = event.token_ids
                     self.generated += len(ids) if ids is not None else bool(event.text)
+                    if self.received is not None:
+                        self.received.add(event)
                     deltas.append(event)
                 else:
                     self._reported = event.usage
