@@ -77,8 +77,15 @@ def _leased(connection: sqlalchemy.Connection, name: str) -> int:
 
 def _add(connection: sqlalchemy.Connection, journal: int, name: str, amount: int) -> None:
     mine = (lease.c.journal == journal) & (lease.c.account == name)
-    changed = lease.update().where(mine).values(granted_nano=lease.c.granted_nano + amount)
-    if connection.execute(changed).rowcount == 0:
+    after = lease.c.granted_nano + amount
+    changed = lease.update().where(mine).values(granted_nano=not_below_zero(after))
+    if connection.execute(changed).rowcount == 0 and amount > 0:
         connection.execute(
             lease.insert().values(journal=journal, account=name, granted_nano=amount)
         )
+
+
+def not_below_zero(amount: sqlalchemy.ColumnElement[int]) -> sqlalchemy.ColumnElement[int]:
+    """A key that got its limit while requests ran has charges that no lease covers: they are taken
+    from the lease all the same, and what is returned later may be more than is left of it."""
+    return sqlalchemy.case((amount < 0, 0), else_=amount)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import sqlalchemy
 from sqlalchemy import bindparam, select, text
 
+from baton.stores.accounts import not_below_zero
 from baton.stores.database import Database
 from baton.stores.tables import Whole, account, entry, fold, journal, lease, request, usage_day
 
@@ -195,16 +196,9 @@ def _post_balances(connection: sqlalchemy.Connection, number: int, sums: list[Su
     connection.execute(
         lease.update()
         .where((lease.c.account == bindparam("name")) & (lease.c.journal == bindparam("number")))
-        .values(granted_nano=_not_below_zero(lease.c.granted_nano - amount)),
+        .values(granted_nano=not_below_zero(lease.c.granted_nano - amount)),
         rows,
     )
-
-
-def _not_below_zero(
-    amount: sqlalchemy.ColumnElement[int],
-) -> sqlalchemy.ColumnElement[int]:
-    """A key that got its limit while requests ran has charges that no lease covers."""
-    return sqlalchemy.case((amount < 0, 0), else_=amount)
 
 
 def _post_days(connection: sqlalchemy.Connection, sums: list[Sum]) -> None:

@@ -46,3 +46,13 @@ def test_unlimited_and_unknown(tmp_path: pathlib.Path) -> None:
     )
     with pytest.raises(Missing):
         store.accounts.get("key:gone")
+
+
+def test_returning_more_than_is_left(tmp_path: pathlib.Path) -> None:
+    """A lease never goes below nothing, and no lease comes from returning."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=100).account
+    store.accounts.lend(1, {account: 10})
+    store.accounts.give_back(1, {account: 30})
+    store.accounts.give_back(2, {account: 30})
+    assert 0 == store.accounts.get(account).leased_nano
