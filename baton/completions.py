@@ -36,6 +36,7 @@ from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
 from baton.turn import Randomness, Turn
 from baton.upstreams.base import UpstreamError
+from baton.web.cors import Cors
 
 TRUE = (b"true", b"1")
 
@@ -57,9 +58,12 @@ class Completions:
         self._configured, self._gate, self._ledger = configured, gate, ledger
         self._metrics, self._log = metrics, log
         self._randomness = Randomness()
+        self._cors = Cors.of(settings.cors_origins) if settings.cors_origins else None
 
     async def __call__(self, exchange: Exchange) -> None:
         turn = Turn(exchange, self._randomness, self._ledger, self._metrics, self._log)
+        if self._cors is not None:
+            turn.cors = self._cors.headers(exchange.header(b"origin"))
         try:
             await self._answer(turn)
         except asyncio.CancelledError:

@@ -78,6 +78,8 @@ class Turn:
         self.encoder: ChunkEncoder | None = None
         self.limits: tuple[tuple[str, str], ...] = ()
         """Headers that tell what is left of the caller's rate."""
+        self.cors: Sequence[HeaderPair] = ()
+        """Headers that let a page of another origin read the answer."""
         self.options = {
             name: value for name, value in exchange.headers if name.startswith(b"x-baton-")
         }
@@ -221,6 +223,7 @@ class Turn:
         pairs = identity(self.request_id, time.perf_counter() - self._began)
         if self.limits:
             pairs += [(name.encode(), value.encode()) for name, value in self.limits]
+        pairs += self.cors
         upstream = self.answer.upstream if self.answer is not None else ""
         return pairs + provenance(upstream, self._fills(), self.ignored)
 

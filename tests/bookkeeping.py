@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from baton.admission.issue import import_key
 from baton.config import Settings
@@ -20,7 +21,7 @@ PRICE = PriceRecord(version=0, model="m", effective_us=1, input_pico=1_000, outp
 """1 nano-USD a prompt token, 2 a completion token."""
 
 
-def settings(home: pathlib.Path, **options: object) -> Settings:
+def settings(home: pathlib.Path, **options: Any) -> Settings:
     return Settings(home=str(home), **options)
 
 
@@ -38,7 +39,7 @@ def _empty_book() -> bytes:
         return book_path(pathlib.Path(folder)).read_bytes()
 
 
-def new_key(store: Store, name: str = "k", **options: object) -> KeyRecord:
+def new_key(store: Store, name: str = "k", **options: Any) -> KeyRecord:
     return import_key(store, name, f"sk-test-{name:_<40}", "test", **options)
 
 
@@ -47,9 +48,9 @@ def payer(record: KeyRecord) -> Payer:
     return Payer(record.id, record.account, limited, (), record.name)
 
 
-def intent(record: KeyRecord, request_id: str = "r", **fields: object) -> Intent:
+def intent(record: KeyRecord, request_id: str = "r", **fields: Any) -> Intent:
     """Ten prompt tokens and up to ten more: a hold of 30 nano-USD at PRICE."""
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "request_id": request_id,
         "payer": payer(record),
         "model": "m",
@@ -62,7 +63,7 @@ def intent(record: KeyRecord, request_id: str = "r", **fields: object) -> Intent
     return Intent(**{**values, **fields})
 
 
-def outcome(completion_tokens: int = 10, **fields: object) -> Outcome:
+def outcome(completion_tokens: int = 10, **fields: Any) -> Outcome:
     """Ten prompt tokens and so many more."""
     usage = Usage(prompt_tokens=10, completion_tokens=completion_tokens)
     return Outcome(**{"usage": usage, "upstream": "u", **fields})

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from baton.config import Settings
 from baton.http.connection import Room, Shared, connection_class, sweep
@@ -25,14 +26,15 @@ async def told(request: Request) -> PlainTextResponse:
 class Listener:
     """Address and inner state of a running listener."""
 
-    def __init__(self, room: Room, settings: Settings) -> None:
+    def __init__(self, room: Room, settings: Settings, web: ASGIApp | None = None) -> None:
+        """`web` is served beside the room; without it a route that tells what it got."""
         self.shared = Shared(settings, room)
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listening.getsockname()[1]
         self.loop: asyncio.AbstractEventLoop
         self.server = uvicorn.Server(
             uvicorn.Config(
-                Starlette(routes=[Route("/{path:path}", told, methods=["GET", "POST"])]),
+                web or Starlette(routes=[Route("/{path:path}", told, methods=["GET", "POST"])]),
                 http=connection_class(self.shared),
                 loop="none",
                 ws="none",
