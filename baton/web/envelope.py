@@ -17,6 +17,7 @@ from baton.web.cors import Cors
 from baton.web.services import Services
 
 STATE = "baton"
+READINESS = "/readyz"
 PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -98,6 +99,8 @@ class Envelope:
         return headers
 
     def _log(self, scope: Scope, trace: Trace) -> None:
+        if scope["path"] == READINESS and trace.status in (200, 503):
+            return  # an answer, either way, and asked for every few seconds
         self.services.access_log.append(
             AccessLine(
                 time=now(),
