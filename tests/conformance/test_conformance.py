@@ -17,3 +17,12 @@ def test_case(server: Server, case: Case) -> None:
     """The server answers the case as it demands; one that would be skipped counts as failed."""
     result = run_case(case, server.endpoint, CAPABILITIES, KNOWN)
     assert result.outcome == "pass", str(result)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("turn", range(20))
+def test_published_cases_again(server: Server, turn: int) -> None:
+    """The published cases pass twenty times in a row on one server."""
+    for case in load(FILES[0]):
+        result = run_case(case, server.endpoint, CAPABILITIES, KNOWN)
+        assert result.outcome == "pass", f"turn {turn}: {result}"
