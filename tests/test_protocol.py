@@ -40,7 +40,7 @@ NULLABLE = [
 
 def test_null_is_as_if_left_out() -> None:
     """Every optional field takes null, also `user`, and unknown nulls are no ignored fields."""
-    nulls = dict.fromkeys(NULLABLE)
+    nulls: dict[str, Any] = dict.fromkeys(NULLABLE)
     assert decoded(**nulls) == decoded()
     assert decoded(**nulls, top_k=None) == decoded()
 
@@ -269,7 +269,8 @@ def test_strictness_lowers_the_limits() -> None:
 
 def test_what_is_ignored_is_told_within_bounds() -> None:
     """At most 32 names of 64 characters come back, sorted."""
-    request = decoded(**{"z" * 100 + str(i): i for i in range(100)}, a=1)
+    many: dict[str, Any] = {"z" * 100 + str(i): i for i in range(100)}
+    request = decoded(**many, a=1)
     assert len(request.ignored) == 32
     assert request.ignored[0] == "a"
     assert max(map(len, request.ignored)) == 64
@@ -284,10 +285,8 @@ def test_a_path_may_fix_the_model() -> None:
 
 def test_told_names_fit_into_a_header() -> None:
     """A caller chooses the names of unknown fields; no line end or comma of it comes back."""
-    assert decoded(**{"a\r\nset-cookie: x,y": 1, "ü?z": 1}).ignored == (
-        "??z",
-        "a??set-cookie:?x?y",
-    )
+    names: dict[str, Any] = {"a\r\nset-cookie: x,y": 1, "ü?z": 1}
+    assert decoded(**names).ignored == ("??z", "a??set-cookie:?x?y")
 
 
 def test_choices_count_prompts_and_samples() -> None:

@@ -10,9 +10,7 @@ from baton.upstreams.base import Capabilities
 
 NOTHING = Capabilities(stop_max=0, n_max=1)
 EVERYTHING = Capabilities(
-    **{  # type: ignore[arg-type]
-        field.name: True for field in msgspec.structs.fields(Capabilities) if field.type is bool
-    },
+    **{field.name: True for field in msgspec.structs.fields(Capabilities) if field.type is bool},
     logprobs_max=20,
     stop_max=16,
 )

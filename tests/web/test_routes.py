@@ -43,7 +43,7 @@ def test_no_admin_route_opens_without_an_admin_key(
     """
     assert one in ADMIN
     header = {"Authorization": None if key is None else f"Bearer {key}"}
-    answer = site.user.ask(one.method, concrete(one.path), b"not json", header)  # type: ignore[attr-defined]
+    answer = site.user.ask(one.method, concrete(one.path), b"not json", header)
     assert status == answer.status
     assert {"message", "type", "param", "code"} == answer.error.keys()
     assert BAD_KEY not in answer.text
