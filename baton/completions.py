@@ -172,7 +172,7 @@ class Completions:
             turn.came(batch)
             if not exchange.started:
                 await turn.held()
-                exchange.start_stream(turn.stream_headers())
+                turn.start_stream()
             for delta in batch:
                 usage = to_wire(answer.usage) if request.continuous_usage else None
                 exchange.send(encoder.delta(delta, usage))
@@ -180,7 +180,7 @@ class Completions:
                 await exchange.drain()
         await turn.settled(turn.finish_reason)
         if not exchange.started:
-            exchange.start_stream(turn.stream_headers())
+            turn.start_stream()
         if request.include_usage:
             exchange.send(encoder.usage(to_wire(answer.usage, answer.handoffs)))
         exchange.end(DONE)

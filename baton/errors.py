@@ -267,7 +267,7 @@ def upstream_lost(message: str) -> RequestError:
 
 def store_unavailable() -> RequestError:
     """Nothing is answered that is not on the ledger."""
-    message = "The ledger cannot be written at the moment; nothing was charged. Please retry."
+    message = "The ledger cannot be written at the moment. Please retry."
     return overloaded(message, 2.0)
 
 

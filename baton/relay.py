@@ -21,6 +21,7 @@ from baton.semantics.fim import RankedFill
 from baton.semantics.handoff import Received
 from baton.semantics.usage import clamp
 from baton.upstreams.base import Upstream, UpstreamError, UpstreamStream
+from baton.upstreams.failures import failure
 
 BYTES_PER_TOKEN = 4
 """For estimates only, where nobody counted: English text under byte-pair encodings."""
@@ -195,23 +196,26 @@ class Relay:
         """The first attempt that an upstream accepts.
 
         RequestError is the caller's fault and ends the search; UpstreamError is the last failure.
+        A plan may name an upstream that is gone by now: that is a failure like others.
         """
-        failure: UpstreamError | None = None
+        last: UpstreamError | None = None
         for number, attempt in enumerate(plan.attempts, 1):
             try:
                 answer = await self._open(plan.request, attempt)
             except UpstreamError as error:
-                failure = error
+                last = error
                 if not error.retryable:
                     break
                 continue
             answer.attempts = number
             return answer
-        assert failure is not None, "a plan has at least one attempt"
-        raise failure
+        assert last is not None, "a plan has at least one attempt"
+        raise last
 
     async def _open(self, request: CompletionRequest, attempt: Attempt) -> Answer:
-        upstream = self._upstreams[attempt.upstream]
+        upstream = self._upstreams.get(attempt.upstream)
+        if upstream is None:
+            raise failure("connect", "refused", "removed since the plan was made")
         if "suffix" in attempt.fills:
             fill = RankedFill(attempt.call, request.n)
             call = fill.first_call()

@@ -90,6 +90,8 @@ class Turn:
         """Fields that Baton filled in before planning."""
         self.finish_reason: str | None = None
         self._hold: Hold | None = None
+        self._streaming = False
+        """Whether the caller has a part of the answer."""
         self._status = 200
         self._error: RequestError | None = None
         self._held_at = self._first_at = self._last_at = 0.0
@@ -144,7 +146,7 @@ class Turn:
             fills=",".join(self._fills()),
             handoffs=answer.handoffs if answer is not None else 0,
             attempts=answer.attempts if answer is not None else 0,
-            delivered=self.exchange.started,
+            delivered=self._streaming,
             timings=Timings(
                 hold_us=self._us(self._held_at),
                 first_byte_us=self._us(self._first_at),
@@ -164,6 +166,12 @@ class Turn:
             self.finish_reason = reason
         if self._hold is not None and self.answer is not None and self.exchange.started:
             self._ledger.checkpoint(self._hold, self.answer.generated)
+
+    def start_stream(self) -> None:
+        """The head of a streamed answer goes out."""
+        self._streaming = True
+        pairs = [EVENTS, UNCACHED, UNBUFFERED, *self._common()]
+        self.exchange.start_stream(pairs)
 
     # The end
 
@@ -207,7 +215,10 @@ class Turn:
         """How a hold ends that was not settled: nothing used, left by the caller, or cut."""
         if self.answer is None:
             return "released"
-        return "settled" if self._status == CLIENT_GONE else "interrupted"
+        if self._status == CLIENT_GONE:
+            return "settled"
+        used = self._streaming or self.answer.generated
+        return "interrupted" if used else "released"
 
     # What is told
 
@@ -215,9 +226,6 @@ class Turn:
         """Of a whole answer."""
         handoffs = self.answer.handoffs if self.answer is not None else 0
         return [JSON, *self._common(), (b"x-baton-handoffs", b"%d" % handoffs)]
-
-    def stream_headers(self) -> list[HeaderPair]:
-        return [EVENTS, UNCACHED, UNBUFFERED, *self._common()]
 
     def _common(self) -> list[HeaderPair]:
         pairs = identity(self.request_id, time.perf_counter() - self._began)
@@ -240,7 +248,7 @@ class Turn:
 
     def _count(self) -> None:
         answer, request = self.answer, self.request
-        if answer is None:
+        if answer is None and self._error is not None:
             self._metrics.rejected(rejection(self._error))
         model = request.model if answer is not None and request is not None else ""
         series = self._metrics.series(model, answer.upstream if answer is not None else "")
@@ -296,8 +304,6 @@ REJECTIONS: dict[str, Reason] = {
 }
 
 
-def rejection(error: RequestError | None) -> Reason:
+def rejection(error: RequestError) -> Reason:
     """The bounded label under which a refusal is counted."""
-    if error is None:
-        return "other"
     return REJECTIONS.get(error.code or "", "invalid" if error.status == 400 else "other")

@@ -1,12 +1,15 @@
 """POST /v1/completions through a whole worker: what callers get, and what the ledger says of it."""
 
+import io
 import json
 import pathlib
 import time
 from typing import Any
 
 import pytest
+import structlog
 
+from baton.telemetry.log import configure
 from tests.asking import Answer
 from tests.bookkeeping import PRICE
 from tests.fakes import word_model
@@ -260,3 +263,20 @@ def test_origins(tmp_path: pathlib.Path, origins: str) -> None:
             origins
         )
         assert bool(origins) == ("vary" in answer.headers)
+
+
+def test_a_bug_of_ours(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 500 with the request's id; the log has the traceback, but not the prompt."""
+    told = io.StringIO()
+    configure("info", told)
+    try:
+        with relaying(tmp_path) as relay:
+            monkeypatch.setattr(relay.worker._ledger, "hold", None)
+            answer = relay.user.complete(prompt="the secret garden")
+    finally:
+        structlog.reset_defaults()
+    assert (500, "internal_error") == (answer.status, answer.error["code"])
+    assert answer.headers["x-request-id"] in answer.error["message"]
+    assert answer.headers["x-request-id"] in told.getvalue()
+    assert "Traceback" in told.getvalue()
+    assert "secret" not in told.getvalue()

@@ -168,7 +168,8 @@ def parts(body: bytes) -> list[bytes]:
 def configure(level: str, stream: TextIO = sys.stderr) -> None:
     """Set structlog up: JSON lines on a stream that is no terminal, coloured columns on one.
 
-    The standard library's logging (uvicorn, alembic) goes the same way.
+    The standard library's logging (uvicorn, alembic) goes the same way. A traceback never shows
+    the values of variables: prompts are among them.
     """
     terminal = stream.isatty()
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -178,7 +179,7 @@ def configure(level: str, stream: TextIO = sys.stderr) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: Callable[..., Any] = (
-        structlog.dev.ConsoleRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if terminal
         else structlog.processors.JSONRenderer(serializer=_json)
     )

@@ -36,6 +36,7 @@ class Listener:
             uvicorn.Config(
                 web or Starlette(routes=[Route("/{path:path}", told, methods=["GET", "POST"])]),
                 http=connection_class(self.shared),
+                interface="asgi3",
                 loop="none",
                 ws="none",
                 lifespan="off",
