@@ -180,6 +180,8 @@ class Process:
         before = os.umask(0o177)
         try:
             return await loop.create_unix_server(self._engine.connection, path, backlog=BACKLOG)
+        except OSError as error:
+            raise BatonError(f"cannot listen on {path}: {error}") from None
         finally:
             os.umask(before)
 
@@ -201,10 +203,10 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         process = Process(parse(sys.argv[1:]))
+        code = uvloop.run(process.serve())
     except BatonError as error:
         print(f"baton engine: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
-    code = uvloop.run(process.serve())
     process.close()
     return code
 

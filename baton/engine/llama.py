@@ -171,6 +171,13 @@ class Model:
                 f"kind that llama.cpp {library.build} does not know: delete it and fetch it again, "
                 "or choose another."
             )
+        if self._lib.llama_model_has_encoder(self.handle) or not self._lib.llama_model_has_decoder(
+            self.handle
+        ):
+            self.close()
+            raise LoadError(
+                f"{path} does not generate text from a prompt alone: choose another model."
+            )
         self._vocabulary = self._lib.llama_model_get_vocab(self.handle)
         self._pieces: dict[tuple[int, bool], bytes] = {}
         self._read_vocabulary()

@@ -13,6 +13,9 @@ from baton.engine.wire import Refused
 from baton.errors import RequestError, context_exceeded, invalid, unsupported
 from baton.semantics.events import Call, Prompt
 
+TOKEN_BYTES_MAX = 256
+"""No token stands for more text (the longest known are runs of 128 spaces)."""
+
 
 class Prepared(msgspec.Struct, kw_only=True):
     """One prompt, ready to be computed."""
@@ -42,8 +45,13 @@ def refusal(error: RequestError, retry_after_s: float | None = None) -> Refused:
 def prepare(call: Call, model: Model, context_tokens_max: int) -> list[Prepared]:
     """Every prompt of the call. Raises RequestError for what this model cannot run."""
     _check(call, model)
+    text_bytes_max = context_tokens_max * TOKEN_BYTES_MAX
     prepared = []
     for prompt in call.prompts:
+        if isinstance(prompt, str) and len(prompt) > text_bytes_max:
+            # It cannot fit: megabytes are not tokenised only to say by how much.
+            counted = len(model.tokenize(prompt[:text_bytes_max]))
+            raise context_exceeded(context_tokens_max, counted, call.max_tokens)
         one = (
             _filled(call, prompt, model) if call.suffix is not None else _plain(call, prompt, model)
         )

@@ -6,6 +6,7 @@ the callers is put into an `Outbox`."""
 import dataclasses
 import time
 from collections import deque
+from collections.abc import Iterator
 
 from baton.engine.batching import Sequence
 from baton.engine.choice import score
@@ -18,6 +19,8 @@ from baton.semantics.events import Delta
 
 Message = Deltas | Finished | Refused
 Post = list[tuple[Run, Message]]
+ENTRIES_MAX = 8192
+"""Logprob entries in one message: some 10 MB with 20 alternatives each."""
 RATE_WINDOW = 32
 """Finished choices from which the rate of service is estimated."""
 RETRY_AFTER_S_MAX = 60.0
@@ -47,8 +50,25 @@ class Outbox:
         self._ends.append((run, message))
 
     def messages(self) -> Post:
-        deltas: Post = [(run, Deltas(deltas)) for run, deltas in self._deltas.items()]
+        deltas: Post = [
+            (run, Deltas(some))
+            for run, deltas in self._deltas.items()
+            for some in _portions(deltas)
+        ]
         return deltas + self._ends
+
+
+def _portions(deltas: list[Delta]) -> Iterator[list[Delta]]:
+    """Deltas in portions that fit into a frame: many echoes with logprobs are large."""
+    portion, entries = list[Delta](), 0
+    for delta in deltas:
+        size = 0 if delta.logprobs is None else len(delta.logprobs.tokens)
+        if portion and entries + size > ENTRIES_MAX:
+            yield portion
+            portion, entries = [], 0
+        portion.append(delta)
+        entries += size
+    yield portion
 
 
 class Sequences:

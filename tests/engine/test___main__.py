@@ -56,6 +56,19 @@ def test_it_ends_on_sigterm(tiny_file: pathlib.Path, tmp_path: pathlib.Path) -> 
         assert "" == engine.process.stderr.read()
 
 
+def test_a_socket_that_cannot_be_is_told(tiny_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """One line, no trace: a path beyond what Unix sockets allow, a folder that is not there."""
+    done = subprocess.run(
+        command(tiny_file, tmp_path / "none" / "e.sock"),
+        capture_output=True,
+        text=True,
+        timeout=STOP_TIMEOUT_S,
+    )
+    assert EXIT_UNUSABLE == done.returncode
+    assert done.stderr.startswith("baton engine: cannot listen on ")
+    assert 1 == done.stderr.count("\n")
+
+
 @pytest.mark.parametrize("content", [None, b"no model"])
 def test_an_unusable_model_is_told(tmp_path: pathlib.Path, content: bytes | None) -> None:
     """One line that names the file and the remedy, and the exit code for `do not restart`."""

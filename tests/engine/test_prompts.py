@@ -89,6 +89,11 @@ def test_a_prompt_that_does_not_fit(model: Model) -> None:
     assert 510 == len(one(model, [5] * 510, max_tokens=2).ids)
 
 
+def test_megabytes_are_refused_at_once(model: Model) -> None:
+    """What cannot fit by its length alone is not tokenised to the end."""
+    assert ("prompt", "context_length_exceeded") == refused(model, "the " * 2_000_000)
+
+
 def test_ids_outside_the_vocabulary(model: Model) -> None:
     """In a prompt or as a bias, they are the caller's fault."""
     assert "prompt" == refused(model, [model.vocabulary_size])[0]

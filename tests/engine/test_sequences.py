@@ -81,6 +81,16 @@ def test_fim_ends_with_the_familys_tokens(tiny_rig: Rig) -> None:
     assert ("", "length", 5) == (plain.text(), plain.finish(), len(plain.ids()))
 
 
+def test_many_scored_echoes_come_in_portions(tiny_rig: Rig) -> None:
+    """No message outgrows a frame, however many choices echo a long prompt with logprobs."""
+    done = tiny_rig.start(call("a" * 200, n=100, max_tokens=0, echo=True, logprobs=2))
+    messages = 0
+    while done.step():
+        messages += 1
+    assert 100 * 200 <= sum(len(d.logprobs.tokens) for d in done.deltas if d.logprobs)
+    assert 3 == messages
+
+
 def test_queueing_is_told(tiny_rig: Rig) -> None:
     """How long a call waited for its first step."""
     assert 0 <= tiny_rig.complete(call("abc", max_tokens=1)).finished.queue_s < 5
