@@ -13,7 +13,7 @@ cancelled: call them in a `finally`. A hold is reserved, then settled, released 
 import asyncio
 import contextlib
 import time
-from typing import Literal, TypedDict
+from typing import Literal
 
 import msgspec
 
@@ -62,18 +62,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     timings: Timings = Timings()
     delivered: bool = True
     """Whether the caller had any byte of the answer before this. A non-streamed answer: False."""
-
-
-class _Counts(TypedDict):
-    prompt_tokens: int | None
-    cached_tokens: int | None
-    completion_tokens: int | None
-    reasoning_tokens: int | None
-    audio_prompt_tokens: int | None
-    image_prompt_tokens: int | None
-    audio_completion_tokens: int | None
-    cache_write_tokens: int | None
-    estimated: bool
 
 
 class Hold:
@@ -231,6 +219,7 @@ class Ledger:
 
     def _end(self, hold: Hold, outcome: Outcome) -> EndRow:
         usage = None if outcome.usage is None else _sane(outcome.usage)
+        counts: Usage | _Uncounted = usage or UNCOUNTED
         worth = prices.charge(usage, hold.price) if usage and outcome.state != "released" else 0
         worth = min(worth, prices.AMOUNT_NANO_MAX)
         charge, timings = min(worth, hold.amount), outcome.timings
@@ -240,7 +229,15 @@ class Ledger:
             charge=charge,
             overrun=worth - charge,
             cost=self._cost(hold, outcome, usage),
-            **(_UNREPORTED if usage is None else _counts(usage)),
+            prompt_tokens=counts.prompt_tokens,
+            cached_tokens=counts.cached_tokens,
+            completion_tokens=counts.completion_tokens,
+            reasoning_tokens=counts.reasoning_tokens,
+            audio_prompt_tokens=counts.audio_prompt_tokens,
+            image_prompt_tokens=counts.image_prompt_tokens,
+            audio_completion_tokens=counts.audio_completion_tokens,
+            cache_write_tokens=counts.cache_write_tokens,
+            estimated=counts.estimated,
             queue_us=timings.queue_us,
             hold_us=timings.hold_us,
             first_byte_us=timings.first_byte_us,
@@ -285,45 +282,45 @@ def _open(store: Store) -> Opened:
     return opened
 
 
-_UNREPORTED: _Counts = {
-    "prompt_tokens": None,
-    "cached_tokens": None,
-    "completion_tokens": None,
-    "reasoning_tokens": None,
-    "audio_prompt_tokens": None,
-    "image_prompt_tokens": None,
-    "audio_completion_tokens": None,
-    "cache_write_tokens": None,
-    "estimated": False,
-}
+class _Uncounted(msgspec.Struct, frozen=True):
+    """In place of a Usage where there is none: every count is unknown."""
+
+    prompt_tokens: None = None
+    cached_tokens: None = None
+    completion_tokens: None = None
+    reasoning_tokens: None = None
+    audio_prompt_tokens: None = None
+    image_prompt_tokens: None = None
+    audio_completion_tokens: None = None
+    cache_write_tokens: None = None
+    estimated: bool = False
+
+
+UNCOUNTED = _Uncounted()
 
 
 def _sane(usage: Usage) -> Usage:
     """An upstream's counts are its word; what cannot be a count is cut to what can."""
-    prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    if 0 <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX:
+    counts = _counts(usage)
+    if min(counts) >= 0 and max(counts) <= TOKENS_MAX:
         return usage
-    return msgspec.structs.replace(
-        usage,
-        prompt_tokens=min(max(prompt, 0), TOKENS_MAX),
-        completion_tokens=min(max(completion, 0), TOKENS_MAX),
-        estimated=True,
-    )
-
-
-def _counts(usage: Usage) -> _Counts:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "cached_tokens": _count(usage.cached_tokens),
-        "completion_tokens": usage.completion_tokens,
-        "reasoning_tokens": _count(usage.reasoning_tokens),
-        "audio_prompt_tokens": _count(usage.audio_prompt_tokens),
-        "image_prompt_tokens": _count(usage.image_prompt_tokens),
-        "audio_completion_tokens": _count(usage.audio_completion_tokens),
-        "cache_write_tokens": _count(usage.cache_write_tokens),
-        "estimated": usage.estimated,
+    cut = {
+        name: min(max(count, 0), TOKENS_MAX)
+        for name, count in msgspec.structs.asdict(usage).items()
+        if name != "estimated" and count is not None
     }
+    return msgspec.structs.replace(usage, **cut, estimated=True)
 
 
-def _count(tokens: int | None) -> int | None:
-    return None if tokens is None else min(max(tokens, 0), TOKENS_MAX)
+def _counts(usage: Usage) -> tuple[int, ...]:
+    """Every count, 0 for what nobody reported."""
+    return (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens or 0,
+        usage.reasoning_tokens or 0,
+        usage.audio_prompt_tokens or 0,
+        usage.image_prompt_tokens or 0,
+        usage.audio_completion_tokens or 0,
+        usage.cache_write_tokens or 0,
+    )
