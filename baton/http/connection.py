@@ -9,9 +9,14 @@ pipelines behind it waits in `pending`, and reading pauses meanwhile.
 The limits stand here for all routes: header bytes and fields (431), body bytes (413), time for the
 headers, the body, idling, and a client that takes nothing (408 or a cut). A time limit is one
 number per connection, `deadline`, compared in a sweep twice a second: no timer per request.
+
+A client that closes its writing side counts as gone, as one that leaves looks the same: its request
+is cancelled. A refused client is heard out for a moment (`LINGER_S`), as closing on data that still
+comes would make its system throw the refusal away.
 """
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
@@ -35,9 +40,12 @@ from baton.errors import (
     overloaded,
 )
 from baton.http.exchange import REASONS, Exchange, HeaderPair
+from baton.http.paths import completion_path
 
 SWEEP_S = 0.5
-COMPLETION_PATHS = (b"/v1/completions", b"/v1/completions/")
+LINGER_S = 2.0
+"""How long what a refused client still sends is read, and thrown away."""
+OFFER_HEADERS = (b"upgrade", b"http2-settings")
 NEVER = float("inf")
 Cycle = tuple[RequestResponseCycle, ASGI3Application]
 Room = Callable[[Exchange], Coroutine[Any, Any, None]]
@@ -73,8 +81,7 @@ class Connection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.settings = self.shared.settings
-        self.deadline = NEVER
+        self.settings, self.deadline = self.shared.settings, NEVER
         self.phase: Literal["headers", "body", "idle", "answer"] = "headers"
         self.active: Exchange | Cycle | None = None
         self.receiving: Exchange | Cycle | None = None
@@ -92,19 +99,26 @@ class Connection(HttpToolsProtocol):
             self.refuse(overloaded("Too many connections.", 1.0))
 
     def data_received(self, data: bytes) -> None:
-        if self.refused:
-            return
         if self.phase == "idle":
             self._expect("headers", self.settings.header_timeout_s)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # An offer (Java's client makes one, of h2c) that we may ignore; the parser ends here.
-            for waiting in (self.active, *self.pending):
-                if isinstance(waiting, Exchange):
-                    waiting.keep_alive = False
-        except httptools.HttpParserError:
-            self.refuse(invalid("The request is not valid HTTP/1.1."))
+        while data and not self.refused:
+            given, data = data, b""
+            try:
+                self.parser.feed_data(given)
+            except httptools.HttpParserUpgrade as offer:
+                data = self._without_offer(given[offer.args[0] :])
+            except httptools.HttpParserError:
+                self.refuse(invalid("The request is not valid HTTP/1.1."))
+
+    def _without_offer(self, rest: bytes) -> bytes:
+        """A request that offers another protocol (Java's client does, h2c), as if it did not.
+
+        The parser ends at such a head and would lose the body: a new one reads it again."""
+        version = self.parser.get_http_version().encode()
+        head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        head += [b"%b: %b" % pair for pair in self.headers if pair[0] not in OFFER_HEADERS]
+        self.parser = httptools.HttpRequestParser(self)
+        return b"\r\n".join([*head, b"", rest])
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
@@ -141,7 +155,10 @@ class Connection(HttpToolsProtocol):
         self._count_header(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
-        if self.refused:
+        offered = self.parser.should_upgrade()
+        if offered and self.parser.get_method() == b"CONNECT":
+            self.refuse(invalid("CONNECT is not served here."))
+        if self.refused or offered:
             return
         for name, value in self.headers:
             if name == b"content-encoding" and value.lower() != b"identity":
@@ -157,6 +174,7 @@ class Connection(HttpToolsProtocol):
             self.pending.append(self.receiving)
             return self.flow.pause_reading()
         self.active = self.receiving
+        self._invite()
         if isinstance(self.active, tuple):
             self._start_asgi_task(*self.active)
 
@@ -178,7 +196,10 @@ class Connection(HttpToolsProtocol):
         receiving, self.receiving = self.receiving, None
         if self.refused or receiving is None:
             return
-        self._expect("answer", NEVER)
+        if receiving is self.active:
+            self._expect("answer", NEVER)
+        elif self.active is None:  # answered before its body was here
+            self._expect("idle", self.settings.keep_alive_s)
         if isinstance(receiving, tuple):
             return super().on_message_complete()
         receiving.body_complete = True
@@ -186,8 +207,6 @@ class Connection(HttpToolsProtocol):
             self._run(receiving)
 
     def _exchange(self, model: str) -> Exchange:
-        if self.expect_100_continue:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return Exchange(
             self,
             model=model,
@@ -224,10 +243,17 @@ class Connection(HttpToolsProtocol):
 
     # The order of answers
 
+    def _invite(self) -> None:
+        """Ask for a body that its client holds back: once nothing else is being answered."""
+        if self.expect_100_continue and isinstance(self.active, Exchange):
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def _run(self, exchange: Exchange) -> None:
+        if exchange is not self.active or self.transport.is_closing():
+            return  # gone since it was its turn
         if self.shared.exchanges >= self.settings.requests_in_flight_max:
             error = overloaded("Too many requests in flight.", 1.0)
-            return exchange.respond(error.status, error_headers(error), error.body())
+            return exchange.respond(error.status, edge_headers(error), error.body())
         self.shared.exchanges += 1
         exchange.task = self.loop.create_task(self.shared.room(exchange))
         self.tasks.add(exchange.task)
@@ -242,25 +268,38 @@ class Connection(HttpToolsProtocol):
         if exchange is not self.active or self.transport.is_closing():
             return
         if not exchange.keep_alive:
-            return self.transport.close()
+            return self._close()
         self._next()
 
     def _next(self) -> None:
         """An answer is out and the connection stays: serve what waits, or idle."""
         self.server_state.total_requests += 1
         self.active = self.pending.popleft() if self.pending else None
-        if self.transport.is_closing():
-            return
-        if self.shared.draining and self.active is None:
-            return self.transport.close()
+        if self.transport.is_closing() or (self.shared.draining and self.active is None):
+            return self._close()
         if self.active is None and self.receiving is None:
             self._expect("idle", self.settings.keep_alive_s)
-        elif isinstance(self.active, tuple):
-            self._start_asgi_task(*self.active)
-        elif self.active is not None and self.active.body_complete:
-            self._run(self.active)
+        elif self.active is not None:
+            self._begin(self.active)
         if not self.pending:
             self.flow.resume_reading()
+
+    def _begin(self, waited: Exchange | Cycle) -> None:
+        """Serve what waited its turn, also if its body is still to come."""
+        if waited is self.receiving:
+            self._expect("body", self.settings.body_timeout_s)
+            self._invite()
+        else:
+            self._expect("answer", NEVER)
+        if isinstance(waited, tuple):
+            self._start_asgi_task(*waited)
+        elif waited.body_complete:
+            self.loop.call_soon(self._run, waited)
+
+    def _close(self) -> None:
+        """Hang up once the client has taken what it was sent, or takes nothing for too long."""
+        self.transport.close()
+        self._expect("answer", self.settings.client_stall_timeout_s)
 
     # What an exchange needs (http.exchange.Line)
 
@@ -301,23 +340,31 @@ class Connection(HttpToolsProtocol):
         if self.refused:
             return
         self.refused = True
-        if self.active is not None and self.receiving is not self.active:
-            return self.transport.close()  # an earlier request is being answered
-        body = error.body()
-        parts = [b"HTTP/1.1 %d %b\r\n" % (error.status, REASONS.get(error.status, b""))]
-        parts.append(self.shared.date)
-        parts += [b"%b: %b\r\n" % pair for pair in error_headers(error)]
+        receiving = self.receiving
+        answered = isinstance(receiving, tuple) and receiving[0].response_started
+        if answered or (self.active is not None and receiving is not self.active):
+            return self._close()  # it, or an earlier request, is being answered
+        if isinstance(receiving, tuple):
+            receiving[0].disconnected = True
+            receiving[0].message_event.set()
+        body, reason = error.body(), REASONS.get(error.status, b"")
+        parts = [b"HTTP/1.1 %d %b\r\n%b" % (error.status, reason, self.shared.date)]
+        parts += [b"%b: %b\r\n" % pair for pair in edge_headers(error)]
         parts.append(b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body))
         self.transport.write(b"".join(parts))
-        self.transport.close()
+        if not self.header_bytes or not self.transport.can_write_eof():
+            return self._close()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._expect("answer", LINGER_S)
 
     def overdue(self) -> None:
         """The deadline has passed."""
         self.deadline = NEVER
-        if self.phase == "answer" or self.transport.is_closing():
+        if self.phase == "answer":
             self.transport.abort()  # the client takes nothing
         elif self.phase == "idle" or not self.header_bytes:
-            self.transport.close()
+            self._close()
         elif self.phase == "headers":
             self.refuse(body_too_slow(self.settings.header_timeout_s))
         else:
@@ -331,22 +378,9 @@ def error_headers(error: RequestError) -> list[HeaderPair]:
     return pairs
 
 
-def completion_path(url: bytes) -> str | None:
-    """The model that a completion path fixes: "" when none; None when it is another path.
-
-    >>> completion_path(b"/v1/completions"), completion_path(b"/m/a%2Fb/v1/completions?x=1")
-    ('', 'a/b')
-    """
-    if url in COMPLETION_PATHS:
-        return ""
-    path = url.partition(b"?")[0]
-    if path in COMPLETION_PATHS:
-        return ""
-    if path.startswith(b"/m/"):
-        for suffix in COMPLETION_PATHS:
-            if path.endswith(suffix) and len(path) > len(suffix) + 3:
-                return unquote(path[3 : -len(suffix)].decode("latin-1"))
-    return None
+def edge_headers(error: RequestError) -> list[HeaderPair]:
+    """Of an error that no exchange tells: an id to ask about, too."""
+    return [*error_headers(error), (b"x-request-id", b"req_" + secrets.token_hex(8).encode())]
 
 
 async def sweep(shared: Shared, state: ServerState) -> None:

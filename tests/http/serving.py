@@ -56,9 +56,9 @@ class Listener:
 
 
 @contextlib.contextmanager
-def listening(room: Room, **settings: object) -> Iterator[Listener]:
+def listening(room: Room, web: ASGIApp | None = None, **settings: object) -> Iterator[Listener]:
     """Run a listener while the block runs."""
-    listener = Listener(room, Settings(**settings))  # type: ignore[arg-type]
+    listener = Listener(room, Settings(**settings), web)  # type: ignore[arg-type]
     listener.thread.start()
     try:
         yield listener

@@ -1,14 +1,15 @@
 """The listener on real sockets: order, limits, disconnects, back-pressure."""
 
 import asyncio
-import doctest
 import http.client
 import socket
 import threading
 import time
+from typing import Any
 
-from baton.http import connection
-from baton.http.connection import completion_path
+import pytest
+from starlette.types import Receive, Scope, Send
+
 from baton.http.exchange import Exchange
 from tests.http.serving import listening, received, rest
 
@@ -23,16 +24,6 @@ def post(body: bytes = b"hello", path: str = "/v1/completions", extra: str = "")
 async def echo(exchange: Exchange) -> None:
     """Answers with what it was sent."""
     exchange.respond(200, TEXT, exchange.model.encode() + b":" + exchange.body)
-
-
-def test_completion_path_names_the_model() -> None:
-    """Only completion paths are taken, and /m/… fixes the model, percent-decoded."""
-    assert 0 == doctest.testmod(connection).failed
-    assert "" == completion_path(b"/v1/completions?api-version=1")
-    assert "" == completion_path(b"/v1/completions/")
-    assert "é" == completion_path(b"/m/%C3%A9/v1/completions")
-    assert None is completion_path(b"/v1/completionz")
-    assert None is completion_path(b"/m//v1/completions")
 
 
 def test_completions_and_other_routes_share_a_connection() -> None:
@@ -135,7 +126,7 @@ def test_streams_are_chunked_and_the_connection_stays() -> None:
             assert received(client, b"0\r\n\r\n").endswith(b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
 
 
-def refusal(listener_settings: dict[str, object], *sent: bytes) -> bytes:
+def refusal(listener_settings: dict[str, Any], *sent: bytes) -> bytes:
     with listening(echo, **listener_settings) as listener, listener.connect() as client:
         for part in sent:
             client.sendall(part)
@@ -144,7 +135,7 @@ def refusal(listener_settings: dict[str, object], *sent: bytes) -> bytes:
 
 def test_too_much_of_anything_is_refused() -> None:
     """Bodies over the cap are 413, headers 431, encoded bodies 415, in OpenAI's shape."""
-    small: dict[str, object] = {"body_bytes_max": 100}
+    small: dict[str, Any] = {"body_bytes_max": 100}
     chunked = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     cases = [
         (b"413", refusal(small, post(b"x" * 101))),
@@ -170,7 +161,7 @@ def test_length_and_chunked_together_are_refused() -> None:
 
 def test_slow_requests_are_cut_with_408() -> None:
     """Headers and bodies must arrive within their time; an idle connection is just closed."""
-    quick: dict[str, object] = {"header_timeout_s": 0.2, "body_timeout_s": 0.2, "keep_alive_s": 0.2}
+    quick: dict[str, Any] = {"header_timeout_s": 0.2, "body_timeout_s": 0.2, "keep_alive_s": 0.2}
     started = time.monotonic()
     assert refusal(quick, b"POST /v1/completions HTTP/1.1\r\nHost:").startswith(b"HTTP/1.1 408")
     assert refusal(quick, post().removesuffix(b"lo")).startswith(b"HTTP/1.1 408")
@@ -267,3 +258,131 @@ def test_draining_closes_connections_after_their_answer() -> None:
         listener.server.should_exit = True
         finish.set()
         assert rest(client).endswith(b"done")
+
+
+def test_an_offer_of_another_protocol_is_ignored() -> None:
+    """Java's client offers h2c with its first request: body and connection stay whole."""
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAA\r\n"
+    chunked = post(b"", extra=offer).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    with listening(echo) as listener, listener.connect() as client:
+        client.sendall(post(b"1", extra=offer) + post(b"22", "/other", offer) + post(b"3"))
+        client.sendall(chunked + b"1\r\n4\r\n0\r\n\r\n" + post(b"5"))
+        data = received(client, b"\r\n\r\n:5")
+        places = [data.index(text) for text in (b":1", b"/other 2", b"\n:3", b"\n:4", b"\n:5")]
+        assert sorted(places) == places
+        assert 5 == data.count(b"HTTP/1.1 200")
+    assert refusal({}, b"CONNECT /x HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 400")
+
+
+def test_an_invitation_to_send_waits_its_turn() -> None:
+    """`100 Continue` for a pipelined request never stands inside the answer before it."""
+    more = threading.Event()
+
+    async def stream(exchange: Exchange) -> None:
+        exchange.start_stream(TEXT, b"first")
+        await asyncio.to_thread(more.wait, 10)
+        exchange.end(b"last " + exchange.body)
+
+    with listening(stream) as listener, listener.connect() as client:
+        client.sendall(post(b"1"))
+        data = received(client, b"first")
+        client.sendall(post(b"2", extra="Expect: 100-continue\r\n").removesuffix(b"2"))
+        client.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.recv(4096)
+        more.set()
+        client.settimeout(10)
+        data += received(client, b"100 Continue\r\n\r\n")
+        client.sendall(b"2")
+        data += received(client, b"last 2")
+        assert data.index(b"last 1") < data.index(b"100 Continue") < data.index(b"last 2")
+
+
+def test_limits_of_time_hold_behind_another_request() -> None:
+    """A pipelined body that never comes is 408; a connection answered early idles out."""
+    quick: dict[str, Any] = {"body_timeout_s": 0.2, "keep_alive_s": 0.2}
+    assert b"HTTP/1.1 408" in refusal(quick, post(b"1") + post(b"22").removesuffix(b"2"))
+
+    async def early(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b"none"})
+
+    with listening(echo, early, keep_alive_s=0.2) as listener, listener.connect() as client:
+        asked = post(b"22", "/other")
+        client.sendall(asked[:-1])
+        data = received(client, b"none")
+        client.sendall(asked[-1:])
+        assert b"" == rest(client)
+        assert 1 == data.count(b"HTTP/1.1")
+
+
+def test_more_requests_do_not_lift_the_limit_for_taking_nothing() -> None:
+    """A client that reads nothing is cut, also if it asks for more meanwhile."""
+    stalled, cut = threading.Event(), threading.Event()
+
+    async def flood(exchange: Exchange) -> None:
+        exchange.start_stream(TEXT)
+        try:
+            while True:
+                exchange.send(b"x" * 65536)
+                if exchange.paused:
+                    stalled.set()
+                    await exchange.drain()
+        except asyncio.CancelledError:
+            cut.set()
+
+    with listening(flood, client_stall_timeout_s=0.5) as listener, listener.connect() as client:
+        client.sendall(post())
+        assert stalled.wait(5)
+        client.sendall(post())
+        assert cut.wait(10)
+
+
+def test_an_answer_that_nobody_takes_does_not_stay() -> None:
+    """A whole answer left unread is given up after the idle and the stall time."""
+
+    async def large(exchange: Exchange) -> None:
+        exchange.respond(200, TEXT, b"x" * 32_000_000)
+
+    quick: dict[str, Any] = {"keep_alive_s": 0.2, "client_stall_timeout_s": 0.2}
+    with listening(large, **quick) as listener, listener.connect() as client:
+        client.sendall(post())
+        received(client, b"xxx")
+        until = time.monotonic() + 8
+        while listener.server.server_state.connections:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+def test_a_refusal_arrives_though_the_body_is_still_being_sent() -> None:
+    """A client in the middle of a large body gets its 413 whole, with an id, and no reset."""
+    with listening(echo, body_bytes_max=1_000_000) as listener, listener.connect() as client:
+        client.sendall(post(b"x" * 8_000_000))
+        answer = rest(client)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"\r\nx-request-id: req_" in answer
+    assert answer.endswith(b"}}")
+
+
+def test_many_refused_requests_in_one_packet_are_all_answered() -> None:
+    """Overloaded, each pipelined request gets its own 503 with an id."""
+    hold = threading.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        await asyncio.to_thread(hold.wait, 10)
+        exchange.respond(200, TEXT, b"done")
+
+    with (
+        listening(wait, requests_in_flight_max=1) as listener,
+        listener.connect() as first,
+        listener.connect() as second,
+    ):
+        first.sendall(post())
+        listener_ran = time.monotonic() + 5
+        while not listener.shared.exchanges:
+            assert time.monotonic() < listener_ran
+        second.sendall(post(b"") * 600 + b"GET /end HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = received(second, b"/end 0")
+        assert 600 == data.count(b"HTTP/1.1 503") == data.count(b"x-request-id: req_")
+        hold.set()
+        received(first, b"done")
