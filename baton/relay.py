@@ -12,6 +12,8 @@ between any two deltas, and the ledger is told the truth all the same.
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from baton.protocol import CompletionRequest
 from baton.routing.plan import Attempt, Plan
 from baton.semantics.choices import pick_best
@@ -35,7 +37,7 @@ class Counted:
         self._reported: Usage | None = None
         self._final: Usage | None = None
         self.generated = 0
-        """Tokens (or deltas, where ids are not told) so far."""
+        """Tokens so far; an estimate where ids are not told."""
         self.received = Received() if call.stream and not call.echo else None
         """What a hand-off would resume from; None where there can be none."""
         self.whole = False
@@ -49,7 +51,7 @@ class Counted:
             for event in events:
                 if isinstance(event, Delta):
                     ids = event.token_ids
-                    self.generated += len(ids) if ids is not None else bool(event.text)
+                    self.generated += len(ids) if ids is not None else self._tokens(event.text)
                     if self.received is not None:
                         self.received.add(event)
                     deltas.append(event)
@@ -83,12 +85,22 @@ class Counted:
 
     def _usage(self) -> Usage:
         exact = self._upstream.capabilities.exact_usage
+        call = self._call
+        generated = min(self.generated, len(call.prompts) * call.n * call.max_tokens)
         if self._reported is not None:
-            return clamp(self._reported, trusted=exact)
+            usage = clamp(self._reported, trusted=exact)
+            if self.whole or usage.completion_tokens >= generated:
+                return usage
+            # Servers that report choice by choice have not told of those that still run.
+            return msgspec.structs.replace(usage, completion_tokens=generated, estimated=True)
         prompt = self._stream.prompt_tokens
-        counted = prompt if prompt is not None else sum(map(_estimate, self._call.prompts))
+        counted = prompt if prompt is not None else sum(map(_estimate, call.prompts))
         precise = exact and prompt is not None and self._upstream.capabilities.token_ids
-        return Usage(counted, self.generated, estimated=not precise)
+        return Usage(counted, generated, estimated=not precise)
+
+    def _tokens(self, text: str) -> int:
+        """Of a delta without ids: a stream's is one token, a whole text is measured."""
+        return bool(text) if self._call.stream else _estimate(text)
 
 
 class Answer:
