@@ -30,7 +30,8 @@ CPU_CHUNK_TOKENS_MAX = 63
 """Tokens of one sequence computed at once. From 64 on llama.cpp's CPU code attends by another
 (tiled) kernel, whose results differ by up to 1.0 in the logits of the default model. Below, prefill
 in any split, decoding alone, decoding beside others and reused prefixes are bit-identical there
-(measured)."""
+(measured with one thread; with several, single steps beyond 512 tokens of context differ again). It
+costs 4 % of a prompt of 184 tokens and 30 % of one of 1,024."""
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
