@@ -15,7 +15,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -396,7 +396,3 @@ class Context:
         if self.handle != self._ffi.NULL:
             self._lib.llama_free(self.handle)
             self.handle = self._ffi.NULL
-
-
-Piece = Callable[[int, bool], bytes]
-"""`Model.piece`: what the pure parts need of a vocabulary."""
