@@ -26,6 +26,7 @@ def bring_up(book: pathlib.Path) -> None:
         present = revision(book)
         if present == HEAD:
             return
+        book.touch(mode=0o600)  # also where the folder is open to others; SQLite keeps the mode
         if present is not None and present > HEAD:
             message = f"{book} was made by a newer Baton (schema {present}, this one knows {HEAD})"
             raise StoreError(message)

@@ -29,6 +29,18 @@ def test_first_start_and_normal_start(tmp_path: pathlib.Path) -> None:
     subprocess.run([sys.executable, "-c", NORMAL_START, str(book)], check=True)
 
 
+def test_the_book_is_its_owners_alone(tmp_path: pathlib.Path) -> None:
+    """In a folder that others may read they cannot read the book, nor what lies beside it."""
+    book = tmp_path / "baton.db"
+    migrate.bring_up(book)
+    with contextlib.closing(sqlite3.connect(book)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("UPDATE alembic_version SET version_num = version_num")
+        connection.commit()
+        modes = {path.name: path.stat().st_mode & 0o77 for path in tmp_path.glob("baton.db*")}
+    assert {"baton.db": 0, "baton.db-shm": 0, "baton.db-wal": 0} == modes
+
+
 def test_several_start_at_once(tmp_path: pathlib.Path) -> None:
     """Of several that find no book one makes it, and all go on with it."""
     book = tmp_path / "baton.db"
