@@ -1,7 +1,8 @@
 """What the next round computes: which tokens of which sequences, in which decodes. Pure.
 
 A round is a list of steps; a step is one llama_decode. Sequences of ordinary calls share the first
-step: one token of each that decodes, and chunks of prompts as far as a budget goes, oldest first. A
+step: one token of each that decodes, and chunks of prompts as far as a budget goes, oldest first,
+but for prompts so short that half of the budget suffices: they do not wait behind a long one. A
 sequence of a deterministic call has every step to itself, and its prompt is split in the same way
 each time, so that its results cannot depend on who else is there.
 
@@ -56,6 +57,11 @@ class Sequence(msgspec.Struct, eq=False, kw_only=True):
     def decoding(self) -> bool:
         return self.choice is not None
 
+    @property
+    def left(self) -> int:
+        """Tokens of its prompt that are still to be computed."""
+        return len(self.prompt) - self.position
+
     def rows(self, count: int) -> int:
         """How many rows of logits come out of its next `count` tokens."""
         if self.decoding:
@@ -70,7 +76,7 @@ class Sequence(msgspec.Struct, eq=False, kw_only=True):
             return self.splits[0]
         if self.alone:
             budget = ALONE_CHUNK_TOKENS
-        return min(len(self.prompt) - self.position, budget, chunk_max)
+        return min(self.left, budget, chunk_max)
 
 
 class Part(NamedTuple):
@@ -99,10 +105,16 @@ def plan(sequences: Iterable[Sequence], budget: int, limits: Limits) -> list[Ste
     shared = [Part(sequence, 1) for sequence in decoding if not sequence.alone]
     steps = [[Part(sequence, 1)] for sequence in decoding if sequence.alone]
     room = _room(budget, len(computing), len(decoding))
-    if computing and computing[0].alone:
-        steps.append([Part(computing[0], computing[0].chunk(room, limits.chunk_max))])
+    short = [s for s in computing if not s.alone and s.left <= room // 2]
+    first = _chunks(short, room // 2, limits.batch_max - len(shared), limits.chunk_max)
+    shared += first
+    room -= sum(part.tokens for part in first)
+    long = [sequence for sequence in computing if sequence not in short]
+    if long and long[0].alone:
+        steps.append([Part(long[0], long[0].chunk(room, limits.chunk_max))])
     else:
-        shared += _chunks(computing, room, limits.batch_max - len(shared), limits.chunk_max)
+        used = sum(part.tokens for part in shared)
+        shared += _chunks(long, room, limits.batch_max - used, limits.chunk_max)
     shared.sort(key=lambda part: part.sequence.id)
     return [shared, *steps] if shared else steps
 
@@ -117,7 +129,7 @@ def _room(budget: int, computing: int, decoding: int) -> int:
 
 
 def _chunks(computing: Items[Sequence], budget: int, room: int, chunk_max: int) -> list[Part]:
-    """Chunks of the oldest shared prompts, until the budget or the batch is used up."""
+    """Chunks of shared prompts, the oldest first, until the budget or the batch is used up."""
     parts = []
     for sequence in computing:
         if sequence.alone or budget <= 0:

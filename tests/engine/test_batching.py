@@ -76,10 +76,20 @@ def test_deterministic_sequences_are_alone() -> None:
 
 def test_prompts_are_computed_in_order_of_admission() -> None:
     """A deterministic prompt neither overtakes the shared ones nor waits for them forever."""
-    alone, shared = sequence(0, prompt=9, alone=True, order=2), sequence(1, prompt=9, order=1)
-    assert [[(1, 9)]] == shape([alone, shared])
+    alone, shared = sequence(0, prompt=9, alone=True, order=2), sequence(1, prompt=300, order=1)
+    assert [[(1, 63)]] == shape([alone, shared])
     alone.order = 0
     assert [[(0, 9)]] == shape([alone, shared])
+
+
+def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
+    """It is computed beside the long ones, which still get half of the budget."""
+    long = [sequence(0, prompt=2000), sequence(1, prompt=2000)]
+    short = [sequence(i, prompt=6) for i in (2, 3, 4, 5)]
+    assert [[(0, 34), (2, 6)]] == shape([*long, short[0]], budget=10)
+    assert [[(0, 20), (2, 6), (3, 6), (4, 6), (5, 2)]] == shape([*long, *short], budget=10)
+    alone = sequence(6, prompt=2000, alone=True, order=-1)
+    assert [[(2, 6)], [(6, ALONE_CHUNK_TOKENS)]] == shape([alone, *long, short[0]], budget=10)
 
 
 def test_a_replays_splits_hold() -> None:
