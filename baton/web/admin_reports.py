@@ -60,6 +60,10 @@ class PricesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: PageLimit = 100
 
 
+YEARS = range(1971, 9999)
+"""A month before and a day after are dates too."""
+
+
 class UsageAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which requests to sum up, and by what."""
 
@@ -73,7 +77,7 @@ class UsageAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChangesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    after: Annotated[int, msgspec.Meta(ge=0)] = 0
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     limit: PageLimit = 100
 
 
@@ -118,6 +122,9 @@ async def set_price(visit: Visit[PriceBody, Nothing]) -> PriceRecord:
 
 async def report_usage(visit: Visit[Nothing, UsageAsked]) -> Page[UsageRecord]:
     asked = visit.query
+    for name, day in (("since", asked.since), ("until", asked.until)):
+        if day is not None and day.year not in YEARS:
+            raise invalid(f"'{name}' must lie in the years from 1971 to 9998.", param=name)
     until = asked.until or day_of(visit.services.clock_us())
     since = asked.since or until - datetime.timedelta(days=USAGE_DAYS)
     if since > until:

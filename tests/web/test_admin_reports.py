@@ -78,6 +78,9 @@ def test_usage_without_requests(site: Web) -> None:
         ("since=2026-01-02&until=2026-01-01", "since"),
         ("since=yesterday", "since"),
         ("from=1", "from"),
+        ("until=9999-12-31", "until"),
+        ("until=0001-01-01", "until"),
+        ("since=0001-01-01", "since"),
     ],
 )
 def test_a_bad_question_is_refused(site: Web, query: str, param: str) -> None:
@@ -107,6 +110,12 @@ def test_days_begin_at_midnight_utc() -> None:
     day = datetime.date(2026, 2, 28)
     next_day = datetime.date(2026, 3, 1)
     assert (day, next_day) == (day_of(start_us(next_day) - 1), day_of(start_us(next_day)))
+
+
+def test_changes_after_no_number_that_a_book_can_hold(site: Web) -> None:
+    """A number beyond 64 bits is refused, not handed to the store."""
+    answer = site.admin.get(f"/admin/v1/changes?after={2**63}")
+    assert (400, "after") == (answer.status, answer.error["param"])
 
 
 def test_changes_tell_who_did_what(site: Web) -> None:
