@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -57,11 +57,15 @@ def bind(settings: Settings) -> socket.socket:
     """The listening socket; OSError when the address is taken or not ours."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind((settings.host, settings.port))
-    listener.listen(LISTEN_BACKLOG)
-    listener.setblocking(False)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(LISTEN_BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
@@ -146,13 +150,18 @@ class Supervisor:
                     for number in os.read(self._wake_read, 4096):
                         self._signal(number)
                 self._reap()
+                self._announce_once()
         os.close(self._watch_write)
         return 0
 
     def _wait(self, now: float) -> list[int]:
         waits = [self._wake_read]
         waits += [child.ready_fd for child in self.children if child.ready_fd >= 0]
-        due = [child.start_at - now for child in self.children if child.process is None]
+        due = [
+            child.start_at - now
+            for child in self.children
+            if child.process is None and not child.unusable
+        ]
         pause = 0.2 if self._stopping_since else max(0.0, min([*due, 5.0]))
         readable, _, _ = select.select(waits, [], [], pause)
         return readable
@@ -183,14 +192,18 @@ class Supervisor:
             said = os.read(child.ready_fd, 4096)
             if b"ready" in said:
                 child.ready = True
-                for process in child.waiting_to_replace:
-                    process.terminate()
-                    self._retired.append(process)
-                child.waiting_to_replace.clear()
+                self._retire_replaced(child)
             if not said or child.process is None or child.process.stdout is None:
-                if child.process is None or child.process.stdout is None:
-                    os.close(child.ready_fd)
-                child.ready_fd = -1
+                _forget_ready_fd(child)
+
+    def _retire_replaced(self, child: Child) -> None:
+        """Its predecessors drain."""
+        for process in child.waiting_to_replace:
+            process.terminate()
+        self._retired += child.waiting_to_replace
+        child.waiting_to_replace.clear()
+
+    def _announce_once(self) -> None:
         if self._announce is not None and all(c.ready or c.unusable for c in self.children):
             self._announce()
             self._announce = None
@@ -201,12 +214,11 @@ class Supervisor:
                 self._died(child, child.process.returncode)
         self._retired = [process for process in self._retired if process.poll() is None]
         if os.getpid() == 1:
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+            reap_orphans({process.pid for process in self._processes()})
 
     def _died(self, child: Child, status: int) -> None:
         now = time.monotonic()
+        _forget_ready_fd(child)  # else its number, closed with the process, would be waited on
         child.process, child.ready = None, False
         if self._stopping_since is not None:
             return
@@ -250,9 +262,10 @@ class Supervisor:
                 process.kill()
             return
         self._stopping_since = time.monotonic()
-        for process in self._processes():
-            if process is not self._engine_process():
-                process.terminate()
+        for child in self.children:
+            self._retire_replaced(child)
+            if child.process is not None and child.process is not self._engine_process():
+                child.process.terminate()
 
     def _end_engine(self) -> None:
         """On stop: once no worker is left that could need it."""
@@ -268,12 +281,32 @@ class Supervisor:
         for child in self.children:
             if child.name.startswith("worker") and child.process is not None:
                 child.waiting_to_replace.append(child.process)
+                if not child.ready:
+                    self._retire_replaced(child)
+                _forget_ready_fd(child)
                 self._start(child, time.monotonic())
 
     def _processes(self) -> list[subprocess.Popen[bytes]]:
         running = [child.process for child in self.children if child.process is not None]
         waiting = [process for child in self.children for process in child.waiting_to_replace]
         return [*running, *waiting, *self._retired]
+
+
+def reap_orphans(ours: Container[int]) -> None:
+    """Take leave of ended processes that were handed to us (as process 1 is), but not of `ours`:
+    their status is asked for elsewhere."""
+    with contextlib.suppress(ChildProcessError):
+        while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if found.si_pid in ours:
+                return  # asked for in the next pass; others wait behind it until then
+            os.waitpid(found.si_pid, 0)
+
+
+def _forget_ready_fd(child: Child) -> None:
+    """Nothing more is to be read from it. An engine's belongs to its process object."""
+    if child.ready_fd >= 0 and (child.process is None or child.process.stdout is None):
+        os.close(child.ready_fd)
+    child.ready_fd = -1
 
 
 def say(text: str) -> None:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 from baton.admission.gate import Caller
 from baton.errors import RequestError, upstream_error, upstream_lost
-from baton.http.connection import error_headers
-from baton.http.exchange import Exchange, HeaderPair
+from baton.http.exchange import Exchange, HeaderPair, error_headers
 from baton.ledger.entries import Intent, State, Timings
 from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Hold, Ledger, Outcome

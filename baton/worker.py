@@ -6,6 +6,7 @@ when WATCH_FD reports that the supervisor is gone.
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -19,6 +20,7 @@ import uvloop
 from baton.app import Worker
 from baton.config import Settings
 from baton.http.connection import Shared, connection_class, sweep
+from baton.telemetry.log import configure
 
 GC_ALLOCATIONS = 20_000
 """Objects allocated beyond those freed before the collector runs (Python's own default: 700)."""
@@ -36,6 +38,7 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="warning",
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -47,6 +50,7 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
+            loop.remove_reader(watch_fd)  # its end stays readable: once is enough
             shared.draining = True
             worker.drain()
             server.should_exit = True
@@ -56,7 +60,8 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
         loop.add_reader(watch_fd, stop)
         sweeper = loop.create_task(sweep(shared, server.server_state))
         listener = socket.socket(fileno=listen_fd)
-        os.write(ready_fd, b"ready\n")
+        with contextlib.suppress(BrokenPipeError):  # replaced already, or the supervisor is gone
+            os.write(ready_fd, b"ready\n")
         os.close(ready_fd)
         try:
             await server._serve([listener])  # `serve` would take the signals for itself
@@ -69,6 +74,7 @@ def main() -> None:
     """The process entry."""
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
     listen_fd, watch_fd, ready_fd = map(int, sys.argv[2].split(","))
+    configure(settings.log_level)
     # What is loaded by now lives as long as the process: the collector need not look at it again,
     # and what a request allocates is freed by counting, so it seldom needs to look at all.
     gc.freeze()

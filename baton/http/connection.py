@@ -16,7 +16,6 @@ comes would make its system throw the refusal away.
 """
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
@@ -39,10 +38,12 @@ from baton.errors import (
     invalid,
     overloaded,
 )
-from baton.http.exchange import REASONS, Exchange, HeaderPair
+from baton.http.exchange import REASONS, Exchange, edge_headers
 from baton.http.paths import completion_path
 
 SWEEP_S = 0.5
+DRAIN_HEADER_TIMEOUT_S = 1.0
+"""How long a stopping server waits for the request of a connection that is new."""
 LINGER_S = 2.0
 """How long what a refused client still sends is read, and thrown away."""
 OFFER_HEADERS = (b"upgrade", b"http2-settings")
@@ -94,7 +95,9 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         # uvicorn itself narrows BaseTransport in this way.
         super().connection_made(transport)
-        self._expect("headers", self.settings.header_timeout_s)
+        draining = self.shared.draining  # accepted before that, told only now
+        timeout_s = DRAIN_HEADER_TIMEOUT_S if draining else self.settings.header_timeout_s
+        self._expect("headers", timeout_s)
         if len(self.connections) > self.settings.connections_max:
             self.refuse(overloaded("Too many connections.", 1.0))
 
@@ -132,9 +135,12 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """The server stops: an idle connection closes now, others after their answer."""
-        if self.active is None:
+        """The server stops: an idle connection closes now, others after their answer. A request may
+        be on its way on a new one: closing it would lose what its caller could not know of."""
+        if self.active is None and self.phase == "idle":
             self.transport.close()
+        elif self.active is None:
+            self._expect("headers", DRAIN_HEADER_TIMEOUT_S)
         elif isinstance(self.active, tuple):
             self.active[0].keep_alive = False
         else:
@@ -213,7 +219,7 @@ class Connection(HttpToolsProtocol):
             client=self.client[0] if self.client else "",
             arrived=self.loop.time(),
             http_1_0=self.parser.get_http_version() == "1.0",
-            keep=self.parser.should_keep_alive(),
+            keep=self._stays(),
         )
 
     def _cycle(self) -> Cycle:
@@ -236,10 +242,13 @@ class Connection(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            keep_alive=version != "1.0" and self._stays(),
             on_response=self._next,
         )
         return self.cycle, self.app
+
+    def _stays(self) -> bool:
+        return self.parser.should_keep_alive() and not self.shared.draining
 
     # The order of answers
 
@@ -369,18 +378,6 @@ class Connection(HttpToolsProtocol):
             self.refuse(body_too_slow(self.settings.header_timeout_s))
         else:
             self.refuse(body_too_slow(self.settings.body_timeout_s))
-
-
-def error_headers(error: RequestError) -> list[HeaderPair]:
-    """Content type and what the error itself wants told."""
-    pairs = [(b"content-type", b"application/json")]
-    pairs += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers]
-    return pairs
-
-
-def edge_headers(error: RequestError) -> list[HeaderPair]:
-    """Of an error that no exchange tells: an id to ask about, too."""
-    return [*error_headers(error), (b"x-request-id", b"req_" + secrets.token_hex(8).encode())]
 
 
 async def sweep(shared: Shared, state: ServerState) -> None:

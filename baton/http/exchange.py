@@ -1,8 +1,11 @@
 """One completion request and its answer, on one connection of a caller."""
 
 import asyncio
+import secrets
 from collections.abc import Iterable
 from typing import Protocol
+
+from baton.errors import RequestError
 
 HeaderPair = tuple[bytes, bytes]
 REASONS = {
@@ -165,3 +168,15 @@ class Exchange:
     def _finish(self) -> None:
         self.done = True
         self._line.exchange_done(self)
+
+
+def error_headers(error: RequestError) -> list[HeaderPair]:
+    """Content type and what the error itself wants told."""
+    pairs = [(b"content-type", b"application/json")]
+    pairs += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers]
+    return pairs
+
+
+def edge_headers(error: RequestError) -> list[HeaderPair]:
+    """Of an error that no exchange tells: an id to ask about, too."""
+    return [*error_headers(error), (b"x-request-id", b"req_" + secrets.token_hex(8).encode())]

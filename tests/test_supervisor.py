@@ -1,0 +1,249 @@
+"""Processes that come and go: restarts, signals, and nobody is refused or left behind."""
+
+import contextlib
+import itertools
+import os
+import pathlib
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from baton.config import Settings
+from baton.supervisor import bind, reap_orphans
+from tests import running
+from tests.supervised import STUBBORN, Supervised, serve, supervised
+
+SPIN_CPU_S = 0.2
+"""More than a supervisor uses in half a second when it has nothing to do, start included."""
+SWAPS = 2
+CALLERS = 3
+GONE_WITHIN_S = 10.0
+
+
+def test_what_dies_is_restarted_with_growing_pauses(tmp_path: pathlib.Path) -> None:
+    """0.2, 0.5, 1 s …; the rest goes on, and the operator is told."""
+    engine = "date +%s.%N >> $LOG; exit 7"
+    with supervised(tmp_path, "echo ready; exec sleep 60", engine) as running_one:
+        running_one.wait_for(lambda: len(running_one.told()) == 4)
+        assert 0 == running_one.end()
+        times = list(map(float, running_one.told()))
+        said = running_one.errors()
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert [True] * 3 == [
+        least <= pause < least + 0.4 for least, pause in zip((0.2, 0.5, 1.0), pauses, strict=True)
+    ]
+    assert "engine ended with status 7; it starts again in 0.2 s" in said
+
+
+def test_an_unusable_engine_is_left_alone(tmp_path: pathlib.Path) -> None:
+    """Exit status 3: told once, not started again, the banner comes, and nothing spins. SIGHUP
+    tries it once more."""
+    engine = "echo engine >> $LOG; exit 3"
+    with supervised(tmp_path, serve("worker"), engine) as running_one:
+        assert running_one.announced()
+        before = cpu_s(running_one.process.pid)
+        time.sleep(0.5)
+        assert cpu_s(running_one.process.pid) - before < SPIN_CPU_S / 2
+        assert 1 == running_one.told().count("engine")
+        running_one.signal(signal.SIGHUP)
+        running_one.wait_for(lambda: running_one.told().count("engine") == 2)
+        assert 0 == running_one.end()
+    assert "the embedded model is off" in running_one.errors()
+
+
+def cpu_s(pid: int) -> float:
+    """What a process has used so far."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_workers_end_before_the_engine(tmp_path: pathlib.Path) -> None:
+    """SIGTERM: streams need the engine until the last worker is gone."""
+    with supervised(tmp_path, serve("worker"), serve("engine")) as running_one:
+        assert running_one.announced()
+        assert 0 == running_one.end()
+        assert ["worker ended", "engine ended"] == running_one.told()[-2:]
+
+
+def test_a_second_sigterm_kills(tmp_path: pathlib.Path) -> None:
+    """Children that do not end are not waited for when asked twice."""
+    with supervised(tmp_path, STUBBORN, STUBBORN) as running_one:
+        assert running_one.announced()
+        running_one.signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running_one.process.wait(0.5)
+        assert 0 == running_one.end()
+
+
+def test_workers_are_swapped(tmp_path: pathlib.Path) -> None:
+    """SIGHUP: the old worker ends when the new one is ready; the engine stays."""
+    with supervised(tmp_path, serve("worker"), serve("engine")) as running_one:
+        assert running_one.announced()
+        running_one.signal(signal.SIGHUP)
+        running_one.wait_told("worker ended")
+        lines = [line for line in running_one.told() if "worker" in line]
+        assert ["worker began", "worker began", "worker ended"] == lines
+        assert 0 == running_one.end()
+    assert 1 == running_one.told().count("engine began")
+
+
+SLOW = """trap 'echo ended >> $LOG; exit 0' TERM
+echo began >> $LOG; if [ $(grep -c ^began $LOG) = 1 ]; then echo ready; fi
+while :; do sleep 0.02; done"""
+"""Only the first worker becomes ready."""
+
+
+def test_sigterm_during_a_swap(tmp_path: pathlib.Path) -> None:
+    """Old and new workers are ended, then the engine: at once, not by the drain's time limit."""
+    with supervised(tmp_path, SLOW, serve("engine")) as running_one:
+        assert running_one.announced()
+        running_one.signal(signal.SIGHUP)
+        running_one.wait_began(2)
+        assert 0 == running_one.end()
+        assert ["ended", "ended", "engine ended"] == running_one.told()[-3:]
+
+
+def test_several_hang_ups(tmp_path: pathlib.Path) -> None:
+    """A successor that is not ready yet gives way to the next one; the worker that serves stays,
+    and no descriptor is left over."""
+    with supervised(tmp_path, SLOW, serve("engine")) as running_one:
+        assert running_one.announced()
+        for count in (2, 3, 4):
+            running_one.signal(signal.SIGHUP)
+            running_one.wait_began(count)
+        running_one.wait_for(lambda: running_one.told().count("ended") == 2)
+        assert running_one.process.poll() is None
+        assert 0 == running_one.end()
+    assert 4 == running_one.told().count("ended")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Server]:
+    """A real one without a model."""
+    home = tmp_path_factory.mktemp("supervised") / "home"
+    with running.serving(home, {"BATON_MODEL": "none"}) as started:
+        yield started
+
+
+def test_a_swap_refuses_nobody(server: running.Server) -> None:
+    """Callers that ask without a pause, each on a new connection, see no failure over swaps."""
+    before = set(server.processes())
+    statuses: list[int] = []
+    failures: list[OSError] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                statuses.append(server.endpoint.complete(prompt="a").status)
+            except OSError as error:
+                failures.append(error)
+
+    callers = [threading.Thread(target=ask) for _ in range(CALLERS)]
+    for caller in callers:
+        caller.start()
+    try:
+        for _ in range(SWAPS):
+            swap(server)
+    finally:
+        over.set()
+        for caller in callers:
+            caller.join()
+    assert [] == failures
+    assert {404} == set(statuses)  # no upstream has the model
+    assert {server.process.pid} == before & set(server.processes())
+
+
+def swap(server: running.Server) -> None:
+    """SIGHUP, and until only new workers are there."""
+    old = workers(server)
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + running.START_TIMEOUT_S
+    while old & workers(server) or len(workers(server)) < len(old):
+        assert time.monotonic() < deadline, server.printed()
+        time.sleep(running.POLL_S)
+
+
+def workers(server: running.Server) -> set[int]:
+    return {pid for pid, command in server.processes().items() if "baton.worker" in command}
+
+
+def test_children_end_with_a_killed_supervisor(tmp_path: pathlib.Path) -> None:
+    """kill -9: nothing outlives it, and the next one can start on the same port."""
+    server = running.start(tmp_path / "home", {"BATON_MODEL": "none"})
+    try:
+        server.wait_ready()
+        assert 2 == len(server.processes())
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while server.processes():
+            assert time.monotonic() < deadline, server.processes()
+            time.sleep(running.POLL_S)
+    finally:
+        server.kill()
+    with contextlib.closing(bind(Settings(port=server.endpoint.port))) as again:
+        assert server.endpoint.port == again.getsockname()[1]
+
+
+def test_bind() -> None:
+    """A free port listens, on IPv6 too; a taken one is an OSError."""
+    with contextlib.closing(bind(Settings(port=0))) as listener:
+        assert listener.getsockname()[1] > 0
+        with pytest.raises(OSError, match="in use"):
+            bind(Settings(port=listener.getsockname()[1]))
+    if socket.has_ipv6 and pathlib.Path("/proc/net/if_inet6").exists():
+        with contextlib.closing(bind(Settings(host="::1", port=0))) as listener:
+            assert socket.AF_INET6 == listener.family
+
+
+ORPHANS = """
+import os, sys, time
+from baton.supervisor import reap_orphans
+ours, orphan = [os.posix_spawn("/bin/true", ["true"], {}) for _ in range(2)]
+def zombies():
+    states = {}
+    for pid in (ours, orphan):
+        try:
+            states[pid] = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:
+            states[pid] = "gone"
+    return [states[ours], states[orphan]]
+while zombies() != ["Z", "Z"]:
+    time.sleep(0.01)
+reap_orphans({ours})
+first = os.waitpid(ours, 0)[1]
+reap_orphans(set())
+print(first, zombies())
+"""
+
+
+def test_orphans_are_reaped_but_not_our_own() -> None:
+    """As process 1: a child's status stays for who asks for it, strangers are gone."""
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHANS], capture_output=True, text=True, check=True, timeout=20
+    )
+    assert "0 ['gone', 'gone']\n" == done.stdout
+    reap_orphans(set())  # nobody there: nothing happens
+
+
+def test_it_keeps_no_descriptor_too_many(tmp_path: pathlib.Path) -> None:
+    """Restarts leave nothing open."""
+    with supervised(tmp_path, "echo one >> $LOG; exit 1") as running_one:
+        running_one.wait_for(lambda: len(running_one.told()) >= 1)
+        at_first = descriptors(running_one)
+        running_one.wait_for(lambda: len(running_one.told()) >= 4)
+        running_one.wait_for(lambda: descriptors(running_one) <= at_first + 1)
+        assert 0 == running_one.end()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > at_first
+
+
+def descriptors(running_one: Supervised) -> int:
+    return len(list(pathlib.Path(f"/proc/{running_one.process.pid}/fd").iterdir()))
