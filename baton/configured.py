@@ -1,7 +1,7 @@
 """What requests are planned with at this moment: one immutable snapshot, swapped when it changes.
 
 A request keeps the snapshot it began with. Upstreams whose record did not change keep their
-connections over a swap; one that went away is closed once nothing runs on it any more.
+connections over a swap; one that went away keeps those that are busy until they are not.
 """
 
 import msgspec
@@ -48,7 +48,7 @@ class Configured:
             if known is None or known[0] != record:
                 self._replace(name, record)
         for name in self._built.keys() - catalogue.upstreams.keys():
-            self._retired.append(self._built.pop(name)[1])
+            self._retire(self._built.pop(name)[1])
         self.current = self._snapshot(catalogue)
         await self._close_unused()
 
@@ -70,8 +70,12 @@ class Configured:
             structlog.get_logger().error("upstream not usable", upstream=name, reason=str(error))
             return
         if name in self._built:
-            self._retired.append(self._built[name][1])
+            self._retire(self._built[name][1])
         self._built[name] = (record, upstream)
+
+    def _retire(self, upstream: HttpUpstream) -> None:
+        upstream.retire()
+        self._retired.append(upstream)
 
     def _limits(self, record: UpstreamRecord) -> TransportLimits:
         settings = self._settings

@@ -99,6 +99,10 @@ class HttpUpstream:
         response = await self._transport.send(request)
         return response.status, await response.read_all(body_bytes_max)
 
+    def retire(self) -> None:
+        """It is no longer configured: its connections close as they become idle."""
+        self._transport.retire()
+
     async def close(self) -> None:
         """Abort what runs and close all connections."""
         self._transport.close()

@@ -64,7 +64,7 @@ class Transport:
         """Connections there are or that are being made: what connections_max limits."""
         self._waiting: deque[tuple[int, asyncio.Future[Connection | None]]] = deque()
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._retired = self._closed = False
 
     def __repr__(self) -> str:
         return (
@@ -109,6 +109,12 @@ class Transport:
             await response.wait_head()
         return response
 
+    def retire(self) -> None:
+        """Keep no idle connection from now on; what runs, and what still comes, ends as usual."""
+        self._retired = True
+        while self._idle:
+            self._idle.popleft().abort()
+
     def close(self) -> None:
         """Abort everything; whoever waits gets an UpstreamError."""
         self._closed = True
@@ -128,7 +134,7 @@ class Transport:
         waiter = self._next_waiter()
         if waiter is not None:
             waiter.set_result(connection)
-        elif self._closed:
+        elif self._retired or self._closed:
             connection.abort()
         else:
             connection.idle_since_tick = self.tick

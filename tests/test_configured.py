@@ -1,0 +1,169 @@
+"""Snapshots are swapped whole; what did not change goes on, what is gone is closed in time."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from baton.config import Settings
+from baton.configured import Configured
+from baton.routing.routes import EMBEDDED
+from baton.semantics.events import Call
+from baton.stores.base import Catalogue, PriceRecord, UpstreamRecord
+from baton.upstreams.base import UpstreamError
+from baton.upstreams.embedded import EmbeddedUpstream
+from baton.upstreams.http import HttpUpstream
+from tests.fakes.fake_completions import FakeCompletions
+
+CALL = Call(model="theirs", prompts=["a"], max_tokens=3, stream=True)
+LISTENS_NOWHERE = "/nowhere/engine.sock"
+
+
+def record(name: str, url: str = "http://127.0.0.1:9/v1", **fields: Any) -> UpstreamRecord:
+    return UpstreamRecord(
+        name=name, **{"url": url, "dialect": "vllm", "models": {"m": "theirs"}, **fields}
+    )
+
+
+def catalogue(*records: UpstreamRecord, version: int = 1) -> Catalogue:
+    price = PriceRecord(version=version, model="m", effective_us=1, input_pico=version)
+    return Catalogue(
+        version=version, upstreams={each.name: each for each in records}, prices=(price,)
+    )
+
+
+def upstream(configured: Configured, name: str = "one") -> HttpUpstream:
+    return configured._built[name][1]
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+def test_a_snapshot_stays_as_it_was() -> None:
+    """Applying makes a new one, of one catalogue throughout; who holds the old one sees no
+    change."""
+
+    async def act() -> None:
+        configured = Configured(Settings(), None, None)
+        empty = configured.current
+        await configured.apply(catalogue(record("one"), version=7))
+        first = configured.current
+        await configured.apply(catalogue(record("two", models={"n": "x"}), version=8))
+        second = configured.current
+        assert [(), ("m",), ("n",)] == [s.routes.models for s in (empty, first, second)]
+        assert [0, 7, 8] == [s.catalogue.version for s in (empty, first, second)]
+        assert [7, 8] == [s.prices.customer("m", 5).input_pico for s in (first, second)]
+        assert [{"one"}, {"two"}] == [set(s.native) for s in (first, second)]
+        await configured.close()
+
+    run(act())
+
+
+def test_what_did_not_change_keeps_its_connections() -> None:
+    """The same record is the same upstream; another one of its name is a new one."""
+
+    async def act() -> None:
+        async with FakeCompletions("vllm") as fake:
+            configured = Configured(Settings(), None, None)
+            mine = record("one", fake.url)
+            await configured.apply(catalogue(mine))
+            await _asked(configured)
+            await configured.apply(catalogue(record("one", fake.url), record("two")))
+            await _asked(configured)
+            assert (1, 2) == (fake.accepted, len(fake.seen))
+            await configured.apply(catalogue(record("one", fake.url, weight=7)))
+            await _asked(configured)
+            assert (2, 3) == (fake.accepted, len(fake.seen))
+            await configured.close()
+            await fake.until(lambda: not fake.sessions)
+
+    run(act())
+
+
+async def _asked(configured: Configured) -> None:
+    stream = await upstream(configured).open(CALL)
+    while await stream.read():
+        pass
+
+
+def test_what_is_gone_ends_its_work_first() -> None:
+    """A removed upstream's stream goes on to its end; then its connections are closed."""
+
+    async def act() -> None:
+        async with FakeCompletions("vllm") as fake:
+            configured = Configured(Settings(), None, None)
+            await configured.apply(catalogue(record("one", fake.url)))
+            fake.fault(interval_s=0.01)
+            stream = await upstream(configured).open(CALL)
+            await stream.read()
+            await configured.apply(catalogue())
+            assert 1 == len(fake.sessions)
+            while await stream.read():
+                pass
+            await fake.until(lambda: not fake.sessions)
+            assert (0, 1) == (fake.aborted, fake.answered)
+            await configured.close()
+
+    run(act())
+
+
+def test_a_bad_record_is_told_and_left_out() -> None:
+    """An unknown dialect or URL stops nobody else; a good record of the same name stays."""
+
+    async def act() -> None:
+        configured = Configured(Settings(), None, None)
+        good = record("good")
+        with capture_logs() as told:
+            await configured.apply(
+                catalogue(record("bad", dialect="?"), record("worse", "ftp://x"), good)
+            )
+        assert ["bad", "worse"] == [entry["upstream"] for entry in told]
+        assert {"good"} == set(configured.current.native)
+        with capture_logs() as told:
+            await configured.apply(catalogue(record("good", dialect="?")))
+        assert [("good", "error")] == [(entry["upstream"], entry["log_level"]) for entry in told]
+        assert ("m",) == configured.current.routes.models
+        await configured.close()
+
+    structlog.reset_defaults()
+    run(act())
+
+
+def test_limits_of_an_upstream_stand_over_settings() -> None:
+    """What the record leaves open is as the settings say; connections are the lesser of both."""
+
+    async def act() -> None:
+        configured = Configured(Settings(upstream_connections_max=50), None, None)
+        await configured.apply(
+            catalogue(record("own", total_timeout_s=7.0, in_flight_max=3), record("plain"))
+        )
+        own, plain = (upstream(configured, name)._transport.limits for name in ("own", "plain"))
+        assert (7.0, 600.0) == (own.total_timeout_s, plain.total_timeout_s)
+        assert (60.0, 30.0) == (own.first_byte_timeout_s, own.stall_timeout_s)
+        assert (3, 50) == (own.connections_max, plain.connections_max)
+        await configured.close()
+
+    run(act())
+
+
+def test_the_embedded_model() -> None:
+    """It has its public name, stays over swaps, and is closed at the end."""
+
+    async def act() -> None:
+        embedded = EmbeddedUpstream(EMBEDDED, LISTENS_NOWHERE)
+        configured = Configured(Settings(), "tiny", embedded)
+        await configured.apply(catalogue(record("one")))
+        assert ("tiny", "m") == configured.current.routes.models
+        before = configured.current
+        configured.engine_described()
+        assert before is not configured.current
+        assert before.catalogue is configured.current.catalogue
+        with pytest.raises(UpstreamError):
+            await embedded.open(CALL)
+        await configured.close()
+
+    run(act())
