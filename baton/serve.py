@@ -32,6 +32,7 @@ def serve(settings: Settings) -> int:
     try:
         first_key = prepare_home(settings)
     except (BatonError, OSError) as error:
+        listener.close()
         say(f"cannot use the data folder {settings.home}: {error}")
         return 1
     _warn(settings)

@@ -196,9 +196,9 @@ class Turn:
             self.refused(upstream_error(error))
 
     def abandoned(self) -> None:
-        """The caller left."""
+        """The caller left, or is left: the drain time is over."""
         self._status = CLIENT_GONE
-        self.exchange.keep_alive = False
+        self.exchange.abort()
 
     def end(self) -> None:
         """Close what is open, then count and log. Nothing here waits."""

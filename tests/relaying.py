@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from baton.app import Worker
 from baton.config import Settings
 from baton.http.exchange import Exchange
-from baton.stores.base import RequestRecord, UpstreamRecord
+from baton.stores.base import Missing, RequestRecord, UpstreamRecord
 from baton.stores.book import Store
 from tests.asking import Endpoint
 from tests.bookkeeping import PRICE, new_key, new_store
@@ -40,13 +40,15 @@ class Relay(Listener):
     """A worker on a loop in a thread. `fakes` are upstreams by name, all of them with MODEL."""
 
     def __init__(self, home: pathlib.Path, dialects: dict[str, str], **settings: Any) -> None:
-        super().__init__(self._room, Settings(home=str(home), model="none", **settings), self._web)
+        given = Settings(**{"home": str(home), "model": "none", **settings})
+        super().__init__(self._room, given, self._web)
         self.home = home
         self.fakes = {name: FakeCompletions(dialect) for name, dialect in dialects.items()}
         self.worker: Worker
         self.store: Store = new_store(home)
         """A handle of the test's own on the worker's book."""
-        new_key(self.store, USER)
+        if not self.store.keys.all():
+            new_key(self.store, USER)
         self.store.prices.set(PRICE, "test")
         self.ready = threading.Event()
         self.failure: BaseException | None = None
@@ -106,6 +108,8 @@ class Relay(Listener):
         record = UpstreamRecord(
             name=name, url=fake.url, dialect=fake.dialect, models={MODEL: THEIRS}, **fields
         )
+        with contextlib.suppress(Missing):
+            self.store.upstreams.remove(name, "test")
         self.store.upstreams.add(record, "test")
 
     async def _serve(self) -> None:

@@ -1,0 +1,104 @@
+"""One worker's parts together: what changes reach it, what it tells, how it ends."""
+
+import asyncio
+import pathlib
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from baton.app import Worker
+from baton.config import Settings
+from baton.stores.base import StoreError
+from tests.engine.process import engine_process
+from tests.fakes import tiny_gguf
+from tests.relaying import MODEL, THEIRS, generated, relaying
+
+WITHIN_S = 2.0
+
+
+def soon(condition: Callable[[], bool]) -> None:
+    """It takes effect within a second (and another one on a busy machine)."""
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_changes_by_others_take_effect(tmp_path: pathlib.Path) -> None:
+    """A model that was added, a price that was set and a key that was revoked: within a second."""
+    with relaying(tmp_path) as relay:
+        leaver = relay.key("leaver")
+        assert 200 == leaver.complete(prompt="a").status
+        [key] = [each for each in relay.store.keys.all() if each.name == "leaver"]
+        relay.store.keys.revoke(key.id, "test")
+        relay.store.upstreams.update("fake", "test", models={MODEL: THEIRS, "new": THEIRS})
+        soon(lambda: relay.user.complete(model="new", prompt="a").status == 200)
+        soon(lambda: leaver.complete(prompt="a").status == 401)
+        names = [model["id"] for model in relay.user.get("/v1/models").json["data"]]
+    assert {MODEL, "new"} == set(names)
+
+
+def test_readiness(tmp_path: pathlib.Path) -> None:
+    """Ready with an upstream; not while it drains. It is alive in any case."""
+    with relaying(tmp_path) as relay:
+        ready = relay.user.get("/readyz")
+        relay.worker.drain()
+        draining = relay.user.get("/readyz")
+        alive = relay.user.get("/healthz")
+    assert [200, 503, 200] == [answer.status for answer in (ready, draining, alive)]
+
+
+def test_a_callers_own_usage(tmp_path: pathlib.Path) -> None:
+    """Reports come from the book that completions are folded into."""
+    with relaying(tmp_path) as relay:
+        admin = relay.key("admin", role="admin")
+        relay.user.complete(prompt="a b")
+        counted = generated("a b").counted
+        soon(lambda: f'"completion_tokens":{counted}' in admin.get("/admin/v1/usage").text)
+
+
+def test_embedded(tmp_path: pathlib.Path) -> None:
+    """Its model is listed, tokens and text come from it as soon as the engine is there."""
+    model = tiny_gguf.write(tmp_path / "tiny.gguf")
+    (tmp_path / "run").mkdir()
+    with relaying(tmp_path, model="tiny") as relay:
+        before = relay.user.get("/readyz")
+        with engine_process(model, tmp_path / "run"):
+            soon(lambda: relay.user.get("/readyz").json["engine"] == "ok")
+            names = [model["id"] for model in relay.user.get("/v1/models").json["data"]]
+            body = {"model": "tiny", "prompt": "ab"}
+            tokens = relay.user.post("/tokenize", body)
+            answer = relay.user.post("/v1/completions", {**body, "max_tokens": 3})
+    assert "down" == before.json["engine"]
+    assert {"tiny", MODEL} == set(names)
+    assert 200 == tokens.status, tokens.text
+    assert "embedded" == answer.headers["x-baton-upstream"]
+    assert answer.json["usage"]["prompt_tokens"] == tokens.json["count"]
+    assert ["settled"] == [row.state for row in relay.rows()]
+
+
+def test_its_end_is_complete(tmp_path: pathlib.Path) -> None:
+    """Threads and tasks are gone, the journal is folded and the next worker begins where it
+    ended."""
+    before = threading.active_count()
+    for count in (1, 2):
+        with relaying(tmp_path) as relay:
+            assert 200 == relay.user.complete(prompt="a").status
+        assert count == len(relay.rows())
+        relay_gone = [t for t in threading.enumerate() if t.name in ("journal", "changes")]
+        assert [] == relay_gone
+    soon(lambda: threading.active_count() <= before)
+
+
+def test_what_was_open_is_closed_when_it_cannot_begin(tmp_path: pathlib.Path) -> None:
+    """A book that cannot be used: an error of the store, no half of a worker."""
+    (tmp_path / "baton.db").write_bytes(b"not a book" * 100)
+
+    async def begin() -> None:
+        async with Worker(Settings(home=str(tmp_path), model="none")):
+            raise AssertionError("it began")
+
+    with pytest.raises(StoreError):
+        asyncio.run(begin())

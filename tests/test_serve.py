@@ -1,0 +1,151 @@
+"""From settings to a start: the socket, the data folder with its keys, the model, the banner."""
+
+import os
+import pathlib
+import socket
+
+import msgspec
+import pytest
+
+from baton.config import Settings
+from baton.engine.models import ModelFile
+from baton.serve import engine_command, find_model, prepare_home, serve
+from baton.stores.book import open_store
+from tests import running
+from tests.fakes import tiny_gguf
+
+KEY = "sk-test-serve-key-0000000001"
+
+
+def test_a_taken_port(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 1 and what to do, before anything is made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(home=str(tmp_path / "home"), port=taken.getsockname()[1])
+        assert 1 == serve(settings)
+    said = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{settings.port}" in said
+    assert "BATON_PORT" in said
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_home_that_cannot_be_used(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file in its place, and a book that is none: exit status 1 and a sentence."""
+    (tmp_path / "file").write_text("x")
+    assert 1 == serve(Settings(home=str(tmp_path / "file"), port=0))
+    (tmp_path / "baton.db").write_bytes(b"not a book" * 100)
+    assert 1 == serve(Settings(home=str(tmp_path), port=0))
+    said = capsys.readouterr().err
+    assert 2 == said.count("cannot use the data folder")
+    assert "Traceback" not in said
+
+
+def test_the_first_keys_are_kept_for_the_operator(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Made once, in files that nobody else can read; told again until the file is deleted."""
+    settings = Settings(home=str(tmp_path / "home"))
+    key = prepare_home(settings)
+    assert key is not None
+    for name in ("first.key", "admin.key"):
+        assert 0o600 == (tmp_path / "home" / name).stat().st_mode & 0o777
+    assert 0o700 == (tmp_path / "home").stat().st_mode & 0o777
+    assert 2 == capsys.readouterr().err.count("made a first key")
+    assert key == prepare_home(settings)
+    os.unlink(tmp_path / "home/first.key")
+    assert prepare_home(settings) is None
+    store = open_store(settings)
+    assert ["admin", "default"] == sorted(record.name for record in store.keys.all())
+    store.close()
+
+
+def test_given_keys(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys of the settings are stored and never printed."""
+    admin = KEY.replace("serve", "admin")
+    settings = Settings(home=str(tmp_path / "home"), bootstrap_key=KEY, admin_key=admin)
+    assert KEY == prepare_home(settings)
+    assert "" == capsys.readouterr().err
+
+
+def test_the_engines_command(tmp_path: pathlib.Path) -> None:
+    """Every setting of the engine is passed on; deterministic mode only where it is set."""
+    model = ModelFile(tmp_path / "a.gguf", public_name="a", sha256="ab" * 32)
+    settings = Settings(
+        home=str(tmp_path),
+        engine_threads=3,
+        engine_sequences=4,
+        engine_context_tokens=5,
+        engine_gpu_layers=6,
+        engine_queue_max=7,
+        prefill_budget_ms=8.0,
+    )
+    words = engine_command(settings, model)
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert {
+        "--socket": str(tmp_path / "run/engine.sock"),
+        "--model": str(tmp_path / "a.gguf"),
+        "--sha256": "ab" * 32,
+        "--threads": "3",
+        "--sequences": "4",
+        "--context-tokens": "5",
+        "--gpu-layers": "6",
+        "--queue-max": "7",
+        "--prefill-budget-ms": "8.0",
+    } == options
+    exact = msgspec.structs.replace(settings, engine_deterministic=True)
+    assert [*words, "--deterministic"] == engine_command(exact, model)
+
+
+def test_models(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file, none, and one that is not there: said, and served without."""
+    path = tiny_gguf.write(tmp_path / "tiny.gguf")
+    found = find_model(Settings(model=str(path)))
+    assert found is not None
+    assert (path, "tiny") == (found.path, found.public_name)
+    assert find_model(Settings(model="none")) is None
+    assert "" == capsys.readouterr().err
+    assert find_model(Settings(model=str(tmp_path / "other.gguf"))) is None
+    assert "starts without the embedded model" in capsys.readouterr().err
+
+
+def test_the_whole_with_a_model(tmp_path: pathlib.Path) -> None:
+    """Banner with address, key and a line that works; a warning where no TLS leaves the machine."""
+    model = tiny_gguf.write(tmp_path / "tiny.gguf")
+    with running.serving(
+        tmp_path / "home", {"BATON_MODEL": str(model), "BATON_HOST": "0.0.0.0"}
+    ) as server:
+        answer = server.endpoint.post(
+            "/v1/completions", {"model": "tiny", "prompt": "ab", "max_tokens": 2}
+        )
+        server.cli("key", "list")
+    assert (200, "tiny") == (answer.status, answer.json["model"])
+    printed = server.printed()
+    for text in ("Baton is ready at http://", "/docs", running.KEY, '"model": "tiny"', "WARNING"):
+        assert text in printed
+    assert running.ADMIN_KEY not in printed
+
+
+def test_a_broken_model_is_no_reason_not_to_serve(tmp_path: pathlib.Path) -> None:
+    """The engine cannot use the file: said so, ready for upstreams, its model is unknown."""
+    model = tmp_path / "broken.gguf"
+    model.write_bytes(b"GGUF" + b"\0" * 64)
+    settings = {"BATON_MODEL": str(model)}
+    server = running.start(tmp_path / "home", settings)
+    try:
+        server.wait_for("/healthz")
+        code = until_unknown(server)
+        assert 0 == server.stop()
+    finally:
+        server.kill()
+    assert "model_not_found" == code
+    assert "Baton is ready at" in server.printed()
+
+
+def until_unknown(server: running.Server) -> str:
+    """Ask until the workers know that there is no model inside; the error's code."""
+    for _ in range(200):
+        answer = server.endpoint.post("/v1/completions", {"model": "broken", "prompt": "a"})
+        if answer.status == 404 and "Baton is ready" in server.printed():
+            return str(answer.error["code"])
+    return f"{answer.status} {server.printed()}"
