@@ -66,7 +66,9 @@ def test_values_from_the_settings(tmp_path: pathlib.Path) -> None:
     assert issue.Bootstrap(FIRST, ADMIN) == issue.bootstrap(store, given)
     assert issue.Bootstrap(None, None) == issue.bootstrap(store, given)
     assert 4 == len(store.keys.all())
-    assert "admin" == store.keys.by_digest(keys.digest(ADMIN)).role
+    stored = store.keys.by_digest(keys.digest(ADMIN))
+    assert stored is not None
+    assert "admin" == stored.role
 
 
 def test_several_bootstrap_at_once(tmp_path: pathlib.Path) -> None:

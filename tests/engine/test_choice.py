@@ -1,5 +1,7 @@
 """A choice over made-up logits: ends, stops, logprobs, replays."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -107,7 +109,7 @@ def test_alternatives_are_exactly_so_many() -> None:
 
 def test_feeding_ids_again_rebuilds_the_state() -> None:
     """After a replay the next deltas are the same, held text and penalties included."""
-    fields = {"stop": ["bb"], "logprobs": 1, "frequency_penalty": 1.0}
+    fields: dict[str, Any] = {"stop": ["bb"], "logprobs": 1, "frequency_penalty": 1.0}
     first, second = choice(**fields), choice(**fields)
     tokens = [0, 2, 3, 1]
     feed(first, *tokens)

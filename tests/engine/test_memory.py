@@ -25,7 +25,8 @@ def rest(context: Context, sequence: int, start: int) -> np.ndarray:
     context.positions[:count], context.outputs[:count] = np.arange(start, len(PROMPT)), 0
     context.outputs[count - 1] = 1
     context.decode(count)
-    return context.logits(1)[0].copy()
+    last: np.ndarray = context.logits(1)[0].copy()
+    return last
 
 
 def test_a_prefix_is_copied(tiny: Model) -> None:

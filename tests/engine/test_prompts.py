@@ -1,5 +1,7 @@
 """Prompts on real vocabularies: ids, echoes, offsets, fill-in-the-middle, refusals."""
 
+from typing import Any
+
 import pytest
 
 from baton.engine.llama import Model
@@ -9,7 +11,7 @@ from tests.engine.rig import call
 from tests.fakes import tiny_gguf
 
 
-def one(model: Model, prompt: str | list[int], **fields: object) -> Prepared:
+def one(model: Model, prompt: str | list[int], **fields: Any) -> Prepared:
     (prepared,) = prepare(call(prompt, **fields), model, 512)
     return prepared
 

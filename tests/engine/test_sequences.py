@@ -1,5 +1,7 @@
 """Arrays, samples and waves on few sequences; fairness as callers see it."""
 
+from typing import Any
+
 from tests.engine.rig import Rig, call
 
 
@@ -35,7 +37,12 @@ def test_128_samples_on_4_sequences(tiny_rig: Rig) -> None:
 
 def test_waves_sample_like_single_calls(tiny_rig: Rig) -> None:
     """A sample of a later wave is what it would be in a call with fewer samples."""
-    fields = {"max_tokens": 5, "temperature": 1.0, "seed": 8, "logit_bias": ban(tiny_rig)}
+    fields: dict[str, Any] = {
+        "max_tokens": 5,
+        "temperature": 1.0,
+        "seed": 8,
+        "logit_bias": ban(tiny_rig),
+    }
     many = tiny_rig.complete(call("The sea", n=20, **fields))
     few = tiny_rig.complete(call("The sea", n=4, **fields))
     assert [many.ids(index)[0] for index in range(4)] == [few.ids(index)[0] for index in range(4)]
@@ -58,7 +65,7 @@ def test_an_array_of_2048_prompts(tiny_rig: Rig) -> None:
 
 def test_a_single_call_does_not_wait_for_an_array(tiny_rig: Rig) -> None:
     """Another tenant's single prompt is served in the midst of a big array."""
-    fields = {"max_tokens": 20, "logit_bias": ban(tiny_rig)}
+    fields: dict[str, Any] = {"max_tokens": 20, "logit_bias": ban(tiny_rig)}
     array = tiny_rig.start(call(*["abc"] * 200, tenant="big", **fields))
     array.step()
     tiny_rig.start(call("xyz", tenant="small", **fields)).wait()

@@ -6,6 +6,7 @@ import pathlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import msgspec
 import uvloop
@@ -59,7 +60,8 @@ class Caller:
                 if not data:
                     return None
                 self._arrived += self._frames.feed(data)
-        return msgspec.msgpack.decode(self._arrived.pop(0), type=FromEngine)
+        found: FromEngine = msgspec.msgpack.decode(self._arrived.pop(0), type=FromEngine)
+        return found
 
     async def ask(self, message: ToEngine) -> FromEngine | None:
         self.send(message)
@@ -84,7 +86,7 @@ class Served:
         self.engine = Engine(model, self.scheduler, shape, self._describe)
         self.loop = asyncio.get_running_loop()
 
-    def _deliver(self, post: object) -> None:
+    def _deliver(self, post: Any) -> None:
         self.loop.call_soon_threadsafe(self.engine.deliver, post)
 
     def _describe(self) -> Description:
@@ -109,7 +111,7 @@ class Served:
         self.callers.append(caller)
         return caller
 
-    def endless(self, **fields: object) -> Generate:
+    def endless(self, **fields: Any) -> Generate:
         """A call that runs to max_tokens."""
         ban = {token: -100.0 for token in self.model.ends}
         return Generate(call("abc", logit_bias=ban, **{"max_tokens": 400, **fields}))

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -47,12 +48,12 @@ def hold(name: str = "r") -> HoldRow:
     return HoldRow(name, 1, "key_1", "key:key_1", "", "m", None, False, 30, 1)
 
 
-def end(ticket: int, charge: int = 18, **fields: object) -> SettleRow:
+def end(ticket: int, charge: int = 18, **fields: Any) -> SettleRow:
     return SettleRow(ticket, hold(), EndRow(state="settled", charge=charge), **fields)
 
 
 @contextlib.asynccontextmanager
-async def journal_at(file: JournalFile, **options: object) -> AsyncIterator[Journal]:
+async def journal_at(file: JournalFile, **options: Any) -> AsyncIterator[Journal]:
     first, _ = file.open_epoch(1)
     journal = Journal(file, first, **options)
     try:
@@ -130,7 +131,8 @@ def test_failed_commit_fails_its_waiters_only(tmp_path: pathlib.Path) -> None:
             file.broken = False
             after = journal.hold(hold("after"))
             await journal.durable(after)
-            assert not journal.failing
+            failing: bool = journal.failing
+            assert False is failing
             with pytest.raises(StoreUnavailable):
                 await journal.durable(lost)
             await journal.durable(before)

@@ -2,10 +2,12 @@
 
 import asyncio
 import pathlib
+from collections.abc import Mapping
 
 import pytest
 
 from baton.ledger.leases import Leases
+from baton.stores.accounts import Accounts
 from baton.stores.book import Store
 from tests.bookkeeping import new_key, new_store
 
@@ -35,16 +37,18 @@ def test_concurrent_askers_share_a_question(tmp_path: pathlib.Path) -> None:
     store = new_store(tmp_path)
     account = new_key(store, budget_nano=105).account
     questions: list[dict[str, int]] = []
-    lend = store.accounts.lend
 
-    def counted(journal: int, wants: dict[str, int]) -> dict[str, int]:
-        questions.append(wants)
-        return lend(journal, wants)
+    class Counting(Accounts):
+        """The store's accounts, with every question written down."""
 
-    store.accounts.lend = counted
+        def lend(self, journal: int, wants: Mapping[str, int]) -> dict[str, int]:
+            questions.append(dict(wants))
+            return super().lend(journal, wants)
+
+    accounts = Counting(store.database)
 
     async def run() -> list[str | None]:
-        leases = Leases(store.accounts, 1)
+        leases = Leases(accounts, 1)
         return await asyncio.gather(*(leases.acquire((account,), 10) for _ in range(50)))
 
     passed = asyncio.run(run())

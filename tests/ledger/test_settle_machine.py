@@ -181,7 +181,9 @@ class LedgerMachine(RuleBasedStateMachine):
         return sum(
             hold.end.charge
             for process, hold in ended
-            if hold.row.account == key.account and hold.ticket not in process.file.ends
+            if hold.end is not None
+            and hold.row.account == key.account
+            and hold.ticket not in process.file.ends
         )
 
     @rule(requests=st.lists(st.tuples(which, which, st.integers(0, 100)), min_size=1, max_size=5))
@@ -205,7 +207,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert process.file.broken
             else:
                 assert by % 2 == 0, "a key without a limit is never refused"
-                room = self.keys[0].budget_nano - before - owed
+                budget = self.keys[0].budget_nano
+                assert budget is not None
+                room = budget - before - owed
                 fits = bound(PRICE, 10, 1, tokens) <= room
                 assert not fits or others or self.lent_elsewhere(1 - on % 2)
             return
@@ -321,7 +325,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if not process.file.broken:
             process.owes_nothing()
         self.past |= process.record()
-        self.processes[index] = Process(self.store, self.loop)
+        fresh = Process(self.store, self.loop)
+        self.processes = [fresh if at == index else each for at, each in enumerate(self.processes)]
 
     def in_book(self, expected: dict[str, tuple[str, int]]) -> None:
         """Every ended request of dead processes stands in the book, as its journal had it (I4,

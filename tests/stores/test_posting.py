@@ -1,6 +1,7 @@
 """Posting: balances, leases, entries and days move together with the mark."""
 
 import pathlib
+from typing import Any
 
 from baton.ledger.entries import EndRow, HoldRow, SettleRow
 from baton.ledger.journal_file import JournalFile
@@ -11,9 +12,9 @@ from baton.stores.usage import Filter
 from tests.bookkeeping import new_key, new_store
 
 
-def settle(seq: int, account: str, charge: int, **end: object) -> tuple[int, SettleRow]:
+def settle(seq: int, account: str, charge: int, **end: Any) -> tuple[int, SettleRow]:
     hold = HoldRow(f"r{seq}", seq * DAY_US, "k", account, "", "m", None, False, 100, 1)
-    fields = {"state": "settled", "charge": charge, "upstream": "u", **end}
+    fields: dict[str, Any] = {"state": "settled", "charge": charge, "upstream": "u", **end}
     return seq, SettleRow(seq, hold, EndRow(**fields))
 
 
