@@ -37,6 +37,7 @@ from baton.stores.base import KeyRecord, StoreUnavailable
 from baton.stores.book import Store, book_path, journal_folder
 from tests.bookkeeping import PRICE, intent, new_key, new_store, outcome
 
+ROUNDS_MAX = 3
 QUICK_RUNS = 200
 RUNS = int(os.environ.get("BATON_MACHINE_RUNS", QUICK_RUNS))
 STATES = st.sampled_from(["settled", "released", "interrupted"])
@@ -384,9 +385,16 @@ def test_ledger_machine() -> None:
         suppress_health_check=list(HealthCheck),
     )
     LedgerMachine.seen.clear()
-    case("runTest").runTest()
-    seen = LedgerMachine.seen
-    for often in ("ended in time", "ended in a stall", "interrupted", "refused with 429"):
-        assert seen[often] >= RUNS // 8, seen
-    for seldom in ("acknowledged", "failed end", "charged at a checkpoint", "refused with 503"):
-        assert seen[seldom] >= RUNS // 100, seen
+    for _ in range(ROUNDS_MAX):  # what happens in a run depends a little on the threads' turns
+        case("runTest").runTest()
+        if not _too_seldom(LedgerMachine.seen):
+            return
+    raise AssertionError(f"too seldom: {_too_seldom(LedgerMachine.seen)}")
+
+
+def _too_seldom(seen: collections.Counter[str]) -> dict[str, int]:
+    """What happened too little to say that the invariants were tried on it."""
+    often = ("ended in time", "ended in a stall", "interrupted", "refused with 429")
+    seldom = ("acknowledged", "failed end", "charged at a checkpoint", "refused with 503")
+    wanted = dict.fromkeys(often, RUNS // 8) | dict.fromkeys(seldom, RUNS // 100)
+    return {event: seen[event] for event, least in wanted.items() if seen[event] < least}
