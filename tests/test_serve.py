@@ -100,7 +100,7 @@ def test_the_engines_command(tmp_path: pathlib.Path) -> None:
 def test_models(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file, none, and one that is not there: said, and served without."""
     path = tiny_gguf.write(tmp_path / "tiny.gguf")
-    found = find_model(Settings(model=str(path)))
+    found = find_model(Settings(model=str(path), model_cache=str(tmp_path)))
     assert found is not None
     assert (path, "tiny") == (found.path, found.public_name)
     assert find_model(Settings(model="none")) is None
