@@ -16,7 +16,7 @@ import importlib
 import importlib.metadata
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -56,10 +56,14 @@ class DecodeError(Exception):
 class Library:
     """An opened and checked libllama."""
 
+    _called_back: ClassVar[list[Any]] = []
+    """What C code holds pointers to, for the life of the process: it logs also while it frees."""
+
     def __init__(self, ffi: Any, lib: Any, build: str) -> None:
         self.ffi, self.lib, self.build = ffi, lib, build
         self._log: list[str] = []
         self._on_log = ffi.callback("ggml_log_callback", self._logged)
+        self._called_back.append(self._on_log)
         lib.llama_log_set(self._on_log, ffi.NULL)
         lib.llama_backend_init()
 

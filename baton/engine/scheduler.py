@@ -114,9 +114,10 @@ class Scheduler:
         """Serve until `stop`. An exception that comes out of here is a bug: the process must
         end."""
         while not self._stopping:
-            self._wake.clear()
             if not self._round():
                 self._wake.wait()
+                # Whoever sets it has put his work (or the stop) down before: the next turn sees it.
+                self._wake.clear()
 
     def _warm_up(self) -> float:
         """Read the weights in, and measure how many seconds a token takes."""

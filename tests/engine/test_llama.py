@@ -1,7 +1,9 @@
 """The binding: what it refuses, what a vocabulary answers, what llama.cpp computes."""
 
+import gc
 import pathlib
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -149,3 +151,12 @@ def test_a_context_that_cannot_be_is_refused(tiny: Model) -> None:
     """The message tells which settings to lower."""
     with pytest.raises(LoadError, match="lower engine_sequences or engine_context_tokens"):
         Context(tiny, 1000, 64, threads=1)
+
+
+def test_the_log_callback_outlives_its_library() -> None:
+    """C code calls back whenever it logs, also after the Python object of the library is gone."""
+    opened = llama.load_library()
+    callback = weakref.ref(opened._on_log)
+    del opened
+    gc.collect()
+    assert callback() is not None

@@ -1,5 +1,6 @@
 """The engine's thread on real models, against plain computations; cancel, pause, faults."""
 
+import threading
 from typing import cast
 
 import numpy as np
@@ -256,3 +257,22 @@ def test_stop_ends_the_thread_in_the_middle(tiny: Model) -> None:
     with rig:
         rig.start(call("abc", max_tokens=250))
     assert not np.any([thread.is_alive() for thread in [rig._thread]])
+
+
+def test_a_stop_is_never_overlooked(tiny: Model) -> None:
+    """A stop (or a call) that comes while the thread is between two looks still wakes it."""
+    rig = Rig(tiny, 2, 256)
+
+    class Late(threading.Event):
+        """Somebody stops the scheduler right before the flag is taken down."""
+
+        def clear(self) -> None:
+            rig.scheduler.stop()
+            super().clear()
+
+    rig.scheduler._wake = Late()
+    rig.scheduler._wake.set()
+    rig._thread.start()
+    rig._thread.join(10)
+    assert not rig._thread.is_alive()
+    rig.context.close()
