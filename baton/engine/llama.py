@@ -56,8 +56,8 @@ class DecodeError(Exception):
 class Library:
     """An opened and checked libllama."""
 
+    # What C code holds pointers to, for the life of the process: it logs also while it frees.
     _called_back: ClassVar[list[Any]] = []
-    """What C code holds pointers to, for the life of the process: it logs also while it frees."""
 
     def __init__(self, ffi: Any, lib: Any, build: str) -> None:
         self.ffi, self.lib, self.build = ffi, lib, build
@@ -110,18 +110,16 @@ def _packaged_library() -> str:
     remedy = f"pip install {abi.PACKAGE}=={abi.PACKAGE_VERSION}"
     try:
         version = importlib.metadata.version(abi.PACKAGE)
-        package = importlib.import_module(
-            abi.PACKAGE
-        )  # initialised first: dlopen gives the same handle
+        # Initialised first: dlopen then gives the same handle.
+        package = importlib.import_module(abi.PACKAGE)
     except ImportError as error:
         hint = "apt-get install libgomp1" if "libgomp" in str(error) else remedy
         raise LibraryError(f"cannot import {abi.PACKAGE} ({error}); {hint}") from None
     if version != abi.PACKAGE_VERSION:
         raise LibraryError(f"{abi.PACKAGE} {version} is installed; {remedy}")
     folder = pathlib.Path(str(package.__file__)).parent
-    found = sorted(
-        p for p in folder.glob(f"{abi.PACKAGE}.*") if p.suffix in (".so", ".pyd", ".dylib")
-    )
+    kinds = (".so", ".pyd", ".dylib")
+    found = sorted(p for p in folder.glob(f"{abi.PACKAGE}.*") if p.suffix in kinds)
     if not found:
         raise LibraryError(f"no shared library in {folder}; {remedy}")
     return str(found[0])
