@@ -59,8 +59,7 @@ def create(
 ) -> None:
     """Make a key and show it, this once."""
     given = _options(expires, model, budget)
-    given |= {"name": name, "role": "admin" if admin else "user"}
-    given |= {"default_model": default_model, "requests_per_minute": requests_per_minute}
+    given |= _terms(name, admin, default_model, requests_per_minute)
     given |= {"strict": strict, "deterministic": deterministic, "parse_special": not plain_text}
     with opened() as store:
         record, value = issue.create(store, name, ACTOR, **_unnamed(given))
@@ -87,8 +86,7 @@ def import_(
     """Take over a key of another relay, by its value on standard input or by its SHA-256."""
     value = sys.stdin.readline().strip() if sha256 is None else sha256
     given = _options(expires, model, budget)
-    given |= {"name": name, "role": "admin" if admin else "user"}
-    given |= {"default_model": default_model, "requests_per_minute": requests_per_minute}
+    given |= _terms(name, admin, default_model, requests_per_minute)
     with opened() as store:
         record = issue.import_key(store, name, value, ACTOR, **_unnamed(given))
     print_fields(row(record), as_json)
@@ -131,6 +129,18 @@ def _options(
         raise CommandError(f"--expires {expires} is not in the future")
     budget_nano = None if budget is None else nano(budget)
     return {"expires_us": expires_us, "models": tuple(models or ()), "budget_nano": budget_nano}
+
+
+def _terms(
+    name: str, admin: bool, default_model: str | None, requests_per_minute: int | None
+) -> dict[str, object]:
+    """What a made and an imported key are given alike."""
+    return {
+        "name": name,
+        "role": "admin" if admin else "user",
+        "default_model": default_model,
+        "requests_per_minute": requests_per_minute,
+    }
 
 
 def _unnamed(given: Mapping[str, object]) -> dict[str, object]:
