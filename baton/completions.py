@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from baton.admission.gate import Gate, credential
+from baton.answer import Answer
 from baton.config import Settings
 from baton.configured import Configured
 from baton.errors import (
@@ -26,7 +27,6 @@ from baton.errors import (
 from baton.http.exchange import Exchange
 from baton.ledger.settle import Ledger
 from baton.protocol import CompletionRequest, decode
-from baton.relay import Answer
 from baton.routing.plan import Plan, Terms, plan
 from baton.semantics.assemble import DONE, ChunkEncoder, assemble, encode_completion
 from baton.semantics.events import Delta

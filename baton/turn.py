@@ -10,13 +10,13 @@ import time
 from collections.abc import Sequence
 
 from baton.admission.gate import Caller
+from baton.answer import Answer
 from baton.errors import RequestError, upstream_error, upstream_lost
 from baton.http.exchange import Exchange, HeaderPair, error_headers
 from baton.ledger.entries import Intent, State, Timings
 from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Hold, Ledger, Outcome
 from baton.protocol import CompletionRequest
-from baton.relay import Answer
 from baton.routing.plan import Plan
 from baton.semantics.assemble import ChunkEncoder
 from baton.semantics.events import Delta
