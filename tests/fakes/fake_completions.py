@@ -105,11 +105,16 @@ class FakeCompletions(WireServer):
         self.dialect, self.quirks = dialect, DIALECTS[dialect]
         self.seen: list[Json] = []
         self.faults: list[Fault] = []
+        self.scripted: list[word_model.Generated] = []
         self._key = key
         self._serial = 0
 
     def fault(self, **fields: Any) -> None:
         self.faults.append(Fault(**fields))
+
+    def script(self, *answers: word_model.Generated) -> None:
+        """The next choices, one each, whatever is asked."""
+        self.scripted += answers
 
     async def _respond(self, exchange: Exchange) -> None:
         request = exchange.request
@@ -186,10 +191,15 @@ class FakeCompletions(WireServer):
             for sample in range(n):
                 seed = body.get("seed", 0) * 1000 + sample
                 sampling = word_model.Sampling(max_tokens, temperature, seed, stops, asked or 0)
-                generated = word_model.generate(word_model.decode(tokens), sampling)
+                generated = self._generated(word_model.decode(tokens), sampling)
                 echoed = word_model.scored_prompt(tokens, asked or 0) if echo else None
                 found.append(Choice(number * n + sample, tokens, generated, echoed))
         return found
+
+    def _generated(self, prompt: str, sampling: word_model.Sampling) -> word_model.Generated:
+        if self.scripted:
+            return self.scripted.pop(0)
+        return word_model.generate(prompt, sampling)
 
     def _too_long(self, prompt_tokens: int, max_tokens: int) -> Refused:
         total = prompt_tokens + max_tokens
@@ -318,7 +328,7 @@ class FakeCompletions(WireServer):
             text = word_model.decode(choice.prompt)
             yield self._piece(choice, text, self._logprobs(body, choice.echoed, 0))
         for number, text in enumerate(generated.pieces):
-            positions = [generated.positions[number]]
+            positions = generated.positions[number : number + 1]
             shown = self._piece(choice, text, self._logprobs(body, positions, start))
             start += len(text)
             if number == len(generated.pieces) - 1 and not self.quirks.finish_apart:
