@@ -22,6 +22,7 @@ from baton.configured import Configured
 from baton.engine.wire import Description, Tokens
 from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, open_ledger
+from baton.once import Once
 from baton.routing.routes import EMBEDDED
 from baton.stores.base import ChangeRecord, KeyRecord, StoreError
 from baton.stores.book import Store, open_store
@@ -104,6 +105,8 @@ class Worker:
         feed = ChangeFeed(store.changes, version, self._changed)
         ending.push_async_callback(feed.close)
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
+        self.room.once = Once(store.idempotency, self.room, settings)
+        ending.push_async_callback(self.room.once.close)
         self.web = routes.build(self._services(publisher, log))
 
     def _engine(self) -> EmbeddedUpstream | None:

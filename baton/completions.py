@@ -25,7 +25,9 @@ from baton.errors import (
     unknown_model,
 )
 from baton.http.exchange import Exchange
+from baton.http.kept import IDEMPOTENCY_KEY, REPLAYED, KeptExchange, follow, replay
 from baton.ledger.settle import Ledger
+from baton.once import Once
 from baton.protocol import CompletionRequest, decode
 from baton.routing.plan import Plan, Terms, plan
 from baton.semantics.assemble import DONE, ChunkEncoder, assemble, encode_completion
@@ -43,6 +45,9 @@ TRUE = (b"true", b"1")
 
 class Completions:
     """The room that runs every completion of a worker. Raises nothing; answers every exchange."""
+
+    once: Once
+    """Set by who makes the room: it answers what came under an Idempotency-Key."""
 
     def __init__(
         self,
@@ -81,6 +86,8 @@ class Completions:
             turn.end()
 
     async def _answer(self, turn: Turn) -> None:
+        if IDEMPOTENCY_KEY in turn.options:
+            return await self._once(turn)
         await self._identify(turn)
         request = self._decode(turn)
         planned = self._plan(turn, request)
@@ -90,6 +97,20 @@ class Completions:
             await self._stream(turn, request, answer)
         else:
             await self._whole(turn, request, answer)
+        return None
+
+    async def _once(self, turn: Turn) -> None:
+        """Under an Idempotency-Key: a run apart from this connection answers, now or earlier."""
+        exchange, shown = turn.exchange, credential(turn.exchange.headers)
+        turn.caller = self._gate.known(shown) or await self._gate.identify(shown)
+        found, turn.stood_in = await self.once.find(turn.caller.record.id, exchange)
+        if isinstance(found, KeptExchange) and turn.stood_in:
+            return await follow(found, exchange, None)
+        await self._identify(turn)
+        own = [REPLAYED, *turn.own()]
+        if isinstance(found, KeptExchange):
+            return await follow(found, exchange, own)
+        return replay(found, exchange, own)
 
     async def _identify(self, turn: Turn) -> None:
         """Whose key it is, and whether it may ask now."""
@@ -155,6 +176,8 @@ class Completions:
         body = encode_completion(
             turn.request_id, turn.created, request.model, choices, usage, answer.fingerprint
         )
+        if isinstance(turn.exchange, KeptExchange):
+            await turn.exchange.keep(turn.headers(), body)
         await turn.settled(choices[0].finish_reason if choices else None)
         turn.exchange.respond(200, turn.headers(), body)
 
@@ -178,9 +201,16 @@ class Completions:
                 exchange.send(encoder.delta(delta, usage))
             if exchange.paused:
                 await exchange.drain()
+        last = b""
+        if request.include_usage:
+            last = encoder.usage(to_wire(answer.usage, answer.handoffs))
+        if isinstance(exchange, KeptExchange):
+            if not exchange.started:
+                turn.start_stream()
+            await exchange.keep((), last, DONE)
         await turn.settled(turn.finish_reason)
         if not exchange.started:
             turn.start_stream()
-        if request.include_usage:
-            exchange.send(encoder.usage(to_wire(answer.usage, answer.handoffs)))
+        if last:
+            exchange.send(last)
         exchange.end(DONE)

@@ -77,6 +77,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     journal_checkpoint_tokens: Count = 64
     """A stream's count is written down this often (or each second): what recovery charges."""
 
+    # Answers kept for those who send an Idempotency-Key
+    idempotency_kept_s: Annotated[float, msgspec.Meta(ge=60, le=7 * 86_400)] = 86_400.0
+    """How long a retry is answered with what was answered first; Stripe keeps a day, too."""
+    idempotency_wait_s: Seconds = 60.0
+    """How long a retry waits for the first request in another process before it is told 409."""
+    idempotency_answer_bytes_max: Count = 1024 * 1024
+    """A larger answer is not kept: a retry of its request is refused, never run twice."""
+    idempotency_key_bytes_max: Count = 64 * 1024 * 1024
+    """Kept answers of one caller's key together, likewise."""
+
     # Limits of a connection and a request
     body_bytes_max: Count = 8 * 1024 * 1024
     body_timeout_s: Seconds = 30.0

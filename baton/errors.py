@@ -265,6 +265,41 @@ def upstream_lost(message: str) -> RequestError:
     return RequestError(502, message, type="upstream_error", code="upstream_lost")
 
 
+def bad_idempotency_key(chars_max: int) -> RequestError:
+    message = f"The header 'Idempotency-Key' must have 1 to {chars_max} characters."
+    return invalid(message, code="invalid_idempotency_key")
+
+
+def idempotency_mismatch() -> RequestError:
+    """422: the caller's own mistake; doing either request would be wrong."""
+    message = "This Idempotency-Key was used for another request. Use a new key for this one."
+    return RequestError(422, message, type="idempotency_error", code="idempotency_mismatch")
+
+
+def idempotency_in_progress() -> RequestError:
+    """409: client libraries retry it."""
+    message = "A request with this Idempotency-Key is still being answered. Please retry."
+    headers = (("retry-after", "2"),)
+    return RequestError(
+        409, message, type="idempotency_error", code="idempotency_in_progress", headers=headers
+    )
+
+
+def idempotency_not_kept() -> RequestError:
+    """409 that does not heal: the request is answered and charged, its answer cannot be had."""
+    message = (
+        "The request with this Idempotency-Key was answered, but its answer was too large to keep. "
+        "Use a new key to ask anew."
+    )
+    return RequestError(
+        409,
+        message,
+        type="idempotency_error",
+        code="idempotency_not_kept",
+        headers=(("x-should-retry", "false"),),
+    )
+
+
 def store_unavailable() -> RequestError:
     """Nothing is answered that is not on the ledger."""
     message = "The ledger cannot be written at the moment. Please retry."

@@ -30,6 +30,7 @@ EVENTS: HeaderPair = (b"content-type", b"text/event-stream; charset=utf-8")
 UNCACHED: HeaderPair = (b"cache-control", b"no-cache, no-transform")
 UNBUFFERED: HeaderPair = (b"x-accel-buffering", b"no")
 """nginx in front would otherwise collect events before it sends them."""
+OPTIONS = (b"x-baton-", b"idempotency-key")
 CLIENT_GONE = 499
 """Status of a request whose caller left, as nginx writes it; nobody receives it."""
 
@@ -79,9 +80,7 @@ class Turn:
         """Headers that tell what is left of the caller's rate."""
         self.cors: Sequence[HeaderPair] = ()
         """Headers that let a page of another origin read the answer."""
-        self.options = {
-            name: value for name, value in exchange.headers if name.startswith(b"x-baton-")
-        }
+        self.options = {name: value for name, value in exchange.headers if name.startswith(OPTIONS)}
         """What the caller asks of Baton itself."""
         self.strict = False
         self.ignored: tuple[str, ...] = ()
@@ -96,6 +95,9 @@ class Turn:
         self._held_at = self._first_at = self._last_at = 0.0
         self._batches = 0
         metrics.in_flight += 1
+
+    stood_in = False
+    """Whether another turn answers, counts and logs this request (`once`)."""
 
     # The money
 
@@ -207,6 +209,8 @@ class Turn:
         if self._hold is not None and self._hold.state == "reserved":
             self._settle(self._open_state())
         self._metrics.in_flight -= 1
+        if self.stood_in:
+            return
         self._count()
         self._log.append(self._line())
 
@@ -233,6 +237,10 @@ class Turn:
         pairs += self.cors
         upstream = self.answer.upstream if self.answer is not None else ""
         return pairs + provenance(upstream, self._fills(), self.ignored)
+
+    def own(self) -> list[HeaderPair]:
+        """What is about the caller, whoever made the answer."""
+        return [*((name.encode(), value.encode()) for name, value in self.limits), *self.cors]
 
     def _fills(self) -> tuple[str, ...]:
         return self.named + (self.answer.fills if self.answer is not None else ())

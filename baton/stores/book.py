@@ -8,6 +8,7 @@
     store.accounts  get lend give_back                                (leases: ledger/leases.py)
     store.usage     sums requests request
     store.changes   since latest
+    store.idempotency  begin keep charged drop renew prune            (answers: once.py)
     store.database                          reading() and writing(), for those who own tables
     store.close()
     backup.backup(home, folder) / backup.check(folder)                (stores/backup.py)
@@ -23,6 +24,7 @@ from baton.stores.accounts import Accounts
 from baton.stores.base import Catalogue, StoreError
 from baton.stores.changes import Changes, newest
 from baton.stores.database import Database
+from baton.stores.idempotency import Idempotency
 from baton.stores.keys import Keys
 from baton.stores.prices import Prices
 from baton.stores.upstreams import Upstreams
@@ -42,6 +44,7 @@ class Store:
         self.accounts = Accounts(self.database)
         self.usage = Usage(self.database)
         self.changes = Changes(self.database)
+        self.idempotency = Idempotency(self.database, vault.derive("idempotency"))
 
     def catalogue(self) -> Catalogue:
         """What requests are planned with, with provider keys in plain text."""

@@ -165,6 +165,7 @@ request = Table(
     CheckConstraint("state IN ('settled', 'released', 'interrupted')", name="request_state"),
     CheckConstraint("charge >= 0 AND charge <= hold", name="request_charge"),
     Index("request_created", "created_us"),
+    Index("request_request_id", "request_id"),
     sqlite_strict=True,
 )
 
@@ -207,5 +208,23 @@ usage_day = Table(
     _whole("charge"),
     _whole("overrun"),
     _whole("cost"),
+    sqlite_strict=True,
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),  # of the value that the caller chose
+    Column("fingerprint", LargeBinary, nullable=False),  # of the request
+    _text("state"),  # running | answered | charged
+    _text("owner"),  # the process that works on it
+    _whole("lease_us"),  # when the owner counts as dead
+    _whole("expires_us"),
+    Column("request_id", Text),
+    Column("answer", LargeBinary),  # sealed: vault.Seal
+    _whole("answer_bytes"),
+    Index("idempotency_expires", "expires_us"),
+    Index("idempotency_owner", "owner"),
     sqlite_strict=True,
 )

@@ -7,12 +7,15 @@ master key needs to re-wrap 32 bytes a row only.
 
 import base64
 import binascii
+import hmac
 import os
 import pathlib
 import secrets
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from baton.stores.base import StoreError
 
@@ -28,7 +31,11 @@ class Vault:
     def __init__(self, master: bytes) -> None:
         if len(master) != MASTER_KEY_BYTES:
             raise StoreError(f"the master key must have {MASTER_KEY_BYTES} bytes")
-        self._master = AESGCM(master)
+        self._master, self._key = AESGCM(master), master
+
+    def derive(self, purpose: str) -> "Seal":
+        """For what is no provider key: a seal under a key of its own."""
+        return Seal(self._key, purpose)
 
     def seal(self, row_id: str, secret: str) -> bytes:
         data_key, associated = secrets.token_bytes(MASTER_KEY_BYTES), row_id.encode()
@@ -95,3 +102,40 @@ def _create(path: pathlib.Path) -> None:
         pass  # another process was first; its key is the key
     finally:
         aside.unlink()
+
+
+class Seal:
+    """Seals bytes under a key of their own, derived from the master key for one purpose.
+
+    AES-256-GCM: `nonce(12) | ciphertext`; `about` is authenticated, so that what was sealed for one
+    row does not open in another. `digest` names and compares without telling."""
+
+    def __init__(self, master: bytes, purpose: str) -> None:
+        self._cipher = AESGCM(_derived(master, f"{purpose} seal"))
+        self._digest_key = _derived(master, f"{purpose} digest")
+
+    def seal(self, about: bytes, plain: bytes) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, plain, about)
+
+    def open(self, about: bytes, sealed: bytes) -> bytes:
+        """StoreError when the master key is another one, or the value was tampered with."""
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], about)
+        except (InvalidTag, ValueError):
+            raise StoreError("a sealed value does not open: is the master key right?") from None
+
+    def digest(self, *parts: bytes) -> bytes:
+        """Equal for equal parts; without the key nobody can guess what they were."""
+        code = hmac.new(self._digest_key, digestmod="sha256")
+        for part in parts:
+            code.update(len(part).to_bytes(8))
+            code.update(part)
+        return code.digest()
+
+
+def _derived(master: bytes, purpose: str) -> bytes:
+    """HKDF-SHA256: knowing it tells nothing of the master key, nor of other purposes."""
+    return HKDF(SHA256(), MASTER_KEY_BYTES, salt=None, info=f"baton {purpose}".encode()).derive(
+        master
+    )

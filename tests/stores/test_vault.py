@@ -63,3 +63,16 @@ def test_master_key_is_made_once(tmp_path: pathlib.Path) -> None:
     assert ["master.key"] == [path.name for path in tmp_path.iterdir()]
     assert 0o600 == (tmp_path / "master.key").stat().st_mode & 0o777
     assert MASTER == master_key(MASTER.hex(), tmp_path), "the setting comes first"
+
+
+@given(st.binary(max_size=8), st.binary(max_size=40), st.lists(st.binary(max_size=4), max_size=3))
+def test_seals_have_keys_of_their_own(about: bytes, plain: bytes, parts: list[bytes]) -> None:
+    """What one purpose sealed or digested, another cannot open or recognise; parts do not run
+    together."""
+    one, other = Vault(MASTER).derive("one"), Vault(MASTER).derive("other")
+    assert plain == one.open(about, one.seal(about, plain))
+    with pytest.raises(StoreError):
+        other.open(about, one.seal(about, plain))
+    assert one.digest(*parts) == Vault(MASTER).derive("one").digest(*parts)
+    assert one.digest(*parts) != other.digest(*parts)
+    assert one.digest(b"a", b"b") != one.digest(b"ab")
