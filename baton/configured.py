@@ -10,7 +10,9 @@ import structlog
 from baton.config import Settings
 from baton.ledger.prices import PriceBook
 from baton.relay import Relay
+from baton.routing.budget import Budget
 from baton.routing.routes import EMBEDDED, Routes
+from baton.sites import Site
 from baton.stores.base import Catalogue, UpstreamRecord
 from baton.upstreams.base import Capabilities, Upstream
 from baton.upstreams.embedded import EmbeddedUpstream
@@ -38,6 +40,11 @@ class Configured:
         """`model` is the public name of the embedded one, served by `embedded`."""
         self._settings, self._model, self._embedded = settings, model, embedded
         self._built: dict[str, tuple[UpstreamRecord, HttpUpstream]] = {}
+        self._retries = Budget()
+        self.sites: dict[str, Site] = {}
+        """Every upstream in use, by name, the embedded model among them."""
+        if embedded is not None:
+            self.sites[EMBEDDED] = Site(EMBEDDED, embedded)
         self._retired: list[HttpUpstream] = []
         self.current = self._snapshot(Catalogue(version=0, upstreams={}, prices=()))
 
@@ -49,6 +56,7 @@ class Configured:
                 self._replace(name, record)
         for name in self._built.keys() - catalogue.upstreams.keys():
             self._retire(self._built.pop(name)[1])
+            del self.sites[name]
         self.current = self._snapshot(catalogue)
         await self._close_unused()
 
@@ -72,6 +80,13 @@ class Configured:
         if name in self._built:
             self._retire(self._built[name][1])
         self._built[name] = (record, upstream)
+        self.sites[name] = Site(
+            name,
+            upstream,
+            priority=record.priority,
+            weight=record.weight,
+            in_flight_max=upstream.in_flight_max,
+        )
 
     def _retire(self, upstream: HttpUpstream) -> None:
         upstream.retire()
@@ -99,7 +114,7 @@ class Configured:
             catalogue,
             Routes(records, self._model if self._embedded is not None else None),
             {name: upstream.capabilities for name, upstream in upstreams.items()},
-            Relay(upstreams),
+            Relay(dict(self.sites), self._retries),
             PriceBook(catalogue.prices),
         )
 

@@ -1,24 +1,38 @@
 """Run a plan: the first upstream that accepts gives the answer.
 
-`Relay.open` tries the plan's attempts in order. A plan without fills hands its upstream's deltas on
-as they are (`answer.Answer`); what Baton fills in is made in `filled.py`.
+`Relay.open` asks the plan's upstreams in the order of `routing/order.py`: by priority, health, load
+and the prompt's beginning. Where there is only one there is nothing to order. Every attempt beyond
+a request's first is paid from a budget (`routing/budget.py`), so that an outage is not amplified.
+A plan without fills hands its upstream's deltas on as they are (`answer.Answer`); what Baton fills
+in is made in `filled.py`.
+
+Upstreams tell their sites themselves how calls fare, so whoever opens a call has done its part.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 
 from baton.answer import Answer, Counted
 from baton.filled import open_filled
 from baton.protocol import CompletionRequest
+from baton.routing.affinity import beginnings
+from baton.routing.budget import Budget
+from baton.routing.order import order
 from baton.routing.plan import Attempt, Plan
-from baton.upstreams.base import Upstream, UpstreamError
+from baton.sites import Site
+from baton.upstreams.base import UpstreamError
 from baton.upstreams.failures import failure
+
+ATTEMPTS_MAX = 3
+"""Before the first byte of an answer."""
 
 
 class Relay:
-    """Knows the upstreams and runs plans on them."""
+    """Knows the upstreams by name and runs plans on them."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
-        self._upstreams = upstreams
+    def __init__(self, sites: Mapping[str, Site], retries: Budget | None = None) -> None:
+        self._sites = sites
+        self._retries = retries or Budget()
 
     async def open(self, plan: Plan) -> Answer:
         """The first attempt that an upstream accepts.
@@ -26,8 +40,14 @@ class Relay:
         RequestError is the caller's fault and ends the search; UpstreamError is the last failure.
         A plan may name an upstream that is gone by now: that is a failure like others.
         """
+        self._retries.requests += 1
+        attempts = plan.attempts
+        if len(attempts) > 1:
+            attempts = self.ordered(plan)
         last: UpstreamError | None = None
-        for number, attempt in enumerate(plan.attempts, 1):
+        for number, attempt in enumerate(attempts, 1):
+            if last is not None and not self._may_retry(number, last):
+                break
             try:
                 answer = await self._open(plan.request, attempt)
             except UpstreamError as error:
@@ -37,14 +57,70 @@ class Relay:
                 continue
             answer.attempts = number
             return answer
-        assert last is not None, "a plan has at least one attempt"
-        raise last
+        raise last or self._paused(plan)
+
+    def ordered(self, plan: Plan, tried: Collection[str] = ()) -> tuple[Attempt, ...]:
+        """The plan's attempts, best first, as its upstreams are now, without those `tried`.
+
+        Empty where nobody is left who could be asked: all are tried, gone, or asked for a pause.
+        """
+        found = [
+            (attempt, site)
+            for attempt in plan.attempts
+            if attempt.upstream not in tried
+            and (site := self._sites.get(attempt.upstream)) is not None
+        ]
+        numbers = order(
+            [site for _, site in found],
+            time.monotonic(),
+            plan.seed,
+            lambda: beginnings(plan.request.prompts[0]),
+        )
+        return tuple(found[number][0] for number in numbers)
+
+    def site(self, name: str) -> Site | None:
+        """The upstream of that name, unless it was removed."""
+        return self._sites.get(name)
+
+    def may_retry(self) -> bool:
+        """Whether a further attempt may be made for any request, hand-offs too; it is counted."""
+        return self._retries.take(time.monotonic())
+
+    def _may_retry(self, number: int, last: UpstreamError) -> bool:
+        """A call that never left our own queue in front of an upstream was no attempt."""
+        queued = last.phase == "connect" and last.kind == "overloaded"
+        return number <= ATTEMPTS_MAX and (queued or self.may_retry())
 
     async def _open(self, request: CompletionRequest, attempt: Attempt) -> Answer:
-        upstream = self._upstreams.get(attempt.upstream)
-        if upstream is None:
+        site = self._sites.get(attempt.upstream)
+        if site is None:
             raise failure("connect", "refused", "removed since the plan was made")
+        if site.health.troubled:
+            self._may_ask(site)
+        upstream = site.upstream
         if attempt.fills or request.best_of > request.n:
             return await open_filled(request, attempt, upstream)
         stream = await upstream.open(attempt.call)
         return Answer(attempt, upstream, [Counted(attempt.call, upstream, stream)])
+
+    def _may_ask(self, site: Site) -> None:
+        """Raises UpstreamError while the upstream wants to be left alone."""
+        now_s = time.monotonic()
+        if site.health.paused(now_s):
+            raise _left_alone(site.health.paused_until_s - now_s)
+        site.health.asked(now_s)
+
+    def _paused(self, plan: Plan) -> UpstreamError:
+        """Nobody was asked: when the first of them may be asked again."""
+        sites = [site for each in plan.attempts if (site := self._sites.get(each.upstream))]
+        if not sites:
+            return failure("connect", "refused", "removed since the plan was made")
+        until_s = min(site.health.paused_until_s for site in sites)
+        return _left_alone(until_s - time.monotonic())
+
+
+def _left_alone(wait_s: float) -> UpstreamError:
+    """Of an upstream that is not asked, as it named a time to come back."""
+    error = failure("connect", "overloaded", "it asked to be left alone")
+    error.retry_after_s = max(0.0, wait_s)
+    return error

@@ -32,10 +32,13 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The ways to answer, best first; each is tried when those before it failed."""
+    """The ways to answer, by priority. Who of them is asked first is decided when it is run, by how
+    they are then (`routing/order.py`)."""
 
     request: CompletionRequest
     attempts: tuple[Attempt, ...]
+    seed: int = 0
+    """Of what is drawn for this request: equal seeds draw equally."""
 
     @property
     def candidates_max(self) -> int:
@@ -54,7 +57,7 @@ def plan(
 ) -> Plan:
     """RequestError 404 for an unknown model; 400 when no upstream of the model can serve a field
     (the refusal of the one that would have been tried first)."""
-    candidates = routes.candidates(request.model, seed)
+    candidates = routes.candidates(request.model)
     if not candidates:
         raise unknown_model(request.model)
     attempts = []
@@ -67,7 +70,7 @@ def plan(
     if not attempts:
         assert refusal is not None
         raise refusal
-    return Plan(request, tuple(attempts))
+    return Plan(request, tuple(attempts), seed)
 
 
 def _attempt(

@@ -1,6 +1,5 @@
 """Public model name → the upstreams that may answer, in the order to try them. Pure."""
 
-import random
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -41,23 +40,13 @@ class Routes:
         """Every public name, in the order of configuration (the embedded model first)."""
         return tuple(self._table)
 
-    def candidates(self, model: str, seed: int) -> tuple[Candidate, ...]:
-        """Who may answer, best first; empty when nobody knows the model.
+    def candidates(self, model: str) -> tuple[Candidate, ...]:
+        """Who may answer, by priority; empty when nobody knows the model.
 
-        Among equal priorities the order is drawn by weight; equal seeds draw equally.
+        Whom of them to ask first depends on how they are at that moment: `order.py`.
         """
-        found = self._table.get(model, ())
-        return found if len(found) < 2 else tuple(_drawn(found, random.Random(seed)))
+        return self._table.get(model, ())
 
 
 EMBEDDED = "embedded"
 """The upstream name of the engine inside."""
-
-
-def _drawn(candidates: tuple[Candidate, ...], generator: random.Random) -> list[Candidate]:
-    """Weighted order without replacement within each priority (Efraimidis and Spirakis, 2006)."""
-    keyed = [
-        (c.priority, -(generator.random() ** (1 / c.weight)) if c.weight > 0 else 0.0, i, c)
-        for i, c in enumerate(candidates)
-    ]
-    return [entry[3] for entry in sorted(keyed)]

@@ -127,6 +127,39 @@ class Adapter(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Is told how the calls of an upstream fare, on the loop, so that a bad one is passed over.
+
+    Successes need only be told while `troubled`: a healthy upstream's good calls cost nothing."""
+
+    @property
+    def troubled(self) -> bool: ...
+
+    def failed(self, error: UpstreamError) -> None:
+        """A call could not be placed, or broke off (phase `stream`); not: the caller left."""
+        ...
+
+    def accepted(self) -> None:
+        """It took a call, or said what is wrong with it."""
+        ...
+
+    def whole(self) -> None:
+        """An answer came to its end."""
+        ...
+
+
+class Unwatched:
+    """A Watch that nobody reads."""
+
+    troubled = False
+
+    def failed(self, error: UpstreamError) -> None: ...
+
+    def accepted(self) -> None: ...
+
+    def whole(self) -> None: ...
+
+
 class UpstreamStream(Protocol):
     """A running call. Pull-based: what is not read is not received, so that a slow client slows its
     upstream. One reader; `close` may be called from anywhere, any number of times, also mid-read.

@@ -32,7 +32,13 @@ from baton.engine.wire import (
 )
 from baton.errors import RequestError, overloaded
 from baton.semantics.events import Call, Event, UsageReported
-from baton.upstreams.base import Capabilities, Phase, UpstreamError
+from baton.upstreams.base import (
+    Capabilities,
+    Phase,
+    Unwatched,
+    UpstreamError,
+    Watch,
+)
 
 READ_AHEAD_FRAMES = 16
 """Frames that wait for their reader before the socket is left alone, and the engine pauses the
@@ -176,7 +182,9 @@ class EmbeddedStream:
             return ()
         try:
             message = await self._link.receive("stream")
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, UpstreamError) and not self._ended:
+                self._upstream.watch.failed(error)
             self.close()
             raise
         match message:
@@ -185,6 +193,8 @@ class EmbeddedStream:
             case Finished(usage):
                 self._ended, self.finished = True, message
                 self._upstream.give_back(self._link)
+                if self._upstream.watch.troubled:
+                    self._upstream.watch.whole()
                 return (UsageReported(usage),)
             case Refused():
                 self._ended = True
@@ -215,6 +225,7 @@ class EmbeddedUpstream:
         """`suffix` as the vocabulary has it, once the engine has described itself."""
         self.fingerprint: str | None = None
         """Known as soon as the engine has answered anything."""
+        self.watch: Watch = Unwatched()
         self._idle: list[Link] = []
         self._busy: set[Link] = set()
 
@@ -231,7 +242,13 @@ class EmbeddedUpstream:
 
     async def generate(self, request: Generate) -> EmbeddedStream:
         """Queue a call, perhaps as the replay of one that was cut."""
-        link, answer = await self._exchange(request)
+        try:
+            link, answer = await self._exchange(request)
+        except UpstreamError as error:
+            self.watch.failed(error)
+            raise
+        if self.watch.troubled:
+            self.watch.accepted()
         if isinstance(answer, Accepted):
             self.fingerprint = answer.fingerprint
             return EmbeddedStream(self, link, answer)

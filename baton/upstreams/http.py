@@ -15,7 +15,9 @@ from baton.upstreams.base import (
     Capabilities,
     Decoder,
     HttpRequest,
+    Unwatched,
     UpstreamError,
+    Watch,
 )
 from baton.upstreams.failures import failure
 from baton.upstreams.response import Response
@@ -29,10 +31,10 @@ KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|nvapi)[-_][A-Za-z0-9_*.-]{8,}")
 class HttpStream:
     """A running call on an HTTP upstream."""
 
-    __slots__ = ("_decoder", "_ended", "_response", "prompt_tokens")
+    __slots__ = ("_decoder", "_ended", "_response", "_watch", "prompt_tokens")
 
-    def __init__(self, response: Response, decoder: Decoder) -> None:
-        self._response, self._decoder = response, decoder
+    def __init__(self, response: Response, decoder: Decoder, watch: Watch) -> None:
+        self._response, self._decoder, self._watch = response, decoder, watch
         self._ended = False
         self.prompt_tokens: int | None = None
         """An HTTP upstream tells it with its usage, at the end."""
@@ -50,7 +52,9 @@ class HttpStream:
                 if events:
                     return events
             return self._finish(())
-        except UpstreamError:
+        except UpstreamError as error:
+            if not self._ended:  # else it was closed under the reader, by one of us
+                self._watch.failed(error)
             self.close()
             raise
 
@@ -60,9 +64,11 @@ class HttpStream:
         self._response.close()
 
     def _finish(self, events: Sequence[Event]) -> Sequence[Event]:
-        self._ended = True
         last = self._decoder.finish()
+        self._ended = True
         self._response.dismiss()
+        if self._watch.troubled:
+            self._watch.whole()
         return [*events, *last] if last else events
 
 
@@ -78,21 +84,30 @@ class HttpUpstream:
         self.capabilities: Capabilities = adapter.capabilities
         self._adapter, self._transport = adapter, transport
         self._secrets = tuple(secret.encode() for secret in secrets if secret)
+        self.watch: Watch = Unwatched()
 
     def __repr__(self) -> str:
         return f"<HttpUpstream {self.name} {self._adapter.name} {self._transport!r}>"
 
     async def open(self, call: Call) -> HttpStream:
         """Raises RequestError (the caller's fault) or UpstreamError."""
-        adapter = self._adapter
-        response = await self._transport.send(adapter.request(call))
-        if response.status != 200:
-            raise await self._refusal(response)
-        decoder = adapter.decoder(call)
-        if not response.is_of(decoder.media_type):
-            response.close()
-            raise failure("first_byte", "protocol", "an answer of another media type")
-        return HttpStream(response, decoder)
+        try:
+            response = await self._transport.send(self._adapter.request(call))
+            if response.status != 200:
+                raise await self._refusal(response)
+            decoder = self._adapter.decoder(call)
+            if not response.is_of(decoder.media_type):
+                response.close()
+                raise failure("first_byte", "protocol", "an answer of another media type")
+        except UpstreamError as error:
+            self.watch.failed(error)
+            raise
+        except RequestError:
+            self.watch.accepted()
+            raise
+        if self.watch.troubled:
+            self.watch.accepted()
+        return HttpStream(response, decoder, self.watch)
 
     async def fetch(self, request: HttpRequest, body_bytes_max: int) -> tuple[int, bytes]:
         """Status and body of any other request to this upstream: probes, tokenizer routes."""
@@ -108,9 +123,14 @@ class HttpUpstream:
         self._transport.close()
 
     @property
+    def in_flight_max(self) -> int:
+        """Calls under way at once; more wait."""
+        return self._transport.limits.connections_max
+
+    @property
     def in_flight(self) -> int:
-        """Connections that are busy or being made."""
-        return self._transport.lent
+        """Calls under way, and those that wait for a connection."""
+        return self._transport.lent + self._transport.waiting
 
     async def _refusal(self, response: Response) -> Exception:
         """What an answer other than 200 means. A redirect is never followed: it is a refusal."""

@@ -9,7 +9,8 @@ from baton.protocol import CompletionRequest
 from baton.relay import Relay
 from baton.routing.plan import Attempt, Plan
 from baton.semantics.events import Call, Delta, Event
-from baton.upstreams.base import Capabilities, UpstreamStream
+from baton.sites import Site
+from baton.upstreams.base import Capabilities, Unwatched, UpstreamStream, Watch
 
 END = Delta(0, "", "stop")
 
@@ -28,6 +29,8 @@ class Scripted:
     def __init__(self, *scripts: Script | Exception, native: Capabilities = EXACT) -> None:
         self.name, self.capabilities, self.scripts = "scripted", native, list(scripts)
         self.prompt_tokens: int | None = None
+        self.watch: Watch = Unwatched()
+        self.in_flight = 0
         self.calls: list[Call] = []
         self.streams: list[ScriptedStream] = []
 
@@ -69,7 +72,13 @@ def planned(*names: str, fills: tuple[str, ...] = (), **fields: Any) -> Plan:
 
 
 def opened(plan: Plan, **upstreams: Scripted) -> Answer:
-    return asyncio.run(Relay(upstreams).open(plan))
+    return asyncio.run(relay(**upstreams).open(plan))
+
+
+def relay(**upstreams: Scripted) -> Relay:
+    """They are asked in the order in which they are named here."""
+    sites = enumerate(upstreams.items())
+    return Relay({name: Site(name, each, priority=number) for number, (name, each) in sites})
 
 
 async def gathered(answer: Answer) -> list[Delta]:

@@ -1,0 +1,106 @@
+"""An upstream in use: what is configured of it, how it fares, and what runs there.
+
+A Site lives as long as its upstream's configuration stays as it is, over all snapshots. It is the
+`Watch` of its upstream, and a `Place` in the order of asking: pure decisions about it stand in
+`routing/health.py` and `routing/order.py`; here they meet the clock.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from baton.routing.health import Health
+from baton.upstreams.base import Upstream, UpstreamError, Watch
+
+UNLIMITED = 1_000_000_000
+"""Calls under way at an upstream that queues them itself."""
+
+
+class Watched(Upstream, Protocol):
+    """An upstream that tells how it fares, and how much runs there."""
+
+    watch: Watch
+
+    @property
+    def in_flight(self) -> int: ...
+
+
+class Site:
+    """One upstream's place. `clock` gives seconds of one monotonic clock."""
+
+    __slots__ = (
+        "_clock",
+        "failed_calls",
+        "health",
+        "in_flight_max",
+        "lost_streams",
+        "name",
+        "priority",
+        "upstream",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        upstream: Watched,
+        *,
+        priority: int = 0,
+        weight: int = 100,
+        in_flight_max: int = UNLIMITED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name, self.upstream = name, upstream
+        self.priority, self.weight, self.in_flight_max = priority, weight, in_flight_max
+        self.health = Health()
+        self.failed_calls = 0
+        """Calls that could not be placed, since the start."""
+        self.lost_streams = 0
+        """Answers that broke off, since the start."""
+        self._clock = clock
+        upstream.watch = self
+
+    def __repr__(self) -> str:
+        return f"<Site {self.name} {self.state} in_flight={self.in_flight}>"
+
+    @property
+    def in_flight(self) -> int:
+        return self.upstream.in_flight
+
+    @property
+    def state(self) -> str:
+        return self.health.state(self._clock())
+
+    @property
+    def troubled(self) -> bool:
+        return self.health.troubled
+
+    def failed(self, error: UpstreamError) -> None:
+        """Judge by phase and kind. Its own words for "too many" are a wish, not a failure; and our
+        own queue in front of it says nothing of it at all."""
+        if error.phase == "connect" and error.kind == "overloaded":
+            return
+        now_s, health = self._clock(), self.health
+        if error.kind == "overloaded" and (error.status != 503 or error.retry_after_s is not None):
+            return health.pause(now_s, error.retry_after_s)
+        placed = error.phase == "stream"
+        if placed:
+            self.lost_streams += 1
+        else:
+            self.failed_calls += 1
+        ejections = health.ejections
+        health.failed(now_s, placed=placed)
+        if health.ejections > ejections:
+            seconds = round(health.until_s - now_s)
+            structlog.get_logger().warning(
+                "upstream ejected", upstream=self.name, seconds=seconds, reason=error.detail
+            )
+        return None
+
+    def accepted(self) -> None:
+        self.health.accepted(self._clock())
+
+    def whole(self) -> None:
+        self.health.whole(self._clock())

@@ -1,0 +1,99 @@
+"""What counts against an upstream, and what does not."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from baton.sites import Site
+from baton.upstreams.base import Kind, Phase, UpstreamError
+from baton.upstreams.failures import failure
+from tests.fakes.scripted import Scripted
+
+
+class Clock:
+    now_s = 50.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def site() -> Site:
+    return Site("gpu", Scripted(), clock=Clock())
+
+
+def overloaded(status: int, retry_after_s: float | None) -> UpstreamError:
+    return UpstreamError(
+        "",
+        phase="first_byte",
+        kind="overloaded",
+        retryable=True,
+        status=status,
+        retry_after_s=retry_after_s,
+    )
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind", "failed", "lost"),
+    [
+        ("connect", "refused", 1, 0),
+        ("connect", "timeout", 1, 0),
+        ("send", "network", 1, 0),
+        ("first_byte", "timeout", 1, 0),
+        ("first_byte", "protocol", 1, 0),
+        ("first_byte", "status", 1, 0),
+        ("stream", "network", 0, 1),
+        ("stream", "timeout", 0, 1),
+        ("stream", "protocol", 0, 1),
+        ("connect", "overloaded", 0, 0),
+    ],
+)
+def test_failures(phase: Phase, kind: Kind, failed: int, lost: int) -> None:
+    """Whatever keeps an answer from coming or ending counts; our own full queue does not."""
+    one = site()
+    one.failed(failure(phase, kind))
+    assert (failed, lost) == (one.failed_calls, one.lost_streams)
+    assert (failed, lost) == (one.health.refusals, one.health.breaks)
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "state", "seconds"),
+    [
+        (429, None, "paused", 1.0),
+        (429, 7.0, "paused", 7.0),
+        (503, 7.0, "paused", 7.0),
+        (529, None, "paused", 1.0),
+        (503, None, "suspect", 0.1),
+    ],
+)
+def test_too_much(status: int, told: float | None, state: str, seconds: float) -> None:
+    """An upstream that asks for patience gets it; a bare 503 is a failure like others."""
+    one = site()
+    one.failed(overloaded(status, told))
+    assert state == one.state
+    until_s = max(one.health.paused_until_s, one.health.until_s)
+    assert seconds == pytest.approx(until_s - 50.0)
+
+
+def test_an_ejection_is_told_once() -> None:
+    """In the log, with its name; then the watch hears of its return."""
+    one = site()
+    with capture_logs() as told:
+        for _ in range(9):
+            one.failed(failure("connect", "refused", "connection refused"))
+    assert [("gpu", 30, "connection refused")] == [
+        (entry["upstream"], entry["seconds"], entry["reason"]) for entry in told
+    ]
+    assert ("ejected", True) == (one.state, one.troubled)
+    one.accepted()
+    assert "warming" == one.state
+    one.whole()
+    assert one.troubled
+
+
+def test_the_upstream_tells_its_site() -> None:
+    """Being made is enough: the site is the watch."""
+    upstream = Scripted()
+    one = Site("gpu", upstream, priority=2, weight=3, in_flight_max=4)
+    assert upstream.watch is one
+    upstream.in_flight = 3
+    assert (3, 2, 3, 4) == (one.in_flight, one.priority, one.weight, one.in_flight_max)
+    assert "<Site gpu healthy in_flight=3>" == repr(one)
