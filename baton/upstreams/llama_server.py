@@ -1,26 +1,72 @@
-"""Dialect `llama-server`: llama.cpp's own server on its /v1/completions.
+"""Dialect `llama-server`: llama.cpp's own server, on /v1/completions and, for a suffix, /infill.
 
-It swallows echo, suffix and best_of without a word, so none is ever sent; it unsets temperature 1
-and top_k 0 with defaults of its own, so the neutral values always are. Its whole answers count the
-tokens of the first choice only; in its streams each index tells its own usage, so a call with
-several choices is streamed from it and summed, whatever the caller asked for. Logprobs come in the
-chat shape and, for 0, not at all. n is limited by the number of its slots, which it does not tell.
+It swallows echo, suffix and best_of on /v1/completions without a word, so none is ever sent there;
+it unsets temperature 1 and top_k 0 with defaults of its own, so the neutral values always are, and
+the samplers are put into OpenAI's order (its own cuts by top_p before it applies temperature). Its
+whole answers count the tokens of the first choice only; in its streams each index tells its own
+usage, so a call with several choices is streamed from it and summed, whatever the caller asked for.
+Logprobs come in the chat shape and, for 0, not at all. n is limited by the number of its slots,
+which it does not tell.
+
+/infill places a suffix by the model's own fill-in-the-middle tokens (501 where it has none). It
+cuts long texts to three quarters and one quarter of its batch, without a word; the prompt that it
+computed stands in its last event, and one shorter than what was sent fails the call.
 """
 
+from collections.abc import Sequence
 from types import MappingProxyType
 
-from baton.semantics.events import Call
-from baton.upstreams.base import Capabilities
+import msgspec
+
+from baton.errors import invalid, unsupported
+from baton.semantics.events import Call, Event, FinishReason, Usage
+from baton.upstreams.base import Capabilities, Decoder, HttpRequest
+from baton.upstreams.completions_wire import TOKENS_MAX
+from baton.upstreams.failures import failure
+from baton.upstreams.one_choice import OneChoice, body, events, reported
 from baton.upstreams.openai import OpenAIAdapter
+
+SAMPLERS = ("penalties", "temperature", "top_p")
+RANDOM_SEED = 2**32 - 1
+"""What it takes for "any": no caller's seed may become it."""
+NOT_IMPLEMENTED = 501
+FINISH_REASONS: dict[str, FinishReason] = {"eos": "stop", "word": "stop", "limit": "length"}
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class _Timings(msgspec.Struct):
+    cache_n: int = 0
+
+
+class _Piece(msgspec.Struct):
+    """One event of /infill, or its whole answer."""
+
+    content: str = ""
+    stop: bool = False
+    stop_type: str = ""
+    prompt: str = ""
+    tokens_evaluated: int = 0
+    tokens_predicted: int = 0
+    timings: _Timings = msgspec.field(default_factory=_Timings)
+    completion_probabilities: msgspec.Raw = msgspec.Raw(b"null")
+    error: object = None
+
+
+_PIECE = msgspec.json.Decoder(_Piece)
 
 
 class LlamaServerAdapter(OpenAIAdapter):
+    """llama.cpp's server. Instances hold no state."""
+
     name = "llama-server"
+    path = "/v1/completions"
     capabilities = Capabilities(
         prompt_arrays=True,
         token_prompts=True,
         logprobs=True,
         logprobs_max=20,
+        suffix=True,
         stop_max=1024,
         seed=True,
         penalties=True,
@@ -28,6 +74,8 @@ class LlamaServerAdapter(OpenAIAdapter):
         stream_usage=True,
         exact_usage=True,
         scored=True,
+        bounded=True,
+        special_text=True,
     )
     explicit_sampling = True
     constants = MappingProxyType(
@@ -36,11 +84,95 @@ class LlamaServerAdapter(OpenAIAdapter):
     asks_usage_in_streams = False
     usage_per_choice = True
 
+    def request(self, call: Call) -> HttpRequest:
+        if call.suffix is None:
+            return super().request(call)
+        return HttpRequest(path="/infill", body=_ENCODER.encode(self._infill(call)))
+
+    def decoder(self, call: Call) -> Decoder:
+        if call.suffix is None:
+            return super().decoder(call)
+        reader = InfillReader(call)
+        return events(call, reader) if call.stream else body(call, reader)
+
+    def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
+        if status == NOT_IMPLEMENTED:
+            message = "'suffix' is not available: the model has no fill-in-the-middle tokens."
+            return invalid(message, "suffix", "unsupported_parameter")
+        return super().error(status, body, retry_after)
+
     def fields(self, call: Call) -> dict[str, object]:
         found = super().fields(call)
+        found["samplers"] = SAMPLERS
         if found.get("logprobs") == 0:
             found["logprobs"] = 1
+        if call.seed is not None:
+            found["seed"] = call.seed % RANDOM_SEED
         return found
+
+    def _infill(self, call: Call) -> dict[str, object]:
+        """The fields of /infill: sampling as ever, other names for the rest."""
+        [prompt] = call.prompts
+        if not isinstance(prompt, str):
+            raise unsupported("suffix", call.model, "it needs prompts as text.")
+        found = self.fields(call)
+        for name in ("prompt", "max_tokens", "suffix", "echo", "user"):
+            found.pop(name, None)
+        logprobs = found.pop("logprobs", None)
+        if logprobs is not None:
+            found["n_probs"] = logprobs
+        return {
+            **found,
+            "input_prefix": prompt,
+            "input_suffix": call.suffix,
+            "input_extra": (),
+            "n_predict": call.max_tokens,
+        }
 
     def _must_stream(self, call: Call) -> bool:
         return len(call.prompts) * call.n > 1
+
+
+class InfillReader:
+    """What an event of /infill says."""
+
+    def __init__(self, call: Call) -> None:
+        self.choice = OneChoice(call)
+        sent = (*call.prompts, call.suffix or "")
+        self._sent_length = sum(map(len, sent))
+
+    def read(self, payload: bytes) -> Sequence[Event]:
+        try:
+            piece = _PIECE.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise failure("stream", "protocol", "an answer of another shape") from error
+        if piece.error is not None:
+            raise failure("stream", "status", "an error event")
+        reason = self._reason(piece) if piece.stop else None
+        found = self.choice.piece(piece.content, reason, _logprobs(piece))
+        return found + reported(_usage(piece)) if piece.stop else found
+
+    def _reason(self, piece: _Piece) -> FinishReason:
+        reason = FINISH_REASONS.get(piece.stop_type)
+        if reason is None:
+            raise failure("stream", "status", "the upstream gave up on a choice")
+        if len(piece.prompt) < self._sent_length:
+            raise failure("stream", "status", "the upstream cut prompt or suffix")
+        return reason
+
+
+def _logprobs(piece: _Piece) -> bytes:
+    """The list in the chat shape, which is what it is but for its envelope."""
+    raw = bytes(piece.completion_probabilities)
+    return raw if raw == b"null" else b'{"content":' + raw + b"}"
+
+
+def _usage(piece: _Piece) -> Usage | None:
+    prompt, generated, cached = (
+        piece.tokens_evaluated,
+        piece.tokens_predicted,
+        piece.timings.cache_n,
+    )
+    if not 0 <= cached <= prompt <= TOKENS_MAX or not 0 <= generated <= TOKENS_MAX:
+        return None
+    return Usage(prompt, generated, cached_tokens=cached) if prompt + generated else None

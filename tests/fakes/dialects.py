@@ -10,7 +10,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from tests.fakes.fake_anthropic import FakeAnthropic
 from tests.fakes.fake_completions import DIALECTS, FakeCompletions
+from tests.fakes.fake_gemini import FakeGemini
+from tests.fakes.fake_local import FakeLlamaServer, FakeMistral, FakeOllama
+from tests.fakes.fake_openai_chat import FakeOpenAIChat
 from tests.fakes.word_model import Generated
 
 Json = dict[str, Any]
@@ -51,6 +55,12 @@ def completions(dialect: str) -> Callable[[], Fake]:
 
 FAKES: Mapping[str, Callable[[], Fake]] = {
     **{dialect: completions(dialect) for dialect in DIALECTS},
+    "openai-chat": FakeOpenAIChat,
+    "anthropic": FakeAnthropic,
+    "gemini": FakeGemini,
+    "llama-server": FakeLlamaServer,
+    "mistral": FakeMistral,
+    "ollama": FakeOllama,
 }
 """One line for each further dialect: "name": its class."""
 

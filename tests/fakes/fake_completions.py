@@ -36,7 +36,8 @@ class Quirks:
     offsets: str = "prompt"
     """text_offset counts from `prompt`, from `zero`, or is `minus_one`."""
     usage_in_stream: str = "last"
-    """`last`: an extra chunk when asked; `finish`: on the finish chunk of each index."""
+    """`last`: an extra chunk when asked; `always`: also unasked; `finish`: on the finish chunk of
+    each index."""
     usage_first_choice_only: bool = False
     null_usage: bool = False
     """"usage": null on every other chunk."""
@@ -73,6 +74,10 @@ DIALECTS = {
         cached_tokens=True,
     ),
     "deepseek": Quirks(),
+    "azure": Quirks(finish_apart=True, null_usage=True),
+    "baton": Quirks(null_usage=True, cached_tokens=True),
+    "together": Quirks(usage_in_stream="always", echo=False),
+    "fireworks": Quirks(usage_in_stream="always"),
 }
 
 
@@ -165,7 +170,10 @@ class FakeCompletions(WireServer):
         return fault
 
     def _authorize(self, exchange: Exchange) -> None:
-        given = exchange.request.headers.get("authorization", "")
+        headers = exchange.request.headers
+        given = headers.get("authorization", "")
+        if self.dialect == "azure" and "api-key" in headers:
+            given = f"Bearer {headers['api-key']}"
         if self._key and given != f"Bearer {self._key}":
             raise Refused(401, f"Incorrect API key provided: {given}", "invalid_api_key")
 
@@ -316,7 +324,8 @@ class FakeCompletions(WireServer):
                 yield self._frame([chunks[row]], **more)
                 if self.quirks.null_events and len(choices) > n:
                     yield b"null"
-        if options.get("include_usage") and self.quirks.usage_in_stream == "last":
+        asked = options.get("include_usage") and self.quirks.usage_in_stream == "last"
+        if asked or self.quirks.usage_in_stream == "always":
             usage = fault.usage if fault.usage is not None else self._usage(choices, n)
             yield self._frame([], usage=usage)
 

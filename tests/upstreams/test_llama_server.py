@@ -3,8 +3,17 @@
 import json
 from typing import Any
 
-from baton.semantics.events import Call
+import pytest
+import uvloop
+
+from baton.errors import RequestError
+from baton.semantics.events import Call, Delta, Usage, UsageReported
+from baton.upstreams.base import UpstreamError
 from baton.upstreams.llama_server import LlamaServerAdapter
+from tests.fakes.fake_local import FakeLlamaServer
+from tests.upstreams.talking import decoded, events_of, finish_of, modelled, talking, text_of
+
+INFILL = Call(model="m", prompts=["def f("], max_tokens=6, suffix="return", stream=True)
 
 
 def sent(call: Call) -> Any:
@@ -23,6 +32,7 @@ def test_neutral_sampling_is_always_sent() -> None:
         "repeat_penalty": 1.0,
         "temperature": 1.0,
         "top_p": 1.0,
+        "samplers": ["penalties", "temperature", "top_p"],
     }
 
 
@@ -46,7 +56,124 @@ def test_logprobs_0_asks_for_1() -> None:
 
 
 def test_what_it_swallows_is_not_native() -> None:
-    """echo, suffix and best_of are accepted by it and ignored; max_tokens 0 generates."""
+    """echo and best_of are accepted by it and ignored; max_tokens 0 generates."""
     found = LlamaServerAdapter.capabilities
-    swallowed = (found.echo, found.suffix, found.best_of, found.max_tokens_zero)
-    assert swallowed == (False, False, False, False)
+    assert (found.echo, found.best_of, found.max_tokens_zero) == (False, False, False)
+
+
+def test_a_seed_is_never_random() -> None:
+    """Its word for "any" is the greatest number of 32 bits, or -1."""
+    for seed in (-1, 2**32 - 1, 2**63 - 1):
+        given = sent(Call(model="m", prompts=["p"], max_tokens=1, seed=seed))["seed"]
+        assert 0 <= given < 2**32 - 1
+
+
+def test_a_suffix_goes_to_infill() -> None:
+    """Its own names, and the same sampling."""
+    call = Call(
+        model="m", prompts=["a"], max_tokens=3, suffix="z", logprobs=0, user="u", stop=["x"]
+    )
+    assert LlamaServerAdapter().request(call).path == "/infill"
+    assert sent(call) == {
+        "model": "m",
+        "input_prefix": "a",
+        "input_suffix": "z",
+        "input_extra": [],
+        "n_predict": 3,
+        "n_probs": 1,
+        "stop": ["x"],
+        "top_k": 0,
+        "min_p": 0.0,
+        "typical_p": 1.0,
+        "repeat_penalty": 1.0,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "samplers": ["penalties", "temperature", "top_p"],
+    }
+
+
+def test_token_prompts_have_no_suffix() -> None:
+    """/infill takes text."""
+    with pytest.raises(RequestError) as caught:
+        sent(Call(model="m", prompts=[[1, 2]], max_tokens=1, suffix="z"))
+    assert caught.value.param == "suffix"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_infill(stream: bool) -> None:
+    """Against the fake: the model saw both texts at their marks; usage with cached tokens."""
+
+    async def scenario() -> None:
+        async with talking(FakeLlamaServer(), "/v1") as upstream:
+            call = Call(
+                model="m", prompts=["the"], max_tokens=6, suffix="a", stream=stream, logprobs=1
+            )
+            events = await events_of(upstream, call)
+            prompt = "<|fim_prefix|>the<|fim_suffix|>a<|fim_middle|>"
+            expected = modelled(prompt, 6)
+            assert text_of(events) == "".join(expected.pieces)
+            assert finish_of(events) == [expected.finish_reason]
+            [usage] = [event.usage for event in events if isinstance(event, UsageReported)]
+            assert usage.completion_tokens == expected.counted
+            assert usage.cached_tokens == usage.prompt_tokens // 2
+            scored = [event.logprobs for event in events if isinstance(event, Delta)]
+            assert any(scored)
+
+    uvloop.run(scenario())
+
+
+def test_a_model_without_the_tokens_is_a_400() -> None:
+    """Its 501 is about the field, not about the server."""
+
+    async def scenario() -> None:
+        async with talking(FakeLlamaServer(fim=False)) as upstream:
+            with pytest.raises(RequestError) as caught:
+                await events_of(upstream, INFILL)
+            assert (caught.value.status, caught.value.param) == (400, "suffix")
+
+    uvloop.run(scenario())
+
+
+def test_what_was_cut_in_silence_fails() -> None:
+    """The prompt that it computed is shorter than what was sent."""
+
+    async def scenario() -> None:
+        async with talking(FakeLlamaServer(cuts=True)) as upstream:
+            long = Call(
+                model="m", prompts=["def " * 30], max_tokens=2, suffix="return", stream=True
+            )
+            with pytest.raises(UpstreamError) as caught:
+                await events_of(upstream, long)
+            assert caught.value.detail == "the upstream cut prompt or suffix"
+
+    uvloop.run(scenario())
+
+
+def test_recorded_infill() -> None:
+    """A real server's events (xllamacpp 2026.10, fields that nobody reads left out)."""
+    recorded = (
+        b'data: {"index":0,"content":"q","tokens":[34],"stop":false,"id_slot":-1,'
+        b'"tokens_predicted":1,"tokens_evaluated":17}\n\n'
+        b'data: {"index":0,"content":"","tokens":[],"id_slot":1,"stop":true,"model":"t.gguf",'
+        b'"tokens_predicted":1,"tokens_evaluated":17,"generation_settings":{"seed":4294967295},'
+        b'"prompt":"<|fim_prefix|>def f(<|fim_suffix|>return 1<|fim_middle|>",'
+        b'"has_new_line":false,"truncated":false,"stop_type":"limit","stopping_word":"",'
+        b'"tokens_cached":17,"timings":{"cache_n":4,"prompt_n":13,"prompt_ms":0.948}}\n\n'
+    )
+    expected = [Delta(0, "q"), Delta(0, "", "length"), UsageReported(Usage(17, 1, cached_tokens=4))]
+    for size in (1, 5, len(recorded)):
+        pieces = [recorded[at : at + size] for at in range(0, len(recorded), size)]
+        assert decoded(LlamaServerAdapter(), INFILL, pieces) == expected
+
+
+def test_nonsense_of_infill() -> None:
+    """Error events, other endings, impossible counts."""
+    for data, wrong in (
+        ('{"error":{"code":500}}', "status: an error event"),
+        ('{"stop":true,"stop_type":"none"}', "status: the upstream gave up on a choice"),
+        ("5", "protocol: an answer of another shape"),
+    ):
+        assert decoded(LlamaServerAdapter(), INFILL, [f"data: {data}\n\n".encode()]) == wrong
+    odd = {"stop": True, "stop_type": "eos", "prompt": "x" * 40, "tokens_predicted": -1}
+    piece = f"data: {json.dumps(odd)}\n\n".encode()
+    assert decoded(LlamaServerAdapter(), INFILL, [piece]) == [Delta(0, "", "stop")]

@@ -1,0 +1,46 @@
+"""Dialect `baton`: another Baton. What it lacks it fills itself, so everything is native here.
+
+A caller's wish for determinism travels on as a header. Its own upstreams may still refuse a field:
+that is a 400 in this Baton's own words, and is passed on as one. Its wire has no token ids.
+"""
+
+import msgspec
+
+from baton.semantics.events import Call
+from baton.upstreams.base import Capabilities, HttpRequest
+from baton.upstreams.openai import OpenAIAdapter
+
+
+class BatonAdapter(OpenAIAdapter):
+    """Another Baton, with what stands behind it."""
+
+    name = "baton"
+    capabilities = Capabilities(
+        prompt_arrays=True,
+        token_prompts=True,
+        n=True,
+        best_of=True,
+        echo=True,
+        prompt_logprobs=True,
+        logprobs=True,
+        logprobs_max=20,
+        suffix=True,
+        stop_max=16,
+        seed=True,
+        penalties=True,
+        logit_bias=True,
+        max_tokens_zero=True,
+        zero_without_echo=True,
+        bounded=True,
+        stream_usage=True,
+        exact_usage=True,
+        deterministic=True,
+        scored=True,
+    )
+
+    def request(self, call: Call) -> HttpRequest:
+        request = super().request(call)
+        if not call.deterministic:
+            return request
+        headers = (("X-Baton-Deterministic", "true"),)
+        return msgspec.structs.replace(request, headers=headers)

@@ -1,0 +1,167 @@
+"""Dialect `ollama`: Ollama's own /api/generate, which continues a text as it stands.
+
+Its /v1/completions puts every prompt into the model's chat template, takes one prompt, swallows
+echo and reports zero usage; `raw: true` here avoids all that. What has to be known:
+
+- `raw` leaves a suffix out without a word, so a call with a suffix goes without `raw`: the model's
+  template then places both (a model whose template cannot is refused by Ollama with a 400).
+- A prompt beyond its window is cut silently, and a full window is shifted, unless both are
+  forbidden; an older server that does not know these fields still cuts.
+- An empty prompt only loads the model.
+- Penalties are read by some of its engines and swallowed by others: none is ever sent.
+- The prompt's count is absent where the prompt was cached: then it is an estimate, marked so.
+- Logprobs came late (0.12.11): an answer without those that were asked for is refused.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from baton.errors import unsupported
+from baton.semantics.events import Call, Event, FinishReason, Usage
+from baton.upstreams.base import Capabilities, Decoder, HttpRequest
+from baton.upstreams.completions_wire import TOKENS_MAX
+from baton.upstreams.failures import failure
+from baton.upstreams.one_choice import OneChoice, body, lines, reported
+from baton.upstreams.refusals import refusal
+
+SEED_RANGE = 2**31
+"""A seed below zero would mean a random one."""
+TOP_LOGPROBS_MAX = 20
+BYTES_PER_TOKEN = 4
+"""For the estimate of a cached prompt: English text under byte-pair encodings."""
+FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+"""Others ("load", "unload") mean that nothing was generated."""
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class _Line(msgspec.Struct):
+    """One line of a stream, or the whole answer."""
+
+    response: str = ""
+    done: bool = False
+    done_reason: str = ""
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    logprobs: msgspec.Raw = msgspec.Raw(b"null")
+    error: object = None
+
+
+_LINE = msgspec.json.Decoder(_Line)
+
+
+class OllamaAdapter:
+    """A local Ollama. Instances hold no state."""
+
+    name = "ollama"
+    path = "/api/generate"
+    capabilities = Capabilities(
+        logprobs=True,
+        logprobs_max=TOP_LOGPROBS_MAX,
+        suffix=True,
+        stop_max=1024,
+        seed=True,
+        bounded=True,
+        special_text=True,
+        stream_usage=True,
+        exact_usage=True,
+        scored=True,
+    )
+
+    def request(self, call: Call) -> HttpRequest:
+        """RequestError 400 for an empty prompt, which Ollama would not continue."""
+        [prompt] = call.prompts
+        assert isinstance(prompt, str), "token prompts are not native here"
+        if not prompt:
+            raise unsupported("prompt", call.model, "it needs a prompt of at least a character.")
+        fields: dict[str, object] = {
+            "model": call.model,
+            "prompt": prompt,
+            "stream": call.stream,
+            "truncate": False,
+            "shift": False,
+            "options": _options(call),
+        }
+        if call.suffix is None:
+            fields["raw"] = True
+        else:
+            fields["suffix"] = call.suffix
+        if call.logprobs is not None or call.scored:
+            fields["logprobs"] = True
+            if call.logprobs:
+                fields["top_logprobs"] = call.logprobs
+        return HttpRequest(path=self.path, body=_ENCODER.encode(fields))
+
+    def decoder(self, call: Call) -> Decoder:
+        reader = OllamaReader(call)
+        return lines(call, reader) if call.stream else body(call, reader)
+
+    def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
+        return refusal(status, body, retry_after)
+
+
+def _options(call: Call) -> dict[str, object]:
+    """Sampling as OpenAI means it: Ollama's own defaults differ in every field."""
+    found: dict[str, object] = {
+        "num_predict": call.max_tokens,
+        "temperature": call.temperature,
+        "top_p": call.top_p,
+        "top_k": 0,
+        "min_p": 0.0,
+        "typical_p": 1.0,
+        "repeat_penalty": 1.0,
+    }
+    stops = [stop for stop in call.stop or () if stop]
+    if stops:
+        found["stop"] = stops
+    if call.seed is not None:
+        found["seed"] = call.seed % SEED_RANGE
+    return found
+
+
+class OllamaReader:
+    """What a line of /api/generate says."""
+
+    def __init__(self, call: Call) -> None:
+        self._call, self.choice = call, OneChoice(call)
+
+    def read(self, payload: bytes) -> Sequence[Event]:
+        try:
+            line = _LINE.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise failure("stream", "protocol", "an answer of another shape") from error
+        if line.error is not None:
+            raise failure("stream", "status", "an error line")
+        events = self.choice.piece(line.response, self._reason(line), self._logprobs(line))
+        return events + reported(self._usage(line)) if line.done else events
+
+    def _reason(self, line: _Line) -> FinishReason | None:
+        if not line.done:
+            return None
+        # Before 0.1.40 a line said only that it was the last.
+        reason = FINISH_REASONS.get(line.done_reason or "stop")
+        if reason is None:
+            raise failure("stream", "status", "the upstream gave up on a choice")
+        return reason
+
+    def _logprobs(self, line: _Line) -> bytes:
+        """The list in the chat shape, which is what it is but for its envelope."""
+        raw = bytes(line.logprobs)
+        if not self.choice.wants_logprobs:
+            return b"null"
+        if raw != b"null":
+            return b'{"content":' + raw + b"}"
+        if line.response:
+            remedy = "this Ollama is too old to tell them (0.12.11 does)."
+            raise unsupported("logprobs", self._call.model, remedy)
+        return b"null"
+
+    def _usage(self, line: _Line) -> Usage | None:
+        generated, prompt = line.eval_count or 0, line.prompt_eval_count
+        if not 0 <= generated <= TOKENS_MAX or not 0 <= (prompt or 0) <= TOKENS_MAX:
+            return None
+        if prompt:
+            return Usage(prompt, generated)
+        sent = "".join(str(text) for text in (*self._call.prompts, self._call.suffix or ""))
+        return Usage(-(-len(sent.encode()) // BYTES_PER_TOKEN), generated, estimated=True)
