@@ -57,10 +57,10 @@ def test_failures(phase: Phase, kind: Kind, failed: int, lost: int) -> None:
 @pytest.mark.parametrize(
     ("status", "told", "state", "seconds"),
     [
-        (429, None, "paused", 1.0),
+        (429, None, "suspect", 1.0),
         (429, 7.0, "paused", 7.0),
         (503, 7.0, "paused", 7.0),
-        (529, None, "paused", 1.0),
+        (529, None, "suspect", 1.0),
         (503, None, "suspect", 0.1),
     ],
 )

@@ -48,7 +48,8 @@ def test_upstream_fails(
         relay.fake.fault(**fault)
         answer = relay.user.complete(prompt="a b")
         relay.fake.faults.clear()
-        assert 200 == relay.user.complete(prompt="a b").status
+        expected = 503 if answered[2] == "7" else 200  # it named a time: it is left alone
+        assert expected == relay.user.complete(prompt="a b").status
     status, code, retry_after = answered
     assert (status, code) == (answer.status, answer.error["code"])
     assert retry_after == answer.headers.get("retry-after")
@@ -61,7 +62,7 @@ def test_upstream_fails(
         failed.status,
         failed.error_code,
     )
-    assert "settled" == after.state
+    assert ("settled" if expected == 200 else "released") == after.state
 
 
 def test_upstream_refuses_the_request(tmp_path: pathlib.Path) -> None:

@@ -93,10 +93,13 @@ class Health:
             self._eject(now_s)
 
     def pause(self, now_s: float, retry_after_s: float | None) -> None:
-        """It asked to be left alone: for so long, or a moment where it named no time."""
-        pause_s = PAUSE_S if retry_after_s is None else min(retry_after_s, PAUSE_S_MAX)
+        """It has too much: left alone for the time it names, else passed over for a moment."""
         self.troubled = True
-        self.paused_until_s = max(self.paused_until_s, now_s + pause_s)
+        if retry_after_s is None:
+            self.until_s = max(self.until_s, now_s + PAUSE_S)
+        else:
+            pause_s = min(retry_after_s, PAUSE_S_MAX)
+            self.paused_until_s = max(self.paused_until_s, now_s + pause_s)
 
     def asked(self, now_s: float) -> None:
         """A request goes there: a half-open upstream gets no second one until that has told."""

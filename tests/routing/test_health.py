@@ -116,17 +116,19 @@ def test_old_answers_do_not_excuse_refusals() -> None:
 
 
 def test_a_named_time_is_kept() -> None:
-    """Up to a limit; it is no failure; without a time it is a moment."""
+    """Up to a limit; it is no failure. Without a time it is passed over for a moment, if others
+    are there."""
     health = Health()
     health.pause(5.0, 12.0)
     assert ("paused", False) == (health.state(16.9), health.available(16.9))
     assert ("healthy", True) == (health.state(17.0), health.available(17.0))
     health.whole(17.0)
     assert not health.troubled
-    for told, kept_s in ((None, PAUSE_S), (1e6, PAUSE_S_MAX)):
-        other = Health()
-        other.pause(0.0, told)
-        assert kept_s == other.paused_until_s
+    health.pause(20.0, 1e6)
+    assert PAUSE_S_MAX == health.paused_until_s - 20.0
+    other = Health()
+    other.pause(0.0, None)
+    assert ("suspect", PAUSE_S, False) == (other.state(0.0), other.until_s, other.ejected(0.0))
     assert (0, 0) == (health.refusals, health.breaks)
 
 
@@ -164,7 +166,8 @@ class Machine(RuleBasedStateMachine):
     @rule(told=st.none() | st.floats(0.001, 1e5))
     def pause(self, told: float | None) -> None:
         self.health.pause(self.now_s, told)
-        assert self.health.state(self.now_s) == "paused"
+        assert not self.health.available(self.now_s)
+        assert told is None or self.health.state(self.now_s) == "paused"
 
     @precondition(lambda self: not self.health.troubled)
     @rule()
