@@ -3,13 +3,15 @@
 What a process may spend on an account was granted to its journal before: the book counts it as
 spent until it comes back as folded charges or is returned. So Σ leases + posted ≤ limit at every
 grant, for living and dead processes alike, and no request needs the book while its lease suffices.
+Amounts are in the account's own unit: nano-USD, or tokens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy
 from sqlalchemy import func, select
 
+from baton.stores import budgets
 from baton.stores.base import AccountRecord, Missing
 from baton.stores.database import Database
 from baton.stores.tables import account, lease
@@ -34,7 +36,20 @@ class Accounts:
                 raise Missing(f"there is no account {account_id!r}")
             return AccountRecord(**row._mapping, leased_nano=_leased(connection, account_id))
 
-    def lend(self, journal: int, wants: Mapping[str, int]) -> dict[str, int]:
+    def some(self, account_ids: Sequence[str]) -> dict[str, AccountRecord]:
+        """Those of them that are open: a window's account is not before its first request."""
+        if not account_ids:
+            return {}
+        with self._database.reading() as connection:
+            rows = connection.execute(select(account).where(account.c.id.in_(account_ids)))
+            return {
+                row.id: AccountRecord(**row._mapping, leased_nano=_leased(connection, row.id))
+                for row in rows.all()
+            }
+
+    def lend(
+        self, journal: int, wants: Mapping[str, int], epoch: int | None = None
+    ) -> dict[str, int]:
         """Grant each account's want, more where much remains, less where less remains.
 
         One transaction; accounts in one order, so that no two processes wait for each other."""
@@ -51,6 +66,9 @@ class Accounts:
 def _lend(connection: sqlalchemy.Connection, journal: int, name: str, want: int) -> int:
     query = select(account.c.limit_nano, account.c.posted_nano).where(account.c.id == name)
     row = connection.execute(query.with_for_update()).one_or_none()
+    if row is None:
+        budgets.open_account(connection, name)
+        row = connection.execute(query.with_for_update()).one_or_none()
     if row is None:
         return 0
     if row.limit_nano is None:

@@ -11,7 +11,11 @@ import msgspec
 
 from baton.errors import BatonError
 
-Role = Literal["user", "admin"]
+Role = Literal["user", "admin", "billing", "team_admin"]
+"""What a key may do beside asking: everything, read reports, or run its own team."""
+PartyKind = Literal["organisation", "team", "user"]
+Unit = Literal["nano_usd", "tokens"]
+Span = Literal["total", "day", "week", "month"]
 
 
 class StoreError(BatonError):
@@ -28,6 +32,17 @@ class Duplicate(StoreError):
 
 class Missing(StoreError):
     """Nothing of that name is stored."""
+
+
+class BudgetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be used of one unit within each window. It counts from when it was set."""
+
+    amount: int
+    unit: Unit = "nano_usd"
+    span: Span = "total"
+    """`total` has one window without an end; a week begins on Monday."""
+    zone: str = "UTC"
+    """IANA name of the time zone in which days, weeks and months begin."""
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +67,44 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     deterministic: bool = False
     parse_special: bool = True
+    owner: str | None = None
+    """The party that it belongs to, for good; None: nobody's."""
+    tokens_per_minute: int | None = None
+    requests_at_once: int | None = None
+    networks: tuple[str, ...] = ()
+    """Addresses or networks (CIDR) that it may be used from; empty: anywhere."""
+    budgets: tuple[BudgetRecord, ...] = ()
+    """Beside `budget_nano`."""
+    previous_digest: bytes | None = None
+    """Of the value before the last rotation: valid until `previous_until_us`."""
+    previous_until_us: int | None = None
 
     @property
     def account(self) -> str:
         """The account that its requests are charged to."""
         return f"key:{self.id}"
+
+
+class PartyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation, a team of one, or a user of either: what keys belong to. Its limits hold for
+    all keys under it together."""
+
+    id: str
+    kind: PartyKind
+    name: str
+    """One of its kind under one parent."""
+    parent: str = ""
+    """Id of a user's team or organisation, or of a team's organisation; for good."""
+    created_us: int = 0
+    closed_us: int | None = None
+    """From then on no key under it is valid."""
+    expires_us: int | None = None
+    models: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    requests_at_once: int | None = None
+    budgets: tuple[BudgetRecord, ...] = ()
 
 
 class UpstreamRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,10 +163,10 @@ class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int
     actor: str
     kind: str
-    """key | upstream | price"""
+    """key | organisation | team | user | upstream | price"""
     object_id: str
     action: str
-    """create | update | revoke | delete"""
+    """create | update | rotate | revoke | close | delete"""
     detail: str = ""
     """What changed, as JSON without secrets; "" where the action says it all."""
 

@@ -2,10 +2,11 @@
 
     store = open_store(settings)            brings the schema up to date first
     store.catalogue()                       upstreams with secrets, and prices: one snapshot
-    store.keys      add get find by_digest all update revoke          (values: admission/issue.py)
+    store.keys      add get find by_digest all update rotate revoke   (values: admission/issue.py)
     store.upstreams add get all update remove
     store.prices    set all
-    store.accounts  get lend give_back                                (leases: ledger/leases.py)
+    store.parties   add get find all reach lineage update close  (organisations, teams, users)
+    store.accounts  get some lend give_back                           (leases: ledger/leases.py)
     store.usage     sums requests request
     store.changes   since latest
     store.idempotency  begin keep charged drop renew prune            (answers: once.py)
@@ -26,6 +27,7 @@ from baton.stores.changes import Changes, newest
 from baton.stores.database import Database
 from baton.stores.idempotency import Idempotency
 from baton.stores.keys import Keys
+from baton.stores.parties import Parties
 from baton.stores.prices import Prices
 from baton.stores.upstreams import Upstreams
 from baton.stores.usage import Usage
@@ -39,6 +41,7 @@ class Store:
         self.home = home
         self.database = Database(book_path(home))
         self.keys = Keys(self.database)
+        self.parties = Parties(self.database)
         self.upstreams = Upstreams(self.database, vault)
         self.prices = Prices(self.database)
         self.accounts = Accounts(self.database)

@@ -4,6 +4,7 @@ Workers poll it to drop what they cached; operators read it as the audit log.
 """
 
 import time
+from collections.abc import Collection
 
 import msgspec
 import sqlalchemy
@@ -61,6 +62,20 @@ def note(
             detail=text,
         )
     )
+
+
+def differences(
+    before: msgspec.Struct, after: msgspec.Struct, hidden: Collection[str] = ()
+) -> dict[str, object]:
+    """`{"before": …, "after": …}`: the fields that differ, for a row of the log. Of a hidden one
+    only that it changed."""
+    told: dict[str, dict[str, object]] = {"before": {}, "after": {}}
+    for name in before.__struct_fields__:
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            told["before"][name] = "hidden" if name in hidden else old
+            told["after"][name] = "hidden" if name in hidden else new
+    return dict(told)
 
 
 def _as_text(value: object) -> str:

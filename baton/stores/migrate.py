@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from baton.stores.base import StoreError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in migrations/versions; a test holds them equal."""
 
 

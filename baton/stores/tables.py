@@ -1,5 +1,6 @@
 """The tables of the book, as SQLAlchemy Core sees them. Migrations create them; a test compares.
 
+An account's columns are in its own unit: nano-USD, or tokens where its name begins with `tokens:`.
 Columns are 64-bit integers, text or bytes, nothing else: the same on SQLite (STRICT, so that no
 float or string ever stands where money should) and PostgreSQL. Flags are 0 or 1. Lists are JSON.
 The view `request_entry` (migration 0001) lists the double entry of each request; `entry` holds the
@@ -16,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 Whole = BigInteger().with_variant(Integer, "sqlite")
@@ -52,6 +54,47 @@ key = Table(
     _whole("strict"),
     _whole("deterministic"),
     _whole("parse_special"),
+    Column("owner", Text),
+    Column("tokens_per_minute", Whole),
+    Column("requests_at_once", Whole),
+    Column("networks", Text, nullable=False, server_default="[]"),
+    Column("previous_digest", LargeBinary),
+    Column("previous_until_us", Whole),
+    Index("key_previous_digest", "previous_digest"),
+    Index("key_owner", "owner"),
+    sqlite_strict=True,
+)
+
+party = Table(
+    "party",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("kind"),
+    _text("name"),
+    _text("parent"),  # "" for an organisation
+    _whole("created_us"),
+    Column("closed_us", Whole),
+    Column("expires_us", Whole),
+    _text("models"),
+    _text("networks"),
+    Column("requests_per_minute", Whole),
+    Column("tokens_per_minute", Whole),
+    Column("requests_at_once", Whole),
+    UniqueConstraint("parent", "kind", "name", name="party_name"),
+    sqlite_strict=True,
+)
+
+budget = Table(
+    "budget",
+    metadata,
+    Column("id", Text, primary_key=True),  # stores/windows.py: budget_id
+    _text("subject"),  # account of a key, or kind:id of a party
+    _text("unit"),
+    _text("span"),
+    _text("zone"),
+    _whole("amount"),
+    CheckConstraint("amount >= 0", name="budget_amount"),
+    Index("budget_subject", "subject"),
     sqlite_strict=True,
 )
 

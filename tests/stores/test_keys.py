@@ -1,16 +1,17 @@
 """Keys in the book: found by digest, changed and revoked with a trace, never stored."""
 
 import pathlib
+from typing import Any
 
 import msgspec
 import pytest
 
 from baton.admission import keys
-from baton.stores.base import Duplicate, KeyRecord, Missing
+from baton.stores.base import BudgetRecord, Duplicate, KeyRecord, Missing, PartyRecord, StoreError
 from baton.stores.keys import CHANGEABLE
 from tests.bookkeeping import new_key, new_store
 
-FULL = {
+FULL: dict[str, Any] = {
     "role": "admin",
     "expires_us": 2_000_000_000_000_000,
     "models": ("a", "b"),
@@ -20,6 +21,10 @@ FULL = {
     "strict": True,
     "deterministic": True,
     "parse_special": False,
+    "tokens_per_minute": 6_000,
+    "requests_at_once": 3,
+    "networks": ("10.0.0.0/8",),
+    "budgets": (BudgetRecord(amount=5, span="month", zone="Europe/Berlin"),),
 }
 
 
@@ -52,7 +57,9 @@ def test_every_changeable_field_changes(tmp_path: pathlib.Path) -> None:
         *(change.actor, change.kind),
         *(change.object_id, change.action),
     )
-    assert set(changes) == set(msgspec.json.decode(change.detail))
+    told = msgspec.json.decode(change.detail)
+    assert set(changes) == set(told["after"])
+    assert {"k", None} == {told["before"]["name"], told["before"]["requests_per_minute"]}
     with pytest.raises(Missing):
         store.keys.update("unknown", "operator", name="x")
 
@@ -100,3 +107,57 @@ def test_no_key_is_stored(tmp_path: pathlib.Path) -> None:
     ]
     assert [] == found
     store.close()
+
+
+def rotated(record: KeyRecord, value: str, until_us: int) -> KeyRecord:
+    fields = {"digest": keys.digest(value), "head": "sk-new", "tail": "2"}
+    return msgspec.structs.replace(record, **fields, previous_until_us=until_us)
+
+
+def test_rotation_keeps_the_value_before(tmp_path: pathlib.Path) -> None:
+    """Both values lead to the key, the present one first; of two rotations the last counts; the log
+    has no digest."""
+    store = new_store(tmp_path)
+    first = new_key(store)
+    second = store.keys.rotate(rotated(first, "second", 7), "operator")
+    assert (first.digest, 7, first.id) == (
+        *(second.previous_digest, second.previous_until_us),
+        second.id,
+    )
+    for digest in (first.digest, second.digest):
+        assert second == store.keys.by_digest(digest)
+    third = store.keys.rotate(rotated(second, "third", 8), "operator")
+    assert store.keys.by_digest(first.digest) is None
+    assert third == store.keys.by_digest(second.digest)
+    other = new_key(store, "other")
+    with pytest.raises(Duplicate):
+        store.keys.rotate(msgspec.structs.replace(third, digest=other.digest), "operator")
+    log = "".join(change.detail for change in store.changes.since(0))
+    assert "hidden" in log
+    for record in (first, second, third):
+        assert record.digest.hex() not in log
+        assert repr(record.digest) not in log
+    store.keys.revoke(third.id, "operator")
+    with pytest.raises(StoreError, match="revoked"):
+        store.keys.rotate(rotated(third, "fourth", 9), "operator")
+
+
+def test_keys_of_a_party(tmp_path: pathlib.Path) -> None:
+    """A key belongs to a party that exists; among given owners, others' keys are not there."""
+    store = new_store(tmp_path)
+    for name in ("a", "b"):
+        store.parties.add(PartyRecord(id=name, kind="organisation", name=name), "test")
+    mine, theirs = new_key(store, "mine", owner="a"), new_key(store, "theirs", owner="b")
+    new_key(store, "nobody's")
+    assert [mine] == store.keys.all(["a"])
+    assert 3 == len(store.keys.all())
+    assert mine == store.keys.get(mine.id, ["a", "x"])
+    with pytest.raises(Missing):
+        store.keys.get(theirs.id, ["a"])
+    with pytest.raises(Missing):
+        store.keys.update(theirs.id, "test", ["a"], name="mine")
+    with pytest.raises(Missing):
+        store.keys.revoke(theirs.id, "test", ["a"])
+    with pytest.raises(Missing):
+        new_key(store, "lost", owner="gone")
+    assert 3 == len(store.keys.all())

@@ -1,0 +1,76 @@
+"""Budgets in the book: what may be used of one unit in each window, by key or party.
+
+A budget's balance in a window is an account (windows.py names it). The account is opened when its
+first lease is asked for; while it is open its limit follows the budget.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy
+from sqlalchemy import bindparam, select, text
+
+from baton.stores import windows
+from baton.stores.base import BudgetRecord, StoreError
+from baton.stores.tables import account, budget
+
+BUDGETS_MAX = 8
+"""Two units by four spans."""
+
+_OPEN = text(
+    "INSERT INTO account(id, limit_nano, posted_nano)"
+    " SELECT :account, amount, 0 FROM budget WHERE id = :budget ON CONFLICT(id) DO NOTHING"
+).bindparams(bindparam("account"), bindparam("budget"))
+
+
+def check(budgets: Iterable[BudgetRecord]) -> None:
+    """StoreError for a time zone that does not exist, or two budgets of one unit and span."""
+    seen = set()
+    for each in budgets:
+        try:
+            windows.zone(each.zone)
+        except ValueError as error:
+            raise StoreError(f"a budget's time zone: {error}") from None
+        if (each.unit, each.span) in seen:
+            raise StoreError(f"two budgets of {each.unit} for one {each.span}")
+        seen.add((each.unit, each.span))
+
+
+def put(connection: sqlalchemy.Connection, subject: str, budgets: Sequence[BudgetRecord]) -> None:
+    """Make these the subject's budgets; windows under way get the new limits."""
+    check(budgets)
+    now_us = time.time_ns() // 1000
+    for gone in within(connection, [subject])[subject]:
+        connection.execute(budget.delete().where(budget.c.id == windows.budget_id(subject, gone)))
+        _limit(connection, windows.account(subject, gone, now_us), None)
+    for each in budgets:
+        fields = {"id": windows.budget_id(subject, each), "subject": subject, "unit": each.unit}
+        fields |= {"span": each.span, "zone": each.zone}
+        connection.execute(budget.insert().values(**fields, amount=each.amount))
+        _limit(connection, windows.account(subject, each, now_us), each.amount)
+
+
+def within(
+    connection: sqlalchemy.Connection, subjects: Sequence[str] | None = None
+) -> dict[str, tuple[BudgetRecord, ...]]:
+    """Budgets by subject, in one order; of all subjects without any given."""
+    query = select(budget).order_by(budget.c.id)
+    if subjects is not None:
+        query = query.where(budget.c.subject.in_(subjects))
+    found: defaultdict[str, tuple[BudgetRecord, ...]] = defaultdict(tuple)
+    for row in connection.execute(query):
+        fields = {name: row._mapping[name] for name in BudgetRecord.__struct_fields__}
+        found[row.subject] += (BudgetRecord(**fields),)
+    return found
+
+
+def open_account(connection: sqlalchemy.Connection, account_id: str) -> None:
+    """Begin the balance of a budget's window, if there is such a budget."""
+    given = {"account": account_id, "budget": windows.budget_of(account_id)}
+    connection.execute(_OPEN, given)
+
+
+def _limit(connection: sqlalchemy.Connection, account_id: str, amount: int | None) -> None:
+    mine = account.c.id == account_id
+    connection.execute(account.update().where(mine).values(limit_nano=amount))

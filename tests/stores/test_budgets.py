@@ -1,0 +1,65 @@
+"""Budgets in the book: a window's account opens when it is first asked, and follows its budget."""
+
+import pathlib
+import time
+
+import pytest
+
+from baton.stores import budgets, windows
+from baton.stores.base import BudgetRecord, PartyRecord, StoreError
+from tests.bookkeeping import new_key, new_store
+
+DAY = BudgetRecord(amount=100, span="day")
+TOKENS = BudgetRecord(amount=50, unit="tokens", span="total")
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def test_windows_open_when_asked(tmp_path: pathlib.Path) -> None:
+    """The first lease of a window opens its account with the budget's limit; each window has its
+    own, and what has no budget grants nothing."""
+    store = new_store(tmp_path)
+    store.parties.add(PartyRecord(id="t", kind="organisation", name="t", budgets=(DAY,)), "test")
+    names = [f"organisation:t/day@2026-11-2{number}" for number in (2, 3)]
+    assert {} == store.accounts.some(names)
+    assert {names[0]: 60, names[1]: 100, "organisation:x/day@2026-11-22": 0} == store.accounts.lend(
+        1, {names[0]: 60, names[1]: 130, "organisation:x/day@2026-11-22": 5}
+    )
+    found = store.accounts.some(names)
+    assert [(100, 60), (100, 100)] == [
+        (found[name].limit_nano, found[name].leased_nano) for name in names
+    ]
+    assert {names[0]: 40} == store.accounts.lend(2, {names[0]: 60})
+
+
+def test_an_open_window_follows_its_budget(tmp_path: pathlib.Path) -> None:
+    """A lowered budget lends no more at once, a raised one lends the difference, without one there
+    is no limit."""
+    store = new_store(tmp_path)
+    key = new_key(store, budgets=(DAY, TOKENS))
+    assert (DAY, TOKENS) == store.keys.get(key.id).budgets
+    day, total = (windows.account(key.account, each, now_us()) for each in (DAY, TOKENS))
+    assert f"tokens:{key.account}/total" == total
+    assert {day: 80, total: 50} == store.accounts.lend(1, {day: 80, total: 60})
+
+    def lowered(amount: int) -> int:
+        changed = BudgetRecord(amount=amount, span="day")
+        store.keys.update(key.id, "test", budgets=(changed,))
+        return store.accounts.lend(2, {day: 10})[day]
+
+    assert [0, 0, 5, 110] == [lowered(amount) for amount in (10, 80, 85, 1_000)]
+    store.keys.update(key.id, "test", budgets=())
+    assert {day: 10**9, total: 10**9} == store.accounts.lend(3, {day: 10**9, total: 10**9})
+    store.keys.update(key.id, "test", budgets=(TOKENS,))
+    assert 50 == store.accounts.get(total).limit_nano, "it counts on from where it was"
+
+
+def test_nonsense_is_refused() -> None:
+    """A zone that does not exist; two of one unit and span."""
+    with pytest.raises(StoreError, match="no time zone 'Mars'"):
+        budgets.check([BudgetRecord(amount=1, zone="Mars")])
+    with pytest.raises(StoreError, match="two budgets"):
+        budgets.check([DAY, BudgetRecord(amount=5, span="day", zone="Asia/Tokyo")])
+    budgets.check([DAY, TOKENS, BudgetRecord(amount=1, unit="tokens", span="day")])
