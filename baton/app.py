@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -49,7 +49,7 @@ class Worker:
         self._settings = settings
         self._ending = contextlib.AsyncExitStack()
         self._draining = False
-        self._refreshing: set[asyncio.Task[None]] = set()
+        self._reacting: set[asyncio.Task[None]] = set()
         self._store: Store
         self._ledger: Ledger
         self._gate: Gate
@@ -105,6 +105,8 @@ class Worker:
         feed = ChangeFeed(store.changes, version, self._changed)
         ending.push_async_callback(feed.close)
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
+        expiring = asyncio.get_running_loop().create_task(self.room.under_way.expiring())
+        ending.callback(expiring.cancel)
         self.room.once = Once(store.idempotency, self.room, settings)
         ending.push_async_callback(self.room.once.close)
         self.web = routes.build(self._services(publisher, log))
@@ -168,10 +170,32 @@ class Worker:
         found = [change.object_id for change in changes if change.kind == "key"]
         if found:
             self._gate.changed(found)
+            if ended := self.room.under_way.among(found):
+                self._own(self._end_invalid(ended))
         if len(found) < len(changes):
-            task = asyncio.get_running_loop().create_task(self._refresh_or_log())
-            self._refreshing.add(task)
-            task.add_done_callback(self._refreshing.discard)
+            self._own(self._refresh_or_log())
+
+    def _own(self, work: Coroutine[None, None, None]) -> None:
+        """Run it now; the loop alone would not keep it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._reacting.add(task)
+        task.add_done_callback(self._reacting.discard)
+
+    async def _end_invalid(self, key_ids: Collection[str]) -> None:
+        """End what runs for those of these keys that are not valid any more."""
+        now_us = time.time_ns() // 1000
+
+        def invalid(key_id: str) -> bool:
+            record = self._store.keys.get(key_id)
+            expired = record.expires_us is not None and record.expires_us <= now_us
+            return record.revoked_us is not None or expired
+
+        try:
+            ended = await asyncio.to_thread(lambda: {each for each in key_ids if invalid(each)})
+        except StoreError as error:
+            structlog.get_logger().error("keys not checked: ending all", reason=str(error))
+            ended = set(key_ids)
+        self.room.under_way.end(ended)
 
     async def _refresh_or_log(self) -> None:
         try:

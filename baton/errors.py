@@ -163,6 +163,12 @@ def bad_key() -> RequestError:
     return RequestError(401, "Incorrect API key provided.", code="invalid_api_key")
 
 
+def ended_key() -> RequestError:
+    """The key was revoked, or its time is over, while the request ran."""
+    message = "The API key was revoked or has expired."
+    return RequestError(401, message, code="invalid_api_key")
+
+
 def forbidden(message: str) -> RequestError:
     return RequestError(403, message, type="permission_error", code="forbidden")
 

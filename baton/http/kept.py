@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from baton.http.exchange import Exchange, HeaderPair, header_lines, header_pairs, note
+from baton.http.exchange import Exchange, HeaderPair
 
 IDEMPOTENCY_KEY = b"idempotency-key"
 REPLAYED: HeaderPair = (b"idempotent-replayed", b"true")
@@ -35,14 +35,17 @@ Keep = Callable[[Answered], Awaitable[None]]
 class KeptExchange(Exchange):
     """What the room answers. `keep` is awaited with the whole answer before it is charged."""
 
+    __slots__ = ("_keep", "_waiting", "ended", "pairs", "parts", "status", "stream")
+
     def __init__(self, asked: Exchange, keep: Keep) -> None:
         """As `asked` was: its body, and its headers but those that are about its caller's page and
         about keeping."""
         headers = [pair for pair in asked.headers if pair[0] not in (IDEMPOTENCY_KEY, b"origin")]
         super().__init__(
-            _Nobody(headers, asked.client),
-            note(headers),
+            _Nobody(headers),
             model=asked.model,
+            client=asked.client,
+            arrived=asked.arrived,
             http_1_0=False,
             keep=True,
         )
@@ -59,20 +62,20 @@ class KeptExchange(Exchange):
         """Whether it is an answer, to its proper end: not refused, not broken off."""
         return self.ended and self.status == 200 and self.keep_alive
 
-    async def keep(self, lines: bytes, *rest: bytes) -> None:
+    async def keep(self, headers: Iterable[HeaderPair], *rest: bytes) -> None:
         """All of the answer is there, `rest` is still to be written: keep it, then charge it."""
-        pairs = self.pairs or header_pairs(lines)
+        pairs = tuple(self.pairs or headers)
         await self._keep(Answered(_shared(pairs), self.started, b"".join([*self.parts, *rest])))
 
-    def respond(self, status: int, lines: bytes, body: bytes) -> None:
+    def respond(self, status: int, headers: Iterable[HeaderPair], body: bytes) -> None:
         self.started = True
-        self.status, self.pairs, self.parts = status, header_pairs(lines), [body]
+        self.status, self.pairs, self.parts = status, tuple(headers), [body]
         self.ended = True
         self._finish_kept()
 
-    def start_stream(self, lines: bytes, first: bytes = b"") -> None:
+    def start_stream(self, headers: Iterable[HeaderPair], first: bytes = b"") -> None:
         self.started = self.stream = True
-        self.pairs = header_pairs(lines)
+        self.pairs = tuple(headers)
         if first:
             self.parts.append(first)
         self._tell()
@@ -121,10 +124,10 @@ async def follow(kept: KeptExchange, exchange: Exchange, own: Iterable[HeaderPai
         await kept.news()
     if not kept.started:
         return exchange.abort()
-    lines = header_lines(kept.pairs if own is None else (*_shared(kept.pairs), *own))
+    pairs = kept.pairs if own is None else (*_shared(kept.pairs), *own)
     if not kept.stream:
-        return exchange.respond(kept.status, lines, kept.parts[0])
-    exchange.start_stream(lines)
+        return exchange.respond(kept.status, pairs, kept.parts[0])
+    exchange.start_stream(pairs)
     await _stream(kept, exchange)
 
 
@@ -148,11 +151,11 @@ async def _stream(kept: KeptExchange, exchange: Exchange) -> None:
 
 def replay(answered: Answered, exchange: Exchange, own: Iterable[HeaderPair]) -> None:
     """Send again what was kept: a stream's events one by one."""
-    lines = header_lines([*answered.headers, *own])
+    pairs = [*answered.headers, *own]
     if not answered.stream:
-        return exchange.respond(200, lines, answered.body)
+        return exchange.respond(200, pairs, answered.body)
     *events, last = answered.body.split(b"\n\n")[:-1]
-    exchange.start_stream(lines)
+    exchange.start_stream(pairs)
     for event in events:
         exchange.send(event + b"\n\n")
     return exchange.end(last + b"\n\n")
@@ -167,8 +170,8 @@ class _Nobody:
 
     write_paused = False
 
-    def __init__(self, headers: list[HeaderPair], client_address: str) -> None:
-        self.headers, self.client_address = headers, client_address
+    def __init__(self, headers: list[HeaderPair]) -> None:
+        self.headers = headers
 
     def date(self) -> bytes:
         raise AssertionError("a kept exchange has no head of its own")

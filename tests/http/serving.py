@@ -15,8 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from baton.config import Settings
-from baton.http.connection import connection_class
-from baton.http.shared import Room, Shared, sweep
+from baton.http.connection import Room, Shared, connection_class, sweep
 
 
 async def told(request: Request) -> PlainTextResponse:

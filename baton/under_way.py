@@ -1,0 +1,62 @@
+"""The turns that run in this worker, so that a key that ends takes its streams along.
+
+A turn stands here from its first line to its last. Whoever hears that a key was revoked calls
+`end`; `expiring` finds those whose time is over. A stream that is ended so is told so by an error
+event, and charged for what was generated; an answer that is not begun is a plain 401.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection
+
+from baton.admission.gate import Caller
+from baton.errors import ended_key
+from baton.turn import Turn
+
+EXPIRY_S = 0.5
+"""How often expiry is looked for: a few microseconds for each hundred turns."""
+
+
+class UnderWay:
+    """`turns`: each with the task that runs it; put in and taken out by `Completions`."""
+
+    def __init__(self) -> None:
+        self.turns: dict[Turn, asyncio.Task[None] | None] = {}
+
+    def __repr__(self) -> str:
+        return f"<UnderWay {len(self.turns)}>"
+
+    def among(self, key_ids: Collection[str]) -> set[str]:
+        """Which of these keys have a turn under way."""
+        running = {caller.record.id for turn in self.turns if (caller := _caller(turn))}
+        return running.intersection(key_ids)
+
+    def end(self, key_ids: Collection[str]) -> None:
+        """End all turns of these keys."""
+        for turn in list(self.turns):
+            caller = _caller(turn)
+            if caller is not None and caller.record.id in key_ids:
+                self._end(turn)
+
+    def expire(self, now_s: float) -> None:
+        """End all turns whose key is not valid any more. `now_s`: seconds since 1970."""
+        for turn in list(self.turns):
+            caller = _caller(turn)
+            if caller is not None and not caller.valid(now_s):
+                self._end(turn)
+
+    async def expiring(self) -> None:
+        """Expire for as long as the worker runs."""
+        while True:
+            await asyncio.sleep(EXPIRY_S)
+            self.expire(time.time())
+
+    def _end(self, turn: Turn) -> None:
+        task = self.turns[turn]
+        if task is not None and turn.expel(ended_key()):
+            task.cancel()
+
+
+def _caller(turn: Turn) -> Caller | None:
+    """Nobody, before the key was recognised."""
+    return getattr(turn, "caller", None)

@@ -1,0 +1,120 @@
+"""A key that ends takes its streams along, within two seconds."""
+
+import contextlib
+import json
+import pathlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from baton.stores.base import KeyRecord, Missing
+from tests.asking import Answer
+from tests.bookkeeping import PRICE
+from tests.relaying import USER, Relay, relaying
+
+ENDED_WITHIN_S = 2.0
+
+
+def record(relay: Relay, name: str = USER) -> KeyRecord:
+    [found] = relay.store.keys.find(name)
+    return found
+
+
+def revoke(relay: Relay) -> None:
+    relay.store.keys.revoke(record(relay).id, "test")
+
+
+def expire(relay: Relay) -> None:
+    soon_us = time.time_ns() // 1000 + 100_000
+    relay.store.keys.update(record(relay).id, "test", expires_us=soon_us)
+
+
+def rest(client: socket.socket) -> bytes:
+    """All that comes until the end."""
+    client.settimeout(10.0)
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while data := client.recv(65536):
+            found += data
+    return found
+
+
+@pytest.mark.parametrize("end", [revoke, expire])
+def test_a_stream_is_ended(tmp_path: pathlib.Path, end: Callable[[Relay], None]) -> None:
+    """By one error event, without [DONE]; what came is charged; its upstream is closed; other keys'
+    streams go on."""
+    with relaying(tmp_path) as relay:
+        relay.fake.fault(times=2, interval_s=0.02)
+        other = relay.key("other")
+        answers: list[Answer] = []
+        going_on = threading.Thread(
+            target=lambda: answers.append(other.complete(prompt="a b", max_tokens=99, stream=True))
+        )
+        going_on.start()
+        relay.seen()
+        with relay.ask(stream=True, max_tokens=3000) as client:
+            assert b"data: " in client.recv(65536) + client.recv(65536)
+            began = time.monotonic()
+            end(relay)
+            tail = rest(client)
+        assert time.monotonic() - began < ENDED_WITHIN_S
+        going_on.join()
+        relay.until(lambda: relay.fake.aborted == 1)
+    assert b"[DONE]" not in tail
+    events = [line[6:] for line in tail.decode().split("\r\n") if line.startswith("data: ")]
+    assert "invalid_api_key" == json.loads(events[-1].strip())["error"]["code"]
+    assert "[DONE]" == (answers[0].events or [])[-1]
+    row = next(row for row in relay.rows() if row.state == "interrupted")
+    assert (401, "invalid_api_key") == (row.status, row.error_code)
+    assert row.completion_tokens is not None
+    assert 0 < row.completion_tokens < 3000
+    worth = (row.prompt_tokens or 0) * PRICE.input_pico + row.completion_tokens * PRICE.output_pico
+    assert (worth + 500) // 1000 == row.charge
+
+
+def test_before_the_answer(tmp_path: pathlib.Path) -> None:
+    """A plain 401 and no charge where nothing was generated."""
+    with relaying(tmp_path) as relay:
+        relay.fake.fault(delay_s=30.0)
+        with relay.ask() as client:
+            relay.seen()
+            revoke(relay)
+            head = client.recv(65536)
+        relay.until(lambda: relay.fake.aborted == 1)
+    assert head.startswith(b"HTTP/1.1 401 ")
+    [row] = relay.rows()
+    assert ("released", 0) == (row.state, row.charge)
+
+
+def test_other_changes_end_nothing(tmp_path: pathlib.Path) -> None:
+    """A key that was only changed goes on; so does an answer whose end is settled already."""
+    with relaying(tmp_path) as relay:
+        relay.fake.fault(interval_s=0.02)
+        with relay.ask(stream=True, max_tokens=60) as client:
+            relay.seen()
+            relay.store.keys.update(record(relay).id, "test", name="changed")
+            text = b""
+            while not text.endswith(b"\r\n0\r\n\r\n"):
+                text += client.recv(65536)
+    assert b"[DONE]" in text
+    assert ["settled"] == [row.state for row in relay.rows()]
+
+
+@pytest.fixture
+def idle(tmp_path: pathlib.Path) -> Iterator[Relay]:
+    with relaying(tmp_path) as relay:
+        yield relay
+
+
+def test_nothing_stays_behind(idle: Relay) -> None:
+    """Turns are taken out, whatever became of them; a key that is unknown here changes nothing."""
+    assert 200 == idle.user.complete(prompt="a").status
+    assert 400 == idle.user.complete(prompt="a", n=-1).status
+    under_way = idle.worker.room.under_way
+    assert "<UnderWay 0>" == repr(under_way)
+    assert set() == under_way.among(["key_unknown"])
+    with pytest.raises(Missing):
+        idle.store.keys.get("key_unknown")
