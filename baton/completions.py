@@ -11,7 +11,7 @@ import time
 import msgspec
 import structlog
 
-from baton.admission.gate import Gate, credential
+from baton.admission.gate import Gate, bearer
 from baton.answer import Answer
 from baton.config import Settings
 from baton.configured import Configured
@@ -24,7 +24,7 @@ from baton.errors import (
     strictly_unknown,
     unknown_model,
 )
-from baton.http.exchange import Exchange
+from baton.http.exchange import Exchange, header_lines
 from baton.http.kept import IDEMPOTENCY_KEY, REPLAYED, KeptExchange, follow, replay
 from baton.ledger.settle import Ledger
 from baton.once import Once
@@ -36,7 +36,7 @@ from baton.semantics.usage import to_wire
 from baton.stores.base import StoreUnavailable
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
-from baton.turn import Randomness, Turn
+from baton.turn import Books, Randomness, Turn
 from baton.under_way import UnderWay
 from baton.upstreams.base import UpstreamError
 from baton.web.cors import Cors
@@ -61,16 +61,15 @@ class Completions:
     ) -> None:
         self._settings, self._limits = settings, settings.request_limits()
         self._strict_limits = self._limits.strict()
-        self._configured, self._gate, self._ledger = configured, gate, ledger
-        self._metrics, self._log = metrics, log
-        self._randomness = Randomness()
+        self._configured, self._gate = configured, gate
+        self._books = Books(Randomness(), ledger, metrics, log)
         self.under_way = UnderWay()
         self._cors = Cors.of(settings.cors_origins) if settings.cors_origins else None
 
     async def __call__(self, exchange: Exchange) -> None:
-        turn = Turn(exchange, self._randomness, self._ledger, self._metrics, self._log)
+        turn = Turn(exchange, self._books)
         if self._cors is not None:
-            turn.cors = self._cors.headers(exchange.header(b"origin"))
+            turn.cors = header_lines(self._cors.headers(exchange.header(b"origin")))
         turns = self.under_way.turns
         turns[turn] = exchange.task or asyncio.current_task()
         try:
@@ -91,7 +90,7 @@ class Completions:
             turn.end()
 
     async def _answer(self, turn: Turn) -> None:
-        if IDEMPOTENCY_KEY in turn.options:
+        if turn.exchange.header(IDEMPOTENCY_KEY) is not None:
             return await self._once(turn)
         await self._identify(turn)
         request = self._decode(turn)
@@ -106,7 +105,7 @@ class Completions:
 
     async def _once(self, turn: Turn) -> None:
         """Under an Idempotency-Key: a run apart from this connection answers, now or earlier."""
-        exchange, shown = turn.exchange, credential(turn.exchange.headers)
+        exchange, shown = turn.exchange, _credential(turn.exchange)
         turn.caller = self._gate.known(shown) or await self._gate.identify(shown)
         found, turn.stood_in = await self.once.find(turn.caller.record.id, exchange)
         if isinstance(found, KeptExchange) and turn.stood_in:
@@ -119,14 +118,14 @@ class Completions:
 
     async def _identify(self, turn: Turn) -> None:
         """Whose key it is, and whether it may ask now."""
-        shown = credential(turn.exchange.headers)
+        shown = _credential(turn.exchange)
         turn.caller = self._gate.known(shown) or await self._gate.identify(shown)
         turn.limits = self._gate.admit_rate(turn.caller, time.monotonic())
 
     def _decode(self, turn: Turn) -> CompletionRequest:
         """The request as the caller means it; the model is settled here."""
         exchange, record = turn.exchange, turn.caller.record
-        turn.strict = record.strict or turn.options.get(b"x-baton-strict") in TRUE
+        turn.strict = record.strict or exchange.header(b"x-baton-strict") in TRUE
         limits = self._strict_limits if turn.strict else self._limits
         request = turn.request = decode(exchange.body, limits, model=exchange.model or None)
         turn.ignored = request.ignored
@@ -155,7 +154,7 @@ class Completions:
         record, current = turn.caller.record, self._configured.current
         if not turn.caller.allowed(request.model):
             raise unknown_model(request.model)
-        asked = turn.options.get(b"x-baton-deterministic") in TRUE
+        asked = turn.exchange.header(b"x-baton-deterministic") in TRUE
         terms = Terms(
             tenant=record.id,
             strict=turn.strict,
@@ -212,10 +211,16 @@ class Completions:
         if isinstance(exchange, KeptExchange):
             if not exchange.started:
                 turn.start_stream()
-            await exchange.keep((), last, DONE)
+            await exchange.keep(b"", last, DONE)
         await turn.settled(turn.finish_reason)
         if not exchange.started:
             turn.start_stream()
         if last:
             exchange.send(last)
         exchange.end(DONE)
+
+
+def _credential(exchange: Exchange) -> bytes | None:
+    """As `gate.credential` finds it for all other routes."""
+    shown = exchange.header(b"authorization")
+    return bearer(exchange.header(b"x-api-key")) if shown is None else shown

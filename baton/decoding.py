@@ -1,6 +1,8 @@
 """The body of POST /v1/completions, from bytes to typed fields; problems are told by field.
 
-Theory of operation. The plain request (no unknown field, one prompt) is decoded in one typed pass.
+Theory of operation. The plain request (a text, how long, how random, streamed or not) is decoded in
+one typed pass that checks everything. A single prompt with any of the contract's fields takes one
+pass too, and checks of what settings limit.
 A batch of prompts takes a second one that leaves `prompt` unread, and decodes it by the type that
 its first bytes promise. Whatever is left — fields of other servers, a mistake — takes the careful
 path: unknown fields are skipped and their names collected. Only if that fails too, each field is
@@ -71,8 +73,21 @@ class WireFields(msgspec.Struct, frozen=True, kw_only=True):
     stream_options: StreamOptions | None = None
 
 
-class PlainRequest(WireFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request with one prompt and nothing unknown: by far the most."""
+class PlainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A text and how long it shall become: by far the most. Anything else has other types."""
+
+    model: Annotated[str, Meta(min_length=1)]
+    prompt: str
+    max_tokens: Annotated[int, Meta(ge=1)] = 16
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    stream: bool = False
+    stop: Annotated[list[str], Meta(min_length=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=1)] = 1
+
+
+class SingleRequest(WireFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request with one prompt and nothing unknown."""
 
     prompt: str | list[Token] | None = None
 
@@ -93,6 +108,7 @@ class _CarefulRequest(WireFields, frozen=True, kw_only=True):
 _UNPRINTABLE = re.compile(r"[^!-+\-->@-~]")  # what is no visible ASCII, commas and "?" besides
 
 _PLAIN = msgspec.json.Decoder(PlainRequest)
+_SINGLE = msgspec.json.Decoder(SingleRequest)
 _BATCH = msgspec.json.Decoder(_BatchRequest)
 _CAREFUL = msgspec.json.Decoder(_CarefulRequest)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -107,6 +123,14 @@ _TYPES = {
 }
 
 
+def parse_plain(body: bytes) -> PlainRequest | None:
+    """None where more is asked for, or something is wrong."""
+    try:
+        return _PLAIN.decode(body)
+    except UNREADABLE:
+        return None
+
+
 def parse(
     body: bytes, prompts_max: int, *, model: str | None = None
 ) -> tuple[WireFields, list[Prompt], tuple[str, ...]]:
@@ -116,19 +140,19 @@ def parse(
     Raises RequestError (400) that names the field at fault.
     """
     try:
-        plain = _PLAIN.decode(body)
+        single = _SINGLE.decode(body)
     except msgspec.ValidationError:
         return _parse_carefully(body, prompts_max, model)
     except UNREADABLE as error:
         raise explain_body(body, error) from None
-    if plain.model is None and model is None:
+    if single.model is None and model is None:
         raise errors.missing_model()
-    prompt = plain.prompt
+    prompt = single.prompt
     if prompt is None:
         raise errors.missing_parameter("prompt")
     if prompt == []:
         raise errors.empty_prompt("the array")
-    return plain, [prompt], ()
+    return single, [prompt], ()
 
 
 def _parse_carefully(

@@ -7,33 +7,33 @@ documents are generated from these types.
 import msgspec
 
 from baton import errors
-from baton.decoding import StreamOptions, WireFields, parse
+from baton.decoding import StreamOptions, WireFields, parse, parse_plain
 from baton.semantics.events import FinishReason, Logprobs, Prompt
 
 
-class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
+class CompletionRequest(msgspec.Struct, frozen=True):
     """A valid request with every default filled in: what the caller meant, not what was typed."""
 
     model: str
     prompts: list[Prompt]
     max_tokens: int = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stream: bool = False
+    stop: list[str] | None = None
+    """Without empty strings; None when there is none."""
     n: int = 1
     best_of: int = 1
     """At least n; the candidates that are generated of each prompt."""
-    temperature: float = 1.0
-    top_p: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: dict[int, float] | None = None
-    stop: list[str] | None = None
-    """Without empty strings; None when there is none."""
     suffix: str | None = None
     """None also for an empty suffix."""
     echo: bool = False
     logprobs: int | None = None
     seed: int | None = None
     user: str | None = None
-    stream: bool = False
     include_usage: bool = False
     continuous_usage: bool = False
     ignored: tuple[str, ...] = ()
@@ -42,6 +42,27 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def choices(self) -> int:
         return len(self.prompts) * self.n
+
+    @property
+    def plain(self) -> bool:
+        """Whether it asks only for what every upstream does: a text, how long, how random, streamed
+        or not, and where to stop (how many stops is another question). Most requests are."""
+        prompts = self.prompts
+        return (
+            self
+            == CompletionRequest(
+                self.model,
+                prompts,
+                self.max_tokens,
+                self.temperature,
+                self.top_p,
+                self.stream,
+                self.stop,
+            )
+            and len(prompts) == 1
+            and isinstance(prompts[0], str)
+            and self.max_tokens > 0
+        )
 
 
 class PromptTokensDetails(msgspec.Struct, frozen=True):
@@ -130,6 +151,26 @@ def decode(body: bytes, limits: RequestLimits, *, model: str | None = None) -> C
 
     `model` is the one that the path fixes, whatever the body names; without it the body must.
     """
+    plain = parse_plain(body) if model is None else None
+    if (
+        plain is None
+        or plain.max_tokens > limits.max_tokens_max
+        or plain.max_tokens > limits.tokens_total_max
+        or 4 * len(plain.model) > limits.model_bytes_max
+    ):
+        return _decode_any(body, limits, model)
+    return CompletionRequest(
+        plain.model,
+        [plain.prompt],
+        plain.max_tokens,
+        plain.temperature,
+        plain.top_p,
+        plain.stream,
+        _stops(plain.stop, limits) if plain.stop else None,
+    )
+
+
+def _decode_any(body: bytes, limits: RequestLimits, model: str | None) -> CompletionRequest:
     wire, prompts, ignored = parse(body, limits.prompts_max, model=model)
     name = wire.model if model is None else model
     assert name is not None
@@ -214,6 +255,13 @@ def _include_usage(options: StreamOptions, stream: bool) -> bool:
 def _stops(stop: str | list[str], limits: RequestLimits) -> list[str] | None:
     """Each stop once, without empty ones (which would never let a text begin)."""
     stops = [stop] if isinstance(stop, str) else stop
+    if (
+        len(stops) <= limits.stops_max
+        and 4 * sum(map(len, stops)) <= limits.stop_bytes_max
+        and "" not in stops
+        and len(set(stops)) == len(stops)
+    ):
+        return stops  # short and different: nothing to look at one by one
     if len(stops) > limits.stops_max:
         raise errors.too_many("stop", limits.stops_max, len(stops))
     for each in stops:

@@ -8,11 +8,12 @@ with what was used until then. Everything here is synchronous but the three wait
 import os
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from baton.admission.gate import Caller
 from baton.answer import Answer
 from baton.errors import RequestError, upstream_error, upstream_lost
-from baton.http.exchange import Exchange, HeaderPair, error_headers
+from baton.http.exchange import Exchange, HeaderPair, error_lines, header_pairs
 from baton.ledger.entries import Intent, State, Timings
 from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Hold, Ledger, Outcome
@@ -20,17 +21,18 @@ from baton.protocol import CompletionRequest
 from baton.routing.plan import Plan
 from baton.semantics.assemble import ChunkEncoder
 from baton.semantics.events import Delta
-from baton.semantics.headers import identity, provenance
+from baton.semantics.headers import identity, line, provenance
 from baton.telemetry.log import AccessLine, AccessLog, now
 from baton.telemetry.metrics import Metrics, Reason
 from baton.upstreams.base import UpstreamError
 
-JSON: HeaderPair = (b"content-type", b"application/json")
-EVENTS: HeaderPair = (b"content-type", b"text/event-stream; charset=utf-8")
-UNCACHED: HeaderPair = (b"cache-control", b"no-cache, no-transform")
-UNBUFFERED: HeaderPair = (b"x-accel-buffering", b"no")
-"""nginx in front would otherwise collect events before it sends them."""
-OPTIONS = (b"x-baton-", b"idempotency-key")
+JSON = b"content-type: application/json\r\n"
+EVENTS = (
+    b"content-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache, no-transform\r\n"
+    # nginx in front would otherwise collect events before it sends them.
+    b"x-accel-buffering: no\r\n"
+)
 CLIENT_GONE = 499
 """Status of a request whose caller left, as nginx writes it; nobody receives it."""
 
@@ -47,115 +49,143 @@ class Randomness:
 
     def take(self) -> bytes:
         """`BYTES` bytes that nobody was given before."""
-        if self._at >= len(self._bulk):
-            self._bulk, self._at = os.urandom(self.BULK_BYTES), 0
-        self._at += self.BYTES
-        return self._bulk[self._at - self.BYTES : self._at]
+        at = self._at
+        if at >= len(self._bulk):
+            self._bulk, at = os.urandom(self.BULK_BYTES), 0
+        self._at = after = at + self.BYTES
+        return self._bulk[at:after]
+
+
+class Books(NamedTuple):
+    """Where every turn of a worker is written down."""
+
+    randomness: Randomness
+    ledger: Ledger
+    metrics: Metrics
+    log: AccessLog
 
 
 class Turn:
     """From the arrival of a request to its last line in the log."""
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        randomness: "Randomness",
-        ledger: Ledger,
-        metrics: Metrics,
-        log: AccessLog,
-    ) -> None:
-        self.exchange, self._ledger, self._metrics, self._log = exchange, ledger, metrics, log
-        self._wall = time.time()
-        self._began = time.perf_counter()
-        self.created = int(self._wall)
-        entropy = randomness.take()
-        self.seed = int.from_bytes(entropy[:4])
-        self.request_id = f"cmpl-{int(self._wall * 1000):012x}{entropy.hex()}"
-        """Sorts by time, so that the newest rows of a table lie together."""
-        self.caller: Caller
-        self.request: CompletionRequest | None = None
-        self.answer: Answer | None = None
-        self.encoder: ChunkEncoder | None = None
-        self.limits: tuple[tuple[str, str], ...] = ()
-        """Headers that tell what is left of the caller's rate."""
-        self.cors: Sequence[HeaderPair] = ()
-        """Headers that let a page of another origin read the answer."""
-        self.options = {name: value for name, value in exchange.headers if name.startswith(OPTIONS)}
-        """What the caller asks of Baton itself."""
-        self.strict = False
-        self.ignored: tuple[str, ...] = ()
-        self.named: tuple[str, ...] = ()
-        """Fields that Baton filled in before planning."""
-        self.finish_reason: str | None = None
-        self._hold: Hold | None = None
-        self._streaming = False
-        """Whether the caller has a part of the answer."""
-        self._status = 200
-        self._error: RequestError | None = None
-        self._expelled: RequestError | None = None
-        self._held_at = self._first_at = self._last_at = 0.0
-        self._batches = 0
-        metrics.in_flight += 1
-
+    caller: Caller
+    request: CompletionRequest | None = None
+    answer: Answer | None = None
+    encoder: ChunkEncoder | None = None
+    limits: tuple[tuple[str, str], ...] = ()
+    """Headers that tell what is left of the caller's rate."""
+    cors = b""
+    """Header lines that let a page of another origin read the answer."""
+    strict = False
+    ignored: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    """Fields that Baton filled in before planning."""
+    finish_reason: str | None = None
     stood_in = False
     """Whether another turn answers, counts and logs this request (`once`)."""
+    _hold: Hold | None = None
+    _streaming = False
+    """Whether the caller has a part of the answer."""
+    _status = 200
+    _error: RequestError | None = None
+    _expelled: RequestError | None = None
+    _held_at = _first_at = _last_at = 0.0
+    _batches = 0
+
+    def __init__(self, exchange: Exchange, books: Books) -> None:
+        self.exchange, self._books = exchange, books
+        self._wall = wall = time.time()
+        self._began = time.perf_counter()
+        self._entropy = entropy = books.randomness.take()
+        self.request_id = f"cmpl-{int(wall * 1000):012x}{entropy.hex()}"
+        """Sorts by time, so that the newest rows of a table lie together."""
+        books.metrics.in_flight += 1
+
+    @property
+    def seed(self) -> int:
+        """Of what is drawn for this request alone, 32 bits."""
+        return int.from_bytes(self._entropy[:4])
+
+    @property
+    def created(self) -> int:
+        """Seconds since 1970."""
+        return int(self._wall)
 
     # The money
 
     async def hold(self, planned: Plan) -> None:
         """Reserve the worst case; RequestError 429 when the caller may not spend it."""
         request = planned.request
-        suffix = tokens_upper(request.suffix) * len(request.prompts) if request.suffix else 0
+        prompts = request.prompts
+        if len(prompts) == 1:
+            tokens_max = tokens_upper(prompts[0])
+        else:
+            tokens_max = sum(map(tokens_upper, prompts))
+        if request.suffix is not None:
+            tokens_max += tokens_upper(request.suffix) * len(prompts)
         intent = Intent(
             request_id=self.request_id,
             payer=self.caller.payer,
             model=request.model,
-            prompt_tokens_max=sum(map(tokens_upper, request.prompts)) + suffix,
-            completions=len(request.prompts) * planned.candidates_max,
+            prompt_tokens_max=tokens_max,
+            completions=len(prompts) * planned.candidates_max,
             max_tokens=request.max_tokens,
             user=request.user,
             stream=request.stream,
             created_us=int(self._wall * 1e6),
         )
-        self._hold = await self._ledger.hold(intent)
+        self._hold = await self._books.ledger.hold(intent)
         self._held_at = time.perf_counter()
-        self._metrics.held()
+        self._books.metrics.held()
 
     async def held(self) -> None:
         """Returns once the hold is durable: before the first byte of an answer."""
         assert self._hold is not None
-        await self._ledger.durable(self._hold.ticket)
+        await self._books.ledger.durable(self._hold.ticket)
 
     async def settled(self, finish_reason: str | None) -> None:
         """The answer is whole: charge it, and return once that is durable."""
         self.finish_reason = finish_reason
-        ticket = self._settle("settled")
+        books, ticket = self._books, self._settle("settled")
         before = time.perf_counter()
-        await self._ledger.durable(ticket)
-        self._metrics.journal_wait.observe(time.perf_counter() - before)
+        await books.ledger.durable(ticket)
+        books.metrics.journal_wait.observe(time.perf_counter() - before)
 
     def _settle(self, state: State) -> int:
         assert self._hold is not None
-        self._metrics.hold_ended()
+        self._books.metrics.hold_ended()
+        return self._books.ledger.settle(self._hold, self._outcome(state))
+
+    def _outcome(self, state: State) -> Outcome:
         answer = self.answer
-        outcome = Outcome(
-            state=state,
-            usage=answer.usage if answer is not None else None,
-            upstream=answer.upstream if answer is not None else "",
-            status=self._status,
-            error_code=self._error.code if self._error is not None else None,
-            finish_reason=self.finish_reason,
-            fills=",".join(self._fills()),
-            handoffs=answer.handoffs if answer is not None else 0,
-            attempts=answer.attempts if answer is not None else 0,
-            delivered=self._streaming,
-            timings=Timings(
-                hold_us=self._us(self._held_at),
-                first_byte_us=self._us(self._first_at),
-                last_byte_us=self._us(self._last_at),
-            ),
+        timings = Timings(
+            None, self._us(self._held_at), self._us(self._first_at), self._us(self._last_at)
         )
-        return self._ledger.settle(self._hold, outcome)
+        code = self._error.code if self._error is not None else None
+        if answer is None:
+            return Outcome(
+                state=state,
+                status=self._status,
+                error_code=code,
+                finish_reason=self.finish_reason,
+                fills=",".join(self.named),
+                attempts=0,
+                delivered=self._streaming,
+                timings=timings,
+            )
+        return Outcome(
+            state=state,
+            usage=answer.usage,
+            upstream=answer.upstream,
+            status=self._status,
+            error_code=code,
+            finish_reason=self.finish_reason,
+            fills=",".join(self.fills),
+            handoffs=answer.handoffs,
+            attempts=answer.attempts,
+            delivered=self._streaming,
+            timings=timings,
+        )
 
     def came(self, batch: Sequence[Delta]) -> None:
         """Deltas arrived: when, how many, and the finish that the ledger shall know."""
@@ -167,13 +197,12 @@ class Turn:
         if reason is not None:
             self.finish_reason = reason
         if self._hold is not None and self.answer is not None and self.exchange.started:
-            self._ledger.checkpoint(self._hold, self.answer.generated)
+            self._books.ledger.checkpoint(self._hold, self.answer.generated)
 
     def start_stream(self) -> None:
         """The head of a streamed answer goes out."""
         self._streaming = True
-        pairs = [EVENTS, UNCACHED, UNBUFFERED, *self._common()]
-        self.exchange.start_stream(pairs)
+        self.exchange.start_stream(EVENTS + self._common())
 
     # The end
 
@@ -184,8 +213,8 @@ class Turn:
         if exchange.done:
             return
         if not exchange.started:
-            pairs = [*self._common(), *error_headers(error)]
-            return exchange.respond(error.status, pairs, error.body())
+            lines = self._common() + error_lines(error)
+            return exchange.respond(error.status, lines, error.body())
         exchange.keep_alive = False
         if self.encoder is not None:
             exchange.send(self.encoder.error(error))
@@ -218,11 +247,11 @@ class Turn:
             self.answer.close()
         if self._hold is not None and self._hold.state == "reserved":
             self._settle(self._open_state())
-        self._metrics.in_flight -= 1
+        self._books.metrics.in_flight -= 1
         if self.stood_in:
             return
         self._count()
-        self._log.append(self._line())
+        self._books.log.append(self._line())
 
     def _open_state(self) -> State:
         """How a hold ends that was not settled: nothing used, left by the caller, or cut."""
@@ -235,40 +264,45 @@ class Turn:
 
     # What is told
 
-    def headers(self) -> list[HeaderPair]:
-        """Of a whole answer."""
+    def headers(self) -> bytes:
+        """The header lines of a whole answer."""
         handoffs = self.answer.handoffs if self.answer is not None else 0
-        return [JSON, *self._common(), (b"x-baton-handoffs", b"%d" % handoffs)]
+        return b"%b%bx-baton-handoffs: %d\r\n" % (JSON, self._common(), handoffs)
 
-    def _common(self) -> list[HeaderPair]:
-        pairs = identity(self.request_id, time.perf_counter() - self._began)
-        if self.limits:
-            pairs += [(name.encode(), value.encode()) for name, value in self.limits]
-        pairs += self.cors
+    def _common(self) -> bytes:
+        lines = identity(self.request_id, time.perf_counter() - self._began)
+        for name, value in self.limits:
+            lines += line(name.encode(), value)
+        if self.cors:
+            lines += self.cors
         upstream = self.answer.upstream if self.answer is not None else ""
-        return pairs + provenance(upstream, self._fills(), self.ignored)
+        return lines + provenance(upstream, self.fills, self.ignored)
 
     def own(self) -> list[HeaderPair]:
         """What is about the caller, whoever made the answer."""
-        return [*((name.encode(), value.encode()) for name, value in self.limits), *self.cors]
+        limits = [(name.encode(), value.encode()) for name, value in self.limits]
+        return [*limits, *header_pairs(self.cors)]
 
-    def _fills(self) -> tuple[str, ...]:
-        return self.named + (self.answer.fills if self.answer is not None else ())
+    @property
+    def fills(self) -> tuple[str, ...]:
+        """Everything that Baton made in the caller's or the upstream's place."""
+        made = self.answer.fills if self.answer is not None else ()
+        return self.named + made if self.named else made
 
     def _charge(self) -> int:
         """What the ledger took, nano-USD."""
-        end = self._hold.end if self._hold is not None else None
-        return end.charge if end is not None else 0
+        ending = self._hold.ending if self._hold is not None else None
+        return ending.charge if ending is not None else 0
 
     def _us(self, at: float) -> int | None:
-        return round((at - self._began) * 1e6) if at else None
+        return int((at - self._began) * 1e6) if at else None
 
     def _count(self) -> None:
         answer, request = self.answer, self.request
         if answer is None and self._error is not None:
-            self._metrics.rejected(rejection(self._error))
+            self._books.metrics.rejected(rejection(self._error))
         model = request.model if answer is not None and request is not None else ""
-        series = self._metrics.series(model, answer.upstream if answer is not None else "")
+        series = self._books.metrics.series(model, answer.upstream if answer is not None else "")
         status = 0 if self._status == CLIENT_GONE else self._status
         series.answered(status, time.perf_counter() - self._began)
         if answer is None or self._hold is None:
@@ -302,7 +336,7 @@ class Turn:
             first_byte_ms=round((self._first_at - self._began) * 1000, 3)
             if self._first_at
             else None,
-            fills=",".join(self._fills()),
+            fills=",".join(self.fills),
             handoffs=answer.handoffs if answer is not None else 0,
             error=self._error.code if self._error is not None else None,
         )

@@ -19,7 +19,8 @@ import uvloop
 
 from baton.app import Worker
 from baton.config import Settings
-from baton.http.connection import Shared, connection_class, sweep
+from baton.http.connection import connection_class
+from baton.http.shared import Shared, sweep
 from baton.telemetry.log import configure
 
 GC_ALLOCATIONS = 20_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from baton.decoding import PlainRequest, WireFields, parse
+from baton.decoding import SingleRequest, WireFields, parse
 from baton.errors import RequestError
 from baton.semantics.events import Prompt
 
@@ -31,7 +31,7 @@ def test_the_same_prompt_on_every_path(prompt: bytes, prompts: list[Prompt]) -> 
 def test_the_plain_path_is_the_usual_one() -> None:
     """One prompt and no unknown field take one typed pass."""
     wire, _, _ = parse(b'{"prompt":[1],"model":"m","stream_options":{"include_usage":true}}', 1)
-    assert isinstance(wire, PlainRequest)
+    assert isinstance(wire, SingleRequest)
     assert wire.stream_options is not None
     assert wire.stream_options.include_usage is True
 

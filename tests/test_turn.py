@@ -243,7 +243,7 @@ def test_metrics(tmp_path: pathlib.Path) -> None:
         relay.user.complete(prompt="a b")
         relay.user.complete(prompt="a b", max_tokens=-1)
         text = relay.user.get("/metrics").text
-        snapshot = relay.worker.room._metrics.snapshot()
+        snapshot = relay.worker.room._books.metrics.snapshot()
     assert 'baton_rejected_total{reason="invalid"} 1.0' in text
     assert (0, 0, 1) == (snapshot.in_flight, snapshot.holds_open, snapshot.holds)
     [series] = [each for each in snapshot.series if each.model == MODEL]

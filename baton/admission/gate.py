@@ -153,6 +153,11 @@ def credential(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
             return value
         if name == b"x-api-key" and api_key is None:
             api_key = value
+    return bearer(api_key)
+
+
+def bearer(api_key: bytes | None) -> bytes | None:
+    """A bare key as the Authorization header would show it."""
     return None if api_key is None else b"Bearer " + api_key.strip()
 
 

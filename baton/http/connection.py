@@ -2,13 +2,11 @@
 
 Theory of operation. uvicorn parses HTTP (llhttp) and runs everything but completions as ASGI. A
 POST on a completion path becomes an `Exchange` instead: no scope, no message dicts, no queue, which
-saves 19 µs of 56 a request (measured; uvicorn 0.54.0, whose internals this rides on, is pinned and
-the tests of this file prove it). A connection serves one request at a time; what a client
-pipelines behind it waits in `pending`, and reading pauses meanwhile.
+saves 19 µs of 56 a request (measured; uvicorn 0.54.0, whose internals this rides on, is pinned). A
+connection serves one request at a time; what is pipelined behind it waits in `pending`, unread.
 
 The limits stand here for all routes: header bytes and fields (431), body bytes (413), time for the
-headers, the body, idling, and a client that takes nothing (408 or a cut). A time limit is one
-number per connection, `deadline`, compared in a sweep twice a second: no timer per request.
+headers, the body, idling, and a client that takes nothing (408 or a cut).
 
 A client that closes its writing side counts as gone, as one that leaves looks the same: its request
 is cancelled. A refused client is heard out for a moment (`LINGER_S`), as closing on data that still
@@ -17,8 +15,6 @@ comes would make its system throw the refusal away.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from email.utils import formatdate
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -28,7 +24,6 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from baton.config import Settings
 from baton.errors import (
     RequestError,
     body_too_large,
@@ -38,38 +33,19 @@ from baton.errors import (
     invalid,
     overloaded,
 )
-from baton.http.exchange import REASONS, Exchange, edge_headers
+from baton.http.exchange import STATUS_LINES, Exchange, edge_lines, note
 from baton.http.paths import completion_path
+from baton.http.shared import NEVER, SWEEP_S, Shared, Timed
 
-SWEEP_S = 0.5
 DRAIN_HEADER_TIMEOUT_S = 1.0
 """How long a stopping server waits for the request of a connection that is new."""
 LINGER_S = 2.0
 """How long what a refused client still sends is read, and thrown away."""
 OFFER_HEADERS = (b"upgrade", b"http2-settings")
-NEVER = float("inf")
 Cycle = tuple[RequestResponseCycle, ASGI3Application]
-Room = Callable[[Exchange], Coroutine[Any, Any, None]]
-"""Runs an exchange to its end: it answers every exchange and raises nothing."""
 
 
-class Shared:
-    """What all connections of a worker have in common."""
-
-    def __init__(self, settings: Settings, room: Room) -> None:
-        self.settings, self.room = settings, room
-        self.draining = False
-        self.exchanges = 0
-        """Completions under way."""
-        self.date = b""
-        """A whole header line, renewed by the sweep: formatting it costs 3 µs."""
-        self.renew_date()
-
-    def renew_date(self) -> None:
-        self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
-
-
-class Connection(HttpToolsProtocol):
+class Connection(HttpToolsProtocol, Timed):
     """Completions as exchanges, all else as ASGI, the same limits for both."""
 
     shared: Shared
@@ -87,7 +63,7 @@ class Connection(HttpToolsProtocol):
         self.active: Exchange | Cycle | None = None
         self.receiving: Exchange | Cycle | None = None
         self.pending: deque[Exchange | Cycle] = deque()
-        self.header_bytes = self.body_bytes = 0
+        self.head_bytes = self.fed_bytes = self.body_bytes = 0
         self.refused = False
 
     # asyncio.Protocol
@@ -95,6 +71,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         # uvicorn itself narrows BaseTransport in this way.
         super().connection_made(transport)
+        if not self.shared.date:
+            self.shared.renew(self.loop.time())
         draining = self.shared.draining  # accepted before that, told only now
         timeout_s = DRAIN_HEADER_TIMEOUT_S if draining else self.settings.header_timeout_s
         self._expect("headers", timeout_s)
@@ -104,6 +82,8 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.phase == "idle":
             self._expect("headers", self.settings.header_timeout_s)
+        self.fed_bytes = len(data)
+        self.head_bytes += self.fed_bytes
         while data and not self.refused:
             given, data = data, b""
             try:
@@ -131,6 +111,8 @@ class Connection(HttpToolsProtocol):
                 waiting[0].message_event.set()
             elif waiting is not None and waiting.task is not None:
                 waiting.task.cancel()
+                if not waiting.begun:
+                    self._ran(waiting)  # a task that is cancelled first never runs
         self.pending.clear()
         super().connection_lost(exc)
 
@@ -149,40 +131,58 @@ class Connection(HttpToolsProtocol):
     # llhttp
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.header_bytes = self.body_bytes = 0
+        self.url, self.headers = b"", []
+        self.expect_100_continue = False
+        self.head_bytes, self.body_bytes = self.fed_bytes, 0
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._count_header(len(url))
+        self.url += url
+        if self.head_bytes > self.settings.header_bytes_max:
+            self._measure_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._count_header(len(name) + len(value) + 4)
+        self.headers.append((name.lower(), value))
+        if self.head_bytes > self.settings.header_bytes_max:
+            self._measure_head()
 
     def on_headers_complete(self) -> None:
-        offered = self.parser.should_upgrade()
-        if offered and self.parser.get_method() == b"CONNECT":
+        parser, method = self.parser, self.parser.get_method()
+        offered = parser.should_upgrade()
+        if offered and method == b"CONNECT":
             self.refuse(invalid("CONNECT is not served here."))
+        if len(self.headers) > self.settings.header_fields_max:
+            self._measure_head()
         if self.refused or offered:
             return
-        for name, value in self.headers:
-            if name == b"content-encoding" and value.lower() != b"identity":
-                return self.refuse(encoded_body(value[:32].decode("latin-1")))
-            if name == b"content-length" and int(value) > self.settings.body_bytes_max:
-                return self.refuse(body_too_large(self.settings.body_bytes_max))
-        posted = self.parser.get_method() == b"POST"
-        model = completion_path(self.url) if posted else None
-        self.receiving = self._cycle() if model is None else self._exchange(model)
-        if self.phase == "headers":
-            self._expect("body", self.settings.body_timeout_s)
+        noted = note(self.headers)
+        error = self._fault(noted)
+        if error is not None:
+            return self.refuse(error)
+        model = completion_path(self.url) if method == b"POST" else None
+        self.receiving = self._cycle() if model is None else self._exchange(model, noted)
         if self.active is not None:
+            if self.phase == "headers":
+                self._expect("body", self.settings.body_timeout_s)
             self.pending.append(self.receiving)
             return self.flow.pause_reading()
+        self._expect("body", self.settings.body_timeout_s)
         self.active = self.receiving
-        self._invite()
+        if self.expect_100_continue:
+            self._invite()
         if isinstance(self.active, tuple):
             self._start_asgi_task(*self.active)
+
+    def _fault(self, noted: dict[bytes, bytes]) -> RequestError | None:
+        """What is wrong with the head, whatever the body."""
+        coding = noted.get(b"content-encoding")
+        if coding is not None and coding.lower() != b"identity":
+            return encoded_body(coding[:32].decode("latin-1"))
+        length = noted.get(b"content-length")
+        if length is not None and int(length) > self.settings.body_bytes_max:
+            return body_too_large(self.settings.body_bytes_max)
+        if b"expect" in noted:
+            self.expect_100_continue = noted[b"expect"].lower() == b"100-continue"
+        return None
 
     def on_body(self, body: bytes) -> None:
         receiving = self.receiving
@@ -212,19 +212,22 @@ class Connection(HttpToolsProtocol):
         if receiving is self.active:
             self._run(receiving)
 
-    def _exchange(self, model: str) -> Exchange:
+    def _exchange(self, model: str, noted: dict[bytes, bytes]) -> Exchange:
         return Exchange(
             self,
+            noted,
             model=model,
-            client=self.client[0] if self.client else "",
-            arrived=self.loop.time(),
             http_1_0=self.parser.get_http_version() == "1.0",
             keep=self._stays(),
         )
 
     def _cycle(self) -> Cycle:
         """A request for the ASGI side, as uvicorn makes it."""
-        url = httptools.parse_url(self.url)
+        target, headers, expected = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()  # for its scope; it forgets what came already
+        self.url, self.expect_100_continue = target, expected
+        self.headers.extend(headers)
+        url = httptools.parse_url(target)
         raw_path = url.path or b"/"
         version = self.parser.get_http_version()
         self.scope["method"] = self.parser.get_method().decode("ascii")
@@ -262,15 +265,22 @@ class Connection(HttpToolsProtocol):
             return  # gone since it was its turn
         if self.shared.exchanges >= self.settings.requests_in_flight_max:
             error = overloaded("Too many requests in flight.", 1.0)
-            return exchange.respond(error.status, edge_headers(error), error.body())
+            return exchange.respond(error.status, edge_lines(error), error.body())
         self.shared.exchanges += 1
-        exchange.task = self.loop.create_task(self.shared.room(exchange))
-        self.tasks.add(exchange.task)
-        exchange.task.add_done_callback(self._ran)
+        exchange.task = task = self.loop.create_task(self._serve(exchange))
+        self.tasks.add(task)
 
-    def _ran(self, task: asyncio.Task[None]) -> None:
+    async def _serve(self, exchange: Exchange) -> None:
+        exchange.begun = True
+        try:
+            await self.shared.room(exchange)
+        finally:
+            self._ran(exchange)
+
+    def _ran(self, exchange: Exchange) -> None:
+        assert exchange.task is not None
         self.shared.exchanges -= 1
-        self.tasks.discard(task)
+        self.tasks.discard(exchange.task)
 
     def exchange_done(self, exchange: Exchange) -> None:
         """The answer of the exchange is out."""
@@ -290,7 +300,7 @@ class Connection(HttpToolsProtocol):
             self._expect("idle", self.settings.keep_alive_s)
         elif self.active is not None:
             self._begin(self.active)
-        if not self.pending:
+        if self.flow.read_paused and not self.pending:
             self.flow.resume_reading()
 
     def _begin(self, waited: Exchange | Cycle) -> None:
@@ -316,6 +326,10 @@ class Connection(HttpToolsProtocol):
     def write_paused(self) -> bool:
         return self.flow.write_paused
 
+    @property
+    def client_address(self) -> str:
+        return self.client[0] if self.client else ""
+
     def date(self) -> bytes:
         return self.shared.date
 
@@ -335,13 +349,13 @@ class Connection(HttpToolsProtocol):
 
     def _expect(self, phase: Literal["headers", "body", "idle", "answer"], seconds: float) -> None:
         self.phase = phase
-        self.deadline = self.loop.time() + seconds
+        self.deadline = self.shared.now + seconds + SWEEP_S  # never early, a second late at most
 
-    def _count_header(self, size: int) -> None:
-        self.header_bytes += size
+    def _measure_head(self) -> None:
+        """Exactly, once there is more than a head may have or too many fields."""
+        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
         limits = self.settings
-        too_long = self.header_bytes > limits.header_bytes_max
-        if too_long or len(self.headers) > limits.header_fields_max:
+        if size > limits.header_bytes_max or len(self.headers) > limits.header_fields_max:
             self.refuse(headers_too_large("The request's header is too large."))
 
     def refuse(self, error: RequestError) -> None:
@@ -356,12 +370,11 @@ class Connection(HttpToolsProtocol):
         if isinstance(receiving, tuple):
             receiving[0].disconnected = True
             receiving[0].message_event.set()
-        body, reason = error.body(), REASONS.get(error.status, b"")
-        parts = [b"HTTP/1.1 %d %b\r\n%b" % (error.status, reason, self.shared.date)]
-        parts += [b"%b: %b\r\n" % pair for pair in edge_headers(error)]
+        body, first = error.body(), STATUS_LINES[error.status]
+        parts = [first, self.shared.date, edge_lines(error)]
         parts.append(b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body))
         self.transport.write(b"".join(parts))
-        if not self.header_bytes or not self.transport.can_write_eof():
+        if not self.head_bytes or not self.transport.can_write_eof():
             return self._close()
         self.transport.write_eof()
         self.flow.resume_reading()
@@ -372,24 +385,12 @@ class Connection(HttpToolsProtocol):
         self.deadline = NEVER
         if self.phase == "answer":
             self.transport.abort()  # the client takes nothing
-        elif self.phase == "idle" or not self.header_bytes:
+        elif self.phase == "idle" or not self.head_bytes:
             self._close()
         elif self.phase == "headers":
             self.refuse(body_too_slow(self.settings.header_timeout_s))
         else:
             self.refuse(body_too_slow(self.settings.body_timeout_s))
-
-
-async def sweep(shared: Shared, state: ServerState) -> None:
-    """Renew the date and end what is overdue; runs until its task is cancelled."""
-    loop = asyncio.get_running_loop()
-    while True:
-        shared.renew_date()
-        now = loop.time()
-        for connection in list(state.connections):
-            if isinstance(connection, Connection) and connection.deadline < now:
-                connection.overdue()
-        await asyncio.sleep(SWEEP_S)
 
 
 def connection_class(shared: Shared) -> type[Connection]:

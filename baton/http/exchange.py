@@ -28,6 +28,23 @@ REASONS = {
 }
 
 
+NOTED_HEADERS = frozenset(
+    (
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"expect",
+        b"idempotency-key",
+        b"origin",
+        b"x-api-key",
+        b"x-baton-deterministic",
+        b"x-baton-strict",
+    )
+)
+"""What Baton itself acts upon: found in one pass over a request's headers."""
+STATUS_LINES = {code: b"HTTP/1.1 %d %b\r\n" % (code, name) for code, name in REASONS.items()}
+
+
 class Line(Protocol):
     """What an exchange needs of the connection that it is on."""
 
@@ -35,6 +52,9 @@ class Line(Protocol):
 
     @property
     def write_paused(self) -> bool: ...
+
+    @property
+    def client_address(self) -> str: ...
 
     def date(self) -> bytes: ...
 
@@ -50,46 +70,38 @@ class Line(Protocol):
 class Exchange:
     """What the completion room sees of HTTP.
 
-    Writers: `respond` once; or `start_stream`, any number of `send`, then `end` (or `abort`).
-    Once the client is gone every write does nothing, and the task that runs the exchange is
-    cancelled.
+    Writers: `respond` once; or `start_stream`, any number of `send`, then `end` (or `abort`). What
+    they call `lines` are whole header lines, each with its CRLF. Once the client is gone every
+    write does nothing, and the task that runs the exchange is cancelled.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_line",
-        "_size",
-        "arrived",
-        "body_complete",
-        "client",
-        "done",
-        "headers",
-        "http_1_0",
-        "keep_alive",
-        "model",
-        "started",
-        "task",
-    )
+    body_complete = started = done = begun = False
+    """The body is whole; a byte of the answer went out; all of it did; its task runs."""
+    task: asyncio.Task[None] | None = None
+    _chunks: list[bytes] | None = None
+    """Parts of the body, where it came in more than one."""
+    _body = b""
+    _size = 0
 
     def __init__(
-        self, line: Line, *, model: str, client: str, arrived: float, http_1_0: bool, keep: bool
+        self, line: Line, noted: dict[bytes, bytes], *, model: str, http_1_0: bool, keep: bool
     ) -> None:
-        self._line = line
+        """`noted`: what `note` found in the headers of the line."""
+        self._line, self._noted = line, noted
         self.headers = line.headers
         self.model = model
         """The model that the path fixes (`/m/{model}/…`); "" when it fixes none."""
-        self.client = client
-        """The address at the other end of the connection."""
-        self.arrived = arrived
-        """Loop time when the headers were complete."""
         self.http_1_0, self.keep_alive = http_1_0, keep
-        self.body_complete = self.started = self.done = False
-        self.task: asyncio.Task[None] | None = None
-        self._chunks: list[bytes] = []
-        self._size = 0
+
+    @property
+    def client(self) -> str:
+        """The address at the other end of the connection."""
+        return self._line.client_address
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; names are lower-case."""
+        if name in NOTED_HEADERS:
+            return self._noted.get(name)
         for field, value in self.headers:
             if field == name:
                 return value
@@ -97,40 +109,42 @@ class Exchange:
 
     @property
     def body(self) -> bytes:
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        return self._body if self._chunks is None else b"".join(self._chunks)
 
     def add(self, part: bytes, body_bytes_max: int) -> bool:
         """Take a part of the body; False when there is too much of it."""
         self._size += len(part)
         if self._size > body_bytes_max:
-            self._chunks.clear()
+            self._body, self._chunks = b"", None
             return False
-        self._chunks.append(part)
+        if self._size == len(part):
+            self._body = part
+        elif self._chunks is None:
+            self._chunks = [self._body, part]
+        else:
+            self._chunks.append(part)
         return True
 
-    def respond(self, status: int, headers: Iterable[HeaderPair], body: bytes) -> None:
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
         """The whole answer in one write."""
         self.started = True
-        parts = self._head(status, headers)
-        parts.append(b"content-length: %d\r\n\r\n" % len(body))
-        parts.append(body)
-        self._line.write(b"".join(parts))
+        self._line.write(
+            b"%bcontent-length: %d\r\n\r\n%b" % (self._head(status, lines), len(body), body)
+        )
         self._finish()
 
-    def start_stream(self, headers: Iterable[HeaderPair], first: bytes = b"") -> None:
+    def start_stream(self, lines: bytes, first: bytes = b"") -> None:
         """Status 200 and the headers; with `first`, in one write with the first event."""
         self.started = True
         if self.http_1_0:
             self.keep_alive = False  # the end of the connection is the end of the body
-        parts = self._head(200, headers)
-        parts.append(b"\r\n" if self.http_1_0 else b"transfer-encoding: chunked\r\n\r\n")
-        if first:
-            parts.append(self._chunk(first))
-        self._line.write(b"".join(parts))
+        head = self._head(200, lines)
+        head += b"\r\n" if self.http_1_0 else b"transfer-encoding: chunked\r\n\r\n"
+        self._line.write(head + self._chunk(first) if first else head)
 
     def send(self, event: bytes) -> None:
         """One SSE event in one write, framed as one HTTP chunk."""
-        self._line.write(self._chunk(event))
+        self._line.write(event if self.http_1_0 else b"%x\r\n%b\r\n" % (len(event), event))
 
     def end(self, last: bytes = b"") -> None:
         """The last event, if any, and the end of the stream, in one write."""
@@ -155,28 +169,48 @@ class Exchange:
     def _chunk(self, data: bytes) -> bytes:
         return data if self.http_1_0 else b"%x\r\n%b\r\n" % (len(data), data)
 
-    def _head(self, status: int, headers: Iterable[HeaderPair]) -> list[bytes]:
-        parts = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"")), self._line.date()]
-        for name, value in headers:
-            parts.append(b"%b: %b\r\n" % (name, value))
+    def _head(self, status: int, lines: bytes) -> bytes:
+        """All but what frames the body."""
+        kept = b""
         if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
+            kept = b"connection: close\r\n"
         elif self.http_1_0:
-            parts.append(b"connection: keep-alive\r\n")
-        return parts
+            kept = b"connection: keep-alive\r\n"
+        first = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        return first + self._line.date() + lines + kept
 
     def _finish(self) -> None:
         self.done = True
         self._line.exchange_done(self)
 
 
-def error_headers(error: RequestError) -> list[HeaderPair]:
+def note(headers: Iterable[HeaderPair]) -> dict[bytes, bytes]:
+    """The first value of each header that Baton acts upon."""
+    noted: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in NOTED_HEADERS:
+            noted.setdefault(name, value)
+    return noted
+
+
+def header_lines(pairs: Iterable[HeaderPair]) -> bytes:
+    """Headers as they go out."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+
+
+def header_pairs(lines: bytes) -> tuple[HeaderPair, ...]:
+    """What `header_lines` was given."""
+    pairs = [line.partition(b": ") for line in lines.split(b"\r\n") if line]
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def error_lines(error: RequestError) -> bytes:
     """Content type and what the error itself wants told."""
     pairs = [(b"content-type", b"application/json")]
     pairs += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error.headers]
-    return pairs
+    return header_lines(pairs)
 
 
-def edge_headers(error: RequestError) -> list[HeaderPair]:
+def edge_lines(error: RequestError) -> bytes:
     """Of an error that no exchange tells: an id to ask about, too."""
-    return [*error_headers(error), (b"x-request-id", b"req_" + secrets.token_hex(8).encode())]
+    return b"%bx-request-id: req_%b\r\n" % (error_lines(error), secrets.token_hex(8).encode())

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from baton.http.exchange import Exchange, HeaderPair
+from baton.http.exchange import Exchange, HeaderPair, header_lines, header_pairs, note
 
 IDEMPOTENCY_KEY = b"idempotency-key"
 REPLAYED: HeaderPair = (b"idempotent-replayed", b"true")
@@ -35,17 +35,14 @@ Keep = Callable[[Answered], Awaitable[None]]
 class KeptExchange(Exchange):
     """What the room answers. `keep` is awaited with the whole answer before it is charged."""
 
-    __slots__ = ("_keep", "_waiting", "ended", "pairs", "parts", "status", "stream")
-
     def __init__(self, asked: Exchange, keep: Keep) -> None:
         """As `asked` was: its body, and its headers but those that are about its caller's page and
         about keeping."""
         headers = [pair for pair in asked.headers if pair[0] not in (IDEMPOTENCY_KEY, b"origin")]
         super().__init__(
-            _Nobody(headers),
+            _Nobody(headers, asked.client),
+            note(headers),
             model=asked.model,
-            client=asked.client,
-            arrived=asked.arrived,
             http_1_0=False,
             keep=True,
         )
@@ -62,20 +59,20 @@ class KeptExchange(Exchange):
         """Whether it is an answer, to its proper end: not refused, not broken off."""
         return self.ended and self.status == 200 and self.keep_alive
 
-    async def keep(self, headers: Iterable[HeaderPair], *rest: bytes) -> None:
+    async def keep(self, lines: bytes, *rest: bytes) -> None:
         """All of the answer is there, `rest` is still to be written: keep it, then charge it."""
-        pairs = tuple(self.pairs or headers)
+        pairs = self.pairs or header_pairs(lines)
         await self._keep(Answered(_shared(pairs), self.started, b"".join([*self.parts, *rest])))
 
-    def respond(self, status: int, headers: Iterable[HeaderPair], body: bytes) -> None:
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
         self.started = True
-        self.status, self.pairs, self.parts = status, tuple(headers), [body]
+        self.status, self.pairs, self.parts = status, header_pairs(lines), [body]
         self.ended = True
         self._finish_kept()
 
-    def start_stream(self, headers: Iterable[HeaderPair], first: bytes = b"") -> None:
+    def start_stream(self, lines: bytes, first: bytes = b"") -> None:
         self.started = self.stream = True
-        self.pairs = tuple(headers)
+        self.pairs = header_pairs(lines)
         if first:
             self.parts.append(first)
         self._tell()
@@ -124,10 +121,10 @@ async def follow(kept: KeptExchange, exchange: Exchange, own: Iterable[HeaderPai
         await kept.news()
     if not kept.started:
         return exchange.abort()
-    pairs = kept.pairs if own is None else (*_shared(kept.pairs), *own)
+    lines = header_lines(kept.pairs if own is None else (*_shared(kept.pairs), *own))
     if not kept.stream:
-        return exchange.respond(kept.status, pairs, kept.parts[0])
-    exchange.start_stream(pairs)
+        return exchange.respond(kept.status, lines, kept.parts[0])
+    exchange.start_stream(lines)
     await _stream(kept, exchange)
 
 
@@ -151,11 +148,11 @@ async def _stream(kept: KeptExchange, exchange: Exchange) -> None:
 
 def replay(answered: Answered, exchange: Exchange, own: Iterable[HeaderPair]) -> None:
     """Send again what was kept: a stream's events one by one."""
-    pairs = [*answered.headers, *own]
+    lines = header_lines([*answered.headers, *own])
     if not answered.stream:
-        return exchange.respond(200, pairs, answered.body)
+        return exchange.respond(200, lines, answered.body)
     *events, last = answered.body.split(b"\n\n")[:-1]
-    exchange.start_stream(pairs)
+    exchange.start_stream(lines)
     for event in events:
         exchange.send(event + b"\n\n")
     return exchange.end(last + b"\n\n")
@@ -170,8 +167,8 @@ class _Nobody:
 
     write_paused = False
 
-    def __init__(self, headers: list[HeaderPair]) -> None:
-        self.headers = headers
+    def __init__(self, headers: list[HeaderPair], client_address: str) -> None:
+        self.headers, self.client_address = headers, client_address
 
     def date(self) -> bytes:
         raise AssertionError("a kept exchange has no head of its own")

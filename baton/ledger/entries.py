@@ -28,6 +28,11 @@ class HoldRow(msgspec.Struct, frozen=True):
     hold: int
     price_version: int
 
+    @property
+    def row(self) -> "HoldRow":
+        """Itself: what the journal queues may become a row only when it is written."""
+        return self
+
 
 class EndRow(msgspec.Struct, frozen=True, kw_only=True):
     """How a request ended. Token counts are None where nobody reported them."""
@@ -73,6 +78,11 @@ class SettleRow(msgspec.Struct, frozen=True):
     request is answered 503 and what is written later is a release without a charge."""
     limited: tuple[str, ...] = ()
     """Accounts whose leases it spent from; not stored."""
+
+    @property
+    def row(self) -> "SettleRow":
+        """Itself."""
+        return self
 
 
 class CheckpointRow(msgspec.Struct, frozen=True):

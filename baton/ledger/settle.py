@@ -34,13 +34,12 @@ from baton.ledger.leases import Leases
 from baton.ledger.prices import PriceBook
 from baton.ledger.slots import claim
 from baton.semantics.events import Usage
+from baton.semantics.usage import clamp
 from baton.stores.base import PriceRecord, StoreUnavailable
 from baton.stores.book import Store, journal_folder
 
 CHECKPOINT_S = 1.0
 LEASE_IDLE_S = 5.0
-TOKENS_MAX = 2**40
-"""Beyond it an upstream's count is nonsense; keeps sums within 64 bits."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,42 +66,89 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Hold:
     """What a request may spend. `state` changes once, from "reserved" to a terminal one."""
 
-    __slots__ = (
-        "amount",
-        "checkpoint_s",
-        "checkpoint_tokens",
-        "end",
-        "end_ticket",
-        "intent",
-        "price",
-        "row",
-        "state",
-        "ticket",
-    )
+    ticket = end_ticket = checkpoint_tokens = 0
+    state: Literal["reserved", "settled", "released", "interrupted"] = "reserved"
+    ending: "Ending | None" = None
+    """How it ended, once it did."""
 
     def __init__(self, intent: Intent, price: PriceRecord, amount: int, now_s: float) -> None:
         self.intent, self.price, self.amount = intent, price, amount
-        self.row = HoldRow(
+        self.checkpoint_s = now_s
+
+    @property
+    def row(self) -> HoldRow:
+        """As the journal stores it; made by the writer, many at once."""
+        intent = self.intent
+        payer = intent.payer
+        return HoldRow(
             intent.request_id,
             intent.created_us,
-            intent.payer.key_id,
-            intent.payer.account,
-            ",".join(intent.payer.scopes),
+            payer.key_id,
+            payer.account,
+            ",".join(payer.scopes),
             intent.model,
             intent.user,
             intent.stream,
-            amount,
-            price.version,
+            self.amount,
+            self.price.version,
         )
-        self.ticket = 0
-        self.state: Literal["reserved", "settled", "released", "interrupted"] = "reserved"
-        self.end: EndRow | None = None
+
+    @property
+    def end(self) -> EndRow | None:
         """How it stands on the ledger, once it ended: charge, cost and the counts."""
-        self.end_ticket = 0
-        self.checkpoint_tokens, self.checkpoint_s = 0, now_s
+        return None if self.ending is None else self.ending.end
 
     def __repr__(self) -> str:
-        return f"<Hold {self.row.request_id} {self.state} {self.amount} nano-USD>"
+        return f"<Hold {self.intent.request_id} {self.state} {self.amount} nano-USD>"
+
+
+class Ending:
+    """The end of a hold: decided on the loop, made a row by the writer."""
+
+    def __init__(self, hold: Hold, outcome: Outcome, usage: Usage | None, worth: int, cost: int):
+        self._hold, self._outcome, self._usage, self._worth = hold, outcome, usage, worth
+        self._cost, self.hold_seq = cost, hold.ticket
+        self.charge = min(worth, hold.amount)
+
+    @property
+    def end(self) -> EndRow:
+        """Field order is column order."""
+        outcome, timings = self._outcome, self._outcome.timings
+        counts: Usage | _Uncounted = self._usage or UNCOUNTED
+        return EndRow(
+            upstream=outcome.upstream,
+            state=outcome.state,
+            charge=self.charge,
+            overrun=self._worth - self.charge,
+            cost=self._cost,
+            prompt_tokens=counts.prompt_tokens,
+            cached_tokens=counts.cached_tokens,
+            completion_tokens=counts.completion_tokens,
+            reasoning_tokens=counts.reasoning_tokens,
+            audio_prompt_tokens=counts.audio_prompt_tokens,
+            image_prompt_tokens=counts.image_prompt_tokens,
+            audio_completion_tokens=counts.audio_completion_tokens,
+            cache_write_tokens=counts.cache_write_tokens,
+            estimated=counts.estimated,
+            queue_us=timings.queue_us,
+            hold_us=timings.hold_us,
+            first_byte_us=timings.first_byte_us,
+            last_byte_us=timings.last_byte_us,
+            status=outcome.status,
+            error_code=outcome.error_code,
+            finish_reason=outcome.finish_reason,
+            fills=outcome.fills,
+            handoffs=outcome.handoffs,
+            attempts=outcome.attempts,
+        )
+
+    @property
+    def row(self) -> SettleRow:
+        """As the journal stores it."""
+        hold = self._hold
+        return SettleRow(
+            hold.ticket, hold.row, self.end, self._outcome.delivered, hold.intent.payer.limited
+        )
 
 
 class Ledger:
@@ -131,7 +177,7 @@ class Ledger:
             await self._acquire(intent, amount)
         hold = Hold(intent, price, amount, time.monotonic())
         try:
-            hold.ticket = self._journal.hold(hold.row)
+            hold.ticket = self._journal.hold(hold)
         except StoreUnavailable:
             self._leases.finish(limited, amount)
             raise errors.store_unavailable() from None
@@ -161,13 +207,11 @@ class Ledger:
         if hold.state != "reserved":
             return hold.end_ticket
         hold.state = outcome.state
-        hold.end = self._end(hold, outcome)
-        self._leases.finish(hold.intent.payer.limited, hold.amount - hold.end.charge)
-        row = SettleRow(
-            hold.ticket, hold.row, hold.end, outcome.delivered, hold.intent.payer.limited
-        )
+        hold.ending = ending = self._ending(hold, outcome)
+        if hold.intent.payer.limited:
+            self._leases.finish(hold.intent.payer.limited, hold.amount - ending.charge)
         try:
-            hold.end_ticket = self._journal.settle(row)
+            hold.end_ticket = self._journal.settle(ending)
         except StoreUnavailable:  # closed: recovery ends it at its last checkpoint
             hold.end_ticket = LOST
         return hold.end_ticket
@@ -217,46 +261,20 @@ class Ledger:
             self.release(hold, 499, "cancelled")
             raise
 
-    def _end(self, hold: Hold, outcome: Outcome) -> EndRow:
-        usage = None if outcome.usage is None else _sane(outcome.usage)
-        counts: Usage | _Uncounted = usage or UNCOUNTED
-        worth = prices.charge(usage, hold.price) if usage and outcome.state != "released" else 0
-        worth = min(worth, prices.AMOUNT_NANO_MAX)
-        charge, timings = min(worth, hold.amount), outcome.timings
-        return EndRow(
-            upstream=outcome.upstream,
-            state=outcome.state,
-            charge=charge,
-            overrun=worth - charge,
-            cost=self._cost(hold, outcome, usage),
-            prompt_tokens=counts.prompt_tokens,
-            cached_tokens=counts.cached_tokens,
-            completion_tokens=counts.completion_tokens,
-            reasoning_tokens=counts.reasoning_tokens,
-            audio_prompt_tokens=counts.audio_prompt_tokens,
-            image_prompt_tokens=counts.image_prompt_tokens,
-            audio_completion_tokens=counts.audio_completion_tokens,
-            cache_write_tokens=counts.cache_write_tokens,
-            estimated=counts.estimated,
-            queue_us=timings.queue_us,
-            hold_us=timings.hold_us,
-            first_byte_us=timings.first_byte_us,
-            last_byte_us=timings.last_byte_us,
-            status=outcome.status,
-            error_code=outcome.error_code,
-            finish_reason=outcome.finish_reason,
-            fills=outcome.fills,
-            handoffs=outcome.handoffs,
-            attempts=outcome.attempts,
-        )
-
-    def _cost(self, hold: Hold, outcome: Outcome, usage: Usage | None) -> int:
-        if outcome.cost_nano is not None:
-            return outcome.cost_nano
+    def _ending(self, hold: Hold, outcome: Outcome) -> Ending:
+        usage = outcome.usage
         if usage is None:
-            return 0
-        price = self.prices.cost(hold.row.model, outcome.upstream, hold.row.created_us)
-        return min(prices.charge(usage, price), prices.AMOUNT_NANO_MAX)
+            return Ending(hold, outcome, None, 0, outcome.cost_nano or 0)
+        usage = clamp(usage)
+        worth = 0
+        if outcome.state != "released":
+            worth = min(prices.charge(usage, hold.price), prices.AMOUNT_NANO_MAX)
+        cost = outcome.cost_nano
+        if cost is None:
+            intent = hold.intent
+            price = self.prices.cost(intent.model, outcome.upstream, intent.created_us)
+            cost = min(prices.charge(usage, price), prices.AMOUNT_NANO_MAX)
+        return Ending(hold, outcome, usage, worth, cost)
 
     def _waived(self, row: SettleRow) -> None:
         """The charge of an end that was never written is given up: the lease has it again."""
@@ -297,30 +315,3 @@ class _Uncounted(msgspec.Struct, frozen=True):
 
 
 UNCOUNTED = _Uncounted()
-
-
-def _sane(usage: Usage) -> Usage:
-    """An upstream's counts are its word; what cannot be a count is cut to what can."""
-    counts = _counts(usage)
-    if min(counts) >= 0 and max(counts) <= TOKENS_MAX:
-        return usage
-    cut = {
-        name: min(max(count, 0), TOKENS_MAX)
-        for name, count in msgspec.structs.asdict(usage).items()
-        if name != "estimated" and count is not None
-    }
-    return msgspec.structs.replace(usage, **cut, estimated=True)
-
-
-def _counts(usage: Usage) -> tuple[int, ...]:
-    """Every count, 0 for what nobody reported."""
-    return (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cached_tokens or 0,
-        usage.reasoning_tokens or 0,
-        usage.audio_prompt_tokens or 0,
-        usage.image_prompt_tokens or 0,
-        usage.audio_completion_tokens or 0,
-        usage.cache_write_tokens or 0,
-    )

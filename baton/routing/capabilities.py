@@ -17,7 +17,7 @@ def fills(request: CompletionRequest, native: Capabilities) -> tuple[str, ...]:
 
     RequestError when one can be had neither natively nor by a fill.
     """
-    if _plain(request, native):
+    if request.plain and (request.stop is None or len(request.stop) <= native.stop_max):
         return ()
     refusal = _refused(request, native)
     if refusal is not None:
@@ -30,23 +30,6 @@ def fills(request: CompletionRequest, native: Capabilities) -> tuple[str, ...]:
     if request.suffix is not None and not native.suffix:
         needed.append("suffix")
     return tuple(needed)
-
-
-def _plain(request: CompletionRequest, native: Capabilities) -> bool:
-    """Whether it asks only for what every dialect does: most requests, decided at once."""
-    return (
-        len(request.prompts) == 1
-        and request.best_of == 1
-        and request.max_tokens > 0
-        and request.suffix is None
-        and request.logprobs is None
-        and request.seed is None
-        and not request.echo
-        and not request.logit_bias
-        and request.presence_penalty == 0 == request.frequency_penalty
-        and (request.stop is None or len(request.stop) <= native.stop_max)
-        and isinstance(request.prompts[0], str)
-    )
 
 
 def _refused(request: CompletionRequest, native: Capabilities) -> RequestError | None:

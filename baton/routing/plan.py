@@ -80,7 +80,10 @@ def _attempt(
     native: Mapping[str, Capabilities],
     suffix_candidates: int,
 ) -> Attempt:
-    needed = fills(request, native[candidate.upstream])
+    capable = native[candidate.upstream]
+    if request.plain and (request.stop is None or len(request.stop) <= capable.stop_max):
+        return Attempt(candidate.upstream, _plain_call(request, terms, candidate.model), ())
+    needed = fills(request, capable)
     if needed and terms.strict:
         raise strictly_unfilled(needed, request.model)
     call = _call(request, terms, candidate.model)
@@ -92,6 +95,22 @@ def _attempt(
         samples = request.n * suffix_candidates
         call = msgspec.structs.replace(call, n=samples, stream=False)
     return Attempt(candidate.upstream, call, needed)
+
+
+def _plain_call(request: CompletionRequest, terms: Terms, model: str) -> Call:
+    """What every upstream can do needs no comparison with what this one can."""
+    return Call(
+        model=model,
+        prompts=request.prompts,
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        stream=request.stream,
+        stop=request.stop,
+        deterministic=terms.deterministic,
+        parse_special=terms.parse_special,
+        tenant=terms.tenant,
+    )
 
 
 def _call(request: CompletionRequest, terms: Terms, model: str) -> Call:

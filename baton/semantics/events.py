@@ -54,6 +54,22 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tenant: str = ""
     """Whose turn it is: the fairness unit of queues (the key's id). Never forwarded over HTTP."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether everything is at its default but what most callers set: seen at once."""
+        return self == Call(
+            model=self.model,
+            prompts=self.prompts,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stream=self.stream,
+            stop=self.stop,
+            deterministic=self.deterministic,
+            parse_special=self.parse_special,
+            tenant=self.tenant,
+        )
+
 
 class Logprobs(msgspec.Struct):
     """OpenAI's legacy shape: four parallel lists, one entry per token of the delta."""

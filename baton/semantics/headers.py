@@ -1,9 +1,7 @@
-"""The headers that Baton adds to an answer, as pairs for the wire."""
+"""The headers that Baton adds to an answer, as whole lines for the wire."""
 
 import re
 from collections.abc import Sequence
-
-HeaderPair = tuple[bytes, bytes]
 
 VALUE_CHARS_MAX = 1024
 _INVISIBLE = re.compile(r"[^ -~]")
@@ -14,19 +12,24 @@ def value(text: str) -> bytes:
     return _INVISIBLE.sub("?", text[:VALUE_CHARS_MAX]).encode("ascii")
 
 
-def identity(request_id: str, elapsed_s: float) -> list[HeaderPair]:
+def line(name: bytes, text: str) -> bytes:
+    """One header line, whatever the text."""
+    return b"%b: %b\r\n" % (name, value(text))
+
+
+def identity(request_id: str, elapsed_s: float) -> bytes:
     """On every answer, also on errors: the id to ask about, and how long it took."""
-    return [
-        (b"x-request-id", value(request_id)),
-        (b"openai-processing-ms", b"%d" % max(0, round(elapsed_s * 1000))),
-    ]
-
-
-def provenance(upstream: str, fills: Sequence[str], ignored: Sequence[str]) -> list[HeaderPair]:
-    """Who answered, what Baton filled in, and which fields nobody acted upon; each if any."""
-    told = (
-        (b"x-baton-upstream", upstream),
-        (b"x-baton-fills", ",".join(fills)),
-        (b"x-baton-ignored", ",".join(ignored)),
+    return b"x-request-id: %b\r\nopenai-processing-ms: %d\r\n" % (
+        request_id.encode(),
+        elapsed_s * 1000 if elapsed_s > 0 else 0,
     )
-    return [(name, value(text)) for name, text in told if text]
+
+
+def provenance(upstream: str, fills: Sequence[str], ignored: Sequence[str]) -> bytes:
+    """Who answered, what Baton filled in, and which fields nobody acted upon; each if any."""
+    told = line(b"x-baton-upstream", upstream) if upstream else b""
+    if fills:
+        told += line(b"x-baton-fills", ",".join(fills))
+    if ignored:
+        told += line(b"x-baton-ignored", ",".join(ignored))
+    return told

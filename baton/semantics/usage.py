@@ -11,8 +11,9 @@ from baton.protocol import (
 )
 from baton.semantics.events import Usage
 
-TOKENS_MAX = 2**53
-"""The greatest integer that every JSON reader takes exactly; a count beyond it is nonsense."""
+TOKENS_MAX = 2**40
+"""A count beyond it is nonsense. Far below what every JSON reader takes exactly (2^53):
+sums stay within that, and money within 64 bits."""
 
 NONE = Usage(0, 0)
 
@@ -68,33 +69,60 @@ def to_wire(usage: Usage, handoffs: int | None = None) -> CompletionUsage:
     Text is what is neither audio nor image nor reasoning. `handoffs` adds `usage.baton`, for
     streams, whose headers are gone when it is known.
     """
+    prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
+    if _textual(usage) and _whole(prompt, completion, cached):
+        return CompletionUsage(
+            prompt,
+            completion,
+            prompt + completion,
+            PromptTokensDetails(cached or 0, prompt),
+            CompletionTokensDetails(completion),
+            UNSET if handoffs is None else BatonUsage(handoffs),
+        )
     usage = clamp(usage)
+    prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
     audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0
     audio, thought = usage.audio_completion_tokens or 0, usage.reasoning_tokens or 0
     prompt_details = PromptTokensDetails(
-        cached_tokens=usage.cached_tokens or 0,
-        text_tokens=usage.prompt_tokens - audio_prompt - images,
+        cached_tokens=cached or 0,
+        text_tokens=prompt - audio_prompt - images,
         audio_tokens=audio_prompt,
         image_tokens=images,
         cache_write_tokens=usage.cache_write_tokens or 0,
     )
     completion_details = CompletionTokensDetails(
-        text_tokens=usage.completion_tokens - audio - thought,
+        text_tokens=completion - audio - thought,
         audio_tokens=audio,
         reasoning_tokens=thought,
     )
     return CompletionUsage(
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.prompt_tokens + usage.completion_tokens,
+        prompt,
+        completion,
+        prompt + completion,
         prompt_details,
         completion_details,
         UNSET if handoffs is None else BatonUsage(handoffs),
     )
 
 
+def _textual(usage: Usage) -> bool:
+    """Whether nothing but text and what was cached of it is told: most usage, seen at once."""
+    return usage == Usage(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        estimated=usage.estimated,
+    )
+
+
+def _whole(prompt: int, completion: int, cached: int | None) -> bool:
+    return 0 <= (cached or 0) <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX
+
+
 def _possible(usage: Usage) -> bool:
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    if _textual(usage):
+        return _whole(prompt, completion, usage.cached_tokens)
     audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0
     audio, thought = usage.audio_completion_tokens or 0, usage.reasoning_tokens or 0
     return (

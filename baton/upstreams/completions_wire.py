@@ -94,6 +94,8 @@ _CHUNK_ODD_USAGE = msgspec.json.Decoder(WireChunkOddUsage)
 
 def answer_bytes_max(call: Call) -> int:
     """The most bytes that an honest answer to this call may have."""
+    if call.logprobs is None and not call.scored and not call.echo:
+        return ANSWER_BYTES_BASE + call.n * len(call.prompts) * call.max_tokens * TOKEN_BYTES_MAX
     alternatives = 0 if call.logprobs is None and not call.scored else (call.logprobs or 0) + 2
     token_bytes = TOKEN_BYTES_MAX + alternatives * ALTERNATIVE_BYTES_MAX
     echoed = sum(len(prompt) for prompt in call.prompts) if call.echo else 0
@@ -120,8 +122,10 @@ def decode_chunk(payload: bytes) -> WireChunk:
 
 def believable(wire: WireUsage) -> Usage | None:
     """A usage object as an event's payload; None where it is zero or nonsense."""
-    prompt, completion = _count(wire.prompt_tokens), _count(wire.completion_tokens)
+    prompt, completion = wire.prompt_tokens, wire.completion_tokens
     if prompt is None or completion is None or prompt + completion == 0:
+        return None
+    if not (0 <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX):
         return None
     details, generated = wire.prompt_tokens_details, wire.completion_tokens_details
     cached = wire.prompt_cache_hit_tokens if details is None else details.cached_tokens
@@ -165,17 +169,18 @@ class Choices:
         if chunk.error is not None or chunk.object == "error":
             raise failure("stream", "status", "an error event")
         events: list[Event] = []
-        choices = chunk.choices or ()
-        if len(choices) > len(self._finished):
-            raise failure("stream", "protocol", "more choices than were asked for")
-        for choice in choices:
-            delta = self._delta(choice)
-            if delta is not None:
-                events.append(delta)
+        choices = chunk.choices
+        if choices is not None:
+            if len(choices) > len(self._finished):
+                raise failure("stream", "protocol", "more choices than were asked for")
+            for choice in choices:
+                delta = self._text(choice) or self._delta(choice)
+                if delta is not None:
+                    events.append(delta)
         if chunk.usage is not None:
             usage = believable(chunk.usage)
             if usage is not None:
-                self._report(usage, choices, events)
+                self._report(usage, choices or (), events)
         return events
 
     def finish(self) -> list[Event]:
@@ -185,6 +190,19 @@ class Choices:
         if not self._usages:
             return []
         return [UsageReported(self._summed())]
+
+    def _text(self, choice: WireChoice) -> Delta | None:
+        """The delta of a choice that runs on and tells text alone, as by far the most do."""
+        index = choice.index
+        if (
+            choice.finish_reason is None
+            and choice.text
+            and self._logprobs is None
+            and 0 <= index < len(self._finished)
+            and not self._finished[index]
+        ):
+            return Delta(index, choice.text, None, None, choice.token_ids)
+        return None
 
     def _delta(self, choice: WireChoice) -> Delta | None:
         index, text = choice.index, choice.text or ""

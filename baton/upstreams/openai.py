@@ -70,12 +70,18 @@ class OpenAIAdapter:
             "prompt": prompts[0] if len(prompts) == 1 else prompts,
             "max_tokens": call.max_tokens,
         }
-        found |= self.constants
+        if self.constants:
+            found |= self.constants
         if self.explicit_sampling or call.temperature != 1.0:
             found["temperature"] = call.temperature
         if self.explicit_sampling or call.top_p != 1.0:
             found["top_p"] = call.top_p
-        self._add_options(call, found)
+        if call.stop:
+            stops = call.stop if "" not in call.stop else [stop for stop in call.stop if stop]
+            if stops:  # never an empty one, which some servers stop at
+                found["stop"] = stops
+        if not call.plain:
+            self._add_options(call, found)
         if call.stream or self._must_stream(call):
             found["stream"] = True
             if self.asks_usage_in_streams:
@@ -83,8 +89,7 @@ class OpenAIAdapter:
         return found
 
     def _add_options(self, call: Call, found: dict[str, object]) -> None:
-        """Optional fields that are set. Stops: never an empty one, which some servers stop at."""
-        stops = [stop for stop in call.stop or () if stop]
+        """Optional fields that are set."""
         logprobs = call.logprobs
         if call.scored and not logprobs:
             logprobs = 1
@@ -94,7 +99,6 @@ class OpenAIAdapter:
             ("presence_penalty", call.presence_penalty or None),
             ("frequency_penalty", call.frequency_penalty or None),
             ("logit_bias", _bias(call.logit_bias)),
-            ("stop", stops or None),
             ("logprobs", logprobs),
             ("echo", call.echo or None),
             ("seed", call.seed),

@@ -15,7 +15,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from baton.config import Settings
-from baton.http.connection import Room, Shared, connection_class, sweep
+from baton.http.connection import connection_class
+from baton.http.shared import Room, Shared, sweep
 
 
 async def told(request: Request) -> PlainTextResponse:

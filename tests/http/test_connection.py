@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from baton.http.exchange import Exchange
 from tests.http.serving import listening, received, rest
 
-TEXT = [(b"content-type", b"text/plain")]
+TEXT = b"content-type: text/plain\r\n"
 
 
 def post(body: bytes = b"hello", path: str = "/v1/completions", extra: str = "") -> bytes:

@@ -9,7 +9,7 @@ from tests.http.serving import listening, received, rest
 
 
 async def echo(exchange: Exchange) -> None:
-    exchange.respond(200, [], b":" + exchange.body)
+    exchange.respond(200, b"", b":" + exchange.body)
 
 
 def post(body: bytes, path: str = "/v1/completions") -> bytes:

@@ -1,6 +1,6 @@
 """What an exchange writes, on a line that records it."""
 
-from baton.http.exchange import Exchange, HeaderPair
+from baton.http.exchange import Exchange, HeaderPair, note
 
 
 class Recorder:
@@ -11,6 +11,7 @@ class Recorder:
         self.written: list[bytes] = []
         self.finished = self.aborted = 0
         self.write_paused = False
+        self.client_address = "c"
 
     def date(self) -> bytes:
         return b"date: now\r\n"
@@ -30,14 +31,14 @@ class Recorder:
 
 def exchange(http_1_0: bool = False, keep: bool = True) -> tuple[Exchange, Recorder]:
     line = Recorder()
-    made = Exchange(line, model="", client="c", arrived=1.0, http_1_0=http_1_0, keep=keep)
+    made = Exchange(line, note(line.headers), model="", http_1_0=http_1_0, keep=keep)
     return made, line
 
 
 def test_a_whole_answer_is_one_write() -> None:
     """Status, date, headers, length and body leave together, and the line is told."""
     made, line = exchange()
-    made.respond(200, [(b"a", b"b")], b"body")
+    made.respond(200, b"a: b\r\n", b"body")
     expected = b"HTTP/1.1 200 OK\r\ndate: now\r\na: b\r\ncontent-length: 4\r\n\r\nbody"
     assert [expected] == line.written
     assert made.done
@@ -47,17 +48,17 @@ def test_a_whole_answer_is_one_write() -> None:
 def test_the_last_answer_of_a_connection_says_so() -> None:
     """Without keep-alive the head says close; a 1.0 client that keeps alive is told that."""
     closing, line = exchange(keep=False)
-    closing.respond(503, [], b"")
+    closing.respond(503, b"", b"")
     assert b"connection: close\r\n" in line.written[0]
     old, line = exchange(http_1_0=True)
-    old.respond(200, [], b"")
+    old.respond(200, b"", b"")
     assert b"connection: keep-alive\r\n" in line.written[0]
 
 
 def test_every_event_is_one_write() -> None:
     """The first event rides with the head; each later one is one write and one chunk."""
     made, line = exchange()
-    made.start_stream([], b"first")
+    made.start_stream(b"", b"first")
     made.send(b"x" * 17)
     made.end(b"last")
     assert line.written[0].endswith(b"transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
@@ -83,7 +84,7 @@ def test_the_first_header_of_a_name_counts() -> None:
 def test_an_abort_is_no_end() -> None:
     """After an abort nothing says that the answer is whole."""
     made, line = exchange()
-    made.start_stream([], b"a")
+    made.start_stream(b"", b"a")
     made.abort()
     assert (1, 0) == (line.aborted, line.finished)
     assert not line.written[-1].endswith(b"0\r\n\r\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.routing import Match
 
-from baton.decoding import PlainRequest
+from baton.decoding import SingleRequest
 from baton.web.openapi import document, error_statuses
 from baton.web.operation import Access
 from baton.web.routes import OPERATIONS, routes
@@ -80,7 +80,7 @@ def test_operations_are_named_once_and_say_what_they_are() -> None:
 def test_the_completion_body_is_the_code_s_own_type() -> None:
     """Every field that `decode` reads is documented, and no other; prompts in all four forms."""
     schema = SCHEMAS["WireFields"]
-    assert set(PlainRequest.__struct_fields__) == set(schema["properties"])
+    assert set(SingleRequest.__struct_fields__) == set(schema["properties"])
     assert ["model", "prompt"] == schema["required"]
     assert 4 == len(schema["properties"]["prompt"]["oneOf"])
 

@@ -1,0 +1,63 @@
+"""What all connections of a worker have in common, and the sweep that keeps their times.
+
+A time limit is one number per connection, `deadline`, compared twice a second: no timer per
+request, and no clock read either, as deadlines count from the last sweep. So a limit is never met
+early, and late by two sweeps at most.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from typing import Any
+
+from uvicorn.server import ServerState
+
+from baton.config import Settings
+from baton.http.exchange import Exchange
+
+SWEEP_S = 0.5
+NEVER = float("inf")
+Room = Callable[[Exchange], Coroutine[Any, Any, None]]
+"""Runs an exchange to its end: it answers every exchange and raises nothing."""
+
+
+class Shared:
+    """One for all connections of a worker."""
+
+    def __init__(self, settings: Settings, room: Room) -> None:
+        self.settings, self.room = settings, room
+        self.draining = False
+        self.exchanges = 0
+        """Completions under way."""
+        self.date = b""
+        """A whole header line, renewed by the sweep: formatting it costs 3 µs."""
+        self.now = 0.0
+        """Loop time at the last sweep."""
+
+    def renew(self, now: float) -> None:
+        """Note the time, as the loop tells it."""
+        self.now = now
+        self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
+
+
+class Timed:
+    """A connection whose time may run out."""
+
+    deadline = NEVER
+    """Loop time."""
+
+    def overdue(self) -> None:
+        """The deadline has passed."""
+        raise NotImplementedError
+
+
+async def sweep(shared: Shared, state: ServerState) -> None:
+    """Renew the date and end what is overdue; runs until its task is cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        now = loop.time()
+        shared.renew(now)
+        for connection in list(state.connections):
+            if isinstance(connection, Timed) and connection.deadline < now:
+                connection.overdue()
+        await asyncio.sleep(SWEEP_S)
