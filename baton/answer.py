@@ -6,37 +6,102 @@ received: a slow caller slows its upstream.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from baton.routing.plan import Attempt
-from baton.semantics.events import Call, Delta, Prompt, Usage
+from baton.semantics.events import Call, Delta, Usage
 from baton.semantics.handoff import Received
-from baton.semantics.usage import clamp
-from baton.upstreams.base import Upstream, UpstreamStream
+from baton.semantics.usage import clamp, guess
+from baton.upstreams.base import Upstream, UpstreamError, UpstreamStream
 
-BYTES_PER_TOKEN = 4
-"""For estimates only, where nobody counted: English text under byte-pair encodings."""
+
+class Spent(NamedTuple):
+    """What one attempt used, which the operator owes its upstream."""
+
+    upstream: str
+    usage: Usage
+
+
+class Used(Protocol):
+    """An attempt that may still run."""
+
+    @property
+    def upstream(self) -> str: ...
+    @property
+    def usage(self) -> Usage: ...
+
+
+class Cut(msgspec.Struct, frozen=True, kw_only=True):
+    """A call whose upstream was lost, at the moment when that was seen."""
+
+    call: Call
+    upstream: Upstream
+    stream: UpstreamStream
+    """Closed."""
+    received: Received
+    usage: Usage
+    """Of the call, so far."""
+    attempts: list[Used]
+    """Whoever worked on the call; to be added to."""
+    reported: bool
+    """Whether the upstream itself told that usage."""
+    earlier: int
+    """Hand-offs of this call before."""
+    error: UpstreamError
+
+    @property
+    def counted(self) -> bool:
+        """Whether the tokens of the prompts are known."""
+        return self.reported or self.stream.prompt_tokens is not None
+
+
+class Onward(Protocol):
+    """How the calls of one request go on after their upstream was lost."""
+
+    handoffs: int
+    """So far, of all its calls."""
+
+    async def successor(self, cut: Cut) -> UpstreamStream:
+        """The rest of the call in its own terms: its indexes, offsets and usage. Raises the error
+        of the cut where nobody can go on."""
+        ...
 
 
 class Counted:
-    """One call's events, counted as they pass."""
+    """One call's events, counted as they pass; `onward` takes over when its upstream is lost."""
 
-    def __init__(self, call: Call, upstream: Upstream, stream: UpstreamStream) -> None:
-        self._call, self._upstream, self._stream = call, upstream, stream
+    def __init__(
+        self,
+        call: Call,
+        upstream: Upstream,
+        stream: UpstreamStream,
+        onward: Onward | None = None,
+    ) -> None:
+        self._call, self.upstream, self._stream = call, upstream, stream
+        self.onward = onward
+        self._attempts: list[Used] | None = None
+        """Whoever worked on it, once one was lost."""
+        self._cuts = 0
         self._reported: Usage | None = None
         self._final: Usage | None = None
         self.generated = 0
         """Tokens so far; an estimate where ids are not told."""
-        self.received = Received() if call.stream and not call.echo else None
-        """What a hand-off would resume from; None where there can be none."""
+        self.received = Received(call) if call.stream else None
+        """What a hand-off would resume from; None where the batches are kept as they came."""
+        self._batches: list[list[Delta]] = []
         self.whole = False
         """Whether the answer came to its proper end."""
 
     async def read(self) -> list[Delta]:
         """Some deltas; none at the end."""
         while True:
-            events = await self._stream.read()
+            try:
+                events = await self._stream.read()
+            except UpstreamError as error:
+                await self._go_on(error)
+                continue
             deltas: list[Delta] = []
             for event in events:
                 if isinstance(event, Delta):
@@ -48,6 +113,8 @@ class Counted:
                 else:
                     self._reported = event.usage
             if deltas:
+                if self.received is None:
+                    self._batches.append(deltas)
                 return deltas
             if not events:
                 self.whole = True
@@ -63,6 +130,45 @@ class Counted:
     def close(self) -> None:
         self._stream.close()
 
+    async def _go_on(self, error: UpstreamError) -> None:
+        """Let a successor take over. Raises the error where there is none."""
+        if self.onward is None:
+            raise error
+        self._stream.close()
+        received = self.received
+        if received is None:
+            received = Received(self._call)
+            for batch in self._batches:
+                for delta in batch:
+                    received.add(delta)
+        if self._attempts is None:
+            self._attempts = [Spent(self.upstream.name, self._usage())]
+        cut = Cut(
+            call=self._call,
+            upstream=self.upstream,
+            stream=self._stream,
+            received=received,
+            usage=self._usage(),
+            attempts=self._attempts,
+            reported=self._reported is not None,
+            earlier=self._cuts,
+            error=error,
+        )
+        self._cuts += 1
+        self._stream = await self.onward.successor(cut)
+
+    @property
+    def spent(self) -> tuple[Spent, ...]:
+        """What each attempt at this call used."""
+        if self._attempts is None:
+            return (Spent(self.upstream.name, self.usage),)
+        return tuple(Spent(each.upstream, each.usage) for each in self._attempts)
+
+    @property
+    def lost(self) -> bool:
+        """Whether an upstream was lost on the way."""
+        return self._attempts is not None
+
     @property
     def usage(self) -> Usage:
         """What the upstream reported, if it can be believed; else our own count, marked so."""
@@ -74,7 +180,7 @@ class Counted:
         return usage
 
     def _usage(self) -> Usage:
-        exact = self._upstream.capabilities.exact_usage
+        exact = self.upstream.capabilities.exact_usage
         call = self._call
         generated = min(self.generated, len(call.prompts) * call.n * call.max_tokens)
         if self._reported is not None:
@@ -84,13 +190,13 @@ class Counted:
             # Servers that report choice by choice have not told of those that still run.
             return msgspec.structs.replace(usage, completion_tokens=generated, estimated=True)
         prompt = self._stream.prompt_tokens
-        counted = prompt if prompt is not None else sum(map(_estimate, call.prompts))
-        precise = exact and prompt is not None and self._upstream.capabilities.token_ids
+        counted = prompt if prompt is not None else sum(map(guess, call.prompts))
+        precise = exact and prompt is not None and self.upstream.capabilities.token_ids
         return Usage(counted, generated, estimated=not precise)
 
     def _tokens(self, text: str) -> int:
         """Of a delta without ids: a stream's is one token, a whole text is measured."""
-        return bool(text) if self._call.stream else _estimate(text)
+        return bool(text) if self._call.stream else guess(text)
 
 
 class Answer:
@@ -98,7 +204,7 @@ class Answer:
 
     def __init__(self, attempt: Attempt, upstream: Upstream, calls: list[Counted]) -> None:
         self.attempt, self.fingerprint = attempt, upstream.fingerprint
-        self.attempts, self.handoffs = 1, 0
+        self.attempts = 1
         self._calls = calls
 
     @property
@@ -108,6 +214,20 @@ class Answer:
     @property
     def fills(self) -> tuple[str, ...]:
         return self.attempt.fills
+
+    @property
+    def handoffs(self) -> int:
+        """How often another upstream took over, so far."""
+        onward = self._calls[0].onward
+        return 0 if onward is None else onward.handoffs
+
+    @property
+    def spent(self) -> tuple[Spent, ...]:
+        """What each attempt used, by upstream; empty where `usage` at `upstream` is all."""
+        calls = self._calls
+        if len(calls) == 1 and not calls[0].lost:
+            return ()
+        return tuple(spent for call in calls for spent in call.spent)
 
     @property
     def usage(self) -> Usage:
@@ -126,9 +246,3 @@ class Answer:
     def close(self) -> None:
         for call in self._calls:
             call.close()
-
-
-def _estimate(prompt: Prompt) -> int:
-    if isinstance(prompt, str):
-        return -(-len(prompt.encode()) // BYTES_PER_TOKEN)
-    return len(prompt)

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 
 from baton.answer import Answer, Counted
 from baton.filled import open_filled
+from baton.handing import Bounds, Handing
 from baton.protocol import CompletionRequest
 from baton.routing.affinity import beginnings
 from baton.routing.budget import Budget
@@ -30,8 +31,14 @@ ATTEMPTS_MAX = 3
 class Relay:
     """Knows the upstreams by name and runs plans on them."""
 
-    def __init__(self, sites: Mapping[str, Site], retries: Budget | None = None) -> None:
+    def __init__(
+        self,
+        sites: Mapping[str, Site],
+        retries: Budget | None = None,
+        handoffs: Bounds | None = None,
+    ) -> None:
         self._sites = sites
+        self._handoffs = handoffs or Bounds()
         self._retries = retries or Budget()
 
     async def open(self, plan: Plan) -> Answer:
@@ -44,12 +51,13 @@ class Relay:
         attempts = plan.attempts
         if len(attempts) > 1:
             attempts = self.ordered(plan)
+        onward = Handing(self, plan, self._handoffs)
         last: UpstreamError | None = None
         for number, attempt in enumerate(attempts, 1):
             if last is not None and not self._may_retry(number, last):
                 break
             try:
-                answer = await self._open(plan.request, attempt)
+                answer = await self._open(plan.request, attempt, onward)
             except UpstreamError as error:
                 last = error
                 if not error.retryable:
@@ -91,7 +99,7 @@ class Relay:
         queued = last.phase == "connect" and last.kind == "overloaded"
         return number <= ATTEMPTS_MAX and (queued or self.may_retry())
 
-    async def _open(self, request: CompletionRequest, attempt: Attempt) -> Answer:
+    async def _open(self, request: CompletionRequest, attempt: Attempt, onward: Handing) -> Answer:
         site = self._sites.get(attempt.upstream)
         if site is None:
             raise failure("connect", "refused", "removed since the plan was made")
@@ -101,7 +109,7 @@ class Relay:
         if attempt.fills or request.best_of > request.n:
             return await open_filled(request, attempt, upstream)
         stream = await upstream.open(attempt.call)
-        return Answer(attempt, upstream, [Counted(attempt.call, upstream, stream)])
+        return Answer(attempt, upstream, [Counted(attempt.call, upstream, stream, onward)])
 
     def _may_ask(self, site: Site) -> None:
         """Raises UpstreamError while the upstream wants to be left alone."""

@@ -177,6 +177,7 @@ class Turn:
             state=state,
             usage=answer.usage,
             upstream=answer.upstream,
+            spent=answer.spent,
             status=self._status,
             error_code=code,
             finish_reason=self.finish_reason,

@@ -50,8 +50,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     """Of the logical request, whatever the attempts; None: nothing was generated."""
     upstream: str = ""
-    cost_nano: int | None = None
-    """What all attempts cost the operator; None: `usage` at the upstream's price."""
+    spent: tuple[tuple[str, Usage], ...] = ()
+    """What each attempt used, by upstream, where one was lost; empty: `usage` at `upstream`."""
     status: int = 200
     error_code: str | None = None
     finish_reason: str | None = None
@@ -262,19 +262,21 @@ class Ledger:
             raise
 
     def _ending(self, hold: Hold, outcome: Outcome) -> Ending:
-        usage = outcome.usage
-        if usage is None:
-            return Ending(hold, outcome, None, 0, outcome.cost_nano or 0)
-        usage = clamp(usage)
+        usage = None if outcome.usage is None else clamp(outcome.usage)
         worth = 0
-        if outcome.state != "released":
+        if usage is not None and outcome.state != "released":
             worth = min(prices.charge(usage, hold.price), prices.AMOUNT_NANO_MAX)
-        cost = outcome.cost_nano
-        if cost is None:
-            intent = hold.intent
-            price = self.prices.cost(intent.model, outcome.upstream, intent.created_us)
-            cost = min(prices.charge(usage, price), prices.AMOUNT_NANO_MAX)
-        return Ending(hold, outcome, usage, worth, cost)
+        return Ending(hold, outcome, usage, worth, self._cost(hold, outcome, usage))
+
+    def _cost(self, hold: Hold, outcome: Outcome, usage: Usage | None) -> int:
+        if outcome.spent:
+            costs = [self._cost_at(hold, name, clamp(used)) for name, used in outcome.spent]
+            return min(sum(costs), prices.AMOUNT_NANO_MAX)
+        return 0 if usage is None else self._cost_at(hold, outcome.upstream, usage)
+
+    def _cost_at(self, hold: Hold, upstream: str, usage: Usage) -> int:
+        price = self.prices.cost(hold.intent.model, upstream, hold.intent.created_us)
+        return min(prices.charge(usage, price), prices.AMOUNT_NANO_MAX)
 
     def _waived(self, row: SettleRow) -> None:
         """The charge of an end that was never written is given up: the lease has it again."""

@@ -9,11 +9,14 @@ from baton.protocol import (
     CompletionUsage,
     PromptTokensDetails,
 )
-from baton.semantics.events import Usage
+from baton.semantics.events import Prompt, Usage
 
 TOKENS_MAX = 2**40
 """A count beyond it is nonsense. Far below what every JSON reader takes exactly (2^53):
 sums stay within that, and money within 64 bits."""
+
+BYTES_PER_TOKEN = 4
+"""For guesses only, where nobody counted: English text under byte-pair encodings."""
 
 NONE = Usage(0, 0)
 
@@ -117,6 +120,13 @@ def _textual(usage: Usage) -> bool:
 
 def _whole(prompt: int, completion: int, cached: int | None) -> bool:
     return 0 <= (cached or 0) <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX
+
+
+def guess(prompt: Prompt) -> int:
+    """Tokens of a prompt (or of any text) that nobody counted; of ids their number."""
+    if isinstance(prompt, str):
+        return -(-len(prompt.encode()) // BYTES_PER_TOKEN)
+    return len(prompt)
 
 
 def _possible(usage: Usage) -> bool:

@@ -179,6 +179,23 @@ class UpstreamStream(Protocol):
         ...
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """What a call has given already, by choice."""
+
+    ids: list[list[int]]
+    echoed: list[bool]
+    """Whether the echo came (it may have come without any id)."""
+
+
+class Replaying(Protocol):
+    """An upstream that can compute again what it computed before it was lost."""
+
+    async def replay(self, lost: "UpstreamStream", call: Call, begun: Begun) -> "UpstreamStream":
+        """The same call from where it was; its usage is that of the whole. Raises as Upstream.open
+        does; UpstreamError of phase `send` where it would not compute the same any more."""
+        ...
+
+
 class Upstream(Protocol):
     """Anything that can answer a call."""
 

@@ -33,10 +33,12 @@ from baton.engine.wire import (
 from baton.errors import RequestError, overloaded
 from baton.semantics.events import Call, Event, UsageReported
 from baton.upstreams.base import (
+    Begun,
     Capabilities,
     Phase,
     Unwatched,
     UpstreamError,
+    UpstreamStream,
     Watch,
 )
 
@@ -254,6 +256,21 @@ class EmbeddedUpstream:
             return EmbeddedStream(self, link, answer)
         self.give_back(link)
         raise _refusal(answer, "first_byte") if isinstance(answer, Refused) else _nonsense("send")
+
+    async def replay(self, lost: UpstreamStream, call: Call, begun: Begun) -> EmbeddedStream:
+        """Go on with a call that broke off, as base.Replaying says.
+
+        The prompt is computed again, the ids are fed one by one, and sampling is a function of seed
+        and position: in deterministic mode what follows is what would have followed."""
+        assert isinstance(lost, EmbeddedStream)
+        accepted = lost.accepted
+        again = msgspec.structs.replace(call, seed=accepted.seed)
+        stream = await self.generate(Generate(again, begun.ids, None, begun.echoed))
+        if stream.fingerprint != accepted.fingerprint:
+            stream.close()
+            message = "The embedded model is not the one that began this answer."
+            raise UpstreamError(message, phase="send", kind="protocol", retryable=False)
+        return stream
 
     async def tokenize(
         self, text: str, add_special: bool = True, parse_special: bool = True

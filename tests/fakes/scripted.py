@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from baton.answer import Answer
+from baton.handing import Bounds
 from baton.protocol import CompletionRequest
 from baton.relay import Relay
 from baton.routing.plan import Attempt, Plan
 from baton.semantics.events import Call, Delta, Event
 from baton.sites import Site
 from baton.upstreams.base import Capabilities, Unwatched, UpstreamStream, Watch
+from baton.upstreams.failures import failure
 
 END = Delta(0, "", "stop")
 
@@ -36,6 +38,8 @@ class Scripted:
 
     async def open(self, call: Call) -> UpstreamStream:
         self.calls.append(call)
+        if not self.scripts:
+            raise failure("connect", "refused", "its scripts have run out")
         script = self.scripts.pop(0)
         if isinstance(script, Exception):
             raise script
@@ -76,9 +80,12 @@ def opened(plan: Plan, **upstreams: Scripted) -> Answer:
 
 
 def relay(**upstreams: Scripted) -> Relay:
-    """They are asked in the order in which they are named here."""
-    sites = enumerate(upstreams.items())
-    return Relay({name: Site(name, each, priority=number) for number, (name, each) in sites})
+    """They are asked in the order in which they are named here; nobody waits for a lost one."""
+    sites = {}
+    for number, (name, each) in enumerate(upstreams.items()):
+        each.name = name
+        sites[name] = Site(name, each, priority=number)
+    return Relay(sites, handoffs=Bounds(wait_s=0.01))
 
 
 async def gathered(answer: Answer) -> list[Delta]:

@@ -101,7 +101,8 @@ def test_answer_beyond_its_hold_is_the_operators(tmp_path: pathlib.Path) -> None
 
 
 def test_cost_follows_the_upstreams_price(tmp_path: pathlib.Path) -> None:
-    """The operator's cost is booked beside the charge, from that upstream's price or as told."""
+    """The operator's cost is booked beside the charge, from that upstream's price; where one was
+    lost, from what each attempt used."""
     store = new_store(tmp_path)
     store.prices.set(PRICE, "test")
     theirs = msgspec.structs.replace(PRICE, upstream="u", input_pico=100, output_pico=500)
@@ -111,11 +112,12 @@ def test_cost_follows_the_upstreams_price(tmp_path: pathlib.Path) -> None:
     async def run() -> None:
         async with ledger_of(store) as ledger:
             ledger.settle(await ledger.hold(intent(key, "a")), outcome(4))
-            ledger.settle(await ledger.hold(intent(key, "b")), outcome(4, cost_nano=77))
+            spent = (("u", Usage(10, 4)), ("u", Usage(10_000, 0)))
+            ledger.settle(await ledger.hold(intent(key, "b")), outcome(4, spent=spent))
 
     asyncio.run(run())
     costs = {row.request_id: row.cost for row in store.usage.requests()}
-    assert {"a": 3, "b": 77} == costs
+    assert {"a": 3, "b": 1_003} == costs
 
 
 def test_nonsense_counts_cannot_break_the_books(tmp_path: pathlib.Path) -> None:

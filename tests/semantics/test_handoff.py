@@ -1,11 +1,21 @@
-"""What is kept of a running call."""
+"""What is kept of a running call, and what is left of it."""
+
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.semantics.events import Delta
-from baton.semantics.handoff import Received
+from baton.semantics.events import Call, Delta, Logprobs
+from baton.semantics.handoff import (
+    NotResumable,
+    Received,
+    Remainder,
+    again,
+    remainder,
+    replayed,
+    untouched,
+)
 
 DELTAS = st.lists(
     st.builds(
@@ -18,26 +28,160 @@ DELTAS = st.lists(
 )
 
 
+def call(**fields: Any) -> Call:
+    return Call(**{"model": "m", "prompts": ["ab"], "max_tokens": 10, **fields})
+
+
+def received(call: Call, *deltas: Delta, bytes_max: int = 1000) -> Received:
+    found = Received(call, bytes_max)
+    for delta in deltas:
+        found.add(delta)
+    return found
+
+
+def left(call: Call, *deltas: Delta, counted: bool = True) -> Remainder:
+    return remainder(call, received(call, *deltas), counted)
+
+
 @given(DELTAS)
 def test_everything_received_is_kept_by_choice(deltas: list[Delta]) -> None:
     """Texts and ids of each choice join to what came for it, in order."""
-    received = Received()
-    for delta in deltas:
-        received.add(delta)
+    kept = received(call(n=4), *deltas)
     for index in range(4):
         mine = [delta for delta in deltas if delta.index == index]
-        assert "".join(delta.text for delta in mine) == received.text(index)
-        assert [i for d in mine for i in d.token_ids or ()] == received.token_ids(index)
+        assert "".join(delta.text for delta in mine) == kept.text(index)
+        assert [i for d in mine for i in d.token_ids or ()] == kept.token_ids(index)
+    assert (not deltas) == untouched(kept)
 
 
 def test_beyond_the_cap_nothing_is_kept() -> None:
     """A call that received too much frees it all and says that it cannot be resumed."""
-    within, received = Received(bytes_max=10), Received(bytes_max=10)
-    within.add(Delta(0, "é" * 5))
-    assert within.resumable
-    received.add(Delta(0, "é" * 5))
-    received.add(Delta(0, "", token_ids=[1]))
-    assert not received.resumable
-    received.add(Delta(0, "more"))
+    assert received(call(), Delta(0, "é" * 5), bytes_max=10).resumable
+    kept = received(call(), Delta(0, "é" * 5), Delta(0, "", token_ids=[1]), bytes_max=10)
+    assert not kept.resumable
+    kept.add(Delta(0, "more"))
     with pytest.raises(AssertionError):
-        received.text(0)
+        kept.text(0)
+    with pytest.raises(NotResumable):
+        remainder(call(), kept, True)
+    assert not untouched(kept)
+
+
+def test_the_rest_of_a_text() -> None:
+    """The prompt with what came, so many tokens fewer, no echo, and where the offsets go on."""
+    asked = call(logprobs=1, temperature=0.0)
+    first = Delta(0, "cd", logprobs=Logprobs(["cd"], [-1.0], [{"cd": -1.0}], [2]))
+    found = left(asked, first, Delta(0, "é", token_ids=[7, 8]))
+    [rest] = found.rests
+    assert ["abcdé"] == rest.call.prompts
+    assert (7, 3, 5) == (rest.call.max_tokens, rest.carried, rest.offset)
+    assert (0.0, 1, False) == (rest.call.temperature, rest.call.logprobs, rest.whole)
+    assert ([], 0) == (found.ends, found.finished_tokens)
+
+
+def test_each_choice_stands_elsewhere() -> None:
+    """One ended, one has all its tokens, one is in the middle, of one nothing came."""
+    asked = call(n=4, max_tokens=2, seed=5)
+    found = left(
+        asked,
+        Delta(0, "x", "stop", token_ids=[1, 0]),
+        Delta(1, "xy", token_ids=[1, 2]),
+        Delta(2, "x", token_ids=[1]),
+    )
+    assert [2, 3] == [rest.index for rest in found.rests]
+    assert [["abx"], ["ab"]] == [rest.call.prompts for rest in found.rests]
+    assert [(7, 1, 1), (8, 1, 2)] == [
+        (rest.call.seed, rest.call.n, rest.call.max_tokens) for rest in found.rests
+    ]
+    assert [Delta(1, "", "length")] == found.ends
+    assert (4, False) == (found.finished_tokens, found.estimated)
+
+
+def test_an_end_that_was_not_told_in_ids() -> None:
+    """The token that ended a choice has no text: it is counted, as an estimate."""
+    found = left(call(n=2), Delta(0, "x"), Delta(0, "", "stop"), Delta(1, "y", "length"))
+    assert (12, True, []) == (found.finished_tokens, found.estimated, found.rests)
+
+
+def test_ids_that_were_held_back() -> None:
+    """Half a character's ids are generated anew: they are behind the last text."""
+    asked = call(prompts=[[1, 2]])
+    [rest] = left(asked, Delta(0, "x", token_ids=[3]), Delta(0, "", token_ids=[4])).rests
+    assert ([[1, 2, 3]], 1) == (rest.call.prompts, rest.carried)
+    stopping = call(stop=["zzz"])
+    [rest] = left(stopping, *(Delta(0, "x", token_ids=[3, 4, 5]) for _ in range(2))).rests
+    assert 4 == rest.carried
+
+
+ECHO = call(echo=True, n=2)
+
+
+@pytest.mark.parametrize(
+    ("came", "prompt", "lead"),
+    [([], "ab", "ab"), (["a"], "ab", "b"), (["ab"], "ab", ""), (["abc"], "abc", "")],
+)
+def test_an_echo_belongs_to_the_request(came: list[str], prompt: str, lead: str) -> None:
+    """What of it came is not sent again; it is no generated token, also not glued to one."""
+    [rest, _] = left(ECHO, *(Delta(0, text) for text in came)).rests
+    assert (prompt, lead, False) == (rest.call.prompts[0], rest.lead, rest.call.echo)
+    assert len(prompt) - 2 == rest.carried
+
+
+def test_an_echo_of_ids_with_logprobs() -> None:
+    """Not begun: all of it is asked for. Begun: offsets go on behind it."""
+    asked = call(prompts=[[1]], echo=True, logprobs=0, n=2)
+    echo = Delta(0, "ab", logprobs=Logprobs(["ab"], [None], [None], [0]))
+    rest, other = left(asked, echo, Delta(0, "c", token_ids=[9])).rests
+    assert ([[1, 9]], 3, False) == (rest.call.prompts, rest.offset, rest.call.echo)
+    assert ([[1]], True) == (other.call.prompts, other.call.echo)
+    with pytest.raises(NotResumable, match="echo"):
+        left(call(echo=True, logprobs=0), Delta(0, "a"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"presence_penalty": 0.1},
+        {"frequency_penalty": 0.1},
+        {"scored": True},
+        {"prompts": [[1]], "stop": ["x"]},
+    ],
+)
+def test_state_outside_the_text(fields: dict[str, Any]) -> None:
+    """What counts from the first token on cannot begin in the middle; before it, it can."""
+    asked = call(**fields)
+    with pytest.raises(NotResumable):
+        left(asked, Delta(0, "x", token_ids=[1]))
+    assert 1 == len(left(asked).rests)
+
+
+def test_prompts_of_ids_need_ids() -> None:
+    """Text cannot be put behind ids."""
+    with pytest.raises(NotResumable, match="not told"):
+        left(call(prompts=[[1]]), Delta(0, "x"))
+
+
+def test_prompts_that_nobody_counted() -> None:
+    """A prompt whose choices are all whole is asked for one token more; one that a rest tells is
+    not; nor any that is known."""
+    asked = call(prompts=["ab", "cd"], n=2, logprobs=1, echo=True, stop=["x"])
+    came = [Delta(0, "ab", "stop"), Delta(1, "ab", "stop"), Delta(2, "cd", "stop")]
+    assert [] == left(asked, *came).silent
+    found = left(asked, *came, counted=False)
+    assert [3] == [rest.index for rest in found.rests]
+    [silent] = found.silent
+    assert (["ab"], 1, None, False) == (
+        silent.call.prompts,
+        silent.call.max_tokens,
+        silent.call.logprobs,
+        silent.call.echo,
+    )
+
+
+def test_the_whole_call() -> None:
+    """Nothing came: the very call; a replay knows what is finished."""
+    asked = call(n=2)
+    assert asked is again(asked).rests[0].call
+    [rest] = replayed(asked, received(asked, Delta(1, "x", "stop"), Delta(0, "y"))).rests
+    assert rest.whole
+    assert {1} == rest.finished

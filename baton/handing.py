@@ -1,0 +1,263 @@
+"""Hand-off: a call whose upstream was lost goes on at another one, and its reader does not notice.
+
+Theory of operation. `Counted.read` is where a running call breaks. It asks its request's `Handing`
+for a successor: a stream in the terms of the call that was lost. What is left of the call is worked
+out from what was received (`semantics/handoff.py`, pure); each unfinished choice becomes a call of
+its own, and their deltas are stitched to what came before (`semantics/seam.py`, pure). An upstream
+that can compute the same once more (the embedded engine) replays the whole call instead.
+
+Who goes on: the plan's other upstreams, best first, then the lost one itself, which may be back by
+then; in rounds with growing pauses until the time is over. A replay is worth waiting for where the
+caller asked for determinism; else whoever is there first takes over. Each call is handed over so
+often at most, and each hand-off asks the retry budget.
+
+Where nobody can go on, the error of the cut comes out again: the answer is not whole, and says so.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from typing import Protocol, cast
+
+import msgspec
+
+from baton.answer import Counted, Cut
+from baton.errors import RequestError
+from baton.handed_over import HandedOver, Leg
+from baton.routing.plan import Attempt, Plan
+from baton.routing.serving import serves
+from baton.semantics.handoff import (
+    NotResumable,
+    Remainder,
+    Rest,
+    again,
+    remainder,
+    replayed,
+    untouched,
+)
+from baton.upstreams.base import Begun, Replaying, Upstream, UpstreamError, UpstreamStream
+
+PAUSE_FIRST_S = 0.05
+PAUSE_MAX_S = 1.0
+PASSING = (429, 503)
+"""Statuses of a refusal that may be over in a moment."""
+ANOTHER_TEXT = frozenset(("suffix", "continuation"))
+"""Fills that put the prompt into other words: such an upstream does not go on with a raw text."""
+
+
+class Hosting(Protocol):
+    """What a hosted upstream's site says of it."""
+
+    @property
+    def upstream(self) -> Upstream: ...
+
+
+class Roster(Protocol):
+    """Who could go on: `relay.Relay`."""
+
+    def ordered(self, plan: Plan, tried: Collection[str] = ()) -> tuple[Attempt, ...]:
+        """The plan's attempts that may be made now, best first, without those `tried`."""
+        ...
+
+    def site(self, name: str) -> Hosting | None:
+        """The upstream of that name, unless it was removed."""
+        ...
+
+    def may_retry(self) -> bool:
+        """Whether one more attempt may be made; it is counted."""
+        ...
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """The settings of hand-offs."""
+
+    handoffs_max: int = 2
+    """Of one call."""
+    wait_s: float = 30.0
+    """How long an upstream may take to come back, where nobody else can go on."""
+    parallel_max: int = 16
+    """Choices of one call that are resumed at once."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """An upstream that may go on, and what it calls the model."""
+
+    upstream: Upstream
+    model: str
+
+
+class Handing:
+    """Implements answer.Onward for the calls of one request. Costs nothing until one is lost."""
+
+    handoffs = 0
+
+    def __init__(self, roster: Roster, plan: Plan, bounds: Bounds) -> None:
+        self._roster, self._plan, self.bounds = roster, plan, bounds
+
+    async def successor(self, cut: Cut) -> UpstreamStream:
+        """The rest of a call. Raises the error of the cut where nobody can go on."""
+        if cut.earlier >= self.bounds.handoffs_max:
+            raise cut.error
+        return await _Search(self, cut).find()
+
+    def may_retry(self) -> bool:
+        return self._roster.may_retry()
+
+    def others(self, name: str) -> list[Place]:
+        """Who may go on instead of the lost upstream, best first."""
+        return self._places(self._roster.ordered(self._plan, (name,)))
+
+    def itself(self, name: str) -> list[Place]:
+        """The lost one, which may be back by now."""
+        return self._places([each for each in self._plan.attempts if each.upstream == name])
+
+    def _places(self, attempts: Iterable[Attempt]) -> list[Place]:
+        found = []
+        for attempt in attempts:
+            site = self._roster.site(attempt.upstream)
+            if site is not None and not ANOTHER_TEXT.intersection(attempt.fills):
+                found.append(Place(site.upstream, attempt.call.model))
+        return found
+
+    async def open(self, cut: Cut, place: Place, rest: Rest) -> Leg:
+        """Begin a rest there. Raises as Upstream.open does."""
+        call = msgspec.structs.replace(rest.call, model=place.model)
+        return self.begin(cut, Counted(call, place.upstream, await place.upstream.open(call)), rest)
+
+    def begin(self, cut: Cut, counted: Counted, rest: Rest) -> Leg:
+        """Keep account of a call that was accepted in the lost one's place."""
+        leg = Leg(counted, rest)
+        cut.attempts.append(leg)
+        return leg
+
+
+class _Search:
+    """Looking for somebody who goes on with one call."""
+
+    def __init__(self, handing: Handing, cut: Cut) -> None:
+        self._handing, self._cut = handing, cut
+        stream, kind = cut.stream, cut.error.kind
+        self._replays = (
+            cut.upstream.capabilities.replay
+            and cut.received.resumable
+            and kind != "status"  # it said itself that it cannot compute this
+            and (not isinstance(stream, HandedOver) or stream.exact)
+        )
+        self._lost = stream.host if isinstance(stream, HandedOver) else cut.upstream.name
+        self._unfit: set[str] = set()
+        """Upstreams that would answer the same again."""
+        self._paid = False
+        """Whether the next attempt is paid for."""
+        self._loop = asyncio.get_running_loop()
+
+    async def find(self) -> UpstreamStream:
+        """The successor. Raises the error of the cut."""
+        found: UpstreamStream | None = self._finished()
+        if found is None and self._replays and self._cut.call.deterministic:
+            found = await self._ask_on(alone=True)
+        if found is None:
+            found = await self._ask_on(alone=False)
+        if found is None:
+            raise self._cut.error
+        return found
+
+    def _finished(self) -> HandedOver | None:
+        """Where every choice has all it can have, nobody else is needed."""
+        try:
+            left = self._left()
+        except NotResumable:
+            return None
+        return None if left.rests else HandedOver(self._cut, left, self._lost, self._count)
+
+    def _left(self) -> Remainder:
+        return remainder(self._cut.call, self._cut.received, self._cut.counted)
+
+    async def _count(self, rest: Rest) -> Leg | None:
+        """Have a prompt counted, by whoever can; None where nobody does."""
+        for place in self._places(alone=False):
+            if not place.upstream.capabilities.exact_usage:
+                continue
+            try:
+                leg = await self._handing.open(self._cut, place, rest)
+                while await leg.read():
+                    """Nobody sees the token."""
+            except (UpstreamError, RequestError):
+                continue
+            return leg
+        return None
+
+    def _places(self, alone: bool) -> list[Place]:
+        """Who is to be asked now; `alone`: only the lost one. A replay is better than any rest."""
+        itself = self._handing.itself(self._lost)
+        others = [] if alone else self._handing.others(self._lost)
+        found = itself + others if self._replays else others + itself
+        return [place for place in found if place.upstream.name not in self._unfit]
+
+    async def _ask_on(self, alone: bool) -> HandedOver | None:
+        """The first that accepts; None where nobody can, the time is over or the budget spent."""
+        until_s, pause_s = self._loop.time() + self._handing.bounds.wait_s, PAUSE_FIRST_S
+        while places := self._places(alone):
+            for place in places:
+                if not (self._paid or self._handing.may_retry()):
+                    return None
+                found = await self._ask(place)
+                if found is not None:
+                    self._handing.handoffs += 1
+                    return found
+            if self._loop.time() + pause_s > until_s:
+                break
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+        return None
+
+    async def _ask(self, place: Place) -> HandedOver | None:
+        """Whether this one goes on."""
+        self._paid = False
+        try:
+            if self._replays and place.upstream is self._cut.upstream:
+                return await self._replay(place)
+            return await self._resume(place)
+        except NotResumable:
+            self._paid = True  # nobody was asked
+            self._unfit.add(place.upstream.name)
+        except UpstreamError as error:
+            # One that cannot even be reached did no work: it costs no retry.
+            self._paid = error.phase == "connect"
+        except RequestError as error:
+            if error.status not in PASSING:
+                self._unfit.add(place.upstream.name)
+        return None
+
+    async def _resume(self, place: Place) -> HandedOver:
+        """Go on from what was received."""
+        cut, handing = self._cut, self._handing
+        native, nothing_came = place.upstream.capabilities, untouched(cut.received)
+        left = again(cut.call)
+        if not nothing_came or not serves(cut.call, native):
+            left = self._left()
+        if not all(serves(rest.call, native) for rest in left.rests):
+            raise NotResumable("this upstream lacks what the call needs")
+        successor = HandedOver(cut, left, place.upstream.name, self._count)
+        await successor.begin(
+            lambda rest: handing.open(cut, place, rest), handing.bounds.parallel_max
+        )
+        return successor
+
+    async def _replay(self, place: Place) -> HandedOver:
+        """Have the same computed again. Where it is not the same any more, resume instead."""
+        cut, received = self._cut, self._cut.received
+        choices = range(len(cut.call.prompts) * cut.call.n)
+        begun = Begun(
+            [received.token_ids(index) for index in choices],
+            [index in received.choices for index in choices],
+        )
+        left = replayed(cut.call, received)
+        successor = HandedOver(cut, left, place.upstream.name, self._count)
+        upstream = cast(Replaying, place.upstream)  # its capability says so
+        try:
+            stream = await upstream.replay(successor.origin, cut.call, begun)
+        except UpstreamError as error:
+            self._replays = error.phase != "send"
+            raise
+        counted = Counted(cut.call, place.upstream, stream)
+        successor.replays(self._handing.begin(cut, counted, left.rests[0]))
+        return successor

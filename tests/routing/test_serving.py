@@ -1,0 +1,45 @@
+"""Who can do a call as it is."""
+
+from typing import Any
+
+import pytest
+
+from baton.routing.serving import serves
+from baton.semantics.events import Call
+from baton.upstreams.base import Capabilities
+from tests.fakes.words import ALL
+
+NEEDS: list[dict[str, Any]] = [
+    {"prompts": ["a", "b"]},
+    {"prompts": [[1]]},
+    {"n": 2},
+    {"max_tokens": 0},
+    {"stop": ["1", "2", "3", "4", "5"]},
+    {"echo": True},
+    {"scored": True},
+    {"logprobs": 0},
+    {"logprobs": 0, "echo": True},
+    {"suffix": "x"},
+    {"seed": 1},
+    {"logit_bias": {1: 1.0}},
+    {"presence_penalty": 1.0},
+    {"frequency_penalty": 1.0},
+]
+
+
+def call(**fields: Any) -> Call:
+    return Call(**{"model": "m", "prompts": ["a"], "max_tokens": 5, **fields})
+
+
+@pytest.mark.parametrize("fields", NEEDS)
+def test_what_a_bare_upstream_cannot_do(fields: dict[str, Any]) -> None:
+    """A plain text is for everybody; each of these needs what not everybody has."""
+    assert serves(call(), Capabilities())
+    assert not serves(call(**fields), Capabilities())
+
+
+def test_limits() -> None:
+    """What it has goes as far as it says."""
+    assert serves(call(echo=True, logprobs=5, n=3, prompts=["a", [1]]), ALL)
+    assert not serves(call(logprobs=6), ALL)
+    assert not serves(call(echo=True, logprobs=1), Capabilities(echo=True, logprobs=True))

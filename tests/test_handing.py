@@ -1,0 +1,183 @@
+"""A lost upstream and its successor: the caller's answer is the undisturbed one, wherever it broke.
+
+Both upstreams compute the same function of all tokens so far, so every difference is a fault.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from baton.answer import Answer, Spent
+from baton.handing import Bounds
+from baton.relay import Relay
+from baton.routing.budget import Budget
+from baton.routing.plan import Plan
+from baton.semantics.assemble import assemble
+from baton.semantics.events import Delta, Usage
+from baton.sites import Site
+from baton.upstreams.base import UpstreamError
+from baton.upstreams.failures import failure
+from tests.fakes import word_model
+from tests.fakes.scripted import Scripted, gathered, planned
+from tests.fakes.words import ALL, Words
+
+READS_MAX = 40
+CASES: dict[str, dict[str, Any]] = {
+    "text": {},
+    "multi-byte": {"prompts": [" größe 日"], "seed": 4},
+    "greedy": {"temperature": 0.0},
+    "logprobs": {"logprobs": 2},
+    "samples": {"n": 3, "seed": 5},
+    "prompts": {"prompts": [" the old", " river"], "n": 2, "logprobs": 0},
+    "echo": {"echo": True},
+    "echo, logprobs": {"echo": True, "logprobs": 1, "n": 2},
+    "stop": {"stop": [" light", "é", " be by"], "max_tokens": 40, "n": 2},
+    "ids": {"prompts": [word_model.encode(" the old house")], "logprobs": 1},
+    "echoed ids": {"prompts": [word_model.encode(" the old house")], "echo": True, "logprobs": 1},
+    "nothing but echo": {"echo": True, "max_tokens": 0, "prompts": [" the", " old"]},
+    "whole": {"stream": False, "n": 2},
+    "suffix": {"suffix": " end", "prompts": [" begin"]},
+}
+
+
+def relay(*upstreams: Words | Scripted, retries: Budget | None = None, **bounds: Any) -> Relay:
+    """They are asked in this order."""
+    sites = {each.name: Site(each.name, each, priority=at) for at, each in enumerate(upstreams)}
+    return Relay(sites, retries, Bounds(**{"wait_s": 0.01, **bounds}))
+
+
+def plan(*names: str, **fields: Any) -> Plan:
+    return planned(*names, **{"prompts": [" the old house"], "max_tokens": 12, **fields})
+
+
+async def whole(made: Relay, plan: Plan) -> tuple[Answer, list[Delta]]:
+    answer = await made.open(plan)
+    try:
+        return answer, await gathered(answer)
+    finally:
+        answer.close()
+
+
+def shown(plan: Plan, deltas: list[Delta]) -> list[dict[str, Any]]:
+    """What a caller has in the end; a finish_reason comes once, with the last delta."""
+    ended: set[int] = set()
+    for delta in deltas:
+        assert delta.index not in ended
+        if delta.finish_reason is not None:
+            ended.add(delta.index)
+    choices = assemble(deltas, plan.request.choices, logprobs=plan.request.logprobs is not None)
+    return [msgspec.to_builtins(choice) for choice in choices]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_cut_anywhere_is_not_seen(case: str) -> None:
+    """Texts, offsets, logprobs, finish_reason and usage are those of the undisturbed answer."""
+    asked = plan("a", "b", **CASES[case])
+    calm, undisturbed = asyncio.run(whole(relay(Words("a")), asked))
+    for cut in range(READS_MAX):
+        lost, heir = Words("a", [cut]), Words("b")
+        answer, deltas = asyncio.run(whole(relay(lost, heir), asked))
+        assert shown(asked, undisturbed) == shown(asked, deltas), cut
+        assert calm.usage == answer.usage, cut
+        assert lost.closed
+        if not heir.calls:
+            return
+    raise AssertionError("the answer was longer than every cut")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_cuts_are_not_seen(case: str) -> None:
+    """The one who took over is lost as well, and the first is back by then."""
+    asked = plan("a", "b", **CASES[case])
+    _, undisturbed = asyncio.run(whole(relay(Words("a")), asked))
+    for first in (0, 1, 4):
+        for second in (0, 1, 3):
+            made = relay(Words("a", [first]), Words("b", [second]))
+            answer, deltas = asyncio.run(whole(made, asked))
+            assert shown(asked, undisturbed) == shown(asked, deltas), (first, second)
+            assert answer.handoffs <= 2 or len(answer.spent) > 2
+
+
+def test_the_same_upstream_goes_on_where_it_is_the_only_one() -> None:
+    """After its restart: it refuses for a moment, then it has the rest."""
+    refused = failure("connect", "refused")
+    only = Scripted(
+        [[Delta(0, " a", token_ids=[1])], failure("stream", "network")],
+        refused,
+        refused,
+        [[Delta(0, " b", "stop", token_ids=[2, 0])]],
+    )
+    only.name = "a"
+    answer, deltas = asyncio.run(whole(relay(only, wait_s=5.0), plan("a", prompts=["x"])))
+    assert ["x", "x a", "x a", "x a"] == [call.prompts[0] for call in only.calls]
+    assert " a b" == "".join(delta.text for delta in deltas)
+    assert 1 == answer.handoffs
+
+
+STATEFUL: list[dict[str, Any]] = [
+    {"presence_penalty": 0.5},
+    {"frequency_penalty": -0.5},
+    {"prompts": [word_model.encode(" the old")], "stop": ["zzz"]},
+]
+
+
+@pytest.mark.parametrize("fields", STATEFUL)
+def test_what_cannot_be_resumed_breaks_off(fields: dict[str, Any]) -> None:
+    """The error of the cut comes out, nobody else is asked; cut before anything came, the request
+    is simply asked again."""
+    heir = Words("b")
+    with pytest.raises(UpstreamError, match="lost"):
+        asyncio.run(whole(relay(Words("a", [2]), heir), plan("a", "b", **fields)))
+    assert [] == heir.calls
+    answer, _ = asyncio.run(whole(relay(Words("a", [0]), heir), plan("a", "b", **fields)))
+    assert 1 == answer.handoffs
+
+
+def test_who_cannot_do_the_rest_is_passed_over() -> None:
+    """An upstream without logprobs does not go on with an answer that has them."""
+    poor = Words("b", native=msgspec.structs.replace(ALL, logprobs=False))
+    rich = Words("c")
+    asked = plan("a", "b", "c", logprobs=1)
+    answer, _ = asyncio.run(whole(relay(Words("a", [2]), poor, rich), asked))
+    assert ([], 1, 1) == (poor.calls, len(rich.calls), answer.handoffs)
+
+
+def test_hand_offs_are_counted_and_paid() -> None:
+    """No third one for a call; none at all where the retry budget is spent."""
+    made = relay(Words("a", [2, 1]), Words("b", [1]))
+    with pytest.raises(UpstreamError):
+        asyncio.run(whole(made, plan("a", "b")))
+    broke = Budget(ratio=0.0, tokens_min=0.0)
+    heir = Words("b")
+    with pytest.raises(UpstreamError):
+        asyncio.run(whole(relay(Words("a", [2]), heir, retries=broke), plan("a", "b")))
+    assert [] == heir.calls
+
+
+def test_what_each_attempt_cost() -> None:
+    """The caller pays prompt and text once; the operator the lost part, too, with its prompt."""
+    asked = plan("a", "b", temperature=0.0, max_tokens=6)
+    calm, _ = asyncio.run(whole(relay(Words("a")), asked))
+    assert () == calm.spent
+    answer, _ = asyncio.run(whole(relay(Words("a", [4]), Words("b")), asked))
+    prompt = len(word_model.encode(" the old house"))
+    lost, heir = answer.spent
+    assert ("a", 4) == (lost.upstream, lost.usage.completion_tokens)
+    assert Spent("b", Usage(prompt + 4, 2)) == heir
+    assert Usage(prompt, 6) == answer.usage
+
+
+def test_closing_closes_who_took_over() -> None:
+    """A caller that leaves after a hand-off leaves nobody at work."""
+    heir = Words("b")
+
+    async def leave() -> None:
+        answer = await relay(Words("a", [1]), heir).open(plan("a", "b", n=2))
+        await answer.read()
+        await answer.read()
+        answer.close()
+
+    asyncio.run(leave())
+    assert len(heir.calls) == heir.closed > 0
