@@ -1,90 +1,108 @@
-"""Answers in which Baton makes what the upstream lacks: echo, best_of, a suffix.
+"""Answers in which Baton makes what the upstream lacks: the fills of `baton/fills`, composed.
 
-Fills are applied in the order of `routing.capabilities.FILLS`; those that must see the whole answer
-first (best_of, a ranked suffix) gather it behind the same `read`.
+The order is stated at the head of that package; the sources below are wrapped in it.
 """
 
 from collections.abc import Sequence
 
-from baton.answer import Answer, Counted
+import msgspec
+
+from baton.answer import Answer, Counted, Onward
+from baton.errors import unsupported
+from baton.fills.alone import Alone
+from baton.fills.best import Best
+from baton.fills.echoed import Echoed
+from baton.fills.host import Host
+from baton.fills.infilled import Infilled, infilled
+from baton.fills.ranked import Ranked
+from baton.fills.source import Source
 from baton.protocol import CompletionRequest
 from baton.routing.plan import Attempt
-from baton.semantics.choices import pick_best
+from baton.routing.work import NOTHING, Work
 from baton.semantics.echo import Echo
-from baton.semantics.events import Delta, Usage
-from baton.semantics.fim import RankedFill
-from baton.upstreams.base import Upstream
+from baton.semantics.events import Call, Delta, Prompt, Usage
+from baton.semantics.fim import TEMPLATES, RankedFill
+from baton.upstreams.base import Detokenizing, Upstream
 
 
-async def open_filled(request: CompletionRequest, attempt: Attempt, upstream: Upstream) -> Answer:
-    """Open the calls of an attempt that needs fills. Raises as Upstream.open does."""
-    if "suffix" in attempt.fills:
-        fill = RankedFill(attempt.call, request.n)
-        call = fill.first_call()
-        stream = await upstream.open(call)
-        return RankedAnswer(attempt, upstream, [Counted(call, upstream, stream)], fill)
-    stream = await upstream.open(attempt.call)
-    calls = [Counted(attempt.call, upstream, stream)]
-    if request.best_of > request.n:
-        return BestOfAnswer(attempt, upstream, calls, request)
-    return EchoedAnswer(attempt, upstream, calls, request)
+async def open_filled(
+    request: CompletionRequest,
+    attempt: Attempt,
+    upstream: Upstream,
+    onward: Onward | None = None,
+) -> Answer:
+    """Open the calls of an attempt that has work around it. Raises as Upstream.open does."""
+    work, call = attempt.work or NOTHING, attempt.call
+    if work.detokenize:
+        call = msgspec.structs.replace(call, prompts=await _texts(upstream, call))
+    host = Host(upstream, work, onward)
+    source = await _answered(request, call, work, host)
+    if work.best:
+        source = Best(source, request.n, call.n, shown=not work.unscored)
+    if work.echo:
+        source = Echoed(source, Echo(call.prompts, request.n))
+    return FilledAnswer(attempt, upstream, host.calls, source, onward, stream=request.stream)
 
 
-class EchoedAnswer(Answer):
-    """The prompt first, for an upstream that does not echo."""
+async def _answered(request: CompletionRequest, call: Call, work: Work, host: Host) -> Source:
+    """What upstreams say, as choices of the call."""
+    if work.alone:
+        return Alone(call)
+    if work.ranked:
+        fill = RankedFill(call, request.n)
+        return Ranked(await host.open(fill.first_call()), fill, host.score)
+    if work.template:
+        sent = infilled(call, TEMPLATES[work.template])
+        return Infilled(await host.open(sent), call, sent)
+    return await host.open(call)
+
+
+async def _texts(upstream: Upstream, call: Call) -> list[Prompt]:
+    """The call's prompts as text."""
+    if not isinstance(upstream, Detokenizing):
+        raise unsupported("prompt", call.model, "it takes text, not token ids.")
+    return [
+        prompt if isinstance(prompt, str) else await upstream.detokenize(call.model, prompt)
+        for prompt in call.prompts
+    ]
+
+
+class FilledAnswer(Answer):
+    """An answer that is read through fills. `calls` grow while it runs."""
 
     def __init__(
-        self, attempt: Attempt, upstream: Upstream, calls: list[Counted], request: CompletionRequest
+        self,
+        attempt: Attempt,
+        upstream: Upstream,
+        calls: list[Counted],
+        source: Source,
+        onward: Onward | None,
+        *,
+        stream: bool,
     ) -> None:
         super().__init__(attempt, upstream, calls)
-        self._echo = Echo(request.prompts, request.n)
-
-    async def read(self) -> Sequence[Delta]:
-        return self._echo.feed(await super().read())
-
-
-class BestOfAnswer(Answer):
-    """The n best of best_of candidates, by mean logprob; every candidate counts as used."""
-
-    def __init__(
-        self, attempt: Attempt, upstream: Upstream, calls: list[Counted], request: CompletionRequest
-    ) -> None:
-        super().__init__(attempt, upstream, calls)
-        self._request = request
+        self._source, self._onward, self._stream = source, onward, stream
         self._given = False
 
     async def read(self) -> Sequence[Delta]:
-        if self._given:
-            return ()
-        self._given = True
-        deltas = await self._calls[0].gather()
-        best = pick_best(deltas, self._request.n, self.attempt.call.n)
-        if "echo" in self.fills:
-            best = list(Echo(self._request.prompts, self._request.n).feed(best))
-        return best
-
-
-class RankedAnswer(Answer):
-    """A suffix where the model has no fill-in-the-middle: the candidate that makes it likeliest."""
-
-    def __init__(
-        self, attempt: Attempt, upstream: Upstream, calls: list[Counted], fill: RankedFill
-    ) -> None:
-        super().__init__(attempt, upstream, calls)
-        self._host, self._fill = upstream, fill
-        self._given = False
-
-    async def read(self) -> Sequence[Delta]:
-        if self._given:
-            return ()
-        self._given = True
-        scoring = self._fill.scoring_call(await self._calls[0].gather())
-        stream = await self._host.open(scoring)
-        counted = Counted(scoring, self._host, stream)
-        self._calls.append(counted)
-        return self._fill.best(await counted.gather())
+        deltas = await self._source.read()
+        self._given = self._given or bool(deltas)
+        return deltas
 
     @property
     def usage(self) -> Usage:
-        """The prompt with its suffix once, every candidate; scoring is the operator's cost."""
-        return self._fill.usage(self._calls[0].usage)
+        return self._source.usage
+
+    @property
+    def generated(self) -> int:
+        """None of what the caller has seen nothing of: a refusal of a later call, or a failure in
+        one, leaves nothing to charge for as long as no part of the answer went out."""
+        return self._source.generated if self._given and self._stream else 0
+
+    @property
+    def handoffs(self) -> int:
+        return 0 if self._onward is None else self._onward.handoffs
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()

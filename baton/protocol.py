@@ -146,6 +146,16 @@ STRICT_LIMITS = RequestLimits(stops_max=4, logprobs_max=5)
 """OpenAI's own limits, for callers that ask for strictness."""
 
 
+class FillLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What fills may cost; each is a setting."""
+
+    suffix_candidates: int = 4
+    calls_max: int = 2048
+    """Calls of one request, where an upstream takes one prompt or one sample each."""
+    parallel_max: int = 8
+    """Of these at once."""
+
+
 def decode(body: bytes, limits: RequestLimits, *, model: str | None = None) -> CompletionRequest:
     """Check a request body against the contract; RequestError (400) names the field at fault.
 

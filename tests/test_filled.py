@@ -9,9 +9,11 @@ import pytest
 
 from baton.errors import RequestError, invalid
 from baton.semantics.events import Delta, Usage
+from baton.upstreams import registry
 from tests.fakes import word_model
+from tests.fakes.fake_completions import DIALECTS
 from tests.fakes.scripted import Script, Scripted, opened, planned, read
-from tests.relaying import generated, relaying, text_of
+from tests.relaying import THEIRS, generated, relaying, text_of
 
 
 def test_echo_is_filled() -> None:
@@ -34,16 +36,17 @@ def test_best_of() -> None:
     answer = opened(plan, u=upstream)
     found = asyncio.run(answer.read())
     assert [(0, "12345"), (0, "c1"), (1, "12345"), (1, "c2")] == [(d.index, d.text) for d in found]
-    assert () == asyncio.run(answer.read())
+    assert not asyncio.run(answer.read())
     assert Usage(5, 3) == answer.usage
 
 
 def test_refusal_of_the_scoring_call() -> None:
-    """It is the caller's to know, as any other refusal."""
+    """It is the caller's to know, as any other refusal; candidates that nobody saw are no use."""
     upstream = Scripted([[Delta(0, "a", "stop", token_ids=[1])]], invalid("too long", "prompt"))
     answer = opened(planned("u", fills=("suffix",), suffix=" end", stream=False), u=upstream)
     with pytest.raises(RequestError):
         read(answer)
+    assert 0 == answer.generated
 
 
 def test_a_suffix_is_ranked(tmp_path: pathlib.Path) -> None:
@@ -71,6 +74,129 @@ def test_a_suffix_is_ranked(tmp_path: pathlib.Path) -> None:
     for row in relay.rows():
         assert ("settled", "suffix") == (row.state, row.fills)
         assert usage["prompt_tokens"] + 2 * usage["completion_tokens"] == row.charge
+
+
+def test_a_refused_ranking_costs_nothing(tmp_path: pathlib.Path) -> None:
+    """The caller of a suffix whose scoring is refused has nothing, and is charged nothing."""
+    with relaying(tmp_path) as relay:
+        relay.fake.fault()
+        relay.fake.fault(status=400, body='{"error":{"message":"no","type":"x","code":400}}')
+        answer = relay.user.complete(prompt="the river", suffix=" of stone", max_tokens=6)
+    assert 400 == answer.status
+    [row] = relay.rows()
+    assert ("released", 0) == (row.state, row.charge)
+
+
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@pytest.mark.parametrize("stream", [True, False])
+def test_three_samples_of_two_prompts(tmp_path: pathlib.Path, dialect: str, stream: bool) -> None:
+    """Through every dialect: the right text at each index, one finish_reason each, usage summed
+    with each prompt once, and [DONE] last."""
+    prompts, seeds = ["the river", "a b"], {"seed": 7} if dialect != "deepseek" else {}
+    fields: dict[str, Any] = {"prompt": prompts, "n": 3, "max_tokens": 5, **seeds}
+    if stream:
+        fields |= {"stream": True, "stream_options": {"include_usage": True}}
+    with relaying(tmp_path, {"fake": dialect}) as relay:
+        answer = relay.user.complete(**fields)
+        sent = relay.fake.seen
+    assert 200 == answer.status, answer.text
+    if stream:
+        assert answer.events is not None
+        assert "[DONE]" == answer.events[-1]
+    chunks = [json.loads(event) for event in (answer.events or [answer.text, ""])[:-1]]
+    by_calls = not registry.dialect(dialect).adapter().capabilities.n
+    assert by_calls <= (len(sent) > 1)
+    completion_tokens = 0
+    for index in range(6):
+        mine = [c for chunk in chunks for c in chunk["choices"] if c["index"] == index]
+        reasons = [choice["finish_reason"] for choice in mine]
+        assert [*[None] * (len(mine) - 1), reasons[-1]] == reasons
+        if not seeds:
+            continue
+        sample = index % 3
+        seed = (7 + sample) * 1000 if by_calls else 7000 + sample
+        expected = generated(prompts[index // 3], 5, seed=seed)
+        assert "".join(expected.pieces) == "".join(choice["text"] for choice in mine)
+        completion_tokens += expected.counted
+    prompt_tokens = sum(len(word_model.encode(prompt)) for prompt in prompts)
+    usage = chunks[-1]["usage"]
+    assert prompt_tokens == usage["prompt_tokens"]
+    assert not seeds or completion_tokens == usage["completion_tokens"]
+    [row] = relay.rows()
+    assert ("settled", False) == (row.state, row.estimated)
+
+
+def test_a_late_refusal_costs_nothing(tmp_path: pathlib.Path) -> None:
+    """A prompt of an array is refused after others were answered: one 400, and no charge."""
+    with relaying(tmp_path, {"fake": "deepseek"}, fill_parallel_max=1) as relay:
+        answer = relay.user.complete(prompt=["a", "b", "c " * 5000], max_tokens=5)
+        aborted = relay.fake.aborted
+    assert (400, "context_length_exceeded") == (answer.status, answer.error["code"])
+    assert 0 == aborted
+    [row] = relay.rows()
+    assert ("released", 0) == (row.state, row.charge)
+
+
+def test_stops_beyond_the_upstreams(tmp_path: pathlib.Path) -> None:
+    """Cut by us, over chunk borders; the upstream is told of it by closing, and what was used is
+    an estimate."""
+    whole = text_of("the river is", 60)
+    stop = whole[7:11]
+    assert stop
+    stops = ["~1", "~2", "~3", "~4", stop]
+    with relaying(tmp_path, {"fake": "openai"}) as relay:
+        relay.fake.fault(interval_s=0.002)
+        relay.fake.fault(interval_s=0.002)
+        answer = relay.user.complete(prompt="the river is", max_tokens=60, stop=stops)
+        stream = relay.user.complete(prompt="the river is", max_tokens=60, stop=stops, stream=True)
+        relay.until(lambda: relay.fake.aborted == 2)
+        assert all(body["stream"] and stop in body["stop"] for body in relay.fake.seen) is False
+    choice = answer.json["choices"][0]
+    assert (whole[: whole.index(stop)], "stop") == (choice["text"], choice["finish_reason"])
+    assert stream.events is not None
+    chunks = [json.loads(event)["choices"][0] for event in stream.events[:-1]]
+    assert choice["text"] == "".join(chunk["text"] for chunk in chunks)
+    assert "stop" == answer.headers["x-baton-fills"]
+    assert all(row.estimated and row.state == "settled" for row in relay.rows())
+
+
+def test_no_tokens_need_no_upstream(tmp_path: pathlib.Path) -> None:
+    """The prompt alone, its count an estimate; where it has to be scored, one token that is not
+    shown."""
+    with relaying(tmp_path, {"fake": "sglang"}) as relay:
+        echoed = relay.user.complete(prompt="the river", max_tokens=0, echo=True)
+        assert [] == relay.fake.seen
+        scored = relay.user.complete(prompt="the river", max_tokens=0, echo=True, logprobs=1)
+        [sent] = relay.fake.seen
+    for answer in (echoed, scored):
+        choice = answer.json["choices"][0]
+        assert ("the river", "length") == (choice["text"], choice["finish_reason"])
+        assert 0 == answer.json["usage"]["completion_tokens"]
+    assert "max_tokens,echo" == echoed.headers["x-baton-fills"]
+    assert "max_tokens" == scored.headers["x-baton-fills"]
+    assert 1 == sent["max_tokens"]
+    tokens = word_model.encode("the river")
+    assert [word_model.piece(t) for t in tokens] == choice["logprobs"]["tokens"]
+    assert len(tokens) == scored.json["usage"]["prompt_tokens"]
+
+
+def test_a_suffix_by_template(tmp_path: pathlib.Path) -> None:
+    """The family of the model's name says how prompt and suffix become one prompt."""
+    with relaying(tmp_path) as relay:
+        models = {"m": "Qwen/Qwen2.5-Coder-7B"}
+        relay.store.upstreams.update("fake", "test", models=models)
+        while not relay.fake.seen or relay.fake.seen[-1]["model"] == THEIRS:
+            relay.fake.seen.clear()
+            relay.user.complete(prompt="a")
+        relay.fake.seen.clear()
+        answer = relay.user.complete(prompt="def f", suffix="return", max_tokens=5, logprobs=0)
+        [sent] = relay.fake.seen
+    assert "<|fim_prefix|>def f<|fim_suffix|>return<|fim_middle|>" == sent["prompt"]
+    assert "<|fim_pad|>" in sent["stop"]
+    assert "suffix" not in sent
+    choice = answer.json["choices"][0]
+    assert len("def f") == choice["logprobs"]["text_offset"][0]
+    assert "suffix" == answer.headers["x-baton-fills"]
 
 
 def test_echo_over_http(tmp_path: pathlib.Path) -> None:

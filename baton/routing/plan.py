@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import msgspec
 
 from baton.errors import RequestError, strictly_unfilled, unknown_model
-from baton.protocol import CompletionRequest
+from baton.protocol import CompletionRequest, FillLimits
 from baton.routing.capabilities import fills
 from baton.routing.routes import Candidate, Routes
+from baton.routing.work import NOTHING, Work, worked
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities
 
@@ -28,7 +29,10 @@ class Attempt(msgspec.Struct, frozen=True):
 
     upstream: str
     call: Call
+    """What is sent, perhaps in parts."""
     fills: tuple[str, ...]
+    work: Work | None = None
+    """What Baton does around the call; None: it is relayed as it is."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -39,6 +43,8 @@ class Plan(msgspec.Struct, frozen=True):
     attempts: tuple[Attempt, ...]
     seed: int = 0
     """Of what is drawn for this request: equal seeds draw equally."""
+    wrapping_tokens: int = 0
+    """What is put around each prompt where an upstream only chats: a hold must cover it."""
 
     @property
     def candidates_max(self) -> int:
@@ -53,7 +59,7 @@ def plan(
     native: Mapping[str, Capabilities],
     *,
     seed: int,
-    suffix_candidates: int,
+    limits: FillLimits,
 ) -> Plan:
     """RequestError 404 for an unknown model; 400 when no upstream of the model can serve a field
     (the refusal of the one that would have been tried first)."""
@@ -62,15 +68,20 @@ def plan(
         raise unknown_model(request.model)
     attempts = []
     refusal: RequestError | None = None
+    wrapping = 0
     for candidate in candidates:
         try:
-            attempts.append(_attempt(request, terms, candidate, native, suffix_candidates))
+            attempt = _attempt(request, terms, candidate, native, limits)
         except RequestError as error:
             refusal = refusal or error
+            continue
+        attempts.append(attempt)
+        if attempt.fills:
+            wrapping = max(wrapping, native[candidate.upstream].wrapping_tokens)
     if not attempts:
         assert refusal is not None
         raise refusal
-    return Plan(request, tuple(attempts), seed)
+    return Plan(request, tuple(attempts), seed, wrapping)
 
 
 def _attempt(
@@ -78,23 +89,19 @@ def _attempt(
     terms: Terms,
     candidate: Candidate,
     native: Mapping[str, Capabilities],
-    suffix_candidates: int,
+    limits: FillLimits,
 ) -> Attempt:
-    capable = native[candidate.upstream]
-    if request.plain and (request.stop is None or len(request.stop) <= capable.stop_max):
+    able = native[candidate.upstream]
+    if able.plain and request.plain and (not request.stop or len(request.stop) <= able.stop_max):
         return Attempt(candidate.upstream, _plain_call(request, terms, candidate.model), ())
-    needed = fills(request, capable)
+    needed = fills(request, able, candidate.model)
     if needed and terms.strict:
         raise strictly_unfilled(needed, request.model)
     call = _call(request, terms, candidate.model)
-    if "echo" in needed:
-        call = msgspec.structs.replace(call, echo=False)
-    if request.best_of > request.n:
-        call = msgspec.structs.replace(call, n=request.best_of, scored=True, stream=False)
-    if "suffix" in needed:
-        samples = request.n * suffix_candidates
-        call = msgspec.structs.replace(call, n=samples, stream=False)
-    return Attempt(candidate.upstream, call, needed)
+    if not needed and able.bounded and request.best_of == request.n:
+        return Attempt(candidate.upstream, call, ())
+    call, work = worked(request, call, needed, able, limits)
+    return Attempt(candidate.upstream, call, needed, None if work == NOTHING else work)
 
 
 def _plain_call(request: CompletionRequest, terms: Terms, model: str) -> Call:

@@ -7,6 +7,7 @@ is: `RankedFill` samples candidates after the prompt, cuts each where it may mee
 keeps the one after which the suffix is likeliest.
 """
 
+import re
 from collections.abc import Iterable
 from itertools import zip_longest
 
@@ -76,6 +77,27 @@ TEMPLATES = {
     "seed-coder": Template("<[fim-prefix]>", "<[fim-suffix]>", "<[fim-middle]>"),
 }
 """By the name that an upstream's configuration gives."""
+
+FAMILIES = (
+    (re.compile(r"qwen-?(2\.5|3)-?coder|qwen3-coder"), "qwen"),
+    (re.compile(r"codegemma"), "codegemma"),
+    (re.compile(r"granite-?4"), "granite4"),
+    (re.compile(r"granite-?3.*code|granite.*code.*(base|instruct)"), "granite3"),
+    (re.compile(r"santacoder"), "santacoder"),
+    (re.compile(r"starcoder|stable-?code"), "starcoder"),
+    (re.compile(r"deepseek-?coder"), "deepseek"),
+    (re.compile(r"code-?llama-?(7b|13b)"), "codellama"),
+    (re.compile(r"codestral"), "codestral"),
+    (re.compile(r"seed-?coder"), "seed-coder"),
+)
+"""Model names whose family was trained to fill in the middle with these marks. Larger CodeLlamas
+and general models were not."""
+
+
+def family(model: str) -> str:
+    """The name of the template of a model that is called so; "" where its name does not tell."""
+    name = model.rpartition("/")[2].lower()
+    return next((template for pattern, template in FAMILIES if pattern.search(name)), "")
 
 # The likelihood-ranked fill
 

@@ -134,6 +134,11 @@ def split(logprobs: Logprobs, at: int) -> tuple[Logprobs, Logprobs]:
     return head, _part(logprobs, slice(len(head.tokens), None))
 
 
+def part(logprobs: Logprobs, count: int) -> tuple[Logprobs, Logprobs]:
+    """The first `count` tokens, and the others."""
+    return _part(logprobs, slice(count)), _part(logprobs, slice(count, None))
+
+
 def shift(logprobs: Logprobs, distance: int) -> Logprobs:
     """With offsets moved by so many code points: the upstream saw another prompt than the caller's.
 

@@ -81,3 +81,17 @@ class StopMatcher:
             if nearest < len(self._stops) and self._stops[nearest].startswith(tail):
                 return letter.start()
         return len(text)
+
+
+def hints(stops: Sequence[str], most: int) -> list[str]:
+    """Up to so many stops that an upstream may be told, though others are matched here.
+
+    It ends a text at one of these without a word of what came between its beginning and its end:
+    so none is told inside of which another could be complete. The first ones go first.
+    """
+    safe = [
+        stop
+        for stop in dict.fromkeys(stops)
+        if not any(other[-1] in stop for other in stops if other != stop)
+    ]
+    return safe[:most]

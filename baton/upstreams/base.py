@@ -6,7 +6,7 @@ itself (`upstreams/embedded.py`).
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypedDict, Unpack
+from typing import Literal, Protocol, TypedDict, Unpack, runtime_checkable
 
 import msgspec
 
@@ -55,6 +55,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     prompt_arrays: bool = False
     token_prompts: bool = False
     """Accepts prompts as token ids of its own vocabulary."""
+    detokenizes: bool = False
+    """Tells the text of ids of its own vocabulary (`Detokenizing`)."""
     n: bool = False
     n_max: int = 128
     best_of: bool = False
@@ -64,6 +66,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: bool = False
     logprobs_max: int = 5
     suffix: bool = False
+    special_text: bool = False
+    """Text in a prompt that names a special token becomes it: marks of fill-in-the-middle do."""
+    fim: str = ""
+    """The operator's word on which template (`semantics/fim.py`) a suffix on its models takes."""
     stop_max: int = 4
     """How many stop strings it takes; 0: none."""
     seed: bool = False
@@ -71,6 +77,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     logit_bias: bool = False
     max_tokens_zero: bool = False
     """`max_tokens: 0` with echo answers the prompt alone instead of generating or failing."""
+    zero_without_echo: bool = False
+    """`max_tokens: 0` without echo answers an empty text."""
+    bounded: bool = False
+    """Never generates more than max_tokens; else Baton cuts what overruns."""
+    streams: bool = True
+    """Sends increments as they come where a call asks for them."""
     stream_usage: bool = False
     """Reports exact usage in streams when asked by stream_options.include_usage."""
     exact_usage: bool = False
@@ -82,6 +94,27 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """A cut stream can be replayed exactly from its token ids."""
     scored: bool = False
     """Tells each choice's summed logprob (`Delta.score`) or logprobs to sum it from."""
+    temperature_max: float = 2.0
+    wrapping_tokens: int = 0
+    """At most so many tokens are put around each prompt, because it only chats: prompt (and suffix)
+    go to it as a conversation that asks for the continuation, and its answer is cleaned, which is
+    told as the fill `continuation`. They are in the counts that it reports and bills, so a hold has
+    to cover them. 0: it takes prompts as they are."""
+    plain: bool = False
+    """Follows from the others: takes what every server does as it is, and is trusted with it."""
+
+    def __post_init__(self) -> None:
+        trusted = self.bounded and self.streams and not self.wrapping_tokens
+        msgspec.structs.force_setattr(self, "plain", trusted and self.temperature_max >= 2)
+
+
+@runtime_checkable
+class Detokenizing(Protocol):
+    """An upstream that tells the text of its model's token ids (`Capabilities.detokenizes`)."""
+
+    async def detokenize(self, model: str, ids: list[int]) -> str:
+        """Text of ids, special tokens by name. Raises RequestError for ids that do not exist."""
+        ...
 
 
 class HttpRequest(msgspec.Struct, frozen=True):

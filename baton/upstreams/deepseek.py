@@ -20,4 +20,5 @@ class DeepseekAdapter(OpenAIAdapter):
         stream_usage=True,
         exact_usage=True,
         scored=True,
+        bounded=True,
     )

@@ -39,6 +39,7 @@ class OpenAIAdapter:
         stream_usage=True,
         exact_usage=True,
         scored=True,
+        bounded=True,
     )
 
     explicit_sampling = False

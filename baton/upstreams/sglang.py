@@ -27,6 +27,8 @@ class SglangAdapter(OpenAIAdapter):
         stream_usage=True,
         exact_usage=True,
         scored=True,
+        bounded=True,
+        special_text=True,
     )
     explicit_sampling = True
     constants = MappingProxyType({"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0})

@@ -30,6 +30,8 @@ class VllmAdapter(OpenAIAdapter):
         exact_usage=True,
         token_ids=True,
         scored=True,
+        bounded=True,
+        special_text=True,
     )
     explicit_sampling = True
     constants = MappingProxyType(

@@ -6,9 +6,10 @@ from typing import Any
 
 from baton.answer import Answer
 from baton.handing import Bounds
-from baton.protocol import CompletionRequest
+from baton.protocol import CompletionRequest, FillLimits
 from baton.relay import Relay
 from baton.routing.plan import Attempt, Plan
+from baton.routing.work import NOTHING, worked
 from baton.semantics.events import Call, Delta, Event
 from baton.sites import Site
 from baton.upstreams.base import Capabilities, Unwatched, UpstreamStream, Watch
@@ -19,7 +20,10 @@ END = Delta(0, "", "stop")
 
 Script = list[Sequence[Event] | Exception]
 EXACT = Capabilities(exact_usage=True, token_ids=True)
-END = Delta(0, "", "stop")
+ABLE = Capabilities(
+    prompt_arrays=True, token_prompts=True, n=True, bounded=True, max_tokens_zero=True
+)
+"""What requests are planned for: an upstream that takes all of a request in one call."""
 
 
 class Scripted:
@@ -71,8 +75,9 @@ def planned(*names: str, fills: tuple[str, ...] = (), **fields: Any) -> Plan:
     fields = {"prompts": ["12345"], "max_tokens": 50, "stream": True, **fields}
     request = CompletionRequest(model="m", **fields)
     taken = {name: value for name, value in fields.items() if name in Call.__struct_fields__}
-    call = Call(model="theirs", **{**taken, "n": request.best_of})
-    return Plan(request, tuple(Attempt(name, call, fills) for name in names))
+    call, work = worked(request, Call(model="theirs", **taken), fills, ABLE, FillLimits())
+    made = None if work == NOTHING else work
+    return Plan(request, tuple(Attempt(name, call, fills, made) for name in names))
 
 
 def opened(plan: Plan, **upstreams: Scripted) -> Answer:

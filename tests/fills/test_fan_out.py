@@ -1,7 +1,7 @@
 """Several calls as one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given, settings
@@ -14,39 +14,9 @@ from baton.semantics.events import Call, Delta, Usage
 from baton.semantics.parts import divide
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.failures import failure
+from tests.fakes.sources import Batch, Given, at_once
 
 NO_ROOM = failure("first_byte", "overloaded")
-Batch = Sequence[Delta] | Exception
-
-
-class Given:
-    """A source that gives its batches, each when the test lets it."""
-
-    def __init__(self, batches: list[Batch], gate: Callable[[], Awaitable[None]]) -> None:
-        self.batches, self._gate = batches, gate
-        self.reads, self.generated, self.closed = 0, 0, False
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(10, self.generated)
-
-    async def read(self) -> Sequence[Delta]:
-        self.reads += 1
-        await self._gate()
-        if not self.batches:
-            return ()
-        batch = self.batches.pop(0)
-        if isinstance(batch, Exception):
-            raise batch
-        self.generated += len(batch)
-        return batch
-
-    def close(self) -> None:
-        self.closed = True
-
-
-async def at_once() -> None:
-    """No gate."""
 
 
 class Host:
@@ -75,7 +45,7 @@ class Host:
             for at in range(self.length)
             for i in range(call.n)
         ]
-        self.sources.append(Given(batches, self.gate))
+        self.sources.append(Given(*batches, gate=self.gate))
         return self.sources[-1]
 
     @property

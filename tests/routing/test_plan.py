@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from baton.errors import RequestError
-from baton.protocol import CompletionRequest
+from baton.protocol import CompletionRequest, FillLimits
 from baton.routing.plan import Plan, Terms, plan
 from baton.routing.routes import Routes
 from baton.stores.base import UpstreamRecord
@@ -12,12 +12,13 @@ from baton.upstreams.base import Capabilities
 
 ALL = Capabilities(n=True, echo=True, suffix=True, scored=True, prompt_logprobs=True, logprobs=True)
 TERMS = Terms(tenant="key_1")
+LIMITS = FillLimits()
 
 
 def planned(request: CompletionRequest, native: Capabilities, terms: Terms = TERMS) -> Plan:
     upstream = UpstreamRecord(name="u", url="http://x", dialect="openai", models={"m": "theirs"})
     routes = Routes([upstream], None)
-    return plan(request, terms, routes, {"u": native}, seed=1, suffix_candidates=4)
+    return plan(request, terms, routes, {"u": native}, seed=1, limits=LIMITS)
 
 
 def test_a_call_says_what_the_request_says() -> None:
@@ -89,8 +90,8 @@ def test_candidates_that_cannot_are_passed_over() -> None:
     ]
     routes = Routes(records, None)
     native = {"poor": Capabilities(), "rich": ALL}
-    request = CompletionRequest(model="m", prompts=["a"], n=3, best_of=3)
-    made = plan(request, TERMS, routes, native, seed=0, suffix_candidates=4)
+    request = CompletionRequest(model="m", prompts=["a"], logprobs=3)
+    made = plan(request, TERMS, routes, native, seed=0, limits=LIMITS)
     assert ["rich"] == [attempt.upstream for attempt in made.attempts]
     with pytest.raises(RequestError) as refused:
         plan(
@@ -99,6 +100,6 @@ def test_candidates_that_cannot_are_passed_over() -> None:
             routes,
             dict.fromkeys(native, Capabilities()),
             seed=0,
-            suffix_candidates=4,
+            limits=LIMITS,
         )
-    assert "n" == refused.value.param
+    assert "logprobs" == refused.value.param

@@ -1,0 +1,168 @@
+"""Answers that are cut by us."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baton.semantics.cut import Cutter, tokens_of
+from baton.semantics.events import Call, Delta, FinishReason, Logprobs, Prompt, Usage
+from baton.semantics.logprobs import join
+
+STOPS = ["ab", "bb", "c\n"]
+
+
+def call(prompts: list[Prompt] | None = None, *, n: int = 1, **fields: bool | int) -> Call:
+    return Call(model="m", prompts=prompts or ["p"], max_tokens=9, n=n, **fields)  # type: ignore[arg-type]
+
+
+def positions(pieces: list[str], offset: int) -> Logprobs:
+    """A token for each piece, with a logprob that tells them apart."""
+    found = Logprobs([], [], [], [])
+    for number, piece in enumerate(pieces):
+        found.tokens.append(piece)
+        found.token_logprobs.append(-float(number + 1))
+        found.top_logprobs.append({piece: -float(number + 1)})
+        found.text_offset.append(offset)
+        offset += len(piece)
+    return found
+
+
+def grouped(pieces: list[str], sizes: list[int], offset: int) -> list[Delta]:
+    """The pieces as deltas of so many tokens each; the last one has the finish."""
+    whole = positions(pieces, offset)
+    deltas, at = [], 0
+    for size in [*sizes, len(pieces)]:
+        some = slice(at, at + size)
+        logprobs = Logprobs(
+            whole.tokens[some],
+            whole.token_logprobs[some],
+            whole.top_logprobs[some],
+            whole.text_offset[some],
+        )
+        deltas.append(Delta(0, "".join(pieces[some]), logprobs=logprobs))
+        at += size
+    deltas[-1].finish_reason = "length"
+    return deltas
+
+
+def shown(deltas: list[Delta]) -> tuple[str, FinishReason | None, list[str]]:
+    """Text, finish and tokens of a choice whose finish is on its last delta."""
+    assert [None] * (len(deltas) - 1) == [delta.finish_reason for delta in deltas[:-1]]
+    tokens = join([d.logprobs for d in deltas if d.logprobs is not None] or [positions([], 0)])
+    return "".join(d.text for d in deltas), deltas[-1].finish_reason, tokens.tokens
+
+
+def first_stop(text: str) -> int:
+    """Where the stop that is complete first begins; of equals the longest."""
+    ends = [(text.find(s) + len(s), text.find(s)) for s in STOPS if s in text]
+    return min(ends)[1] if ends else len(text)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.text("abc\n", min_size=1, max_size=3), min_size=1, max_size=9),
+    st.lists(st.integers(0, 3), max_size=9),
+    st.booleans(),
+)
+def test_a_cut_does_not_depend_on_the_chunks(
+    pieces: list[str], sizes: list[int], echo: bool
+) -> None:
+    """The text ends before the first stop, never inside the echo; the tokens are those that begin
+    in it; whatever came behind is dropped."""
+    prompt = "ab" if echo else "xx"
+    cutter = Cutter(call([prompt], echo=echo, logprobs=1), STOPS, None)
+    given_pieces = ["a", "b", *pieces] if echo else pieces
+    found: list[Delta] = []
+    for delta in grouped(given_pieces, sizes, 0 if echo else 2):
+        found += cutter.feed([delta])
+    text, reason, tokens = shown(found)
+    generated = "".join(pieces)
+    end = first_stop(generated)
+    assert (prompt if echo else "") + generated[:end] == text
+    assert ("stop" if end < len(generated) else "length") == reason
+    starts = [sum(map(len, pieces[:number])) for number in range(len(pieces))]
+    kept = [piece for piece, start in zip(pieces, starts, strict=True) if start < end]
+    assert (["a", "b", *kept] if echo else kept) == tokens
+
+
+def test_the_rest_is_not_waited_for() -> None:
+    """Once every choice has ended for us and one goes on upstream; not where all ended there."""
+    cutter = Cutter(call(n=2), ["x"], None)
+    over = [cutter.over]
+    assert [Delta(0, "a", "stop")] == cutter.feed([Delta(0, "ax")])
+    over.append(cutter.over)
+    assert [] == cutter.feed([Delta(0, "more")])
+    assert 1 == cutter.dropped
+    assert [Delta(1, "b", "stop")] == cutter.feed([Delta(1, "bx")])
+    assert [False, False, True] == [*over, cutter.over]
+    whole = Cutter(call(), ["x"], None)
+    whole.feed([Delta(0, "a", "stop")])
+    assert not whole.over
+
+
+def test_a_stop_over_chunks_is_held_back() -> None:
+    """Only what could be a stop waits; it comes out when it is none."""
+    cutter = Cutter(call(), ["abc"], None)
+    assert ["z"] == [d.text for d in cutter.feed([Delta(0, "zab")])]
+    assert [Delta(0, "abx")] == cutter.feed([Delta(0, "x")])
+    assert [] == cutter.feed([Delta(0, "a")])
+    assert [Delta(0, "a", "stop")] == cutter.feed([Delta(0, "", "stop")])
+
+
+def test_max_tokens_ends_a_choice() -> None:
+    """What comes beyond is dropped; the upstream's own finish in time is kept."""
+    cutter = Cutter(call(), (), 2)
+    given_deltas = [Delta(0, "a"), Delta(0, "b"), Delta(0, "c"), Delta(0, "d")]
+    assert [("a", None), ("b", None), ("", "length")] == [
+        (d.text, d.finish_reason) for d in cutter.feed(given_deltas)
+    ]
+    assert cutter.over
+    assert Usage(5, 2, estimated=True) == cutter.kept(Usage(5, 4))
+    assert [None, "stop"] == [
+        d.finish_reason for d in Cutter(call(), (), 2).feed([Delta(0, "ab"), Delta(0, "", "stop")])
+    ]
+
+
+def test_a_held_text_is_shown_at_max_tokens() -> None:
+    """It was no stop."""
+    cutter = Cutter(call(), ["abc"], 1)
+    assert [] == cutter.feed([Delta(0, "ab")])
+    assert [Delta(0, "ab", "length")] == cutter.feed([Delta(0, "c")])
+
+
+def test_no_tokens_leave_the_prompt_alone() -> None:
+    """Of text and of ids, in one delta or in many: its tokens to the last one, nothing generated,
+    nothing counted, and one finish."""
+    for prompt in ("pq", [7, 8]):
+        for sizes in ([], [1], [2], [1, 1]):
+            cutter = Cutter(call([prompt], echo=True, logprobs=0), (), 0)
+            found = [
+                each
+                for delta in grouped(["p", "q", "x"], sizes, 0)
+                for each in cutter.feed([delta])
+            ]
+            assert ("pq", "length", ["p", "q"]) == shown(found), (prompt, sizes)
+            assert Usage(2, 0) == cutter.kept(Usage(2, 1))
+
+
+def test_an_end_without_text_is_dropped_too() -> None:
+    """The one token may be the end of the text."""
+    cutter = Cutter(call(["pq"], echo=True, logprobs=0), (), 0)
+    deltas = grouped(["pq", ""], [1], 0)
+    assert ("pq", "length", ["pq"]) == shown(cutter.feed(deltas))
+
+
+def test_what_is_cut_is_scored_by_what_is_left() -> None:
+    """The upstream's own score would have the tokens behind the cut in it."""
+    cutter = Cutter(call(logprobs=0, scored=True), ["x"], None)
+    [delta] = cutter.feed(grouped(["a", "b", "x", "c"], [], 1))
+    assert (-3.0, 2) == (delta.score, delta.scored_tokens)
+    whole = Cutter(call(logprobs=0, scored=True), ["x"], None)
+    [delta] = whole.feed([Delta(0, "a", "stop", positions(["a"], 1), score=-9.0, scored_tokens=3)])
+    assert (-9.0, 3) == (delta.score, delta.scored_tokens)
+
+
+def test_tokens_of_a_delta() -> None:
+    """Its ids, its logprobs, else one where it has text."""
+    assert 2 == tokens_of(Delta(0, "", token_ids=[1, 2]))
+    assert 3 == tokens_of(Delta(0, "abc", logprobs=positions(["a", "b", "c"], 0)))
+    assert [1, 0] == [tokens_of(Delta(0, text)) for text in ("abc", "")]
