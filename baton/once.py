@@ -97,7 +97,8 @@ class Once:
 
     def _fingerprint(self, exchange: Exchange) -> bytes:
         options = sorted(b"\0".join(p) for p in exchange.headers if p[0].startswith(b"x-baton-"))
-        return self._store.seal.digest(exchange.model.encode(), exchange.body, *options)
+        where = (exchange.model.encode(), exchange.door.encode())
+        return self._store.seal.digest(*where, exchange.body, *options)
 
     def _was_found(self, place: Place, task: asyncio.Task[Found]) -> None:
         """A kept answer, or none, is looked up anew next time; a run stays until it ends."""

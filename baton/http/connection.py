@@ -34,7 +34,7 @@ from baton.errors import (
     overloaded,
 )
 from baton.http.exchange import STATUS_LINES, Exchange, edge_lines, note
-from baton.http.paths import completion_path
+from baton.http.paths import Where, completion_path
 from baton.http.shared import NEVER, SWEEP_S, Shared, Timed
 
 DRAIN_HEADER_TIMEOUT_S = 1.0
@@ -158,8 +158,8 @@ class Connection(HttpToolsProtocol, Timed):
         error = self._fault(noted)
         if error is not None:
             return self.refuse(error)
-        model = completion_path(self.url) if method == b"POST" else None
-        self.receiving = self._cycle() if model is None else self._exchange(model, noted)
+        where = completion_path(self.url) if method == b"POST" else None
+        self.receiving = self._cycle() if where is None else self._exchange(where, noted)
         if self.active is not None:
             if self.phase == "headers":
                 self._expect("body", self.settings.body_timeout_s)
@@ -212,11 +212,11 @@ class Connection(HttpToolsProtocol, Timed):
         if receiving is self.active:
             self._run(receiving)
 
-    def _exchange(self, model: str, noted: dict[bytes, bytes]) -> Exchange:
+    def _exchange(self, where: Where, noted: dict[bytes, bytes]) -> Exchange:
         return Exchange(
             self,
             noted,
-            model=model,
+            where=where,
             http_1_0=self.parser.get_http_version() == "1.0",
             keep=self._stays(),
         )

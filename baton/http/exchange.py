@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from baton.errors import RequestError
+from baton.http.paths import Where
 
 HeaderPair = tuple[bytes, bytes]
 REASONS = {
@@ -84,13 +85,14 @@ class Exchange:
     _size = 0
 
     def __init__(
-        self, line: Line, noted: dict[bytes, bytes], *, model: str, http_1_0: bool, keep: bool
+        self, line: Line, noted: dict[bytes, bytes], *, where: Where, http_1_0: bool, keep: bool
     ) -> None:
         """`noted`: what `note` found in the headers of the line."""
         self._line, self._noted = line, noted
         self.headers = line.headers
-        self.model = model
-        """The model that the path fixes (`/m/{model}/…`); "" when it fixes none."""
+        self.model, self.door = where
+        """The model that the path fixes (`/m/{model}/…`); "" when it fixes none, and the
+        shape of request and answer (`doors`), "" for OpenAI's."""
         self.http_1_0, self.keep_alive = http_1_0, keep
 
     @property

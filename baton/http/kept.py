@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 
 from baton.http.exchange import Exchange, HeaderPair, header_lines, header_pairs, note
+from baton.http.paths import Where
 
 IDEMPOTENCY_KEY = b"idempotency-key"
 REPLAYED: HeaderPair = (b"idempotent-replayed", b"true")
@@ -42,7 +43,7 @@ class KeptExchange(Exchange):
         super().__init__(
             _Nobody(headers, asked.client),
             note(headers),
-            model=asked.model,
+            where=Where(asked.model, asked.door),
             http_1_0=False,
             keep=True,
         )

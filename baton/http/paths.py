@@ -4,30 +4,49 @@ A target comes as a path or whole (`POST http://host/v1/completions`, RFC 9112, 
 percent-encode what needs none (RFC 3986, 6.2.2.2): the same resource all the same.
 """
 
+from typing import NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 import httptools
 
+
+class Where(NamedTuple):
+    """What a completion path says: the model that it fixes ("": none), and the shape of request and
+    answer (`doors`; "": OpenAI's)."""
+
+    model: str = ""
+    door: str = ""
+
+
+PLAIN = Where()
 COMPLETION_PATHS = (b"/v1/completions", b"/v1/completions/")
+PATHS = {
+    b"/v1/completions": "",
+    b"/v1/completions/": "",
+    b"/v1/fim/completions": "fim",
+    b"/infill": "infill",
+}
+"""Each also under /m/{model}."""
 
 
-def completion_path(target: bytes) -> str | None:
-    """The model that a completion path fixes: "" when none; None when it is another path.
+def completion_path(target: bytes) -> Where | None:
+    """Where a completion is asked for; None when it is another path.
 
     Raises httptools.HttpParserInvalidURLError for a target that is none.
 
-    >>> completion_path(b"/v1/completions"), completion_path(b"/m/a%2Fb/v1/completions?x=1")
-    ('', 'a/b')
+    >>> completion_path(b"/v1/completions"), completion_path(b"/m/a%2Fb/infill?x=1")
+    (Where(model='', door=''), Where(model='a/b', door='infill'))
     """
     if target in COMPLETION_PATHS:
-        return ""
+        return PLAIN
     path = target.partition(b"?")[0]
     if not path.startswith(b"/"):
         path = httptools.parse_url(target).path or b""
-    if unquote_to_bytes(path) in COMPLETION_PATHS:
-        return ""
+    door = PATHS.get(unquote_to_bytes(path))
+    if door is not None:
+        return Where("", door)
     if path.startswith(b"/m/"):
-        for suffix in COMPLETION_PATHS:
+        for suffix, door in PATHS.items():
             if path.endswith(suffix) and len(path) > len(suffix) + 3:
-                return unquote(path[3 : -len(suffix)].decode("latin-1"))
+                return Where(unquote(path[3 : -len(suffix)].decode("latin-1")), door)
     return None

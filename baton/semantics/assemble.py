@@ -6,6 +6,7 @@ asked for, then null on every chunk but the last; the fingerprint is there where
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 from msgspec import UNSET
@@ -23,6 +24,19 @@ DONE = b"data: [DONE]\n\n"
 _JSON = msgspec.json.Encoder()
 
 
+class Encoder(Protocol):
+    """The events of one stream, each whole, for one write."""
+
+    done: bytes
+    """What ends a stream that is whole."""
+
+    def delta(self, delta: Delta, usage: CompletionUsage | None = None) -> bytes: ...
+
+    def usage(self, usage: CompletionUsage) -> bytes: ...
+
+    def error(self, error: RequestError) -> bytes: ...
+
+
 class ChunkEncoder:
     """The chunks of one stream. Each method returns one whole SSE event, for one write.
 
@@ -31,6 +45,7 @@ class ChunkEncoder:
     """
 
     __slots__ = ("_end", "_head", "_include_usage", "_tails", "_usage_head")
+    done = DONE
 
     def __init__(
         self, id: str, created: int, model: str, fingerprint: str | None, *, include_usage: bool

@@ -18,6 +18,18 @@ BODIES: dict[str, dict[str, Any]] = {
         "temperature": 0.7,
         "stream": True,
     },
+    "createfim": {
+        "model": MODEL,
+        "prompt": "def fibonacci(n):\n    ",
+        "suffix": "\n    return a",
+        "max_tokens": 64,
+    },
+    "infill": {
+        "input_prefix": "def fibonacci(n):\n",
+        "prompt": "    ",
+        "input_suffix": "\n    return a\n",
+        "n_predict": 64,
+    },
     "tokenize": {"model": MODEL, "prompt": "Once upon a time"},
     "detokenize": {"model": MODEL, "tokens": [1, 2, 3]},
     "admincreatekey": {"name": "alice", "requests_per_minute": 600, "budget_nano": 5_000_000_000},

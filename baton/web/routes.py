@@ -14,6 +14,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from baton.decoding import WireFields
+from baton.doors.fim import FimAnswer, FimRequest
+from baton.doors.infill import InfillAnswer, InfillRequest
 from baton.errors import RequestError, internal, store_unavailable, unknown_path, wrong_method
 from baton.protocol import Completion
 from baton.stores.base import StoreUnavailable
@@ -46,8 +48,37 @@ COMPLETIONS: AnyOperation = Operation(
 )
 """Taken before ASGI by `baton.http`; here for its documentation, and for 405 on other methods."""
 
+DOORS: tuple[AnyOperation, ...] = (
+    Operation(
+        id="createfim",
+        tag="completions",
+        method="POST",
+        path="/v1/fim/completions",
+        access=Access.KEY,
+        run=None,
+        body=FimRequest,
+        answer=FimAnswer,
+        errors=COMPLETIONS.errors,
+        prefixed=True,
+    ),
+    Operation(
+        id="infill",
+        tag="completions",
+        method="POST",
+        path="/infill",
+        access=Access.KEY,
+        run=None,
+        body=InfillRequest,
+        answer=InfillAnswer,
+        errors=COMPLETIONS.errors,
+        prefixed=True,
+    ),
+)
+"""The same completion in other servers' shapes, for editors; taken before ASGI as well."""
+
 OPERATIONS: tuple[AnyOperation, ...] = (
     COMPLETIONS,
+    *DOORS,
     *models.OPERATIONS,
     *tokens.OPERATIONS,
     *health.OPERATIONS,

@@ -1,6 +1,7 @@
 """What an exchange writes, on a line that records it."""
 
 from baton.http.exchange import Exchange, HeaderPair, note
+from baton.http.paths import PLAIN
 
 
 class Recorder:
@@ -31,7 +32,7 @@ class Recorder:
 
 def exchange(http_1_0: bool = False, keep: bool = True) -> tuple[Exchange, Recorder]:
     line = Recorder()
-    made = Exchange(line, note(line.headers), model="", http_1_0=http_1_0, keep=keep)
+    made = Exchange(line, note(line.headers), where=PLAIN, http_1_0=http_1_0, keep=keep)
     return made, line
 
 

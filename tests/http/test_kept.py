@@ -7,8 +7,9 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.http.exchange import Exchange, HeaderPair
+from baton.http.exchange import Exchange, HeaderPair, note
 from baton.http.kept import Answered, KeptExchange, follow, replay
+from baton.http.paths import Where
 
 EVENTS = [b"data: 1\n\n", b"data: 2\n\n", b"data: [DONE]\n\n"]
 HEADERS: list[HeaderPair] = [(b"content-type", b"text/event-stream"), (b"x-ratelimit-limit", b"9")]
@@ -40,7 +41,7 @@ class Wire:
 
 
 def exchange_on(wire: Wire) -> Exchange:
-    return Exchange(wire, model="m", client="c", arrived=1.0, http_1_0=False, keep=True)
+    return Exchange(wire, note(wire.headers), where=Where("m"), http_1_0=False, keep=True)
 
 
 def kept_of(asked: Exchange, answers: list[Answered]) -> KeptExchange:

@@ -1,0 +1,1 @@
+"""Other servers' request shapes, for editors: codecs over the very same completion. Pure."""
