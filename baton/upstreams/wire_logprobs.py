@@ -12,11 +12,12 @@ from baton.upstreams.failures import failure
 class LogprobsReader:
     """Per choice: how much text came before, and the sum of the generated tokens' logprobs."""
 
-    __slots__ = ("_call", "_scores", "_text_lengths", "_token_counts")
+    __slots__ = ("_call", "_scored_tokens", "_scores", "_text_lengths", "_token_counts")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._scores: dict[int, float] = {}
+        self._scored_tokens: dict[int, int] = {}
         self._text_lengths: dict[int, int] = {}
         self._token_counts: dict[int, int] = {}
 
@@ -42,8 +43,10 @@ class LogprobsReader:
         logprobs = None
         if call.logprobs is not None and positions is not None:
             logprobs = legacy(positions, offset, call.logprobs)
-        score = self._scores.get(index) if call.scored and reason is not None else None
-        return Delta(index, text, reason, logprobs, token_ids, score)
+        if not call.scored or reason is None:
+            return Delta(index, text, reason, logprobs, token_ids)
+        score, tokens = self._scores.get(index), self._scored_tokens.get(index)
+        return Delta(index, text, reason, logprobs, token_ids, score, tokens)
 
     def _start(self, index: int) -> int:
         prompt = self._call.prompts[index // self._call.n]
@@ -57,4 +60,5 @@ class LogprobsReader:
             place = offset if isinstance(prompt, str) else count
             if at.logprob is not None and not (self._call.echo and place < len(prompt)):
                 self._scores[index] = self._scores.get(index, 0.0) + at.logprob
+                self._scored_tokens[index] = self._scored_tokens.get(index, 0) + 1
             offset += len(at.token)

@@ -50,6 +50,7 @@ def test_the_score_leaves_the_prompt_out(prompt: str | list[int]) -> None:
     reader.delta(0, "abx", None, legacy(("a", None), ("b", -8.0), ("x", -1.0)), None)
     last = reader.delta(0, "y", "stop", legacy(("y", -0.25)), None)
     assert (last.score, last.logprobs) == (-1.25, None)
+    assert last.scored_tokens == 2, "best_of ranks by the mean, also where no ids are told"
 
 
 def test_no_logprobs_no_score() -> None:
