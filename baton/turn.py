@@ -121,8 +121,9 @@ class Turn:
             tokens_max = tokens_upper(prompts[0])
         else:
             tokens_max = sum(map(tokens_upper, prompts))
-        if request.suffix is not None:
-            tokens_max += tokens_upper(request.suffix) * len(prompts)
+        if request.suffix is not None or planned.wrapping_tokens:
+            more = tokens_upper(request.suffix) if request.suffix else 0
+            tokens_max += (planned.wrapping_tokens + more) * len(prompts)
         intent = Intent(
             request_id=self.request_id,
             payer=self.caller.payer,

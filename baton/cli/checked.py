@@ -27,6 +27,8 @@ def upstream_fields(fields: Mapping[str, object]) -> dict[str, object]:
         raise CommandError(f"{name}: that is the model inside Baton")
     try:
         base_url(str(checked["url"]), str(checked["dialect"]))
+        ways = msgspec.convert(checked["continuation"], dict[str, str])
+        registry.check_continuation(str(checked["dialect"]), ways)
     except ValueError as error:
         raise CommandError(f"{name}: {error}") from None
     return checked

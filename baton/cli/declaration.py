@@ -87,6 +87,7 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     priority: int = 0
     weight: int = 100
     fields: list[str] = []
+    continuation: dict[str, str] = {}
 
 
 class PriceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

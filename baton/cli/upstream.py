@@ -46,6 +46,10 @@ def add(
         list[str] | None,
         typer.Option(help="A further request field that it takes (top_k). Repeat."),
     ] = None,
+    continuation: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a chat: theirs=instruct, theirs=prefill, …; *= all. Repeat."),
+    ] = None,
     public_only: Annotated[
         bool, typer.Option(help="Refuse it if its name resolves to a private address.")
     ] = False,
@@ -63,6 +67,7 @@ def add(
         "priority": priority,
         "weight": weight,
         "fields": tuple(field or ()),
+        "continuation": dict(pair.rpartition("=")[::2] for pair in continuation or ()),
     }
     record = new_record(upstream_fields(given))
     with opened() as store:

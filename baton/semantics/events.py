@@ -14,6 +14,9 @@ Prompt = str | list[int]
 
 FinishReason = Literal["stop", "length", "content_filter"]
 
+Way = Literal["instruct", "prefill", "prefix", "partial"]
+"""How a server that only chats is had to continue a text: `upstreams/continuation.py`."""
+
 
 class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What one upstream is asked to do, in terms that no dialect owns.

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from baton.errors import BatonError
+from baton.semantics.events import Way
 
 Role = Literal["user", "admin", "billing", "team_admin"]
 """What a key may do beside asking: everything, read reports, or run its own team."""
@@ -126,6 +127,9 @@ class UpstreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     weight: int = 100
     fields: tuple[str, ...] = ()
     """Fields outside OpenAI's contract that it takes (top_k, min_p …)."""
+    continuation: dict[str, Way] = {}
+    """How a chat is had to continue a text, by the upstream's own model name ("*": all of them);
+    what is not named here, the dialect knows."""
     created_us: int = 0
 
     def __repr__(self) -> str:

@@ -11,12 +11,18 @@ from typing import Protocol
 
 import msgspec
 
+from baton.semantics.events import Way
+from baton.upstreams.anthropic import AnthropicAdapter
+from baton.upstreams.anthropic import key_headers as anthropic_key
 from baton.upstreams.base import Adapter
 from baton.upstreams.deepseek import DeepseekAdapter
 from baton.upstreams.endpoint import TransportLimits, parse
+from baton.upstreams.gemini import GeminiAdapter
+from baton.upstreams.gemini import key_headers as google_key
 from baton.upstreams.http import HttpUpstream
 from baton.upstreams.llama_server import LlamaServerAdapter
 from baton.upstreams.openai import OpenAIAdapter
+from baton.upstreams.openai_chat import OpenAIChatAdapter
 from baton.upstreams.sglang import SglangAdapter
 from baton.upstreams.transport import Transport
 from baton.upstreams.vllm import VllmAdapter
@@ -33,11 +39,14 @@ def bearer(key: str) -> Headers:
 class Dialect(msgspec.Struct, frozen=True):
     """How to talk to one kind of server."""
 
-    adapter: Callable[[], Adapter]
+    adapter: Callable[..., Adapter]
+    """Makes its adapter; of a dialect that chats from each model's way (`continuation.Way`)."""
     prefix: str = "/v1"
     """Path of a base URL that has none."""
     authorize: Callable[[str], Headers] = bearer
     """A key as the headers that carry it."""
+    ways: tuple[Way, ...] = ()
+    """How its models can be had to continue a text; none: it takes prompts as they are."""
 
 
 BUILT_IN: Mapping[str, Dialect] = MappingProxyType(
@@ -47,6 +56,15 @@ BUILT_IN: Mapping[str, Dialect] = MappingProxyType(
         "sglang": Dialect(SglangAdapter),
         "llama-server": Dialect(LlamaServerAdapter),
         "deepseek": Dialect(DeepseekAdapter, prefix="/beta"),
+        "openai-chat": Dialect(
+            OpenAIChatAdapter, ways=("instruct", "prefill", "prefix", "partial")
+        ),
+        "anthropic": Dialect(
+            AnthropicAdapter, authorize=anthropic_key, ways=("instruct", "prefill")
+        ),
+        "gemini": Dialect(
+            GeminiAdapter, prefix="/v1beta", authorize=google_key, ways=("instruct", "prefill")
+        ),
     }
 )
 
@@ -64,6 +82,8 @@ class Record(Protocol):
     def secret(self) -> str | None: ...
     @property
     def allow_private(self) -> bool: ...
+    @property
+    def continuation(self) -> Mapping[str, Way]: ...
 
 
 def names() -> list[str]:
@@ -83,6 +103,15 @@ def dialect(name: str) -> Dialect:
     raise ValueError(f"there is no dialect '{name}': known are {', '.join(names())}")
 
 
+def check_continuation(name: str, ways: Mapping[str, str]) -> None:
+    """ValueError where models of this dialect cannot be had to continue a text in these ways."""
+    known = dialect(name).ways
+    for model, way in ways.items():
+        if way not in known:
+            remedy = f"known are {', '.join(known)}" if known else "it takes prompts as they are"
+            raise ValueError(f"continuation of {model}: no '{way}' with dialect '{name}': {remedy}")
+
+
 def build(record: Record, limits: TransportLimits) -> HttpUpstream:
     """The upstream of a record; to be called inside the event loop that will use it.
 
@@ -95,6 +124,8 @@ def build(record: Record, limits: TransportLimits) -> HttpUpstream:
         allow_private=record.allow_private,
         limits=limits,
     )
+    check_continuation(record.dialect, record.continuation)
     headers = kind.authorize(record.secret) if record.secret else ()
     secrets = (record.secret,) if record.secret else ()
-    return HttpUpstream(record.name, kind.adapter(), Transport(endpoint, headers), secrets)
+    adapter = kind.adapter(record.continuation) if kind.ways else kind.adapter()
+    return HttpUpstream(record.name, adapter, Transport(endpoint, headers), secrets)

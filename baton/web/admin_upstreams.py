@@ -7,8 +7,9 @@ from msgspec import UNSET, UnsetType
 
 from baton.errors import RequestError, invalid
 from baton.routing.routes import EMBEDDED
+from baton.semantics.events import Way
 from baton.stores.base import UpstreamRecord
-from baton.upstreams import endpoint
+from baton.upstreams import endpoint, registry
 from baton.web.admin import Deleted, ModelName, Page, PageQuery, page, stored
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import Services
@@ -23,6 +24,7 @@ Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Weight = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 FieldName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Fields = Annotated[tuple[FieldName, ...], msgspec.Meta(max_length=100)]
+Continuation = Annotated[dict[ModelName, Way], msgspec.Meta(max_length=1000)]
 
 
 class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +46,8 @@ class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     weight: Weight = 100
     fields: Fields = ()
     """Fields outside OpenAI's contract that it takes (top_k, min_p …)."""
+    continuation: Continuation = {}
+    """How a chat is had to continue a text, by its own model name; "*": all of them."""
 
 
 class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +65,7 @@ class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     priority: Priority | UnsetType = UNSET
     weight: Weight | UnsetType = UNSET
     fields: Fields | UnsetType = UNSET
+    continuation: Continuation | UnsetType = UNSET
 
 
 class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +84,7 @@ class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     weight: int
     fields: tuple[str, ...]
+    continuation: dict[str, Way]
     created_us: int
 
 
@@ -103,6 +109,14 @@ def check(services: Services, url: object, dialect: object) -> None:
         raise invalid(f"There is no such dialect. Known: {known}.", param="dialect")
 
 
+def check_ways(dialect: str, ways: dict[str, Way]) -> None:
+    """A dialect that takes prompts as they are has no way of continuing to choose."""
+    try:
+        registry.check_continuation(dialect, ways)
+    except ValueError as error:
+        raise invalid(f"{error}.", param="continuation") from None
+
+
 async def list_upstreams(visit: Visit[Nothing, PageQuery]) -> Page[UpstreamView]:
     records = await stored(visit.services.upstreams.all, secrets=True)
     return page([shown(each) for each in records], [each.name for each in records], visit.query)
@@ -115,6 +129,7 @@ async def get_upstream(visit: Visit[Nothing, Nothing]) -> UpstreamView:
 async def create_upstream(visit: Visit[UpstreamBody, Nothing]) -> UpstreamView:
     services, body = visit.services, visit.body
     check(services, body.url, body.dialect)
+    check_ways(body.dialect, body.continuation)
     if body.name == EMBEDDED:
         message = f"Conflict: '{EMBEDDED}' is the model inside Baton."
         raise RequestError(409, message, param="name", code="already_exists")
@@ -132,6 +147,10 @@ async def change_upstream(visit: Visit[UpstreamChangeBody, Nothing]) -> Upstream
         return await get_upstream(
             Visit(visit.services, visit.request, visit.key, Nothing(), Nothing())
         )
+    if changes.keys() & {"dialect", "continuation"}:
+        present = await stored(upstreams.get, visit.part("name"))
+        future = msgspec.structs.replace(present, **changes)
+        check_ways(future.dialect, future.continuation)
     changed = await stored(upstreams.update, visit.part("name"), visit.actor, **changes)
     await visit.services.refresh()
     return shown(changed)

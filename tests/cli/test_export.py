@@ -31,6 +31,7 @@ UPSTREAMS = st.builds(
     models=st.dictionaries(TEXT, TEXT, max_size=3),
     stall_timeout_s=st.none() | st.floats(0.5, 100, allow_nan=False),
     fields=st.lists(TEXT, max_size=2),
+    continuation=st.dictionaries(TEXT, st.sampled_from(["instruct", "prefill"]), max_size=2),
 )
 PRICES = st.builds(PriceEntry, model=TEXT, input=st.just("0.15"), upstream=st.none() | TEXT)
 
@@ -52,6 +53,8 @@ def test_another_store_becomes_the_same(
     cli("key", "revoke", "gone")
     words = ["--url", "http://h/v1", "--model", "small=big", "--key", "sk-provider"]
     cli("upstream", "add", "gpu-1", *words, "--field", "top_k")
+    chat = ["--url", "http://c/v1", "--model", "chat=theirs", "--dialect", "openai-chat"]
+    cli("upstream", "add", "chat-1", *chat, "--continuation", "theirs=prefix")
     cli("price", "set", "small", "--input", "1")
     cli("price", "set", "small", "--input", "2", "--from", "2030-01-01")
     exported = cli("export").out
@@ -59,7 +62,7 @@ def test_another_store_becomes_the_same(
     assert "gone" not in exported
     monkeypatch.setenv("BATON_HOME", str(tmp_path / "there"))
     monkeypatch.setenv("BATON_UPSTREAM_GPU_1_KEY", "sk-provider")
-    assert 4 == len(cli.ok("apply", "-", stdin=exported))
+    assert 5 == len(cli.ok("apply", "-", stdin=exported))
     assert tomllib.loads(exported) == tomllib.loads(cli("export").out)
     assert [] == cli.ok("apply", "-", stdin=exported)
 

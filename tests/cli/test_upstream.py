@@ -51,6 +51,18 @@ def test_key_comes_from_stdin_or_the_environment(cli: Cli, monkeypatch: pytest.M
     assert "sk-variable" == stored_key("gpu")
 
 
+def test_a_chats_models_are_told_how_to_continue(cli: Cli) -> None:
+    """By the upstream's names, which may hold an equals sign; other dialects have no such thing."""
+    chat = [*ADD, "--dialect", "openai-chat"]
+    assert 0 == cli(*chat, "--continuation", "a=b=prefill", "--continuation", "*=instruct").code
+    shown = cli.ok("upstream", "show", "gpu")
+    assert {"a=b": "prefill", "*": "instruct"} == shown["continuation"]
+    cli("upstream", "remove", "gpu")
+    for way in ("big=oddly", "big"):
+        assert 0 != cli(*chat, "--continuation", way).code
+    assert 0 != cli(*ADD, "--continuation", "big=prefill").code
+
+
 def test_without_a_key_there_is_none(cli: Cli) -> None:
     """A local server needs none."""
     cli(*ADD)

@@ -145,7 +145,7 @@ class Parts:
             clock_us=lambda: time.time_ns() // 1000,
             mint_key=lambda: keys.mint(secrets.token_bytes(keys.RANDOM_BYTES)),
             new_id=lambda word: f"{word}_{next(self._ids)}",
-            dialects={"openai": "any server", "vllm": "vLLM"},
+            dialects={"openai": "any server", "vllm": "vLLM", "anthropic": "a chat"},
         )
 
 

@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 import pytest
 import uvloop
 
 from baton.errors import RequestError
-from baton.semantics.events import Call, Delta, Event, Usage, UsageReported
+from baton.semantics.events import Call, Delta, Event, Usage, UsageReported, Way
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.http import HttpStream, HttpUpstream
@@ -30,6 +30,7 @@ class Record:
     name: str = "up"
     secret: str | None = KEY
     allow_private: bool = True
+    continuation: Mapping[str, Way] = dataclasses.field(default_factory=dict)
 
 
 @contextlib.asynccontextmanager

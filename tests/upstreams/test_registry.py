@@ -1,14 +1,23 @@
 """Dialects by name, and an upstream made of a stored record."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import pytest
 import uvloop
 
-from baton.semantics.events import Call
+from baton.semantics.events import Call, Way
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.openai import OpenAIAdapter
-from baton.upstreams.registry import BUILT_IN, Dialect, bearer, build, dialect, names
+from baton.upstreams.registry import (
+    BUILT_IN,
+    Dialect,
+    bearer,
+    build,
+    check_continuation,
+    dialect,
+    names,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +27,7 @@ class Record:
     name: str = "up"
     secret: str | None = None
     allow_private: bool = True
+    continuation: Mapping[str, Way] = dataclasses.field(default_factory=dict)
 
 
 def test_every_dialect_is_whole() -> None:
@@ -33,7 +43,7 @@ def test_every_dialect_is_whole() -> None:
 
 def test_an_unknown_dialect_is_refused_with_the_known_ones() -> None:
     """ValueError that helps."""
-    with pytest.raises(ValueError, match="no dialect 'x': known are deepseek, llama-server"):
+    with pytest.raises(ValueError, match="no dialect 'x': known are anthropic, "):
         dialect("x")
 
 
@@ -59,3 +69,30 @@ def test_a_record_becomes_an_upstream() -> None:
 def test_a_dialect_of_ones_own() -> None:
     """Adapter, prefix and how a key travels are all that it takes."""
     assert Dialect(OpenAIAdapter).authorize("k") == bearer("k") == (("Authorization", "Bearer k"),)
+
+
+def test_a_chat_is_told_how_its_models_continue() -> None:
+    """By the record; a way that the dialect does not have is refused, for it would be ignored."""
+
+    async def scenario() -> None:
+        record = Record("http://gpu:8000", "openai-chat", continuation={"m": "partial"})
+        upstream = build(record, TransportLimits())
+        assert upstream.capabilities.wrapping_tokens > 0
+        await upstream.close()
+        with pytest.raises(ValueError, match="continuation of m: no 'partial' with dialect 'gem"):
+            build(Record("http://g", "gemini", continuation={"m": "partial"}), TransportLimits())
+
+    uvloop.run(scenario())
+    check_continuation("anthropic", {"*": "prefill"})
+    with pytest.raises(ValueError, match="takes prompts as they are"):
+        check_continuation("vllm", {"m": "instruct"})
+
+
+def test_keys_travel_as_each_vendor_wants_them() -> None:
+    """Chats of vendors have headers of their own."""
+    found = {name: BUILT_IN[name].authorize("k") for name in ("anthropic", "gemini", "openai-chat")}
+    assert found == {
+        "anthropic": (("x-api-key", "k"),),
+        "gemini": (("x-goog-api-key", "k"),),
+        "openai-chat": bearer("k"),
+    }

@@ -93,3 +93,18 @@ def test_an_unknown_upstream_is_a_404(site: Web, method: str) -> None:
     """By whatever operation."""
     body = b'{"weight": 1}' if method == "PATCH" else None
     assert 404 == site.admin.ask(method, f"{UPSTREAMS}/none", body).status
+
+
+def test_how_a_chat_continues_is_checked_against_its_dialect(site: Web) -> None:
+    """When it is added, and when either of the two changes; what would be ignored is refused."""
+    chat = {**BODY, "dialect": "anthropic", "continuation": {"*": "prefill"}}
+    assert {"*": "prefill"} == site.admin.post(UPSTREAMS, chat).json["continuation"]
+    assert {} == patch(site, continuation={}).json["continuation"]
+    assert 200 == patch(site, continuation={"org/big": "instruct"}).status
+    for refused in (
+        patch(site, continuation={"org/big": "partial"}),
+        patch(site, dialect="vllm"),
+        site.admin.post(UPSTREAMS, {**BODY, "name": "x", "continuation": {"*": "prefill"}}),
+    ):
+        assert (400, "continuation") == (refused.status, refused.error["param"])
+    assert 400 == patch(site, continuation={"org/big": "oddly"}).status

@@ -1,0 +1,275 @@
+"""Dialect `anthropic`: Anthropic's Messages, POST {base}/messages.
+
+Models up to Claude 4.5 continue an assistant's message (prefill, never ending with whitespace);
+later ones refuse that and are instructed. No seed, penalties, bias or logprobs exist; temperature
+goes up to 1 (later models take none but 1: their own 400 says so). Stops are Baton's to cut: the
+server refuses those of whitespace alone, and none may match in a polite opening line.
+
+The stream: message_start (input tokens), then per block content_block_start, content_block_delta
+…, content_block_stop, then message_delta (stop_reason, all output tokens so far) and message_stop;
+ping, error and events of kinds to come may stand between. Only text blocks are text. input_tokens
+leaves out what was read from or written to the cache: a prompt is the sum of the three. Until the
+end the output is only estimated, so that a cut stream is charged for what came.
+
+Facts from the vendor's documentation; nothing here was run against the real service.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from baton.semantics.events import Call, Event, FinishReason, Usage, UsageReported, Way
+from baton.upstreams.base import Capabilities, Decoder, HttpRequest
+from baton.upstreams.chat_errors import Wording, refusal_of
+from baton.upstreams.chat_wire import (
+    NULL,
+    EventStreamDecoder,
+    JsonDecoder,
+    Reply,
+    believed,
+    count,
+    parsed,
+)
+from baton.upstreams.continuation import WRAPPING_TOKENS_MAX, Cleaning, way_of, wrap
+from baton.upstreams.failures import failure
+from baton.upstreams.openai_chat import NO_WAYS
+
+VERSION = (("anthropic-version", "2023-06-01"),)
+PREFILLS = re.compile(
+    r"claude-(instant|v?[123]\b|[a-z]+-4(-[0-5])?([-@]([0-9]{8}|latest).*)?$)"
+)  # fmt: skip
+"""Models that continue an assistant's message; from Claude 4.6 on it is refused."""
+FINISH_REASONS: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+"""Anything else (tool_use, pause_turn) is no end of a text."""
+OVERLOADED = frozenset({"overloaded_error", "rate_limit_error"})
+WORDING = Wording(
+    fields={
+        "max_tokens": "max_tokens",
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "messages": "prompt",
+    },
+    context=re.compile(r"prompt is too long|exceed context limit"),
+    context_tokens=re.compile(r"> (\d{1,9})(?: maximum|, decrease)"),
+    operators=re.compile(r"credit balance|does not support assistant message prefill"),
+)
+BYTES_PER_TOKEN = 4
+_ENCODER = msgspec.json.Encoder()
+
+
+class WireTokens(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+
+
+class WireBlock(msgspec.Struct):
+    """A content block, or a delta of one."""
+
+    type: str = ""
+    text: str | None = None
+
+
+class WireBody(msgspec.Struct):
+    """A whole message, the beginning of one, or the `delta` of message_delta."""
+
+    content: list[WireBlock] = []
+    stop_reason: str | None = None
+    usage: msgspec.Raw = NULL
+
+
+class WireError(msgspec.Struct):
+    type: str = ""
+
+
+class WireEvent(WireBody):
+    type: str = ""
+    message: WireBody | None = None
+    content_block: WireBlock | None = None
+    delta: msgspec.Raw = NULL
+    error: WireError | None = None
+
+
+_EVENT = msgspec.json.Decoder(WireEvent)
+_BLOCK = msgspec.json.Decoder(WireBlock)
+_ENDING = msgspec.json.Decoder(WireBody)
+_TOKENS = msgspec.json.Decoder(WireTokens | None)
+
+
+def key_headers(key: str) -> tuple[tuple[str, str], ...]:
+    """How the server takes a key."""
+    return (("x-api-key", key),)
+
+
+class AnthropicAdapter:
+    """Anthropic's Messages. `ways` tells how each model continues, where the rule is wrong."""
+
+    name = "anthropic"
+    capabilities = Capabilities(
+        wrapping_tokens=WRAPPING_TOKENS_MAX,
+        suffix=True,
+        stop_max=0,
+        temperature_max=1.0,
+        stream_usage=True,
+        exact_usage=True,
+        bounded=True,
+    )
+
+    def __init__(self, ways: Mapping[str, Way] = NO_WAYS) -> None:
+        self._ways = ways
+
+    def request(self, call: Call) -> HttpRequest:
+        wrapped = wrap(call, self._way(call), trimmed=True)
+        messages = [{"role": "user", "content": wrapped.user}]
+        if wrapped.assistant:
+            messages.append({"role": "assistant", "content": wrapped.assistant})
+        found: dict[str, object] = {
+            "model": call.model,
+            "max_tokens": call.max_tokens,
+            "system": wrapped.system,
+            "messages": messages,
+        }
+        for field, value in (("temperature", call.temperature), ("top_p", call.top_p)):
+            if value != 1.0:  # newer models take one of the two at most, and 1 is their default
+                found[field] = value
+        if call.stream:
+            found["stream"] = True
+        return HttpRequest(path="/messages", body=_ENCODER.encode(found), headers=VERSION)
+
+    def decoder(self, call: Call) -> Decoder:
+        cleaning = Cleaning(call, self._way(call), trimmed=True)
+        if call.stream:
+            return EventStreamDecoder(call, MessageEvents(call, cleaning))
+        return JsonDecoder(call, MessageBody(call, cleaning))
+
+    def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
+        return refusal_of(status, body, retry_after, WORDING)
+
+    def _way(self, call: Call) -> Way:
+        prefilled = PREFILLS.search(call.model) is not None
+        return way_of(call.model, self._ways, "prefill" if prefilled else "instruct")
+
+
+class Tokens:
+    """The counts of one message, told in parts: the last number of each kind holds."""
+
+    __slots__ = ("_last", "_text_bytes")
+
+    def __init__(self) -> None:
+        self._last = WireTokens()
+        self._text_bytes = 0
+
+    def told(self, raw: msgspec.Raw) -> None:
+        found = believed(_TOKENS, raw)
+        for field in WireTokens.__struct_fields__:
+            value = count(getattr(found, field, None))
+            if value is not None:
+                setattr(self._last, field, value)
+
+    def came(self, text: str) -> None:
+        self._text_bytes += len(text.encode(errors="surrogatepass"))
+
+    def report(self, *, final: bool) -> list[Event]:
+        """The usage so far; nothing where the input was never told, or at the end the output."""
+        last = self._last
+        output = last.output_tokens
+        if last.input_tokens is None or (final and output is None):
+            return []
+        cached, written = last.cache_read_input_tokens, last.cache_creation_input_tokens
+        if not final:
+            output = max(output or 0, -(-self._text_bytes // BYTES_PER_TOKEN))
+        assert output is not None
+        prompt = last.input_tokens + (cached or 0) + (written or 0)
+        usage = Usage(
+            prompt_tokens=prompt,
+            completion_tokens=output,
+            cached_tokens=cached,
+            cache_write_tokens=written,
+            estimated=not final,
+        )
+        return [UsageReported(usage)] if prompt + output else []
+
+
+class MessageEvents:
+    """The event stream. `whole` after message_stop."""
+
+    __slots__ = ("_reply", "_tokens", "whole")
+
+    def __init__(self, call: Call, cleaning: Cleaning) -> None:
+        self._reply, self._tokens = Reply(call, cleaning), Tokens()
+        self.whole = False
+
+    def read(self, payload: bytes) -> Sequence[Event]:
+        event = parsed(_EVENT, payload)
+        match event.type:
+            case "message_start":
+                self._tokens.told(event.message.usage if event.message else NULL)
+                return self._tokens.report(final=False)
+            case "content_block_start":
+                return self._text(event.content_block)
+            case "content_block_delta":
+                return self._text(parsed(_BLOCK, event.delta))
+            case "message_delta":
+                return self._ending(event)
+            case "message_stop":
+                self.whole = True
+            case "error":
+                kind = event.error.type if event.error else ""
+                overloaded = kind in OVERLOADED
+                raise self._reply.broken("overloaded" if overloaded else "status", "error event")
+            case _:
+                pass  # ping, content_block_stop, and what the vendor may add
+        return ()
+
+    def finish(self) -> Sequence[Event]:
+        return self._reply.finish()
+
+    def _text(self, block: WireBlock | None) -> list[Event]:
+        if block is None or block.type not in ("text", "text_delta") or not block.text:
+            return []
+        self._tokens.came(block.text)
+        return [*self._reply.events(block.text), *self._tokens.report(final=False)]
+
+    def _ending(self, event: WireEvent) -> list[Event]:
+        self._tokens.told(event.usage)
+        reason = _reason(parsed(_ENDING, event.delta).stop_reason)
+        return [*self._reply.events("", reason), *self._tokens.report(final=True)]
+
+
+class MessageBody:
+    """A whole answer."""
+
+    __slots__ = ("_reply", "_tokens", "whole")
+
+    def __init__(self, call: Call, cleaning: Cleaning) -> None:
+        self._reply, self._tokens = Reply(call, cleaning), Tokens()
+        self.whole = False
+
+    def read(self, payload: bytes) -> Sequence[Event]:
+        body = parsed(_EVENT, payload)
+        if body.type == "error":
+            raise self._reply.broken("status", "an error for an answer")
+        text = "".join(block.text or "" for block in body.content if block.type == "text")
+        self._tokens.told(body.usage)
+        events = self._reply.events(text, _reason(body.stop_reason))
+        return [*events, *self._tokens.report(final=True)]
+
+    def finish(self) -> Sequence[Event]:
+        return self._reply.finish()
+
+
+def _reason(said: str | None) -> FinishReason | None:
+    if said is None:
+        return None
+    reason = FINISH_REASONS.get(said)
+    if reason is None:
+        raise failure("stream", "status", "the upstream gave up on the text")
+    return reason
