@@ -6,7 +6,6 @@ is durable before which byte: the hold before the first, the settle before the l
 """
 
 import asyncio
-import time
 
 import msgspec
 import structlog
@@ -15,6 +14,8 @@ from baton.admission.gate import Gate, bearer
 from baton.answer import Answer
 from baton.config import Settings
 from baton.configured import Configured
+from baton.doors.door import Facts, renamed
+from baton.doors.doors import DOORS
 from baton.errors import (
     RequestError,
     internal,
@@ -28,9 +29,9 @@ from baton.http.exchange import Exchange, header_lines
 from baton.http.kept import IDEMPOTENCY_KEY, REPLAYED, KeptExchange, follow, replay
 from baton.ledger.settle import Ledger
 from baton.once import Once
-from baton.protocol import CompletionRequest, decode
+from baton.protocol import CompletionRequest, RequestLimits, decode
 from baton.routing.plan import Plan, Terms, plan
-from baton.semantics.assemble import DONE, ChunkEncoder, assemble, encode_completion
+from baton.semantics.assemble import ChunkEncoder, Encoder, assemble, encode_completion
 from baton.semantics.events import Delta
 from baton.semantics.usage import to_wire
 from baton.stores.base import StoreUnavailable
@@ -61,6 +62,7 @@ class Completions:
     ) -> None:
         self._settings, self._limits = settings, settings.request_limits()
         self._strict_limits = self._limits.strict()
+        self._fill_limits = settings.fill_limits()
         self._configured, self._gate = configured, gate
         self._books = Books(Randomness(), ledger, metrics, log)
         self.under_way = UnderWay()
@@ -120,14 +122,25 @@ class Completions:
         """Whose key it is, and whether it may ask now."""
         shown = _credential(turn.exchange)
         turn.caller = self._gate.known(shown) or await self._gate.identify(shown)
-        turn.limits = self._gate.admit_rate(turn.caller, time.monotonic())
+        if turn.caller.restricted:
+            await self._admit(turn)
+
+    async def _admit(self, turn: Turn) -> None:
+        """Let a restricted caller in: from its addresses, within its rates."""
+        exchange = turn.exchange
+        self._gate.check_origin(turn.caller, exchange.client, exchange.headers)
+        turn.passage = await self._gate.enter(turn.caller)
+        turn.limits = turn.passage.headers
 
     def _decode(self, turn: Turn) -> CompletionRequest:
         """The request as the caller means it; the model is settled here."""
         exchange, record = turn.exchange, turn.caller.record
         turn.strict = record.strict or exchange.header(b"x-baton-strict") in TRUE
         limits = self._strict_limits if turn.strict else self._limits
-        request = turn.request = decode(exchange.body, limits, model=exchange.model or None)
+        if exchange.door:
+            request = turn.request = self._decode_at_door(turn, limits)
+        else:
+            request = turn.request = decode(exchange.body, limits, model=exchange.model or None)
         turn.ignored = request.ignored
         if turn.strict and request.ignored:
             raise strictly_unknown(request.ignored)
@@ -138,6 +151,16 @@ class Completions:
         turn.named = ("model",)
         turn.request = msgspec.structs.replace(request, model=self._default_model(turn))
         return turn.request
+
+    def _decode_at_door(self, turn: Turn, limits: RequestLimits) -> CompletionRequest:
+        """A request in another server's shape: the same completion."""
+        exchange = turn.exchange
+        door = turn.door = DOORS[exchange.door](exchange.body)
+        try:
+            request = decode(door.body, limits, model=exchange.model or None)
+        except RequestError as error:
+            raise renamed(error, door) from None
+        return msgspec.structs.replace(request, ignored=door.ignored)
 
     def _default_model(self, turn: Turn) -> str:
         """What an empty model means: the key's default, else the only one that it reaches."""
@@ -167,7 +190,7 @@ class Completions:
             current.routes,
             current.native,
             seed=turn.seed,
-            suffix_candidates=self._settings.suffix_candidates,
+            limits=self._fill_limits,
         )
 
     async def _whole(self, turn: Turn, request: CompletionRequest, answer: Answer) -> None:
@@ -177,9 +200,12 @@ class Completions:
             deltas += batch
         choices = assemble(deltas, request.choices, logprobs=request.logprobs is not None)
         usage = to_wire(answer.usage)
-        body = encode_completion(
-            turn.request_id, turn.created, request.model, choices, usage, answer.fingerprint
-        )
+        if turn.door is not None:
+            body = turn.door.whole(_facts(turn, request), choices, usage)
+        else:
+            body = encode_completion(
+                turn.request_id, turn.created, request.model, choices, usage, answer.fingerprint
+            )
         if isinstance(turn.exchange, KeptExchange):
             await turn.exchange.keep(turn.headers(), body)
         await turn.settled(choices[0].finish_reason if choices else None)
@@ -187,14 +213,7 @@ class Completions:
 
     async def _stream(self, turn: Turn, request: CompletionRequest, answer: Answer) -> None:
         exchange = turn.exchange
-        encoder = ChunkEncoder(
-            turn.request_id,
-            turn.created,
-            request.model,
-            answer.fingerprint,
-            include_usage=request.include_usage,
-        )
-        turn.encoder = encoder
+        encoder = turn.encoder = _encoder(turn, request, answer)
         while batch := await answer.read():
             turn.came(batch)
             if not exchange.started:
@@ -211,13 +230,29 @@ class Completions:
         if isinstance(exchange, KeptExchange):
             if not exchange.started:
                 turn.start_stream()
-            await exchange.keep(b"", last, DONE)
+            await exchange.keep(b"", last, encoder.done)
         await turn.settled(turn.finish_reason)
         if not exchange.started:
             turn.start_stream()
         if last:
             exchange.send(last)
-        exchange.end(DONE)
+        exchange.end(encoder.done)
+
+
+def _encoder(turn: Turn, request: CompletionRequest, answer: Answer) -> Encoder:
+    if turn.door is not None:
+        return turn.door.encoder(_facts(turn, request))
+    return ChunkEncoder(
+        turn.request_id,
+        turn.created,
+        request.model,
+        answer.fingerprint,
+        include_usage=request.include_usage,
+    )
+
+
+def _facts(turn: Turn, request: CompletionRequest) -> Facts:
+    return Facts(turn.request_id, turn.created, request.model, turn.spent_s)
 
 
 def _credential(exchange: Exchange) -> bytes | None:

@@ -10,16 +10,17 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from baton.admission.gate import Caller
+from baton.admission.gate import Caller, Passage
 from baton.answer import Answer
+from baton.doors.door import Door
 from baton.errors import RequestError, upstream_error, upstream_lost
 from baton.http.exchange import Exchange, HeaderPair, error_lines, header_pairs
-from baton.ledger.entries import Intent, State, Timings
+from baton.ledger.entries import Intent, State, Timings, tokens_used
 from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Hold, Ledger, Outcome
 from baton.protocol import CompletionRequest
 from baton.routing.plan import Plan
-from baton.semantics.assemble import ChunkEncoder
+from baton.semantics.assemble import Encoder
 from baton.semantics.events import Delta
 from baton.semantics.headers import identity, line, provenance
 from baton.telemetry.log import AccessLine, AccessLog, now
@@ -71,7 +72,11 @@ class Turn:
     caller: Caller
     request: CompletionRequest | None = None
     answer: Answer | None = None
-    encoder: ChunkEncoder | None = None
+    encoder: Encoder | None = None
+    door: Door | None = None
+    """The shape of a request that came in another server's."""
+    passage: Passage | None = None
+    """What was counted for it against its caller's rates, where there are any."""
     limits: tuple[tuple[str, str], ...] = ()
     """Headers that tell what is left of the caller's rate."""
     cors = b""
@@ -135,6 +140,9 @@ class Turn:
             stream=request.stream,
             created_us=int(self._wall * 1e6),
         )
+        if self.passage is not None:
+            await self.passage.reserve(intent.tokens_max)
+            self.limits = self.passage.headers
         self._hold = await self._books.ledger.hold(intent)
         self._held_at = time.perf_counter()
         self._books.metrics.held()
@@ -201,6 +209,11 @@ class Turn:
         if self._hold is not None and self.answer is not None and self.exchange.started:
             self._books.ledger.checkpoint(self._hold, self.answer.generated)
 
+    def spent_s(self) -> tuple[float, float]:
+        """Until the first text, and from it to the last one so far."""
+        first = self._first_at or self._began
+        return first - self._began, max(0.0, self._last_at - first)
+
     def start_stream(self) -> None:
         """The head of a streamed answer goes out."""
         self._streaming = True
@@ -249,6 +262,9 @@ class Turn:
             self.answer.close()
         if self._hold is not None and self._hold.state == "reserved":
             self._settle(self._open_state())
+        if self.passage is not None:
+            end = self._hold.end if self._hold is not None else None
+            self.passage.end(0 if end is None else tokens_used(end))
         self._books.metrics.in_flight -= 1
         if self.stood_in:
             return

@@ -37,7 +37,7 @@ import msgspec
 import structlog
 
 from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
-from baton.ledger.journal_file import NOT_STORABLE, JournalFile
+from baton.ledger.journal_file import NOT_STORABLE
 from baton.stores.base import StoreUnavailable
 
 ROWS_PER_COMMIT_MAX = 512
@@ -71,6 +71,20 @@ class Ended(Protocol):
     def row(self) -> SettleRow: ...
 
 
+class JournalStore(Protocol):
+    """Where a journal's rows are durable: a file, or tables of the book."""
+
+    def open_epoch(self, now_us: int, folded_seq: int = 0) -> tuple[int, int]: ...
+    def append(
+        self,
+        holds: Sequence[tuple[int, HoldRow]],
+        checkpoints: Sequence[CheckpointRow],
+        settles: Sequence[tuple[int, SettleRow]],
+    ) -> None: ...
+    def prune(self, folded_seq: int) -> bool: ...
+    def close(self) -> None: ...
+
+
 Numbered = tuple[int, Begun | Ended]
 Batch = tuple[list[Numbered], list[CheckpointRow]]
 Item = Batch | int | None
@@ -85,7 +99,7 @@ class Journal:
 
     def __init__(
         self,
-        file: JournalFile,
+        file: JournalStore,
         first_seq: int,
         on_waived: Callable[[SettleRow], None] = lambda row: None,
     ) -> None:

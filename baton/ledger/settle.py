@@ -13,6 +13,7 @@ cancelled: call them in a `finally`. A hold is reserved, then settled, released 
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -20,6 +21,7 @@ import msgspec
 from baton import errors
 from baton.ledger import prices
 from baton.ledger.entries import (
+    Bound,
     CheckpointRow,
     EndRow,
     HoldRow,
@@ -27,19 +29,20 @@ from baton.ledger.entries import (
     SettleRow,
     State,
     Timings,
+    tokens_used,
 )
-from baton.ledger.fold import Folder, Opened, open_slot, recover_orphans
+from baton.ledger.fold import Folder, Opened, open_shared, open_slot, recover_orphans
 from baton.ledger.journal import LOST, Journal
 from baton.ledger.leases import Leases
 from baton.ledger.prices import PriceBook
 from baton.ledger.slots import claim
+from baton.ledger.tenures import Renewal
 from baton.semantics.events import Usage
 from baton.semantics.usage import clamp
 from baton.stores.base import PriceRecord, StoreUnavailable
 from baton.stores.book import Store, journal_folder
 
 CHECKPOINT_S = 1.0
-LEASE_IDLE_S = 5.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +157,9 @@ class Ending:
 class Ledger:
     """Leases, journal and prices of one process. Made by `open_ledger`; ended by `close`."""
 
+    on_lost: Callable[[], None] = staticmethod(lambda: None)
+    """Called once when the book has given this process's journal up: it must end."""
+
     def __init__(self, opened: Opened, leases: Leases, price_book: PriceBook) -> None:
         self.prices = price_book
         """Replaced whole when prices change; a hold keeps the price that it was made with."""
@@ -161,6 +167,7 @@ class Ledger:
         self._opened, self._leases = opened, leases
         self._journal = Journal(opened.file, opened.first_seq, self._waived)
         self._folder = Folder(opened.posting, self._journal.written, self._journal.folded)
+        self._renewal = Renewal(opened, leases)
         self._tending = asyncio.get_running_loop().create_task(self._tend())
 
     async def hold(self, intent: Intent) -> Hold:
@@ -171,15 +178,15 @@ class Ledger:
             price, intent.prompt_tokens_max, intent.completions, intent.max_tokens
         )
         if amount > prices.AMOUNT_NANO_MAX:
-            raise errors.quota_exceeded(intent.payer.name)
+            raise errors.quota_exceeded(f"the budget of {intent.payer.name}")
         limited = intent.payer.limited
-        if limited and not self._leases.take(limited, amount):
+        if limited and not self._leases.take(limited, amount, intent.tokens_max):
             await self._acquire(intent, amount)
         hold = Hold(intent, price, amount, time.monotonic())
         try:
             hold.ticket = self._journal.hold(hold)
         except StoreUnavailable:
-            self._leases.finish(limited, amount)
+            self._leases.finish(limited, amount, intent.tokens_max)
             raise errors.store_unavailable() from None
         if self._journal.failing:
             await self._probe(hold)
@@ -209,7 +216,7 @@ class Ledger:
         hold.state = outcome.state
         hold.ending = ending = self._ending(hold, outcome)
         if hold.intent.payer.limited:
-            self._leases.finish(hold.intent.payer.limited, hold.amount - ending.charge)
+            self._give_back(hold, ending.end)
         try:
             hold.end_ticket = self._journal.settle(ending)
         except StoreUnavailable:  # closed: recovery ends it at its last checkpoint
@@ -237,18 +244,31 @@ class Ledger:
         self._tending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._tending
+        self._renewal.close()
         await self._leases.close()
         await self._journal.close()
         await asyncio.to_thread(self._opened.end, self._folder)
 
     async def _acquire(self, intent: Intent, amount: int) -> None:
         try:
-            short = await self._leases.acquire(intent.payer.limited, amount)
+            short = await self._leases.acquire(intent.payer.limited, amount, intent.tokens_max)
         except StoreUnavailable:
             raise errors.store_unavailable() from None
         if short is not None:
-            name = intent.payer.name if short == intent.payer.account else short
-            raise errors.quota_exceeded(name)
+            bound = intent.payer.bounds.get(short, Bound(f"the budget of {intent.payer.name}"))
+            frees_us = bound.frees_us
+            wait_s = None if frees_us is None else max(0.0, (frees_us - intent.created_us) / 1e6)
+            raise errors.quota_exceeded(bound.name, wait_s)
+
+    def _give_back(self, hold: Hold, end: EndRow) -> None:
+        """What the hold did not need may be spent again."""
+        tokens = hold.intent.tokens_max - tokens_used(end)
+        self._leases.finish(hold.intent.payer.limited, hold.amount - end.charge, tokens)
+
+    async def recall(self, subject: str) -> None:
+        """The limits of a key or party changed: return what is held of its accounts and not spent,
+        so that the next request is decided by the new ones."""
+        await self._leases.give_back(self._leases.recalled(subject))
 
     async def _probe(self, hold: Hold) -> None:
         """The journal took no rows lately: find out before an upstream works in vain."""
@@ -280,12 +300,16 @@ class Ledger:
 
     def _waived(self, row: SettleRow) -> None:
         """The charge of an end that was never written is given up: the lease has it again."""
-        self._leases.finish(row.limited, row.end.charge)
+        self._leases.finish(row.limited, row.end.charge, tokens_used(row.end))
 
     async def _tend(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_IDLE_S)
-            await self._leases.give_back(self._leases.idle())
+            await asyncio.sleep(self._renewal.every_s)
+            if await self._renewal.tend():
+                await self._leases.give_back(self._leases.idle())
+            elif self._renewal.lost:
+                self.on_lost()
+                return
 
 
 async def open_ledger(store: Store, price_book: PriceBook) -> Ledger:
@@ -293,11 +317,15 @@ async def open_ledger(store: Store, price_book: PriceBook) -> Ledger:
 
     Raises StoreError. Blocks the caller, not the loop."""
     opened = await asyncio.to_thread(_open, store)
-    return Ledger(opened, Leases(store.accounts, opened.number), price_book)
+    leases = Leases(store.accounts, opened.number, opened.held.epoch)
+    return Ledger(opened, leases, price_book)
 
 
 def _open(store: Store) -> Opened:
-    opened = open_slot(store, claim(journal_folder(store.home)))
+    if store.shared_journal:
+        opened = open_shared(store)
+    else:
+        opened = open_slot(store, claim(journal_folder(store.home)))
     recover_orphans(store)
     return opened
 

@@ -108,6 +108,13 @@ def to_wire(usage: Usage, handoffs: int | None = None) -> CompletionUsage:
     )
 
 
+def guess(prompt: Prompt) -> int:
+    """Tokens of a prompt (or of any text) that nobody counted; of ids their number."""
+    if isinstance(prompt, str):
+        return -(-len(prompt.encode()) // BYTES_PER_TOKEN)
+    return len(prompt)
+
+
 def _textual(usage: Usage) -> bool:
     """Whether nothing but text and what was cached of it is told: most usage, seen at once."""
     return usage == Usage(
@@ -120,13 +127,6 @@ def _textual(usage: Usage) -> bool:
 
 def _whole(prompt: int, completion: int, cached: int | None) -> bool:
     return 0 <= (cached or 0) <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX
-
-
-def guess(prompt: Prompt) -> int:
-    """Tokens of a prompt (or of any text) that nobody counted; of ids their number."""
-    if isinstance(prompt, str):
-        return -(-len(prompt.encode()) // BYTES_PER_TOKEN)
-    return len(prompt)
 
 
 def _possible(usage: Usage) -> bool:

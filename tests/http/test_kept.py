@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.http.exchange import Exchange, HeaderPair, note
+from baton.http.exchange import Exchange, HeaderPair, header_lines, note
 from baton.http.kept import Answered, KeptExchange, follow, replay
 from baton.http.paths import Where
 
@@ -20,6 +20,7 @@ class Wire:
 
     def __init__(self, headers: list[HeaderPair] | None = None) -> None:
         self.headers = headers or []
+        self.client_address = "c"
         self.written: list[bytes] = []
         self.aborted = self.write_paused = False
         self.drained = 0
@@ -73,7 +74,7 @@ def followed(
 
 
 def streamed(kept: KeptExchange) -> None:
-    kept.start_stream(HEADERS)
+    kept.start_stream(header_lines(HEADERS))
     for event in EVENTS[:-1]:
         kept.send(event)
     kept.end(EVENTS[-1])
@@ -93,10 +94,12 @@ def test_it_asks_as_its_caller_did() -> None:
 def test_a_whole_answer() -> None:
     """Every follower gets status, headers and body; one that did not begin it gets its own
     headers in place of the first one's."""
-    wire = followed(lambda kept: kept.respond(200, HEADERS, b"body"))
+    wire = followed(lambda kept: kept.respond(200, header_lines(HEADERS), b"body"))
     assert b"x-ratelimit-limit: 9\r\n" in wire.written[0]
     assert wire.written[0].endswith(b"content-length: 4\r\n\r\nbody")
-    wire = followed(lambda kept: kept.respond(200, HEADERS, b"body"), own=[(b"x-own", b"1")])
+    wire = followed(
+        lambda kept: kept.respond(200, header_lines(HEADERS), b"body"), own=[(b"x-own", b"1")]
+    )
     assert b"x-own: 1\r\n" in wire.written[0]
     assert b"x-ratelimit" not in wire.written[0]
 
@@ -108,7 +111,7 @@ def test_a_stream_is_followed_event_by_event(cuts: list[int], before: int) -> No
     async def run() -> list[bytes]:
         wire = Wire()
         kept = kept_of(exchange_on(Wire()), [])
-        writes: list[Callable[[], None]] = [lambda: kept.start_stream(HEADERS)]
+        writes: list[Callable[[], None]] = [lambda: kept.start_stream(header_lines(HEADERS))]
         writes += [functools.partial(kept.send, event) for event in EVENTS[:-1]]
         writes.append(lambda: kept.end(EVENTS[-1]))
         for write in writes[:before]:
@@ -135,7 +138,7 @@ def test_the_end_may_bring_nothing() -> None:
         kept = kept_of(exchange_on(Wire()), [])
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             group.create_task(follow(kept, exchange_on(wire), None))
-            kept.start_stream(HEADERS)
+            kept.start_stream(header_lines(HEADERS))
             kept.send(EVENTS[0])
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -151,7 +154,7 @@ def test_what_broke_off() -> None:
     assert followed(KeptExchange.abort).aborted
 
     def cut(kept: KeptExchange) -> None:
-        kept.start_stream(HEADERS)
+        kept.start_stream(header_lines(HEADERS))
         kept.send(EVENTS[0])
         kept.abort()
 
@@ -160,7 +163,7 @@ def test_what_broke_off() -> None:
     assert not any(b"[DONE]" in data for data in wire.written)
 
     def failed(kept: KeptExchange) -> None:
-        kept.start_stream(HEADERS)
+        kept.start_stream(header_lines(HEADERS))
         kept.keep_alive = False
         kept.send(b"data: error\n\n")
         kept.end()
@@ -191,11 +194,11 @@ def test_what_is_kept_is_what_is_replayed() -> None:
     async def run() -> tuple[list[bytes], list[Answered]]:
         answers: list[Answered] = []
         kept = kept_of(exchange_on(Wire()), answers)
-        kept.start_stream(HEADERS)
+        kept.start_stream(header_lines(HEADERS))
         kept.send(EVENTS[0])
-        await kept.keep((), *EVENTS[1:])
+        await kept.keep(b"", *EVENTS[1:])
         whole = kept_of(exchange_on(Wire()), answers)
-        await whole.keep(HEADERS, b"body")
+        await whole.keep(header_lines(HEADERS), b"body")
         wire = Wire()
         for answered in answers:
             replay(answered, exchange_on(wire), [(b"x-own", b"1")])
