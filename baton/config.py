@@ -115,6 +115,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upstream_first_byte_timeout_s: Seconds = 60.0
     upstream_stall_timeout_s: Seconds = 30.0
     upstream_total_timeout_s: Seconds = 600.0
+    handoffs_max: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
+    """How often a running answer may go on at another upstream after its own was lost; 0: never."""
+    handoff_wait_s: Seconds = 30.0
+    """How long a lost upstream may take to come back where no other one can go on: a restart."""
     upstream_connections_max: Count = 1_024
     upstream_idle_s: Seconds = 50.0
     upstream_response_bytes_max: Count = 64 * 1024 * 1024

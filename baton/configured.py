@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from baton.config import Settings
+from baton.handing import Bounds
 from baton.ledger.prices import PriceBook
 from baton.relay import Relay
 from baton.routing.budget import Budget
@@ -114,7 +115,11 @@ class Configured:
             catalogue,
             Routes(records, self._model if self._embedded is not None else None),
             {name: upstream.capabilities for name, upstream in upstreams.items()},
-            Relay(dict(self.sites), self._retries),
+            Relay(
+                dict(self.sites),
+                self._retries,
+                Bounds(self._settings.handoffs_max, self._settings.handoff_wait_s),
+            ),
             PriceBook(catalogue.prices),
         )
 

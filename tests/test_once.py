@@ -102,7 +102,7 @@ def test_mismatch(tmp_path: pathlib.Path) -> None:
 
 def test_a_failure_leaves_the_key_free(tmp_path: pathlib.Path) -> None:
     """After an error, ours or the upstream's, the same key asks anew."""
-    with relaying(tmp_path) as relay:
+    with relaying(tmp_path, handoffs_max=0) as relay:
         refused = ask(relay.user, prompt=[])
         relay.fake.fault(status=500)
         failed = ask(relay.user)

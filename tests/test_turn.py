@@ -44,7 +44,7 @@ def test_upstream_fails(
     tmp_path: pathlib.Path, fault: dict[str, Any], answered: tuple[int, str, str | None]
 ) -> None:
     """A plain error in OpenAI's shape without a word of the upstream; the hold is released."""
-    with relaying(tmp_path, upstream_first_byte_timeout_s=0.1) as relay:
+    with relaying(tmp_path, upstream_first_byte_timeout_s=0.1, handoffs_max=0) as relay:
         relay.fake.fault(**fault)
         answer = relay.user.complete(prompt="a b")
         relay.fake.faults.clear()
@@ -97,7 +97,7 @@ def test_the_next_upstream_answers(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("fault", [Fault(cut_after_bytes=1500), Fault(stall_after_bytes=1500)])
 def test_upstream_is_lost_in_a_stream(tmp_path: pathlib.Path, fault: Fault) -> None:
     """One error event ends it: no [DONE], no finish_reason of our own; what came is charged."""
-    with relaying(tmp_path, upstream_stall_timeout_s=0.1) as relay:
+    with relaying(tmp_path, upstream_stall_timeout_s=0.1, handoffs_max=0) as relay:
         relay.fake.faults.append(fault)
         with relay.ask(max_tokens=100, stream=True) as client:
             *chunks, last = map(json.loads, events_of(rest(client)))
@@ -115,7 +115,7 @@ def test_upstream_is_lost_in_a_stream(tmp_path: pathlib.Path, fault: Fault) -> N
 
 def test_upstream_is_lost_in_a_whole_answer(tmp_path: pathlib.Path) -> None:
     """Nothing came, nothing is charged: 502."""
-    with relaying(tmp_path, OPENAI) as relay:
+    with relaying(tmp_path, OPENAI, handoffs_max=0) as relay:
         relay.fake.fault(cut_after_bytes=40)
         answer = relay.user.complete(prompt="a b")
     assert (502, "upstream_error") == (answer.status, answer.error["code"])
@@ -124,7 +124,7 @@ def test_upstream_is_lost_in_a_whole_answer(tmp_path: pathlib.Path) -> None:
 
 def test_upstream_is_lost_behind_a_whole_answer(tmp_path: pathlib.Path) -> None:
     """What was generated for an answer that nobody got whole is charged as interrupted."""
-    with relaying(tmp_path, {"fake": "llama-server"}) as relay:
+    with relaying(tmp_path, {"fake": "llama-server"}, handoffs_max=0) as relay:
         relay.fake.fault(cut_after_bytes=2500)
         answer = relay.user.complete(prompt=["a", "b"], max_tokens=100)
         assert relay.fake.seen[0]["stream"]
