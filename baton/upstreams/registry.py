@@ -14,16 +14,22 @@ import msgspec
 from baton.semantics.events import Way
 from baton.upstreams.anthropic import AnthropicAdapter
 from baton.upstreams.anthropic import key_headers as anthropic_key
+from baton.upstreams.azure import AzureAdapter, api_key
 from baton.upstreams.base import Adapter
+from baton.upstreams.baton import BatonAdapter
 from baton.upstreams.deepseek import DeepseekAdapter
 from baton.upstreams.endpoint import TransportLimits, parse
+from baton.upstreams.fireworks import FireworksAdapter
 from baton.upstreams.gemini import GeminiAdapter
 from baton.upstreams.gemini import key_headers as google_key
 from baton.upstreams.http import HttpUpstream
 from baton.upstreams.llama_server import LlamaServerAdapter
+from baton.upstreams.mistral import MistralAdapter
+from baton.upstreams.ollama import OllamaAdapter
 from baton.upstreams.openai import OpenAIAdapter
 from baton.upstreams.openai_chat import OpenAIChatAdapter
 from baton.upstreams.sglang import SglangAdapter
+from baton.upstreams.together import TogetherAdapter
 from baton.upstreams.transport import Transport
 from baton.upstreams.vllm import VllmAdapter
 
@@ -47,6 +53,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """A key as the headers that carry it."""
     ways: tuple[Way, ...] = ()
     """How its models can be had to continue a text; none: it takes prompts as they are."""
+    several_roots: bool = False
+    """Its routes begin at different places: a base URL that ends in /v1 means the one above."""
 
 
 BUILT_IN: Mapping[str, Dialect] = MappingProxyType(
@@ -54,8 +62,11 @@ BUILT_IN: Mapping[str, Dialect] = MappingProxyType(
         "openai": Dialect(OpenAIAdapter),
         "vllm": Dialect(VllmAdapter),
         "sglang": Dialect(SglangAdapter),
-        "llama-server": Dialect(LlamaServerAdapter),
+        "llama-server": Dialect(LlamaServerAdapter, prefix="", several_roots=True),
+        "ollama": Dialect(OllamaAdapter, prefix="", several_roots=True),
+        "baton": Dialect(BatonAdapter),
         "deepseek": Dialect(DeepseekAdapter, prefix="/beta"),
+        "mistral": Dialect(MistralAdapter),
         "openai-chat": Dialect(
             OpenAIChatAdapter, ways=("instruct", "prefill", "prefix", "partial")
         ),
@@ -65,6 +76,9 @@ BUILT_IN: Mapping[str, Dialect] = MappingProxyType(
         "gemini": Dialect(
             GeminiAdapter, prefix="/v1beta", authorize=google_key, ways=("instruct", "prefill")
         ),
+        "azure": Dialect(AzureAdapter, prefix="/openai/v1", authorize=api_key),
+        "together": Dialect(TogetherAdapter),
+        "fireworks": Dialect(FireworksAdapter, prefix="/inference/v1"),
     }
 )
 
@@ -124,6 +138,9 @@ def build(record: Record, limits: TransportLimits) -> HttpUpstream:
         allow_private=record.allow_private,
         limits=limits,
     )
+    if kind.several_roots:
+        prefix = endpoint.prefix.removesuffix("/v1")
+        endpoint = msgspec.structs.replace(endpoint, prefix=prefix)
     check_continuation(record.dialect, record.continuation)
     headers = kind.authorize(record.secret) if record.secret else ()
     secrets = (record.secret,) if record.secret else ()
