@@ -10,13 +10,13 @@ Upstreams tell their sites themselves how calls fare, so whoever opens a call ha
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from baton.answer import Answer, Counted
 from baton.filled import open_filled
 from baton.handing import Bounds, Handing
 from baton.protocol import CompletionRequest
-from baton.routing.affinity import beginnings
+from baton.routing.affinity import Popularity, beginnings
 from baton.routing.budget import Budget
 from baton.routing.order import order
 from baton.routing.plan import Attempt, Plan
@@ -36,10 +36,13 @@ class Relay:
         sites: Mapping[str, Site],
         retries: Budget | None = None,
         handoffs: Bounds | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sites = sites
+        """`clock` gives seconds, the same as the sites'."""
+        self._sites, self._clock = sites, clock
         self._handoffs = handoffs or Bounds()
         self._retries = retries or Budget()
+        self._popularity = Popularity()
 
     async def open(self, plan: Plan) -> Answer:
         """The first attempt that an upstream accepts.
@@ -80,9 +83,9 @@ class Relay:
         ]
         numbers = order(
             [site for _, site in found],
-            time.monotonic(),
+            self._clock(),
             plan.seed,
-            lambda: beginnings(plan.request.prompts[0]),
+            lambda: self._popularity.parting(beginnings(plan.request.prompts[0]), len(found)),
         )
         return tuple(found[number][0] for number in numbers)
 
@@ -92,7 +95,7 @@ class Relay:
 
     def may_retry(self) -> bool:
         """Whether a further attempt may be made for any request, hand-offs too; it is counted."""
-        return self._retries.take(time.monotonic())
+        return self._retries.take(self._clock())
 
     def _may_retry(self, number: int, last: UpstreamError) -> bool:
         """A call that never left our own queue in front of an upstream was no attempt."""
@@ -113,7 +116,7 @@ class Relay:
 
     def _may_ask(self, site: Site) -> None:
         """Raises UpstreamError while the upstream wants to be left alone."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         if site.health.paused(now_s):
             raise _left_alone(site.health.paused_until_s - now_s)
         site.health.asked(now_s)
@@ -124,7 +127,7 @@ class Relay:
         if not sites:
             return failure("connect", "refused", "removed since the plan was made")
         until_s = min(site.health.paused_until_s for site in sites)
-        return _left_alone(until_s - time.monotonic())
+        return _left_alone(until_s - self._clock())
 
 
 def _left_alone(wait_s: float) -> UpstreamError:

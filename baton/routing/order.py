@@ -8,10 +8,11 @@ Priority comes first. Among equals the first place goes, in this order of reason
 3. the less loaded of two that are drawn by weight (Mitzenmacher's power of two choices), where load
    is calls under way for each unit of weight, and weight shrinks while an upstream warms up.
 
-The others follow by load, for retries. Behind them stand those that nobody trusts now. At most half
-of those of one priority may be passed over as ejected while others of it stand; the rest of them
-stays in the draw with a tenth of its weight. Where nobody is left, all are asked alike: an upstream
-that might work beats a certain error (panic mode). One that asked to be left alone is left alone.
+The others follow by load, for retries. Behind them stand those that nobody trusts now. Of the
+upstreams of one priority at most half are passed over: the rest of the untrusted is asked where all
+trusted ones are full, so that a few survivors are not buried. Where nobody is trusted, all are
+asked alike: one that might work beats a certain error (panic mode). One that asked to be left alone
+is left alone.
 
 The same places, time and seed give the same order, in every process.
 """
@@ -22,7 +23,7 @@ from itertools import groupby
 from typing import Protocol
 
 from baton.routing.affinity import drawn, home
-from baton.routing.health import WARMING_SHARE_MIN, Health
+from baton.routing.health import Health
 
 LOAD_MAX = 1.25
 """Of the mean: what the home of a hot beginning bears (Mirrokni et al., 2016)."""
@@ -53,10 +54,10 @@ class Place(Protocol):
 class Open:
     """A place in the draw."""
 
-    __slots__ = ("load", "number", "place", "weight")
+    __slots__ = ("load", "number", "place", "trusted", "weight")
 
-    def __init__(self, number: int, place: Place, share: float) -> None:
-        self.number, self.place = number, place
+    def __init__(self, number: int, place: Place, share: float, trusted: bool = True) -> None:
+        self.number, self.place, self.trusted = number, place, trusted
         self.weight = place.weight * share
         self.load = place.in_flight / self.weight if self.weight else math.inf
 
@@ -105,17 +106,20 @@ def _divided(
     if opened and spared > 0:
         closed.sort(key=lambda number: -places[number].health.until_s)
         spare = [closed.pop() for _ in range(spared)]
-        opened += [Open(number, places[number], WARMING_SHARE_MIN) for number in spare]
+        opened += [Open(number, places[number], 1.0, trusted=False) for number in spare]
     return opened, closed
 
 
 def _arrange(opened: list[Open], seed: int, beginnings: Callable[[], list[int]]) -> None:
-    """The first by affinity or draw, the others by load; the full and the weightless last."""
-    drawable = [one for one in opened if one.weight and not one.full]
+    """The first by affinity or draw, the others by load; then the untrusted, the full, and the
+    weightless."""
+    drawable = [one for one in opened if one.weight and one.trusted and not one.full]
     first = None
     if len(drawable) > 1:
         first = _at_home(drawable, beginnings()) or _of_two(drawable, seed)
-    opened.sort(key=lambda one: (one is not first, not one.weight, one.full, one.load))
+    opened.sort(
+        key=lambda one: (one is not first, not one.weight, one.full, not one.trusted, one.load)
+    )
 
 
 def _at_home(opened: list[Open], beginnings: list[int]) -> Open | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from baton.routing.affinity import IDS_DEPTHS, TEXT_DEPTHS, beginnings, drawn, home
+from baton.routing.affinity import Popularity, beginnings, drawn, home
 
 NAMES = ["a", "b", "c", "d"]
 EVEN = [1.0] * 4
@@ -11,8 +11,11 @@ EVEN = [1.0] * 4
 def test_depths() -> None:
     """A prompt has a beginning for each depth that it reaches; what comes behind it is nothing to
     it."""
-    assert [0, 1, 2, 3] == [len(beginnings("x" * size)) for size in (255, *TEXT_DEPTHS)]
-    assert [0, 1, 2, 3] == [len(beginnings([7] * size)) for size in (63, *IDS_DEPTHS)]
+    sizes = (255, 256, 511, 512, 1024, 2047, 8192, 10**6)
+    assert [0, 1, 1, 2, 4, 5, 10, 10] == [len(beginnings("x" * size)) for size in sizes]
+    sizes = (63, 64, 256, 2048, 5000)
+    assert [0, 1, 4, 10, 10] == [len(beginnings([7] * size)) for size in sizes]
+    assert 10 == len(set(beginnings("x" * 8192)))
     one, other = "é" * 1024 + "one", "é" * 1024 + "other"
     assert beginnings(one) == beginnings(other)
     assert beginnings(one) != beginnings("x" + other)
@@ -44,3 +47,23 @@ def test_draws() -> None:
     assert 0 < min(numbers)
     assert max(numbers) < 1
     assert 0.48 < sum(numbers) / len(numbers) < 0.52
+
+
+def test_what_too_many_share_says_nothing() -> None:
+    """Of four upstreams none bears more than its part by one beginning: then deeper ones count;
+    where there is none, all the same."""
+    seen = Popularity(recent=1000)
+    for number in range(500):
+        assert [10_000 + number] == seen.parting([1, 10_000 + number], 4) or number < 20
+    assert [1] == seen.parting([1], 4)
+    assert [2, 3] == seen.parting([2, 3], 4)
+    for _ in range(4000):
+        seen.parting([4], 4)
+    assert [1, 5] == seen.parting([1, 5], 4)  # long ago
+    assert len(seen._counts) < 100
+
+
+def test_a_few_are_not_many() -> None:
+    """The first prompts of a kind have a home at once."""
+    seen = Popularity()
+    assert all([1, number] == seen.parting([1, number], 4) for number in range(2, 30))
