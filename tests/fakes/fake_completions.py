@@ -111,6 +111,8 @@ class FakeCompletions(WireServer):
         self.seen: list[Json] = []
         self.faults: list[Fault] = []
         self.scripted: list[word_model.Generated] = []
+        self.seed_step = 1000
+        """Between two seeds; 1, as servers have it: sample i of seed s is sample 0 of s + i."""
         self._key = key
         self._serial = 0
 
@@ -197,7 +199,7 @@ class FakeCompletions(WireServer):
             if len(tokens) + max_tokens > CONTEXT_TOKENS:
                 raise self._too_long(len(tokens), max_tokens)
             for sample in range(n):
-                seed = body.get("seed", 0) * 1000 + sample
+                seed = body.get("seed", 0) * self.seed_step + sample
                 sampling = word_model.Sampling(max_tokens, temperature, seed, stops, asked or 0)
                 generated = self._generated(word_model.decode(tokens), sampling)
                 echoed = word_model.scored_prompt(tokens, asked or 0) if echo else None
@@ -263,17 +265,22 @@ class FakeCompletions(WireServer):
                     "text": text,
                     "finish_reason": choice.generated.finish_reason,
                     "logprobs": self._logprobs(body, positions, start),
-                    **self._ids(body, choice.generated.positions),
+                    **self._ids(body, choice.generated),
                 }
             )
         counted = choices[:1] if self.quirks.usage_first_choice_only else choices
         usage = fault.usage if fault.usage is not None else self._usage(counted, body.get("n", 1))
         return self._frame(shown, usage=usage)
 
-    def _ids(self, body: Json, positions: list[word_model.Position]) -> Json:
+    def _ids(self, body: Json, generated: word_model.Generated, at: int | None = None) -> Json:
+        """All ids, or those of piece `at`. What ended a text comes with the last one, unseen."""
         if not (self.quirks.token_ids and body.get("return_token_ids")):
             return {}
-        return {"token_ids": [position.token for position in positions]}
+        ids = [position.token for position in generated.positions]
+        unseen = [word_model.EOS] * (generated.counted - len(ids))
+        if at is None:
+            return {"token_ids": ids + unseen}
+        return {"token_ids": ids[at : at + 1] + (unseen if at >= len(ids) - 1 else [])}
 
     def _logprobs(
         self, body: Json, positions: list[word_model.Position], start: int
@@ -342,10 +349,11 @@ class FakeCompletions(WireServer):
             start += len(text)
             if number == len(generated.pieces) - 1 and not self.quirks.finish_apart:
                 shown["finish_reason"] = generated.finish_reason
-            yield {**shown, **self._ids(body, positions)}
+            yield {**shown, **self._ids(body, generated, number)}
         if self.quirks.finish_apart or not generated.pieces:
             shown = self._piece(choice, "", None)
-            yield {**shown, "finish_reason": generated.finish_reason}
+            ids = {} if generated.pieces else self._ids(body, generated, 0)
+            yield {**shown, "finish_reason": generated.finish_reason, **ids}
 
     def _piece(self, choice: Choice, text: str, logprobs: Json | None) -> Json:
         return {"index": choice.index, "text": text, "logprobs": logprobs, "finish_reason": None}

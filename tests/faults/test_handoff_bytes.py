@@ -1,0 +1,158 @@
+"""Cut at every byte: the upstream's answer is broken behind each byte of it in turn, and the caller
+has the very answer that an undisturbed run gives: text, joined chunks, offsets, logprobs,
+finish_reason and usage.
+
+Both upstreams compute the same function of all tokens so far. The wire is real: sockets, chunked
+encoding, server-sent events; half frames and half characters are all among the cuts.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvloop
+
+from baton.handing import Bounds
+from baton.relay import Relay
+from baton.routing.budget import Budget
+from baton.routing.health import Health
+from baton.routing.plan import Plan
+from baton.semantics.events import Usage
+from baton.sites import Site
+from baton.upstreams.endpoint import TransportLimits
+from baton.upstreams.registry import build
+from tests.fakes import word_model
+from tests.fakes.fake_completions import FakeCompletions
+from tests.faults.fault_proxy import NOISE, FaultProxy, Kind, Trouble, trouble_of
+from tests.test_handing import plan, shown, whole
+from tests.upstreams.test_http import KEY, Record
+
+STALL_S = 0.05
+CUTS: tuple[Kind, ...] = ("fin", "rst")
+Shown = tuple[list[dict[str, Any]], Usage]
+SHORT: dict[str, dict[str, Any]] = {
+    "text": {"max_tokens": 3},
+    "logprobs": {"max_tokens": 2, "logprobs": 1},
+    "samples": {"max_tokens": 2, "n": 2},
+    "echo": {"max_tokens": 2, "echo": True, "logprobs": 0},
+    "stop": {"max_tokens": 12, "stop": ["zzz", "ße the"], "seed": 7},
+    "multi-byte": {"max_tokens": 3, "prompts": [" größe 日本"], "seed": 8},
+}
+
+
+def scripted(dice: random.Random) -> dict[str, Any]:
+    """A request of some shape."""
+    prompt = "".join(dice.choices(word_model.WORDS[1:], k=dice.randint(1, 6)))
+    fields: dict[str, Any] = {
+        "prompts": [prompt] * dice.choice([1, 1, 2]),
+        "max_tokens": dice.randint(3, 20),
+        "temperature": dice.choice([0.0, 1.0]),
+        "n": dice.choice([1, 1, 2]),
+        "echo": dice.random() < 0.3,
+        "logprobs": dice.choice([None, None, 0, 2]),
+    }
+    if dice.random() < 0.3:
+        fields["stop"] = dice.sample(word_model.WORDS[1:], 3)
+    elif dice.random() < 0.3:
+        fields["prompts"] = [word_model.encode(prompt)]
+    return fields
+
+
+class Pair:
+    """A relay over two upstreams: the first is asked first, and breaks as the proxy is told."""
+
+    def __init__(self, relay: Relay, proxy: FaultProxy) -> None:
+        self.relay, self.proxy = relay, proxy
+
+    async def answer(self, asked: Plan, trouble: Trouble | None) -> Shown:
+        """What a caller has, with that trouble in the first upstream's answer."""
+        for site in (self.relay.site("a"), self.relay.site("b")):
+            assert site is not None
+            site.health = Health()  # an ejected one would not be asked first
+        self.proxy.arm(trouble)
+        answer, deltas = await whole(self.relay, asked)
+        return shown(asked, deltas), answer.usage
+
+
+@contextlib.asynccontextmanager
+async def pair() -> AsyncIterator[Pair]:
+    limits = TransportLimits(stall_timeout_s=STALL_S, first_byte_timeout_s=STALL_S)
+    async with (
+        FakeCompletions("vllm", key=KEY) as one,
+        FakeCompletions("vllm", key=KEY) as two,
+        FaultProxy(one.port) as proxy,
+    ):
+        one.seed_step = two.seed_step = 1
+        first = build(Record(proxy.url, "vllm", "a"), limits)
+        second = build(Record(two.url, "vllm", "b"), limits)
+        sites = {"a": Site("a", first), "b": Site("b", second, priority=1)}
+        retries = Budget(tokens_min=1e9, tokens_max=1e9)  # every answer breaks
+        try:
+            yield Pair(Relay(sites, retries, Bounds(wait_s=1.0)), proxy)
+        finally:
+            await first.close()
+            await second.close()
+
+
+def asked(fields: dict[str, Any]) -> Plan:
+    return plan("a", "b", **{"seed": 5, **fields})
+
+
+async def cut_everywhere(fields: dict[str, Any], dice: random.Random) -> int:
+    """How many cuts there are; each leaves no trace."""
+    request = asked(fields)
+    async with pair() as both:
+        calm = await both.answer(request, None)
+        for place in itertools.count():
+            hits = both.proxy.hits
+            kind = dice.choice(CUTS)
+            assert calm == await both.answer(request, Trouble(kind, place)), (kind, place)
+            if both.proxy.hits == hits:
+                return place
+    raise AssertionError("no answer is endless")
+
+
+@pytest.mark.parametrize("case", SHORT)
+def test_cut_at_every_byte(case: str) -> None:
+    """Streams of each kind, by FIN and by RST."""
+    assert uvloop.run(cut_everywhere(SHORT[case], random.Random(case))) > 500
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(50))
+def test_cut_at_every_byte_of_many(seed: int) -> None:
+    """Fifty streams of all shapes."""
+    dice = random.Random(seed)
+    assert uvloop.run(cut_everywhere(scripted(dice), dice)) > 300
+
+
+async def break_anyhow(seed: int, times: int) -> None:
+    dice = random.Random(seed)
+    async with pair() as both:
+        for _ in range(times):
+            request = asked(scripted(dice))
+            calm = await both.answer(request, None)
+            trouble = trouble_of(dice, 3000)
+            assert calm == await both.answer(request, trouble), (request, trouble)
+
+
+def test_other_troubles() -> None:
+    """Silence, a server that is gone, noise in a frame, slowness: the same answer."""
+    asyncio.run(break_anyhow(1, 30))
+
+
+@pytest.mark.soak
+def test_other_troubles_often() -> None:
+    """Many of them."""
+    for seed in range(20):
+        asyncio.run(break_anyhow(seed, 100))
+
+
+def test_noise_is_no_text() -> None:
+    """What the proxy puts into a frame can be part of no honest answer."""
+    with pytest.raises(UnicodeDecodeError):
+        bytes([NOISE]).decode()
