@@ -72,7 +72,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Where state lives
     database_url: str = ""
-    """"" is SQLite in home."""
+    """"" is SQLite in home; postgresql://… is for several nodes."""
+    database_timeout_s: Seconds = 5.0
+    """A server that has not answered by then counts as away: nothing waits for it longer."""
+    database_connect_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 3.0
+    database_connections_max: Annotated[int, msgspec.Meta(ge=2, le=100)] = 5
+    """Of one worker: leases, folding, keys and reports; none is held while a request runs."""
+    journal: Literal["local", "shared"] = "local"
+    """`shared` writes it to PostgreSQL: for nodes whose disk does not outlive them."""
+    lease_term_s: Annotated[float, msgspec.Meta(ge=2, le=86_400)] = 300.0
+    """So long a node spends what it holds by lease without hearing from PostgreSQL."""
     redis_url: str = ""
     journal_checkpoint_tokens: Count = 64
     """A stream's count is written down this often (or each second): what recovery charges."""

@@ -1,12 +1,17 @@
-"""Stores, ledgers and requests for tests: real files in a temporary folder."""
+"""Stores, ledgers and requests for tests: real files in a temporary folder, or, where POSTGRES is
+set in the environment, a database for each home in that cluster (tests/stores/conftest.py)."""
 
 import contextlib
 import functools
+import hashlib
+import os
 import pathlib
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+
+import sqlalchemy
 
 from baton.admission.issue import import_key
 from baton.config import Settings
@@ -14,28 +19,57 @@ from baton.ledger.entries import Intent, Payer
 from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, Outcome, open_ledger
 from baton.semantics.events import Usage
+from baton.stores import migrate
 from baton.stores.base import KeyRecord, PriceRecord
 from baton.stores.book import Store, book_path, open_store
+from baton.stores.database import Place
+from tests.servers import create_database
 
 PRICE = PriceRecord(version=0, model="m", effective_us=1, input_pico=1_000, output_pico=2_000)
 """1 nano-USD a prompt token, 2 a completion token."""
 
 
+POSTGRES = "BATON_TEST_POSTGRES"
+"""The URL of a cluster's own database, for those tests that run on PostgreSQL as well."""
+TEMPLATE = "migrated"
+
+
 def settings(home: pathlib.Path, **options: Any) -> Settings:
-    return Settings(home=str(home), **options)
+    return Settings(home=str(home), **{"database_url": database_url(home), **options})
+
+
+def database_url(home: pathlib.Path) -> str:
+    """Of the database that stands for this home; "" where books are files."""
+    cluster = os.environ.get(POSTGRES)
+    if not cluster:
+        return ""
+    name = "home" + hashlib.sha256(str(home).encode()).hexdigest()[:16]
+    return create_database(cluster, name, _migrated(cluster))
 
 
 def new_store(home: pathlib.Path) -> Store:
     """The store of a home; a new one starts from an empty book that was migrated once."""
-    if not book_path(home).exists():
+    given = settings(home)
+    if not given.database_url and not book_path(home).exists():
         book_path(home).write_bytes(_empty_book())
-    return open_store(settings(home))
+    return open_store(given)
+
+
+def book_of(store: Store) -> Place:
+    return store.database.place
+
+
+@functools.cache
+def _migrated(cluster: str) -> str:
+    """A migrated database to copy new ones from."""
+    migrate.bring_up(sqlalchemy.make_url(create_database(cluster, TEMPLATE)))
+    return TEMPLATE
 
 
 @functools.cache
 def _empty_book() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        open_store(settings(pathlib.Path(folder))).close()
+        open_store(Settings(home=folder)).close()
         return book_path(pathlib.Path(folder)).read_bytes()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from baton import config
 from baton.engine import models
-from tests import running
+from tests import running, servers
 
 
 def _silent(name: str, done: int, total: int) -> None:
@@ -31,4 +31,11 @@ def server(
 ) -> Iterator[running.Server]:
     """One `baton serve` with the default model, for all tests of the whole program."""
     with running.serving(tmp_path_factory.mktemp("session") / "home") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[servers.Postgres]:
+    """One PostgreSQL for all tests that only need a database in it."""
+    with servers.postgres() as started:
         yield started

@@ -5,6 +5,7 @@ is nano-USD, prices are named by version, times are microseconds; `*_us` timings
 `created_us`.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -100,6 +101,14 @@ REQUEST_COLUMNS = (*HOLD_COLUMNS, *END_COLUMNS)
 """Columns of a settle row and, after its id, of the book's `request` table."""
 
 
+class Bound(msgspec.Struct, frozen=True):
+    """A limited account, as an error tells of it."""
+
+    name: str
+    frees_us: int | None = None
+    """When its window ends; None: it has no window."""
+
+
 class Payer(msgspec.Struct, frozen=True):
     """On whose account a request goes."""
 
@@ -111,6 +120,8 @@ class Payer(msgspec.Struct, frozen=True):
     """Accounts beside the paying one that count the charge."""
     name: str = ""
     """What to call it in an error."""
+    bounds: Mapping[str, Bound] = {}
+    """The limited accounts, where there is more to tell of them."""
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +141,18 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     stream: bool = False
     created_us: int
+
+    @property
+    def tokens_max(self) -> int:
+        """What it counts against token quotas at most."""
+        return self.prompt_tokens_max + self.completions * self.max_tokens
+
+
+def tokens_used(end: EndRow) -> int:
+    """What a request counts against token quotas: the prompt and all that was generated."""
+    if end.state == "released":
+        return 0
+    return (end.prompt_tokens or 0) + (end.completion_tokens or 0)
 
 
 class Timings(msgspec.Struct, frozen=True):

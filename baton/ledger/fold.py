@@ -11,11 +11,16 @@ from collections.abc import Callable
 import sqlalchemy
 import structlog
 
+from baton.ledger.journal import JournalStore
 from baton.ledger.journal_file import JournalFile
+from baton.ledger.shared_journal import SharedJournal, SharedRows, new_identity
 from baton.ledger.slots import Slot, orphans
+from baton.stores import journals
 from baton.stores.base import StoreError
-from baton.stores.book import Store, book_path, journal_folder
-from baton.stores.posting import Posting, close_leases, register
+from baton.stores.book import Store, journal_folder
+from baton.stores.carried import FileRows, Rows
+from baton.stores.journals import Tenure
+from baton.stores.posting import Posting
 
 FOLD_S = 1.0
 ROWS_PER_FOLD_MAX = 10_000
@@ -75,22 +80,28 @@ def fold_all(posting: Posting) -> int:
 class Opened:
     """A journal that is recovered and ready for a new life."""
 
-    def __init__(self, store: Store, slot: Slot, file: JournalFile) -> None:
-        self._store, self._slot, self.file = store, slot, file
-        self.number = register(store.database, file.identity, slot.name)
-        self.posting = Posting(book_path(store.home), slot.path, self.number)
+    def __init__(self, store: Store, file: JournalStore, rows: Rows, held: Tenure) -> None:
+        self.store, self.file, self.held = store, file, held
+        self.posting = Posting(store.database, rows, held)
         self.first_seq = 0
+        self.slot: Slot | None = None
+        """Let go of at the end."""
 
-    def begin(self) -> None:
+    @property
+    def number(self) -> int:
+        """The journal's, in the book."""
+        return self.held.number
+
+    def begin(self, *, leaving: bool = False) -> None:
         """Interrupt what the last owner left open, fold everything, return what was leased to
         it."""
         now_us, folded_seq = time.time_ns() // 1000, self.posting.mark()
         self.first_seq, interrupted = self.file.open_epoch(now_us, folded_seq)
         if interrupted:
-            _log.warning("requests were interrupted", slot=self._slot.name, requests=interrupted)
+            _log.warning("requests were interrupted", journal=self.number, requests=interrupted)
             self.posting.drop_posted()
         mark = fold_all(self.posting)
-        close_leases(self._store.database, self.number)
+        journals.return_leases(self.store.database, self.held, leaving=leaving)
         while self.file.prune(mark):
             pass
 
@@ -100,7 +111,7 @@ class Opened:
         What cannot be written now is left to that one, leases included."""
         folder.close()
         try:
-            self.begin()
+            self.begin(leaving=True)
         except FAULTS as error:
             _log.warning("the last fold is left to the next start", reason=str(error))
         self.close()
@@ -109,19 +120,50 @@ class Opened:
         """Let go as it is."""
         self.posting.close()
         self.file.close()
-        self._slot.release()
+        if self.slot is not None:
+            self.slot.release()
 
 
-def open_slot(store: Store, slot: Slot) -> Opened:
-    """Take over a slot. Raises StoreError; the slot is then released."""
+def open_slot(store: Store, slot: Slot, *, leaving: bool = False) -> Opened:
+    """Take over a slot; `leaving`: only to close what is in it. Raises StoreError; the slot is then
+    released."""
     try:
         file = JournalFile(slot.path)
-        opened = Opened(store, slot, file)
-        opened.begin()
+        held = journals.enter(store.database, file.identity, slot.name, store.term)
+        opened = Opened(store, file, FileRows(slot.path), held)
+        opened.slot = slot
+        opened.begin(leaving=leaving)
     except BaseException:
         slot.release()
         raise
     return opened
+
+
+def open_shared(store: Store) -> Opened:
+    """Begin a journal within the book. Raises StoreError."""
+    identity = new_identity()
+    held = journals.enter(store.database, identity, "shared", store.term, shared=True)
+    opened = _shared(store, held)
+    opened.begin()
+    return opened
+
+
+def recover_lost(store: Store) -> int:
+    """Close the journals within the book whose processes are gone; returns how many. Raises
+    StoreError."""
+    if store.term is None:
+        return 0
+    lost = journals.take_over_lost(store.database, store.term)
+    for held in lost:
+        opened = _shared(store, held)
+        opened.begin(leaving=True)
+        opened.close()
+    return len(lost)
+
+
+def _shared(store: Store, held: Tenure) -> Opened:
+    file = SharedJournal(store.database, held)
+    return Opened(store, file, SharedRows(store.database, held.number), held)
 
 
 def recover_orphans(store: Store) -> int:
@@ -130,7 +172,7 @@ def recover_orphans(store: Store) -> int:
     recovered = 0
     for slot in orphans(journal_folder(store.home)):
         try:
-            open_slot(store, slot).close()
+            open_slot(store, slot, leaving=True).close()
             recovered += 1
         except FAULTS as error:
             _log.exception("a journal cannot be recovered", slot=slot.name, reason=str(error))

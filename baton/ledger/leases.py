@@ -12,7 +12,8 @@ from collections import defaultdict
 import structlog
 
 from baton.stores.accounts import Accounts
-from baton.stores.base import StoreUnavailable
+from baton.stores.base import StoreUnavailable, Uncertain
+from baton.stores.windows import TOKENS
 
 _log = structlog.get_logger(__name__)
 
@@ -32,10 +33,13 @@ class _Balance:
 
 
 class Leases:
-    """What this process (the journal `number`) holds. Owned by one event loop."""
+    """What this process (the journal `number`, in `epoch`) holds. Owned by one event loop."""
 
-    def __init__(self, accounts: Accounts, number: int) -> None:
-        self._accounts, self._number = accounts, number
+    def __init__(self, accounts: Accounts, number: int, epoch: int | None = None) -> None:
+        self._accounts, self._number, self._epoch = accounts, number, epoch
+        self.lapsed = False
+        """Whether the book has not been heard of for so long that it may count this process as
+        gone: nothing is spent until it is heard again."""
         self._balances: defaultdict[str, _Balance] = defaultdict(_Balance)
         self._wanted: defaultdict[str, int] = defaultdict(int)
         self._asking = asyncio.Lock()
@@ -43,43 +47,50 @@ class Leases:
         self._loop = asyncio.get_running_loop()
         self._open: set[asyncio.Task[None]] = set()
 
-    def take(self, limited: tuple[str, ...], amount: int) -> bool:
-        """Spend `amount` of every account, or of none."""
-        if not self._fits(limited, amount):
+    def take(self, limited: tuple[str, ...], amount: int, tokens: int = 0) -> bool:
+        """Spend `amount` (`tokens` of those that count tokens) of every account, or of none."""
+        if self.lapsed or not self._fits(limited, amount, tokens):
             return False
         for name in limited:
-            self._balances[name].add(-amount)
+            self._balances[name].add(-tokens if name.startswith(TOKENS) else -amount)
         return True
 
-    def finish(self, limited: tuple[str, ...], unspent: int) -> None:
+    def finish(self, limited: tuple[str, ...], unspent: int, tokens: int = 0) -> None:
         """What a hold did not need is available again."""
         for name in limited:
-            self._balances[name].add(unspent)
+            self._balances[name].add(tokens if name.startswith(TOKENS) else unspent)
 
-    async def acquire(self, limited: tuple[str, ...], amount: int) -> str | None:
+    async def acquire(self, limited: tuple[str, ...], amount: int, tokens: int = 0) -> str | None:
         """Take, asking the book for more. None when taken, else the account that falls short.
 
         Those who wait share one question; each then takes in the order of asking, so that near the
         limit as many pass as fit. Raises StoreUnavailable."""
+        needs = {name: tokens if name.startswith(TOKENS) else amount for name in limited}
         for name in limited:
-            self._wanted[name] += amount
+            self._wanted[name] += needs[name]
         asked_before = self._questions
         try:
             async with self._asking:
+                if self.lapsed:
+                    raise StoreUnavailable("the leases have lapsed")
                 included = self._questions > asked_before  # in a question asked while we waited
-                if not included and not self._fits(limited, amount):
+                if not included and not self._fits(limited, amount, tokens):
                     await self._ask(limited)
-                if self.take(limited, amount):
+                if self.take(limited, amount, tokens):
                     return None
-                return next(n for n in limited if self._balances[n].available < amount)
+                return next(n for n in limited if self._balances[n].available < needs[n])
         finally:
             for name in limited:
-                self._wanted[name] -= amount
+                self._wanted[name] -= needs[name]
                 if not self._wanted[name]:
                     del self._wanted[name]
 
-    def _fits(self, limited: tuple[str, ...], amount: int) -> bool:
-        return all(self._balances[name].available >= amount for name in limited)
+    def _fits(self, limited: tuple[str, ...], amount: int, tokens: int) -> bool:
+        for name in limited:
+            need = tokens if name.startswith(TOKENS) else amount
+            if self._balances[name].available < need:
+                return False
+        return True
 
     async def _ask(self, limited: tuple[str, ...]) -> None:
         """What the book grants is counted also when the one who asked is gone by then."""
@@ -91,7 +102,7 @@ class Leases:
         await asyncio.shield(question)
 
     async def _lend(self, wants: dict[str, int]) -> None:
-        granted = await asyncio.to_thread(self._accounts.lend, self._number, wants)
+        granted = await asyncio.to_thread(self._accounts.lend, self._number, wants, self._epoch)
         for name, amount in granted.items():
             self._balances[name].add(amount)
 
@@ -108,13 +119,26 @@ class Leases:
             balance.low = balance.available
         return idle
 
+    def recalled(self, subject: str) -> dict[str, int]:
+        """Withdraw all that is available of the accounts of a key or party, whose limits changed:
+        the caller gives it back, so that the book can lend by the new ones. What requests under way
+        hold stays with them."""
+        found = {}
+        for name, balance in self._balances.items():
+            if subject in name and balance.available > 0:
+                found[name] = balance.available
+                balance.available = balance.low = 0
+        return found
+
     async def give_back(self, amounts: dict[str, int]) -> None:
-        """Return amounts that `idle` withdrew. A book that is away keeps counting them as
-        leased."""
+        """Return amounts that `idle` withdrew. A book that is away keeps counting them as leased;
+        where it may have taken them back they are not spent again."""
         if not amounts:
             return
         try:
-            await asyncio.to_thread(self._accounts.give_back, self._number, amounts)
+            await asyncio.to_thread(self._accounts.give_back, self._number, amounts, self._epoch)
+        except Uncertain as error:
+            _log.warning("idle leases may not have been returned", reason=str(error))
         except StoreUnavailable as error:
             _log.warning("idle leases could not be returned", reason=str(error))
             for name, amount in amounts.items():

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from baton.stores import budgets
 from baton.stores.base import AccountRecord, Missing
 from baton.stores.database import Database
+from baton.stores.journals import fence
 from baton.stores.tables import account, lease
 
 CHUNK_SHARE = 8
@@ -52,15 +53,26 @@ class Accounts:
     ) -> dict[str, int]:
         """Grant each account's want, more where much remains, less where less remains.
 
-        One transaction; accounts in one order, so that no two processes wait for each other."""
-        with self._database.writing() as connection:
+        One transaction; accounts in one order, so that no two processes wait for each other.
+        Raises Fenced when `epoch` is given and is not the journal's any more."""
+        with self._database.writing(alone=False) as connection:
+            _fence(connection, journal, epoch)
             return {name: _lend(connection, journal, name, wants[name]) for name in sorted(wants)}
 
-    def give_back(self, journal: int, amounts: Mapping[str, int]) -> None:
-        """Return what was granted and not spent. The caller must have stopped counting on it."""
-        with self._database.writing() as connection:
+    def give_back(
+        self, journal: int, amounts: Mapping[str, int], epoch: int | None = None
+    ) -> None:
+        """Return what was granted and not spent. The caller must have stopped counting on it.
+        Raises Fenced, as `lend`."""
+        with self._database.writing(alone=False) as connection:
+            _fence(connection, journal, epoch)
             for name in sorted(amounts):
                 _add(connection, journal, name, -amounts[name])
+
+
+def _fence(connection: sqlalchemy.Connection, journal: int, epoch: int | None) -> None:
+    if epoch is not None:
+        fence(connection, journal, epoch)
 
 
 def _lend(connection: sqlalchemy.Connection, journal: int, name: str, want: int) -> int:

@@ -7,6 +7,12 @@ import contextlib
 import pathlib
 import sqlite3
 
+from sqlalchemy import text
+
+from baton.stores.database import Database, Place
+
+WITHIN = "replace(',' || r.scopes || ',', ',' || a.id || ',', '') <> ',' || r.scopes || ','"
+"""Whether a request counts in an account beside the paying one."""
 RULES = {
     "entries of a fold do not sum to zero": "SELECT fold, sum(amount_nano) FROM entry"
     " GROUP BY fold HAVING sum(amount_nano) <> 0",
@@ -15,12 +21,19 @@ RULES = {
     "an account's entries are not those of its requests": """
         SELECT account, sum(amount_nano) FROM (
           SELECT account, amount_nano FROM entry
-          UNION ALL SELECT account, -amount_nano FROM request_entry)
+          UNION ALL SELECT account, -amount_nano FROM request_entry) AS both_sides
         GROUP BY account HAVING sum(amount_nano) <> 0""",
-    "a balance is not the sum of its charges": """
+    "a balance is not the sum of its charges": f"""
         SELECT a.id, a.posted_nano, coalesce(sum(r.charge), 0) FROM account a LEFT JOIN request r
-          ON r.account = a.id OR instr(',' || r.scopes || ',', ',' || a.id || ',') > 0
+          ON r.account = a.id OR {WITHIN}
+        WHERE a.id NOT LIKE 'tokens:%'
         GROUP BY a.id HAVING a.posted_nano <> coalesce(sum(r.charge), 0)""",
+    "a quota is not the sum of its tokens": f"""
+        SELECT a.id, a.posted_nano FROM account a LEFT JOIN request r
+          ON {WITHIN} AND r.state <> 'released'
+        WHERE a.id LIKE 'tokens:%' GROUP BY a.id, a.posted_nano
+        HAVING a.posted_nano <> coalesce(sum(coalesce(r.prompt_tokens, 0)
+          + coalesce(r.completion_tokens, 0)), 0)""",
     "a charge exceeds its hold": "SELECT id FROM request WHERE charge > hold OR charge < 0",
     "days are not the sum of their requests": """
         SELECT 1 FROM (SELECT coalesce(sum(requests), 0) AS n, coalesce(sum(charge), 0) AS c,
@@ -34,17 +47,19 @@ RULES = {
 }
 
 
-def faults(book: pathlib.Path) -> list[str]:
+def faults(book: Place) -> list[str]:
     """One sentence for each rule that does not hold; empty for a right book."""
-    if damaged(book):
+    if isinstance(book, pathlib.Path) and damaged(book):
         return ["the file is damaged"]
-    found = []
-    with contextlib.closing(sqlite3.connect(book, timeout=10.0)) as connection:
-        connection.execute("BEGIN")
-        for sentence, query in RULES.items():
-            row = connection.execute(query).fetchone()
-            if row is not None:
-                found.append(f"{sentence}: {row}")
+    found, database = [], Database(book)
+    try:
+        with database.reading() as connection:
+            for sentence, query in RULES.items():
+                row = connection.execute(text(query)).fetchone()
+                if row is not None:
+                    found.append(f"{sentence}: {tuple(row)}")
+    finally:
+        database.close()
     return found
 
 

@@ -28,6 +28,10 @@ class StoreUnavailable(StoreError):
 
 
 class Duplicate(StoreError):
+class Uncertain(StoreUnavailable):
+    """The store did not answer a commit: what was written may stand or not."""
+
+
     """Something of that name, or that very key, is stored already."""
 
 

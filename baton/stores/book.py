@@ -24,8 +24,9 @@ from baton.stores import migrate
 from baton.stores.accounts import Accounts
 from baton.stores.base import Catalogue, StoreError
 from baton.stores.changes import Changes, newest
-from baton.stores.database import Database
+from baton.stores.database import Database, DatabaseLimits, Place, place
 from baton.stores.idempotency import Idempotency
+from baton.stores.journals import Term
 from baton.stores.keys import Keys
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
@@ -33,13 +34,27 @@ from baton.stores.upstreams import Upstreams
 from baton.stores.usage import Usage
 from baton.stores.vault import Vault, master_key
 
+LATE_S = 60.0
+"""How much longer the book waits for a journal than its process spends: for slow hosts."""
+
 
 class Store:
-    """The book of one home, with its parts by name."""
+    """The book, with its parts by name, and the home of this machine's part of it."""
 
-    def __init__(self, home: pathlib.Path, vault: Vault) -> None:
+    def __init__(
+        self,
+        home: pathlib.Path,
+        vault: Vault,
+        place: Place | None = None,
+        limits: DatabaseLimits | None = None,
+    ) -> None:
+        """`place`: where the book is, if it is not in `home`."""
         self.home = home
-        self.database = Database(book_path(home))
+        self.term: Term | None = None
+        """How long journals hold what is leased to them; None: for as long as their process."""
+        self.shared_journal = False
+        """Whether journals are in the book itself."""
+        self.database = Database(place or book_path(home), limits=limits)
         self.keys = Keys(self.database)
         self.parties = Parties(self.database)
         self.upstreams = Upstreams(self.database, vault)
@@ -64,13 +79,35 @@ class Store:
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the book in `settings.home`; makes it, or migrates it, where needed."""
-    if settings.database_url:
-        raise StoreError("BATON_DATABASE_URL is not supported yet: leave it empty for SQLite")
+    """Open the book of these settings; makes it, or migrates it, where needed."""
     home = settings.home_path
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    migrate.bring_up(book_path(home))
-    return Store(home, Vault(master_key(settings.master_key, home)))
+    book = book_place(settings)
+    migrate.bring_up(book)
+    limits = DatabaseLimits(
+        answer_timeout_s=settings.database_timeout_s,
+        connect_timeout_s=settings.database_connect_timeout_s,
+        connections_max=settings.database_connections_max,
+    )
+    store = Store(home, Vault(master_key(settings.master_key, home)), book, limits)
+    store.shared_journal = settings.journal == "shared"
+    if store.database.on_server:
+        store.term = term(settings)
+    elif store.shared_journal:
+        raise StoreError("BATON_JOURNAL=shared needs BATON_DATABASE_URL=postgresql://…")
+    return store
+
+
+def term(settings: Settings) -> Term:
+    """How long leases hold. Of a journal within the book nothing can come late."""
+    late_s = 0.0 if settings.journal == "shared" else settings.upstream_total_timeout_s
+    process_s = settings.lease_term_s
+    return Term(process_s=process_s, book_s=process_s + late_s + LATE_S)
+
+
+def book_place(settings: Settings) -> Place:
+    """Where the settings say that the book is. Raises StoreError."""
+    return place(settings.database_url, book_path(settings.home_path))
 
 
 def book_path(home: pathlib.Path) -> pathlib.Path:

@@ -2,52 +2,104 @@
 
 SQLite writes take the lock at BEGIN (IMMEDIATE), so that no transaction fails half-way for having
 read before it wrote; readers never block (WAL). synchronous=FULL: what is committed outlives a
-power cut. Methods of the store are synchronous; asynchronous callers run them in a thread.
+power cut. On PostgreSQL a writer takes an advisory lock, so that those who read before they write
+have the same promise, unless it says that it locks the rows it decides on (`alone=False`).
+
+A server that does not answer is not asked again for `AWAY_S`: one caller waits, the others are told
+at once. Methods of the store are synchronous; asynchronous callers run them in a thread.
 """
 
 import contextlib
+import importlib
 import pathlib
 import sqlite3
+import time
 from collections.abc import Iterator
 
+import msgspec
 import sqlalchemy
-from sqlalchemy import event
+from sqlalchemy import event, text
 
-from baton.stores.base import StoreUnavailable
+from baton.stores.base import StoreError, StoreUnavailable, Uncertain
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another process's transaction, which takes milliseconds."""
+AWAY_S = 1.0
+WRITER_LOCK = 0x6261746F
+"""Advisory lock of PostgreSQL: held by the one transaction that reads before it writes."""
+
+Place = pathlib.Path | sqlalchemy.URL
+"""Where a book is: a file of SQLite, or a database of PostgreSQL."""
+
+
+class DatabaseLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a book on a server may take, and how many connections a process has to it."""
+
+    answer_timeout_s: float = 5.0
+    connect_timeout_s: float = 3.0
+    connections_max: int = 5
+
+
+_ALONE = text("SELECT pg_advisory_xact_lock(:key)")
 
 
 class Database:
     """An engine on the book. `reading` and `writing` are its only ways in."""
 
-    def __init__(self, path: pathlib.Path, slot: pathlib.Path | None = None) -> None:
-        """`slot` is a journal file that every connection attaches under that name."""
-        self.path, self._slot = path, slot
-        url = sqlalchemy.URL.create("sqlite+pysqlite", database=str(path))
-        self._engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-        event.listen(self._engine, "connect", self._prepare)
-        event.listen(self._engine, "begin", _begin)
+    def __init__(
+        self, place: Place, slot: pathlib.Path | None = None, limits: DatabaseLimits | None = None
+    ) -> None:
+        """`slot` is a journal file that every connection to a SQLite book attaches as "slot"."""
+        self.place, self.limits = place, limits or DatabaseLimits()
+        self._slot, self._away_until_s = slot, 0.0
+        if isinstance(place, pathlib.Path):
+            self._engine = self._reads = self._embedded(place)
+        else:
+            postgres = importlib.import_module("baton.stores.postgres")
+            self._engine = postgres.engine(place, self.limits)
+            self._reads = self._engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+
+    @property
+    def on_server(self) -> bool:
+        """Whether it is PostgreSQL, which nodes share; else a file of this machine."""
+        return not isinstance(self.place, pathlib.Path)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlalchemy.Connection]:
         """One consistent snapshot. Raises StoreUnavailable."""
-        with _mapped(), self._engine.connect() as connection:
+        with self._mapped(), self._reads.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlalchemy.Connection]:
+    def writing(self, *, alone: bool = True) -> Iterator[sqlalchemy.Connection]:
         """One transaction, committed at the end of the block, rolled back when it raises.
 
-        Raises StoreUnavailable; IntegrityError is the caller's to interpret."""
-        with _mapped(), self._engine.connect() as plain:
-            connection = plain.execution_options(baton_writes=True)
-            with connection.begin():
-                yield connection
+        `alone`: no other such transaction runs meanwhile. SQLite knows no other kind.
+        Raises StoreUnavailable (Uncertain where the commit may stand); IntegrityError is the
+        caller's to interpret."""
+        committing = False
+        try:
+            with self._mapped(), self._engine.connect() as plain:
+                connection = plain.execution_options(baton_writes=True)
+                with connection.begin():
+                    if alone and self.on_server:
+                        connection.execute(_ALONE, {"key": WRITER_LOCK})
+                    yield connection
+                    committing = self.on_server
+        except StoreUnavailable as error:
+            raise Uncertain(*error.args) if committing else error from error.__cause__
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _embedded(self, path: pathlib.Path) -> sqlalchemy.Engine:
+        url = sqlalchemy.URL.create("sqlite+pysqlite", database=str(path))
+        engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        event.listen(engine, "connect", self._prepare)
+        event.listen(engine, "begin", _begin)
+        return engine
 
     def _prepare(self, connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin where `_begin` says so
@@ -56,15 +108,40 @@ class Database:
         if self._slot is not None:
             connection.execute("ATTACH DATABASE ? AS slot", (str(self._slot),))
 
+    @contextlib.contextmanager
+    def _mapped(self) -> Iterator[None]:
+        if time.monotonic() < self._away_until_s:
+            raise StoreUnavailable("the book cannot be used: its server did not answer just now")
+        try:
+            yield
+        except sqlalchemy.exc.IntegrityError:
+            raise
+        except sqlalchemy.exc.DBAPIError as error:
+            if self.on_server and getattr(error.orig, "sqlstate", None) is None:
+                self._away_until_s = time.monotonic() + AWAY_S  # nothing that the server said
+            raise StoreUnavailable(f"the book cannot be used: {error.orig}") from error
+        except sqlalchemy.exc.TimeoutError as error:
+            raise StoreUnavailable("the book cannot be used: too many wait for it") from error
 
-@contextlib.contextmanager
-def _mapped() -> Iterator[None]:
+
+def place(database_url: str, file: pathlib.Path) -> Place:
+    """Where the settings say that the book is; `file` without a URL. Raises StoreError."""
+    if not database_url:
+        return file
     try:
-        yield
-    except sqlalchemy.exc.IntegrityError:
-        raise
-    except sqlalchemy.exc.DBAPIError as error:
-        raise StoreUnavailable(f"the book cannot be used: {error.orig}") from error
+        url = sqlalchemy.make_url(database_url)
+    except sqlalchemy.exc.ArgumentError:
+        raise StoreError("BATON_DATABASE_URL is no URL of a database") from None
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise StoreError("BATON_DATABASE_URL must be postgresql://… (empty: SQLite in BATON_HOME)")
+    return url.set(drivername="postgresql")
+
+
+def name(book: Place) -> str:
+    """What to call it in a message; without its password."""
+    if isinstance(book, pathlib.Path):
+        return str(book)
+    return book.render_as_string(hide_password=True)
 
 
 def _begin(connection: sqlalchemy.Connection) -> None:

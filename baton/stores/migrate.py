@@ -1,7 +1,9 @@
-"""The book's schema: brought up to date at the first start after an upgrade, under a file lock.
+"""The book's schema: brought up to date at the first start after an upgrade, by one process.
 
-Alembic is imported only when there is something to migrate: a normal start asks one question
-(importing Alembic costs 150 ms and 15 MB).
+Of several that start at once one migrates, under a file lock beside a SQLite book and under an
+advisory lock in PostgreSQL; the others wait and find it done. Alembic is imported only when there
+is something to migrate: a normal start asks one question (importing Alembic costs 150 ms and 15
+MB).
 """
 
 import contextlib
@@ -11,35 +13,63 @@ import pathlib
 import sqlite3
 from collections.abc import Iterator
 
+from sqlalchemy import text
+
 from baton.stores.base import StoreError
+from baton.stores.database import Database, Place, name
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in migrations/versions; a test holds them equal."""
+MIGRATION_LOCK = 0x6261746D
+"""Advisory lock of PostgreSQL."""
+
+_VERSION = text("SELECT version_num FROM alembic_version")
+_HAS_VERSION = text("SELECT to_regclass('alembic_version') IS NOT NULL")
 
 
-def bring_up(book: pathlib.Path) -> None:
+def bring_up(book: Place) -> None:
     """Migrate `book` to HEAD. StoreError when a newer Baton made it: that one must go back
     first."""
     if revision(book) == HEAD:
         return
-    with _locked(book.with_name("migrate.lock")):
+    with _locked(book):
         present = revision(book)
         if present == HEAD:
             return
-        book.touch(mode=0o600)  # also where the folder is open to others; SQLite keeps the mode
+        if isinstance(book, pathlib.Path):
+            book.touch(mode=0o600)  # also where the folder is open to others; SQLite keeps the mode
         if present is not None and present > HEAD:
-            message = f"{book} was made by a newer Baton (schema {present}, this one knows {HEAD})"
+            message = (
+                f"{name(book)} was made by a newer Baton (schema {present}, this one knows {HEAD})"
+            )
             raise StoreError(message)
         move(book, HEAD)
 
 
-def revision(book: pathlib.Path) -> str | None:
+def revision(book: Place) -> str | None:
     """The schema that `book` has; None before the first migration."""
+    if isinstance(book, pathlib.Path):
+        return _revision_of_file(book)
+    database = Database(book)
+    with contextlib.closing(database), database.reading() as connection:
+        if not connection.scalar(_HAS_VERSION):
+            return None
+        present = connection.scalar(_VERSION)
+    return None if present is None else str(present)
+
+
+def move(book: Place, target: str) -> None:
+    """Up or down to the revision `target`, in one transaction; "base" takes everything away."""
+    moves = importlib.import_module("baton.stores.moves")
+    moves.move(book, target, down=target == "base" or target < (revision(book) or ""))
+
+
+def _revision_of_file(book: pathlib.Path) -> str | None:
     if not book.exists():
         return None
     with contextlib.closing(sqlite3.connect(book, timeout=10.0)) as connection:
         try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            row = connection.execute(str(_VERSION)).fetchone()
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
                 return None
@@ -49,14 +79,18 @@ def revision(book: pathlib.Path) -> str | None:
     return None if row is None else str(row[0])
 
 
-def move(book: pathlib.Path, target: str) -> None:
-    """Up or down to the revision `target`, in one transaction; "base" takes everything away."""
-    moves = importlib.import_module("baton.stores.moves")
-    moves.move(book, target, down=target == "base" or target < (revision(book) or ""))
-
-
 @contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _locked(book: Place) -> Iterator[None]:
+    if isinstance(book, pathlib.Path):
+        with book.with_name("migrate.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    moves = importlib.import_module("baton.stores.moves")
+    database = Database(book, limits=moves.PATIENT)
+    try:
+        with database.writing(alone=False) as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            yield
+    finally:
+        database.close()

@@ -5,9 +5,11 @@ import pathlib
 from alembic import command
 from alembic.config import Config
 
-from baton.stores.database import Database
+from baton.stores.database import Database, DatabaseLimits, Place
 
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
+PATIENT = DatabaseLimits(answer_timeout_s=3_600.0, connections_max=1)
+"""A migration of a large book may take its time, and others wait for it to end."""
 
 
 def configuration() -> Config:
@@ -16,9 +18,9 @@ def configuration() -> Config:
     return config
 
 
-def move(book: pathlib.Path, target: str, *, down: bool) -> None:
+def move(book: Place, target: str, *, down: bool) -> None:
     """Run the migrations up (or down) to `target` in one transaction."""
-    database, config = Database(book), configuration()
+    database, config = Database(book, limits=PATIENT), configuration()
     try:
         with database.writing() as connection:
             config.attributes["connection"] = connection

@@ -1,12 +1,11 @@
 """Posting: how ended requests of a journal come into the book. One transaction a batch.
 
 The mark `journal.folded_seq` moves in the same transaction as everything that it stands for, so a
-batch is posted once, whoever tries however often. On SQLite the journal's file is attached and rows
-are copied inside SQLite; what is summed (balances, leases, entries, days) goes through statements
-that any SQL database takes.
+batch is posted once, whoever tries however often. The rows of a batch are in a table: on SQLite the
+journal's own, whose file is attached; on a server a temporary one, into which they are copied
+(stores/carried.py). The same statements then take them from there.
 """
 
-import pathlib
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,41 +14,56 @@ import sqlalchemy
 from sqlalchemy import bindparam, select, text
 
 from baton.stores.accounts import not_below_zero
+from baton.stores.carried import POSTED, Rows, carry, prepare
 from baton.stores.database import Database
+from baton.stores.journals import Tenure, fence
 from baton.stores.tables import Whole, account, entry, fold, journal, lease, request, usage_day
+from baton.stores.windows import TOKENS
 
 SEQ_BITS = 40
 """A request's id is its journal's number above, and its hold's seq below this many bits."""
 DAY_US = 86_400_000_000
+SLOT = "slot.settle"
 
 _COPIED = [column.name for column in request.columns if column.name != "id"]
 _NAMES = ", ".join(f'"{name}"' for name in _COPIED)
+_ID = f"((CAST(:number AS BIGINT) << {SEQ_BITS}) | hold_seq)"
 
-LAST_SEQ = text(
-    "SELECT max(seq) FROM (SELECT seq FROM slot.settle WHERE seq > :mark"
-    " ORDER BY seq LIMIT :at_most)"
-)
-DROP_POSTED = text(
-    f"DELETE FROM slot.settle WHERE seq > :mark AND EXISTS (SELECT 1 FROM request"
-    f" WHERE request.id = (:number << {SEQ_BITS}) | slot.settle.hold_seq)"
-)
-COPY = text(
-    f"INSERT INTO request(id, {_NAMES}) SELECT (:number << {SEQ_BITS}) | hold_seq, {_NAMES}"
-    " FROM slot.settle WHERE seq > :mark AND seq <= :last"
-)
-SUMS = text(
-    f"SELECT created_us / {DAY_US} AS day, key_id, account, scopes, model, upstream,"
-    " count(*) AS requests,"
-    " sum(status >= 400 OR state = 'interrupted') AS failed,"
-    " sum(stream) AS streams, sum(estimated) AS estimated, sum(handoffs) AS handoffs,"
-    " coalesce(sum(prompt_tokens), 0) AS prompt_tokens,"
-    " coalesce(sum(cached_tokens), 0) AS cached_tokens,"
-    " coalesce(sum(completion_tokens), 0) AS completion_tokens,"
-    " coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,"
-    " sum(charge) AS charge, sum(overrun) AS overrun, sum(cost) AS cost"
-    " FROM slot.settle WHERE seq > :mark AND seq <= :last"
-    " GROUP BY 1, key_id, account, scopes, model, upstream"
-)
+
+class Statements:
+    """What is done with the rows of a batch, which are in `table` (`seq`, `hold_seq`, a request's
+    columns)."""
+
+    def __init__(self, table: str) -> None:
+        span = f"FROM {table} WHERE seq > :mark AND seq <= :last"
+        self.last_seq = text(
+            f"SELECT max(seq) FROM (SELECT seq FROM {table} WHERE seq > :mark"
+            " ORDER BY seq LIMIT :at_most) AS batch"
+        )
+        self.drop_posted = text(
+            f"DELETE FROM {table} WHERE seq > :mark AND EXISTS (SELECT 1 FROM request"
+            f" WHERE request.id = {_ID})"
+        )
+        self.copy = text(f"INSERT INTO request(id, {_NAMES}) SELECT {_ID}, {_NAMES} {span}")
+        self.sums = text(
+            f"SELECT created_us / {DAY_US} AS day, key_id, account, scopes, model, upstream,"
+            " count(*) AS requests,"
+            " sum(CASE WHEN status >= 400 OR state = 'interrupted' THEN 1 ELSE 0 END) AS failed,"
+            " sum(stream) AS streams, sum(estimated) AS estimated, sum(handoffs) AS handoffs,"
+            " coalesce(sum(prompt_tokens), 0) AS prompt_tokens,"
+            " coalesce(sum(cached_tokens), 0) AS cached_tokens,"
+            " coalesce(sum(completion_tokens), 0) AS completion_tokens,"
+            " coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,"
+            " sum(CASE WHEN state = 'released' THEN 0 ELSE coalesce(prompt_tokens, 0)"
+            " + coalesce(completion_tokens, 0) END) AS tokens,"
+            f" sum(charge) AS charge, sum(overrun) AS overrun, sum(cost) AS cost {span}"
+            " GROUP BY 1, key_id, account, scopes, model, upstream"
+            " ORDER BY 1, key_id, model, upstream"
+        )
+
+
+_ATTACHED, _CARRIED = Statements(SLOT), Statements(POSTED)
+
 DAY_COLUMNS = [column.name for column in usage_day.columns]
 ADD_TO_DAY = text(
     f"INSERT INTO usage_day({', '.join(DAY_COLUMNS)})"
@@ -66,26 +80,35 @@ Sum = sqlalchemy.RowMapping
 
 
 class Posting:
-    """The way from one journal's file into the book, for one thread."""
+    """The way from one journal into the book, for one thread."""
 
-    def __init__(self, book: pathlib.Path, journal_path: pathlib.Path, number: int) -> None:
-        self.number = number
-        self._database = Database(book, slot=journal_path)
+    def __init__(self, database: Database, rows: Rows, held: Tenure) -> None:
+        """Raises Fenced, from each method, when another process has the journal now."""
+        self.number, self._held, self._rows = held.number, held, rows
+        self._carried = database.on_server
+        self._statements = _CARRIED if self._carried else _ATTACHED
+        self._own = None if self._carried else Database(database.place, slot=rows.path)
+        self._database = self._own or database
 
     def post(self, at_most: int) -> tuple[int, int]:
         """Post up to so many ended requests; returns how many, and the mark as it is now."""
         with self._database.reading() as connection:
             mark = _mark(connection, self.number)
-            if self._last(connection, mark, at_most) is None:
+            if not self._has_more(connection, mark):
                 return 0, mark
-        with self._database.writing() as connection:
+        with self._database.writing(alone=False) as connection:
+            fence(connection, self._held.number, self._held.epoch)
             mark = _mark(connection, self.number)
+            if self._carried:
+                prepare(connection)
+                carry(connection, self._rows.after(mark, at_most))
+                self._drop_posted(connection, mark)
             last = self._last(connection, mark, at_most)
             if last is None:
                 return 0, mark
             span = {"number": self.number, "mark": mark, "last": last}
-            copied = connection.execute(COPY, span).rowcount
-            sums = list(connection.execute(SUMS, span).mappings())
+            copied = connection.execute(self._statements.copy, span).rowcount
+            sums = list(connection.execute(self._statements.sums, span).mappings())
             _post_sums(connection, self.number, last, sums)
             return copied, last
 
@@ -99,43 +122,32 @@ class Posting:
 
         There are some only where a journal's copy is older than the book's (a restored backup): the
         request ended in between, and recovery has interrupted it once more."""
-        with self._database.writing() as connection:
-            span = {"number": self.number, "mark": _mark(connection, self.number)}
-            connection.execute(DROP_POSTED, span)
+        if self._carried:
+            return  # done with each batch
+        with self._database.writing(alone=False) as connection:
+            self._drop_posted(connection, _mark(connection, self.number))
 
     def checkpoint(self) -> None:
         """Move the journal's log into its file, as far as no reader needs it: not in a commit."""
-        with self._database.reading() as connection:
-            connection.commit()
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            raw.execute("PRAGMA slot.wal_checkpoint(PASSIVE)")
+        self._rows.checkpoint()
 
     def close(self) -> None:
-        self._database.close()
+        self._rows.close()
+        if self._own is not None:
+            self._own.close()
+
+    def _has_more(self, connection: sqlalchemy.Connection, mark: int) -> bool:
+        if self._carried:
+            return bool(self._rows.after(mark, 1))
+        return self._last(connection, mark, 1) is not None
 
     def _last(self, connection: sqlalchemy.Connection, mark: int, at_most: int) -> int | None:
-        last = connection.scalar(LAST_SEQ, {"mark": mark, "at_most": at_most})
+        last = connection.scalar(self._statements.last_seq, {"mark": mark, "at_most": at_most})
         return None if last is None else int(last)
 
-
-def register(database: Database, identity: str, name: str) -> int:
-    """The number of the journal with that identity; a new one gets the next."""
-    known = select(journal.c.number).where(journal.c.identity == identity)
-    with database.writing() as connection:
-        number = connection.scalar(known)
-        if number is None:
-            values = {"identity": identity, "name": name, "created_us": time.time_ns() // 1000}
-            connection.execute(journal.insert().values(**values))
-            number = connection.scalar(known)
-        assert number is not None
-        return int(number)
-
-
-def close_leases(database: Database, number: int) -> None:
-    """Give back all that the journal's process held: it is gone and everything of it is posted."""
-    with database.writing() as connection:
-        connection.execute(lease.delete().where(lease.c.journal == number))
+    def _drop_posted(self, connection: sqlalchemy.Connection, mark: int) -> None:
+        span = {"number": self.number, "mark": mark}
+        connection.execute(self._statements.drop_posted, span)
 
 
 def _mark(connection: sqlalchemy.Connection, number: int) -> int:
@@ -177,12 +189,13 @@ def entries(sums: Iterable[Sum]) -> dict[str, int]:
 
 
 def _post_balances(connection: sqlalchemy.Connection, number: int, sums: list[Sum]) -> None:
-    """Charges move from the lease to the balance, for the payer and every further scope."""
+    """Charges move from the lease to the balance, for the payer and every further scope; tokens
+    where an account counts those."""
     charges: defaultdict[str, int] = defaultdict(int)
     for row in sums:
         further = row["scopes"].split(",") if row["scopes"] else []
         for name in {row["account"], *further}:
-            charges[name] += row["charge"]
+            charges[name] += row["tokens"] if name.startswith(TOKENS) else row["charge"]
     rows = [{"name": n, "amount": c, "number": number} for n, c in sorted(charges.items()) if c]
     if not rows:
         return

@@ -41,9 +41,11 @@ def test_concurrent_askers_share_a_question(tmp_path: pathlib.Path) -> None:
     class Counting(Accounts):
         """The store's accounts, with every question written down."""
 
-        def lend(self, journal: int, wants: Mapping[str, int]) -> dict[str, int]:
+        def lend(
+            self, journal: int, wants: Mapping[str, int], epoch: int | None = None
+        ) -> dict[str, int]:
             questions.append(dict(wants))
-            return super().lend(journal, wants)
+            return super().lend(journal, wants, epoch)
 
     accounts = Counting(store.database)
 

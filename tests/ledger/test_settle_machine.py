@@ -8,34 +8,33 @@ never exceed the limit, I12 nothing stays open after a restart.
 
 import asyncio
 import collections
-import functools
 import itertools
 import os
 import pathlib
 import shutil
-import sqlite3
 import tempfile
 import threading
 from collections.abc import Sequence
 from typing import ClassVar
 
-import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import text
 
 from baton.errors import RequestError
 from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
-from baton.ledger.fold import fold_all, open_slot
-from baton.ledger.journal_file import JournalFile
+from baton.ledger.fold import fold_all, open_shared, open_slot
+from baton.ledger.journal import JournalStore
 from baton.ledger.leases import Leases
 from baton.ledger.prices import PriceBook, bound
 from baton.ledger.settle import Hold, Ledger, Outcome
 from baton.ledger.slots import claim
 from baton.stores import audit
 from baton.stores.base import KeyRecord, StoreUnavailable
-from baton.stores.book import Store, book_path, journal_folder
-from tests.bookkeeping import PRICE, intent, new_key, new_store, outcome
+from baton.stores.book import Store, journal_folder
+from tests.bookkeeping import PRICE, intent, outcome
+from tests.ledger.machine_books import FileBook, ServerBook, fast_folder
 
 ROUNDS_MAX = 3
 QUICK_RUNS = 200
@@ -45,11 +44,11 @@ which = st.integers(0, 1_000)
 ENDS = st.tuples(which, st.integers(0, 150), STATES, st.booleans())
 
 
-class Watched(JournalFile):
-    """A journal file that notes what it took, and can be made to wait, to fail or to be dead."""
+class Watched:
+    """A journal that notes what it took, and can be made to wait, to fail or to be dead."""
 
-    def __init__(self, path: pathlib.Path) -> None:
-        super().__init__(path)
+    def __init__(self, inner: JournalStore) -> None:
+        self.inner = inner
         self.holds: dict[int, HoldRow] = {}
         self.checkpoints: dict[int, CheckpointRow] = {}
         self.ends: dict[int, SettleRow] = {}
@@ -66,7 +65,7 @@ class Watched(JournalFile):
         assert self.open_gate.wait(30)
         if self.broken:
             raise StoreUnavailable("no space left")
-        super().append(holds, checkpoints, settles)
+        self.inner.append(holds, checkpoints, settles)
         self.holds |= dict(holds)
         self.checkpoints |= {row.hold_seq: row for row in checkpoints}
         for _, row in settles:
@@ -75,7 +74,13 @@ class Watched(JournalFile):
     def open_epoch(self, now_us: int, folded_seq: int = 0) -> tuple[int, int]:
         if self.broken:
             raise StoreUnavailable("no space left")
-        return super().open_epoch(now_us, folded_seq)
+        return self.inner.open_epoch(now_us, folded_seq)
+
+    def prune(self, folded_seq: int) -> bool:
+        return self.inner.prune(folded_seq)
+
+    def close(self) -> None:
+        self.inner.close()
 
 
 class Process:
@@ -83,9 +88,11 @@ class Process:
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.opened = open_slot(store, claim(journal_folder(store.home)))
-        self.opened.file.close()
-        self.file = Watched(self.opened.file.path)
+        if store.shared_journal:
+            self.opened = open_shared(store)
+        else:
+            self.opened = open_slot(store, claim(journal_folder(store.home)))
+        self.file = Watched(self.opened.file)
         self.opened.file = self.file
         self.ledger = loop.run_until_complete(self._ledger(store))
         self.holds: list[Hold] = []
@@ -124,30 +131,10 @@ class Process:
         return found
 
 
-@functools.cache
-def home_made() -> tuple[bytes, tuple[KeyRecord, ...]]:
-    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-        store = new_store(pathlib.Path(folder))
-        store.prices.set(PRICE, "test")
-        keys = (new_key(store, "limited", budget_nano=0), new_key(store, "free"))
-        store.close()
-        return book_path(store.home).read_bytes(), keys
-
-
-def home_with_keys() -> tuple[bytes, list[KeyRecord]]:
-    """A book with a price, a key with a limit and one without: made once."""
-    book, keys = home_made()
-    return book, list(keys)
-
-
-def fast_folder() -> str | None:
-    """A folder in memory, where there is one: a crash here is lost memory, not lost power."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-
 class LedgerMachine(RuleBasedStateMachine):
     """Rules of one argument and early names are tried most: requests arrive and are answered."""
 
+    book: ClassVar[FileBook | ServerBook] = FileBook()
     seen: ClassVar[collections.Counter[str]] = collections.Counter()
     processes: Sequence[Process] = ()
 
@@ -155,12 +142,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def start(self, limit: int) -> None:
         self.home = pathlib.Path(tempfile.mkdtemp(dir=fast_folder()))
         self.loop = asyncio.new_event_loop()
-        book, self.keys = home_with_keys()
-        book_path(self.home).write_bytes(book)
-        self.watching = sqlite3.connect(book_path(self.home), isolation_level=None)
-        self.keys[0] = msgspec.structs.replace(self.keys[0], budget_nano=limit)
-        self.watching.execute("UPDATE account SET limit_nano = ? WHERE limit_nano = 0", (limit,))
-        self.store = new_store(self.home)
+        self.store, self.keys = self.book.open(self.home, limit)
         self.processes = [Process(self.store, self.loop) for _ in range(2)]
         self.numbers = itertools.count()
         self.past: dict[str, tuple[str, int]] = {}
@@ -227,8 +209,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def lent_elsewhere(self, other: int) -> bool:
         """Whether the other process may hold more of the limited account than it needs."""
         number = self.processes[other].opened.number
-        query = "SELECT sum(granted_nano) FROM lease WHERE journal = ?"
-        return bool(self.watching.execute(query, (number,)).fetchone()[0])
+        query = text("SELECT sum(granted_nano) FROM lease WHERE journal = :number")
+        with self.store.database.reading() as connection:
+            return bool(connection.scalar(query, {"number": number}))
 
     def open_holds(self) -> list[tuple[Process, Hold]]:
         return [(process, hold) for process in self.processes for hold in process.holds]
@@ -323,7 +306,9 @@ class LedgerMachine(RuleBasedStateMachine):
         process = self.processes[index]
         process.file.open_gate.set()
         process.close()
-        if not process.file.broken:
+        if process.file.broken:
+            self.book.bury(self.store, process.opened.held)
+        else:
             process.owes_nothing()
         self.past |= process.record()
         fresh = Process(self.store, self.loop)
@@ -332,19 +317,20 @@ class LedgerMachine(RuleBasedStateMachine):
     def in_book(self, expected: dict[str, tuple[str, int]]) -> None:
         """Every ended request of dead processes stands in the book, as its journal had it (I4,
         I12)."""
-        query = "SELECT request_id, state, charge FROM request"
-        actual = {row[0]: (row[1], row[2]) for row in self.watching.execute(query)}
+        query = text("SELECT request_id, state, charge FROM request")
+        with self.store.database.reading() as connection:
+            actual = {row[0]: (row[1], row[2]) for row in connection.execute(query)}
         assert expected == {name: actual.get(name) for name in expected}
 
     @precondition(lambda self: self.processes)
     @invariant()
     def book_is_right(self) -> None:
-        query = (
+        query = text(
             "SELECT limit_nano - posted_nano - (SELECT coalesce(sum(granted_nano), 0) FROM lease"
             " WHERE account = id) FROM account WHERE limit_nano IS NOT NULL"
         )
-        (remaining,) = self.watching.execute(query).fetchone()
-        assert remaining >= 0, "I8"
+        with self.store.database.reading() as connection:
+            assert (connection.scalar(query) or 0) >= 0, "I8"
 
     def teardown(self) -> None:
         if not self.processes:
@@ -365,10 +351,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for row in rows:  # I6
             worth = (row.prompt_tokens or 0) + 2 * (row.completion_tokens or 0)
             assert row.charge == (0 if row.state == "released" else min(worth, row.hold))
-        assert [] == audit.faults(book_path(self.home))
+        assert [] == audit.faults(self.store.database.place)
         account = self.store.accounts.get(self.keys[0].account)
         assert account.leased_nano == 0, "nobody is left who could spend it"
-        self.watching.close()
         self.store.close()
         self.loop.close()
         shutil.rmtree(self.home)
@@ -376,25 +361,30 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def test_ledger_machine() -> None:
     """The invariants hold in every life of two processes; and enough happened to say so."""
-    case = LedgerMachine.TestCase
+    drive(LedgerMachine, RUNS)
+
+
+def drive(machine: type[LedgerMachine], runs: int) -> None:
+    """Run it until enough has happened."""
+    case = machine.TestCase
     case.settings = settings(
-        max_examples=RUNS,
+        max_examples=runs,
         stateful_step_count=20,
         derandomize=RUNS == QUICK_RUNS,  # the same runs each time; longer ones look for new ones
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    LedgerMachine.seen.clear()
+    machine.seen.clear()
     for _ in range(ROUNDS_MAX):  # what happens in a run depends a little on the threads' turns
         case("runTest").runTest()
-        if not _too_seldom(LedgerMachine.seen):
+        if not _too_seldom(machine.seen, runs):
             return
-    raise AssertionError(f"too seldom: {_too_seldom(LedgerMachine.seen)}")
+    raise AssertionError(f"too seldom: {_too_seldom(machine.seen, runs)}")
 
 
-def _too_seldom(seen: collections.Counter[str]) -> dict[str, int]:
+def _too_seldom(seen: collections.Counter[str], runs: int) -> dict[str, int]:
     """What happened too little to say that the invariants were tried on it."""
     often = ("ended in time", "ended in a stall", "interrupted", "refused with 429")
     seldom = ("acknowledged", "failed end", "charged at a checkpoint", "refused with 503")
-    wanted = dict.fromkeys(often, RUNS // 8) | dict.fromkeys(seldom, RUNS // 100)
+    wanted = dict.fromkeys(often, runs // 8) | dict.fromkeys(seldom, runs // 100)
     return {event: seen[event] for event, least in wanted.items() if seen[event] < least}

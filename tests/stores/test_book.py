@@ -23,8 +23,15 @@ def test_first_and_second_start(tmp_path: pathlib.Path) -> None:
     again.close()
 
 
-def test_other_databases_are_refused_for_now(tmp_path: pathlib.Path) -> None:
-    """A database URL is not silently ignored."""
+@pytest.mark.parametrize("url", ["mysql://x/y", "postgres", "sqlite:///book.db"])
+def test_other_databases_are_refused(tmp_path: pathlib.Path, url: str) -> None:
+    """A URL of anything but PostgreSQL is not silently ignored."""
     with pytest.raises(StoreError, match="BATON_DATABASE_URL"):
-        open_store(settings(tmp_path, database_url="postgresql://x"))
+        open_store(settings(tmp_path, database_url=url))
     assert not book_path(tmp_path).exists()
+
+
+def test_a_journal_within_the_book_needs_a_server(tmp_path: pathlib.Path) -> None:
+    """BATON_JOURNAL=shared without PostgreSQL would be no journal at all."""
+    with pytest.raises(StoreError, match="BATON_DATABASE_URL"):
+        open_store(settings(tmp_path, database_url="", journal="shared"))

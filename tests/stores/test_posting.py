@@ -5,11 +5,12 @@ from typing import Any
 
 from baton.ledger.entries import EndRow, HoldRow, SettleRow
 from baton.ledger.journal_file import JournalFile
-from baton.stores import audit
-from baton.stores.book import Store, book_path
-from baton.stores.posting import DAY_US, Posting, close_leases, register
+from baton.stores import audit, journals
+from baton.stores.book import Store
+from baton.stores.carried import FileRows
+from baton.stores.posting import DAY_US, Posting
 from baton.stores.usage import Filter
-from tests.bookkeeping import new_key, new_store
+from tests.bookkeeping import book_of, new_key, new_store
 
 
 def settle(seq: int, account: str, charge: int, **end: Any) -> tuple[int, SettleRow]:
@@ -19,8 +20,8 @@ def settle(seq: int, account: str, charge: int, **end: Any) -> tuple[int, Settle
 
 
 def posting_at(store: Store, file: JournalFile) -> Posting:
-    number = register(store.database, file.identity, "0")
-    return Posting(book_path(store.home), file.path, number)
+    held = journals.enter(store.database, file.identity, "0")
+    return Posting(store.database, FileRows(file.path), held)
 
 
 def test_batches_add_up(tmp_path: pathlib.Path) -> None:
@@ -39,7 +40,7 @@ def test_batches_add_up(tmp_path: pathlib.Path) -> None:
         *(total.cost_nano, total.completion_tokens),
     )
     assert 25 == len(store.usage.sums(["day"]))
-    assert [] == audit.faults(book_path(tmp_path))
+    assert [] == audit.faults(book_of(store))
     posting.close()
     file.close()
 
@@ -71,7 +72,7 @@ def test_charges_move_from_the_lease_to_the_balance(tmp_path: pathlib.Path) -> N
     posting.post(10)
     record = store.accounts.get(account)
     assert (30, 70) == (record.posted_nano, record.leased_nano)
-    close_leases(store.database, posting.number)
+    journals.return_leases(store.database, posting._held)
     assert 0 == store.accounts.get(account).leased_nano
     posting.close()
     file.close()
@@ -92,7 +93,7 @@ def test_further_scopes_count_too(tmp_path: pathlib.Path) -> None:
             tuple(r) for r in connection.exec_driver_sql("SELECT account, amount_nano FROM entry")
         )
     assert {payer: -9, "revenue": 9} == entries
-    assert [] == audit.faults(book_path(tmp_path))
+    assert [] == audit.faults(book_of(store))
     posting.close()
     file.close()
 

@@ -1,0 +1,142 @@
+"""Journals as the book knows them: their numbers, and who may write, lend and post for each now.
+
+Theory of operation. A process enters its journal before it does anything for it; that gives it an
+epoch, one higher than whoever had the journal before. Everything it does to the book carries the
+epoch (`fence`), so that a process that was believed dead and is not cannot act for a journal that
+somebody else has taken over or closed.
+
+In a book that nodes share, a tenure also has a term. Its process renews it every few seconds, and
+stops spending from its leases when it could not for a whole term. The book waits longer than that
+(`Term.book_s`), so that the last request which was admitted within the term has ended; then the
+journal counts as lost: its epoch moves on, and what was leased to it comes back. If its disk turns
+up again, its rows are posted then: late, but not lost. They exceed what was leased at most by what
+had not been posted when the process died. Times are the server's, so that clocks of nodes do not
+matter. On SQLite there is no term: the kernel tells which processes live (ledger/slots.py).
+"""
+
+import time
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import BigInteger, cast, func, select
+
+from baton.stores.base import StoreUnavailable
+from baton.stores.database import Database
+from baton.stores.journal_tables import tenure
+from baton.stores.tables import journal, lease
+
+
+class Fenced(StoreUnavailable):
+    """Another process has the journal now, or it counts as lost: begin anew."""
+
+
+class Tenure(msgspec.Struct, frozen=True):
+    """The right of a process to act for a journal."""
+
+    number: int
+    epoch: int
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a tenure holds without being renewed."""
+
+    process_s: float
+    """So long the process spends what it holds by lease."""
+    book_s: float
+    """So long the book counts it as spent."""
+
+
+def enter(
+    database: Database, identity: str, name: str, term: Term | None = None, *, shared: bool = False
+) -> Tenure:
+    """Take the journal with that identity over; a new one gets the next number."""
+    known = select(journal.c.number).where(journal.c.identity == identity)
+    with database.writing() as connection:
+        number = connection.scalar(known)
+        if number is None:
+            values = {"identity": identity, "name": name, "created_us": time.time_ns() // 1000}
+            connection.execute(journal.insert().values(**values))
+            number = connection.scalar(known)
+        assert number is not None
+        return _next_epoch(connection, int(number), term, shared=shared)
+
+
+def fence(connection: sqlalchemy.Connection, number: int, epoch: int) -> None:
+    """Make sure that this is the journal's epoch, and stays it until the transaction ends.
+
+    Raises Fenced."""
+    mine = select(tenure.c.epoch).where(tenure.c.journal == number)
+    present = connection.scalar(mine.with_for_update())
+    if present != epoch:
+        raise Fenced(f"journal {number} is in epoch {present}, this process in {epoch}")
+
+
+def renew(database: Database, held: Tenure, term: Term) -> None:
+    """Tell the book that its process lives. Raises Fenced, StoreUnavailable."""
+    with database.writing(alone=False) as connection:
+        fence(connection, held.number, held.epoch)
+        _set_expiry(connection, held.number, _now_us(connection) + round(term.book_s * 1e6))
+
+
+def return_leases(database: Database, held: Tenure, *, leaving: bool = False) -> None:
+    """Give back all that was leased to it: everything of it is posted. `leaving`: and nobody has to
+    renew it any more."""
+    with database.writing(alone=False) as connection:
+        fence(connection, held.number, held.epoch)
+        connection.execute(lease.delete().where(lease.c.journal == held.number))
+        if leaving:
+            _set_expiry(connection, held.number, None)
+
+
+def give_up_lost(database: Database) -> dict[int, int]:
+    """Close journals on disks that were not heard of for their whole term; returns what comes back
+    to accounts, by journal, in the accounts' units."""
+    returned = {}
+    with database.writing() as connection:
+        for number in _expired(connection, shared=False):
+            total = select(func.coalesce(func.sum(lease.c.granted_nano), 0))
+            returned[number] = int(connection.scalar(total.where(lease.c.journal == number)) or 0)
+            connection.execute(lease.delete().where(lease.c.journal == number))
+            _next_epoch(connection, number, None, shared=False)
+    return returned
+
+
+def take_over_lost(database: Database, term: Term) -> list[Tenure]:
+    """Enter the journals within the book whose processes are gone, to close them properly."""
+    with database.writing() as connection:
+        return [
+            _next_epoch(connection, number, term, shared=True)
+            for number in _expired(connection, shared=True)
+        ]
+
+
+def _expired(connection: sqlalchemy.Connection, *, shared: bool) -> list[int]:
+    late = tenure.c.expires_us < _now_us(connection)
+    query = select(tenure.c.journal).where(late, tenure.c.shared == int(shared))
+    return list(connection.scalars(query.order_by(tenure.c.journal)))
+
+
+def _next_epoch(
+    connection: sqlalchemy.Connection, number: int, term: Term | None, *, shared: bool
+) -> Tenure:
+    mine = select(tenure.c.epoch).where(tenure.c.journal == number)
+    epoch = int(connection.scalar(mine.with_for_update()) or 0) + 1
+    expires_us = None if term is None else _now_us(connection) + round(term.book_s * 1e6)
+    values = {"epoch": epoch, "expires_us": expires_us, "shared": int(shared)}
+    changed = tenure.update().where(tenure.c.journal == number).values(**values)
+    if connection.execute(changed).rowcount == 0:
+        connection.execute(tenure.insert().values(journal=number, **values))
+    return Tenure(number, epoch)
+
+
+def _set_expiry(connection: sqlalchemy.Connection, number: int, at_us: int | None) -> None:
+    mine = tenure.c.journal == number
+    connection.execute(tenure.update().where(mine).values(expires_us=at_us))
+
+
+def _now_us(connection: sqlalchemy.Connection) -> int:
+    """By the clock that all who use the book have in common."""
+    if connection.dialect.name == "sqlite":
+        return time.time_ns() // 1000
+    clock = func.extract("epoch", func.clock_timestamp()) * 1_000_000
+    return int(connection.scalar(select(cast(clock, BigInteger))) or 0)
