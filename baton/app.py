@@ -93,6 +93,7 @@ class Worker:
         self._gate = Gate(store.keys)
         await self.refresh()
         metrics, log = Metrics(), AccessLog(settings.access_log)
+        metrics.upstreams = self._configured.numbers
         publisher = Publisher(metrics, settings.home_path / "run")
         publisher.start()
         ending.push_async_callback(publisher.stop)

@@ -15,6 +15,7 @@ from baton.routing.budget import Budget
 from baton.routing.routes import EMBEDDED, Routes
 from baton.sites import Site
 from baton.stores.base import Catalogue, UpstreamRecord
+from baton.telemetry.upstreams import UpstreamNumbers
 from baton.upstreams.base import Capabilities, Upstream
 from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.endpoint import TransportLimits
@@ -72,6 +73,10 @@ class Configured:
         if self._embedded is not None:
             await self._embedded.close()
 
+    def numbers(self) -> list[UpstreamNumbers]:
+        """How every upstream fares in this process."""
+        return [site.numbers() for site in self.sites.values()]
+
     def _replace(self, name: str, record: UpstreamRecord) -> None:
         try:
             upstream = build(record, self._limits(record))
@@ -81,13 +86,16 @@ class Configured:
         if name in self._built:
             self._retire(self._built[name][1])
         self._built[name] = (record, upstream)
-        self.sites[name] = Site(
+        site = Site(
             name,
             upstream,
             priority=record.priority,
             weight=record.weight,
             in_flight_max=upstream.in_flight_max,
         )
+        if name in self.sites:
+            site.count_on(self.sites[name])
+        self.sites[name] = site
 
     def _retire(self, upstream: HttpUpstream) -> None:
         upstream.retire()

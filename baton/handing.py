@@ -47,6 +47,9 @@ ANOTHER_TEXT = frozenset(("suffix", "continuation"))
 class Hosting(Protocol):
     """What a hosted upstream's site says of it."""
 
+    handoffs: int
+    """Calls that were handed over from there."""
+
     @property
     def upstream(self) -> Upstream: ...
 
@@ -98,6 +101,13 @@ class Handing:
         if cut.earlier >= self.bounds.handoffs_max:
             raise cut.error
         return await _Search(self, cut).find()
+
+    def count(self, lost: str) -> None:
+        """A call of the upstream `lost` was handed over."""
+        self.handoffs += 1
+        site = self._roster.site(lost)
+        if site is not None:
+            site.handoffs += 1
 
     def may_retry(self) -> bool:
         return self._roster.may_retry()
@@ -201,7 +211,7 @@ class _Search:
                     return None
                 found = await self._ask(place)
                 if found is not None:
-                    self._handing.handoffs += 1
+                    self._handing.count(self._lost)
                     return found
             if self._loop.time() + pause_s > until_s:
                 break

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from baton.routing.health import Health
+from baton.telemetry.upstreams import UpstreamNumbers
 from baton.upstreams.base import Upstream, UpstreamError, Watch
 
 UNLIMITED = 1_000_000_000
@@ -33,6 +34,7 @@ class Site:
     __slots__ = (
         "_clock",
         "failed_calls",
+        "handoffs",
         "health",
         "in_flight_max",
         "lost_streams",
@@ -59,6 +61,8 @@ class Site:
         """Calls that could not be placed, since the start."""
         self.lost_streams = 0
         """Answers that broke off, since the start."""
+        self.handoffs = 0
+        """Calls that went on elsewhere: counted by who hands over."""
         self._clock = clock
         upstream.watch = self
 
@@ -98,6 +102,23 @@ class Site:
                 "upstream ejected", upstream=self.name, seconds=seconds, reason=error.detail
             )
         return None
+
+    def numbers(self) -> UpstreamNumbers:
+        """What is told of it."""
+        return UpstreamNumbers(
+            name=self.name,
+            states={self.state: 1},
+            in_flight=self.in_flight,
+            ejections=self.health.ejections,
+            failed_calls=self.failed_calls,
+            lost_streams=self.lost_streams,
+            handoffs=self.handoffs,
+        )
+
+    def count_on(self, earlier: "Site") -> None:
+        """Take over what was counted in an earlier form of the same upstream: sums never fall."""
+        self.failed_calls, self.lost_streams = earlier.failed_calls, earlier.lost_streams
+        self.handoffs, self.health.ejections = earlier.handoffs, earlier.health.ejections
 
     def accepted(self) -> None:
         self.health.accepted(self._clock())

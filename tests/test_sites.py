@@ -1,5 +1,6 @@
 """What counts against an upstream, and what does not."""
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -97,3 +98,25 @@ def test_the_upstream_tells_its_site() -> None:
     upstream.in_flight = 3
     assert (3, 2, 3, 4) == (one.in_flight, one.priority, one.weight, one.in_flight_max)
     assert "<Site gpu healthy in_flight=3>" == repr(one)
+
+
+def test_numbers() -> None:
+    """What is told of it; its counters go on in its next form, its state does not."""
+    upstream = Scripted()
+    one = Site("gpu", upstream, clock=Clock())
+    upstream.in_flight = 2
+    for _ in range(5):
+        one.failed(failure("stream", "network"))
+    one.handoffs = 4
+    numbers = one.numbers()
+    assert ("gpu", {"ejected": 1}, 2) == (numbers.name, numbers.states, numbers.in_flight)
+    assert (1, 0, 5, 4) == (
+        numbers.ejections,
+        numbers.failed_calls,
+        numbers.lost_streams,
+        numbers.handoffs,
+    )
+    next_form = Site("gpu", Scripted(), clock=Clock())
+    next_form.count_on(one)
+    expected = msgspec.structs.replace(numbers, states={"healthy": 1}, in_flight=0)
+    assert expected == next_form.numbers()

@@ -12,6 +12,7 @@ from baton.config import Settings
 from baton.errors import ErrorBody
 
 TIMEOUT_S = 60.0
+ADMIN_KEY_FILE = "admin.key"
 FIRST_KEY_FILE = "first.key"
 """In the data folder: the key that the first start made, for its owner's convenience."""
 
@@ -67,12 +68,21 @@ def answered(
     raise CommandError(f"{base} answered {response.status}: {message}")
 
 
+def admin_key(settings: Settings) -> str | None:
+    """The setting, else what the first start left in the data folder."""
+    return settings.admin_key or _kept(settings, ADMIN_KEY_FILE)
+
+
 def key_for(settings: Settings, given: str | None, environment: Mapping[str, str]) -> str | None:
     """The option, else OPENAI_API_KEY, else the bootstrap key, else what the first start left."""
     chosen = given or environment.get("OPENAI_API_KEY") or settings.bootstrap_key
     if chosen:
         return chosen
+    return _kept(settings, FIRST_KEY_FILE)
+
+
+def _kept(settings: Settings, name: str) -> str | None:
     try:
-        return (settings.home_path / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
+        return (settings.home_path / name).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return None

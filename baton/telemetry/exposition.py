@@ -25,12 +25,17 @@ COUNTERS = (
     ("completion_tokens", "Tokens of completions, as charged."),
     ("cached_tokens", "Prompt tokens that an upstream took from its cache."),
     ("charge_nano", "Charged to callers, in nano-USD."),
-    ("handoffs", "Calls that went on at another upstream."),
 )
 HISTOGRAMS = (
     ("first_token", "time_to_first_token", "From a request's arrival to its first token."),
     ("inter_token", "inter_token", "Between two tokens: each request's mean, counted once a gap."),
     ("duration", "request_duration", "From a request's arrival to the end of its answer."),
+)
+UPSTREAM_COUNTERS = (
+    ("handoffs", "handoffs", "Calls that went on elsewhere."),
+    ("ejections", "upstream_ejections", "Times that it was passed over for many failures."),
+    ("failed_calls", "upstream_failed_calls", "Calls that could not be placed there."),
+    ("lost_streams", "upstream_lost_streams", "Answers that broke off."),
 )
 ENGINE_GAUGES = (
     ("running", "Choices that the engine computes now."),
@@ -73,6 +78,7 @@ class Exposition(Collector):
         yield InfoMetricFamily("baton_build", "What runs here.", {"version": self.version})
         yield from self._gauges()
         yield from self._series()
+        yield from self._upstreams()
         yield from self._ledger()
         if self.engine is not None:
             yield from engine_families(self.engine)
@@ -99,6 +105,27 @@ class Exposition(Collector):
             yield counters(f"baton_{unit}", meaning, name, series)
         for attribute, name, meaning in HISTOGRAMS:
             yield histograms(f"baton_{name}_seconds", meaning, attribute, series)
+
+    def _upstreams(self) -> Iterator[Metric]:
+        found = self.snapshot.upstreams
+        states = GaugeMetricFamily(
+            "baton_upstream_state",
+            "Relay processes for which it is in this state.",
+            labels=("upstream", "state"),
+        )
+        running = GaugeMetricFamily(
+            "baton_upstream_in_flight", "Calls under way or waiting.", labels=("upstream",)
+        )
+        for each in found:
+            for state, count in each.states.items():
+                states.add_metric((each.name, state), count)
+            running.add_metric((each.name,), each.in_flight)
+        yield from (states, running)
+        for attribute, name, meaning in UPSTREAM_COUNTERS:
+            family = CounterMetricFamily(f"baton_{name}", meaning, labels=("upstream",))
+            for each in found:
+                family.add_metric((each.name,), getattr(each, attribute))
+            yield family
 
     def _ledger(self) -> Iterator[Metric]:
         one = self.snapshot

@@ -11,10 +11,12 @@ Labels are bounded: model and upstream are names that an operator configured, an
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, get_args
 
 import msgspec
+
+from baton.telemetry.upstreams import UpstreamNumbers, added
 
 SERIES_MAX = 1_000
 OTHER = "other"
@@ -42,6 +44,17 @@ class Histogram(msgspec.Struct):
         self.counts[bisect_left(SECONDS, seconds)] += times
         self.sum_s += seconds * times
 
+    def quantile(self, share: float) -> float | None:
+        """Seconds within which so much of all fell, evenly within a bucket; None of nothing."""
+        left = share * sum(self.counts)
+        lower = 0.0
+        for upper, count in zip((*SECONDS, SECONDS[-1]), self.counts, strict=True):
+            if count and left <= count:
+                return lower + (upper - lower) * left / count
+            left -= count
+            lower = upper
+        return None
+
     def add(self, other: "Histogram") -> None:
         self.counts = [
             mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)
@@ -62,7 +75,6 @@ class Series(msgspec.Struct):
     completion_tokens: int = 0
     cached_tokens: int = 0
     charge_nano: int = 0
-    handoffs: int = 0
     first_token: Histogram = msgspec.field(default_factory=Histogram)
     inter_token: Histogram = msgspec.field(default_factory=Histogram)
     duration: Histogram = msgspec.field(default_factory=Histogram)
@@ -93,7 +105,6 @@ class Series(msgspec.Struct):
         self.charged(
             other.prompt_tokens, other.completion_tokens, other.cached_tokens, other.charge_nano
         )
-        self.handoffs += other.handoffs
         self.first_token.add(other.first_token)
         self.inter_token.add(other.inter_token)
         self.duration.add(other.duration)
@@ -110,6 +121,26 @@ class Snapshot(msgspec.Struct, kw_only=True):
     holds_open: int = 0
     processes: int = 1
     """Relay processes that live now: gauges of dead ones are dropped, their counters are kept."""
+    upstreams: list[UpstreamNumbers] = []
+
+    def end(self) -> None:
+        """Its process is no more: only what it counted stands."""
+        self.in_flight = self.holds_open = self.processes = 0
+        self.upstreams = [each.ended() for each in self.upstreams]
+
+    def upstream(self, name: str) -> UpstreamNumbers:
+        """The numbers of an upstream; none where nobody has any."""
+        found = (each for each in self.upstreams if each.name == name)
+        return next(found, UpstreamNumbers(name))
+
+    def times(self, upstream: str) -> tuple[Histogram, Histogram]:
+        """To its first token and between tokens, over all models."""
+        first, between = Histogram(), Histogram()
+        for series in self.series:
+            if series.upstream == upstream:
+                first.add(series.first_token)
+                between.add(series.inter_token)
+        return first, between
 
 
 class Metrics:
@@ -117,9 +148,21 @@ class Metrics:
     too.
     """
 
-    __slots__ = ("_pairs", "holds", "holds_open", "in_flight", "journal_wait", "rejections")
+    __slots__ = (
+        "_pairs",
+        "_past_upstreams",
+        "holds",
+        "holds_open",
+        "in_flight",
+        "journal_wait",
+        "rejections",
+        "upstreams",
+    )
 
     def __init__(self) -> None:
+        self.upstreams: Callable[[], list[UpstreamNumbers]] = list
+        """Asked when somebody wants to know: set by who has the upstreams."""
+        self._past_upstreams: list[UpstreamNumbers] = []
         self._pairs: dict[tuple[str, str], Series] = {}
         self.rejections: dict[str, int] = dict.fromkeys(REASONS, 0)
         self.journal_wait = Histogram()
@@ -152,6 +195,7 @@ class Metrics:
             journal_wait=self.journal_wait,
             in_flight=self.in_flight,
             holds_open=self.holds_open,
+            upstreams=added([*self._past_upstreams, *self.upstreams()]),
         )
 
     def adopt(self, past: Snapshot) -> None:
@@ -161,6 +205,7 @@ class Metrics:
         for reason, count in past.rejected.items():
             known = reason if reason in self.rejections else "other"
             self.rejections[known] += count
+        self._past_upstreams = added([*self._past_upstreams, *past.upstreams])
         self.holds += past.holds
         self.journal_wait.add(past.journal_wait)
 

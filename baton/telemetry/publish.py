@@ -82,7 +82,7 @@ class Publisher:
             if path == self.path or (snapshot := self._read(path)) is None:
                 continue
             if age_s(path) > DEAD_AFTER_S:
-                snapshot.in_flight = snapshot.holds_open = snapshot.processes = 0
+                snapshot.end()
             yield snapshot
 
     def _adopt(self) -> None:
@@ -95,6 +95,7 @@ class Publisher:
             except FileNotFoundError:
                 continue
             if (snapshot := self._read(mine)) is not None:
+                snapshot.end()
                 self.metrics.adopt(snapshot)
             mine.unlink()
 

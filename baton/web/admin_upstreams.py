@@ -9,10 +9,12 @@ from baton.errors import RequestError, invalid
 from baton.routing.routes import EMBEDDED
 from baton.semantics.events import Way
 from baton.stores.base import UpstreamRecord
+from baton.telemetry.metrics import Snapshot
 from baton.upstreams import endpoint, registry
 from baton.web.admin import Deleted, ModelName, Page, PageQuery, page, stored
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import Services
+from baton.web.upstream_live import UpstreamLive, live
 
 UpstreamName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)]
 Url = Annotated[str, msgspec.Meta(min_length=8, max_length=2048)]
@@ -86,15 +88,18 @@ class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[str, ...]
     continuation: dict[str, Way]
     created_us: int
+    live: UpstreamLive
 
 
-VIEWED = [name for name in UpstreamView.__struct_fields__ if name != "has_secret"]
+MADE = ("has_secret", "live")
+VIEWED = [name for name in UpstreamView.__struct_fields__ if name not in MADE]
 
 
-def shown(record: UpstreamRecord) -> UpstreamView:
+def shown(record: UpstreamRecord, numbers: Snapshot) -> UpstreamView:
     """Field by field: what is added to the record later is not shown before somebody decides so."""
     values = {name: getattr(record, name) for name in VIEWED}
-    return UpstreamView(has_secret=record.secret is not None, **values)
+    told = live(record.name, numbers)
+    return UpstreamView(has_secret=record.secret is not None, live=told, **values)
 
 
 def check(services: Services, url: object, dialect: object) -> None:
@@ -119,11 +124,14 @@ def check_ways(dialect: str, ways: dict[str, Way]) -> None:
 
 async def list_upstreams(visit: Visit[Nothing, PageQuery]) -> Page[UpstreamView]:
     records = await stored(visit.services.upstreams.all, secrets=True)
-    return page([shown(each) for each in records], [each.name for each in records], visit.query)
+    numbers = visit.services.numbers()
+    views = [shown(each, numbers) for each in records]
+    return page(views, [each.name for each in records], visit.query)
 
 
 async def get_upstream(visit: Visit[Nothing, Nothing]) -> UpstreamView:
-    return shown(await stored(visit.services.upstreams.get, visit.part("name"), secrets=True))
+    record = await stored(visit.services.upstreams.get, visit.part("name"), secrets=True)
+    return shown(record, visit.services.numbers())
 
 
 async def create_upstream(visit: Visit[UpstreamBody, Nothing]) -> UpstreamView:
@@ -136,7 +144,7 @@ async def create_upstream(visit: Visit[UpstreamBody, Nothing]) -> UpstreamView:
     record = UpstreamRecord(**msgspec.structs.asdict(body), created_us=services.clock_us())
     await stored(services.upstreams.add, record, visit.actor)
     await services.refresh()
-    return shown(record)
+    return shown(record, services.numbers())
 
 
 async def change_upstream(visit: Visit[UpstreamChangeBody, Nothing]) -> UpstreamView:
@@ -153,7 +161,7 @@ async def change_upstream(visit: Visit[UpstreamChangeBody, Nothing]) -> Upstream
         check_ways(future.dialect, future.continuation)
     changed = await stored(upstreams.update, visit.part("name"), visit.actor, **changes)
     await visit.services.refresh()
-    return shown(changed)
+    return shown(changed, visit.services.numbers())
 
 
 async def delete_upstream(visit: Visit[Nothing, Nothing]) -> Deleted:

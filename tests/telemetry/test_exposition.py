@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from baton.telemetry.exposition import CONTENT_TYPE, render
 from baton.telemetry.metrics import Metrics, Snapshot
+from baton.telemetry.upstreams import UpstreamNumbers
 
 
 @dataclass
@@ -37,7 +38,7 @@ def counted() -> Snapshot:
     series.answered(0, 0.3)
     series.charged(10, 20, 5, 7)
     series.streamed(0.004, 0.02, 3)
-    series.handoffs += 1
+    metrics.upstreams = lambda: [UpstreamNumbers("embedded", {"ejected": 2}, 3, 4, 5, 6, 1)]
     metrics.rejected("quota")
     metrics.held()
     return metrics.snapshot()
@@ -54,7 +55,12 @@ def test_every_number_is_shown_under_its_name() -> None:
         f"baton_completion_tokens_total{pair}": 20,
         f"baton_cached_tokens_total{pair}": 5,
         f"baton_charge_nano_usd_total{pair}": 7,
-        f"baton_handoffs_total{pair}": 1,
+        "baton_handoffs_total|embedded": 1,
+        "baton_upstream_state|ejected|embedded": 2,
+        "baton_upstream_in_flight|embedded": 3,
+        "baton_upstream_ejections_total|embedded": 4,
+        "baton_upstream_failed_calls_total|embedded": 5,
+        "baton_upstream_lost_streams_total|embedded": 6,
         f"baton_time_to_first_token_seconds_count{pair}": 1,
         f"baton_inter_token_seconds_count{pair}": 3,
         f"baton_request_duration_seconds_count{pair}": 2,

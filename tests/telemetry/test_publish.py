@@ -9,6 +9,7 @@ import msgspec
 
 from baton.telemetry.metrics import Metrics
 from baton.telemetry.publish import DEAD_AFTER_S, Publisher
+from baton.telemetry.upstreams import UpstreamNumbers
 
 
 def neighbour(
@@ -19,6 +20,7 @@ def neighbour(
     for _ in range(requests):
         metrics.series("tiny", "embedded").answered(200, 0.1)
     metrics.in_flight = 2
+    metrics.upstreams = lambda: [UpstreamNumbers("gpu", {"ejected": 1}, 7, 1)]
     path = folder / f"metrics-{pid}.msgpack"
     path.write_bytes(msgspec.msgpack.encode(metrics.snapshot()))
     then = time.time() - age_s
@@ -41,6 +43,8 @@ def test_the_dead_keep_their_counters_and_lose_their_gauges(tmp_path: pathlib.Pa
     neighbour(tmp_path, 1, age_s=DEAD_AFTER_S + 1)
     merged = mine.merged()
     assert (5, 0, 1) == (merged.series[0].statuses[2], merged.in_flight, merged.processes)
+    gpu = merged.upstream("gpu")
+    assert ({}, 0, 1) == (gpu.states, gpu.in_flight, gpu.ejections)
 
 
 def test_a_new_process_goes_on_where_the_dead_stopped(tmp_path: pathlib.Path) -> None:

@@ -38,6 +38,8 @@ def test_the_life_of_an_upstream(site: Web) -> None:
     assert answers[-1].json == answers[-2].json
     answers.append(site.admin.get(UPSTREAMS))
     assert ["gpu-1"] == [each["name"] for each in answers[-1].json["data"]]
+    live = answers[-1].json["data"][0]["live"]
+    assert ("healthy", 0, None) == (live["state"], live["in_flight"], live["first_token_p50_ms"])
     answers.append(site.admin.get("/admin/v1/changes?limit=1000"))
     assert "vllm" in answers[-1].text
     assert patch(site, secret=None).json["has_secret"] is False

@@ -1,0 +1,50 @@
+"""How each upstream fares, as plain data that crosses processes and adds up."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+WORST_FIRST = ("ejected", "half-open", "paused", "suspect", "warming", "healthy")
+"""States of health: what an operator is told first."""
+
+
+class UpstreamNumbers(msgspec.Struct):
+    """One upstream, as one relay process sees it (or several, merged)."""
+
+    name: str
+    states: dict[str, int] = {}
+    """Relay processes by the state that it is in for them."""
+    in_flight: int = 0
+    ejections: int = 0
+    failed_calls: int = 0
+    """Calls that could not be placed."""
+    lost_streams: int = 0
+    """Answers that broke off."""
+    handoffs: int = 0
+    """Calls that went on elsewhere."""
+
+    @property
+    def state(self) -> str:
+        """The worst one."""
+        return next((state for state in WORST_FIRST if self.states.get(state)), "healthy")
+
+    def add(self, other: "UpstreamNumbers") -> None:
+        for state, count in other.states.items():
+            self.states = {**self.states, state: self.states.get(state, 0) + count}
+        self.in_flight += other.in_flight
+        self.ejections += other.ejections
+        self.failed_calls += other.failed_calls
+        self.lost_streams += other.lost_streams
+        self.handoffs += other.handoffs
+
+    def ended(self) -> "UpstreamNumbers":
+        """Of a process that is no more: what it counted, and nothing that it was."""
+        return msgspec.structs.replace(self, states={}, in_flight=0)
+
+
+def added(found: Iterable[UpstreamNumbers]) -> list[UpstreamNumbers]:
+    """One of each name, with the sums; none of those given is changed."""
+    sums: dict[str, UpstreamNumbers] = {}
+    for each in found:
+        sums.setdefault(each.name, UpstreamNumbers(each.name)).add(each)
+    return list(sums.values())
