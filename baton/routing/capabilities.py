@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from baton.errors import unsupported
 from baton.protocol import CompletionRequest
-from baton.routing.work import template_of
+from baton.routing.work import arrays_taken, ids_taken, template_of
 from baton.semantics.fim import TEMPLATES
 from baton.upstreams.base import Capabilities
 
@@ -38,8 +38,8 @@ def _lacking(request: CompletionRequest, native: Capabilities) -> Iterator[tuple
     yield "continuation", native.wrapping_tokens > 0
     yield (
         "prompt",
-        (len(request.prompts) > 1 and not native.prompt_arrays)
-        or (not native.token_prompts and not _all_text(request)),
+        (len(request.prompts) > 1 and not arrays_taken(request, native))
+        or not (ids_taken(request, native) or _all_text(request)),
     )
     yield "n", request.n > n_max
     yield "suffix", request.suffix is not None and not native.suffix
@@ -74,7 +74,7 @@ def _prompt_refusals(request: CompletionRequest, native: Capabilities) -> Iterat
     """Ids that somebody has to read as text, and nobody can."""
     if _all_text(request) or native.detokenizes:
         return
-    if not native.token_prompts:
+    if not ids_taken(request, native):
         yield "prompt", "it takes text, not token ids."
     if request.echo and not native.echo:
         yield "echo", "it needs prompts as text."

@@ -73,7 +73,7 @@ def worked(
     stops = [*(request.stop or ()), *(TEMPLATES[template].marks if template else ())]
     cuts = len(stops) > native.stop_max
     work = Work(
-        prompts_max=ANY if native.prompt_arrays or not (ranked or call.prompts[1:]) else 1,
+        prompts_max=ANY if arrays_taken(request, native) or not (ranked or call.prompts[1:]) else 1,
         samples_max=_samples_max(samples, native),
         detokenize=_detokenizes(request, needed, native),
         template=template,
@@ -101,6 +101,20 @@ def worked(
     return call, work
 
 
+def arrays_taken(request: CompletionRequest, native: Capabilities) -> bool:
+    """Whether several prompts may go in one call."""
+    return native.prompt_arrays and not _apart(request, native)
+
+
+def ids_taken(request: CompletionRequest, native: Capabilities) -> bool:
+    """Whether prompts may go as token ids."""
+    return native.token_prompts and not _apart(request, native)
+
+
+def _apart(request: CompletionRequest, native: Capabilities) -> bool:
+    return request.suffix is not None and native.suffix and native.suffix_apart
+
+
 def template_of(native: Capabilities, model: str) -> str:
     """The name of the template that a suffix on this model takes; "" where none is known.
 
@@ -120,7 +134,7 @@ def _detokenizes(request: CompletionRequest, needed: Sequence[str], native: Capa
     """Whether ids are of no use: they are not taken, or their text is to be shown or wrapped."""
     if all(isinstance(prompt, str) for prompt in request.prompts):
         return False
-    return not native.token_prompts or "echo" in needed or "suffix" in needed
+    return not ids_taken(request, native) or "echo" in needed or "suffix" in needed
 
 
 def _tokens_max(

@@ -66,6 +66,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: bool = False
     logprobs_max: int = 5
     suffix: bool = False
+    suffix_apart: bool = False
+    """A suffix goes with one prompt a call, and that as text."""
     special_text: bool = False
     """Text in a prompt that names a special token becomes it: marks of fill-in-the-middle do."""
     fim: str = ""
@@ -191,6 +193,17 @@ class Unwatched:
     def accepted(self) -> None: ...
 
     def whole(self) -> None: ...
+
+
+@runtime_checkable
+class Detokenizer(Protocol):
+    """An Adapter whose server has a route that tells the text of ids."""
+
+    def detokenization(self, model: str, ids: list[int]) -> HttpRequest: ...
+
+    def detokenized(self, body: bytes) -> str:
+        """The text in the answer. Raises UpstreamError where there is none."""
+        ...
 
 
 class UpstreamStream(Protocol):

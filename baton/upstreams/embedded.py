@@ -70,6 +70,8 @@ CAPABILITIES = Capabilities(
     deterministic=True,
     replay=True,
     scored=True,
+    zero_without_echo=True,
+    bounded=True,
 )
 
 Answer = TypeVar("Answer", bound=FromEngine)

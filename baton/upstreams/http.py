@@ -8,12 +8,13 @@ answer goes the same way: its decoder gives all events at the end.
 import re
 from collections.abc import Sequence
 
-from baton.errors import RequestError
+from baton.errors import RequestError, unsupported
 from baton.semantics.events import Call, Event
 from baton.upstreams.base import (
     Adapter,
     Capabilities,
     Decoder,
+    Detokenizer,
     HttpRequest,
     Unwatched,
     UpstreamError,
@@ -24,6 +25,8 @@ from baton.upstreams.response import Response
 from baton.upstreams.transport import Transport
 
 ERROR_BODY_BYTES_MAX = 64 * 1024
+TEXT_BYTES_MAX = 64 * 1024 * 1024
+"""Of the text of a prompt that came as ids: 8 MiB of ids are at most so much, a few bytes each."""
 KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|nvapi)[-_][A-Za-z0-9_*.-]{8,}")
 """What a provider key looks like, also half masked; callers are never shown one."""
 
@@ -108,6 +111,16 @@ class HttpUpstream:
         if self.watch.troubled:
             self.watch.accepted()
         return HttpStream(response, decoder, self.watch)
+
+    async def detokenize(self, model: str, ids: list[int]) -> str:
+        """Text of ids. Raises RequestError (the caller's fault) or UpstreamError."""
+        adapter = self._adapter
+        if not isinstance(adapter, Detokenizer):
+            raise unsupported("prompt", model, "it takes text, not token ids.")
+        response = await self._transport.send(adapter.detokenization(model, ids))
+        if response.status != 200:
+            raise await self._refusal(response)
+        return adapter.detokenized(await response.read_all(TEXT_BYTES_MAX))
 
     async def fetch(self, request: HttpRequest, body_bytes_max: int) -> tuple[int, bytes]:
         """Status and body of any other request to this upstream: probes, tokenizer routes."""

@@ -53,7 +53,14 @@ class _Piece(msgspec.Struct):
     error: object = None
 
 
+class _Text(msgspec.Struct):
+    """The answer of /detokenize."""
+
+    content: str
+
+
 _PIECE = msgspec.json.Decoder(_Piece)
+_TEXT = msgspec.json.Decoder(_Text)
 
 
 class LlamaServerAdapter(OpenAIAdapter):
@@ -67,6 +74,8 @@ class LlamaServerAdapter(OpenAIAdapter):
         logprobs=True,
         logprobs_max=20,
         suffix=True,
+        suffix_apart=True,
+        detokenizes=True,
         stop_max=1024,
         seed=True,
         penalties=True,
@@ -109,6 +118,15 @@ class LlamaServerAdapter(OpenAIAdapter):
         if call.seed is not None:
             found["seed"] = call.seed % RANDOM_SEED
         return found
+
+    def detokenization(self, model: str, ids: list[int]) -> HttpRequest:
+        return HttpRequest(path="/detokenize", body=_ENCODER.encode({"tokens": ids}))
+
+    def detokenized(self, body: bytes) -> str:
+        try:
+            return _TEXT.decode(body).content
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise failure("first_byte", "protocol", "no text of token ids") from error
 
     def _infill(self, call: Call) -> dict[str, object]:
         """The fields of /infill: sampling as ever, other names for the rest."""

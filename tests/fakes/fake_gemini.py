@@ -37,7 +37,7 @@ class FakeGemini(FakeChat):
             )
             raise refused(400, message, "INVALID_ARGUMENT")
         settings = body["generationConfig"]
-        seed = settings.get("seed", 0) * 1000
+        seed = settings.get("seed", 0)
         sampling = Sampling(settings["maxOutputTokens"], settings["temperature"], seed)
         prompt = unwrapped(texts["user"], texts.get("model"))
         return Asked(prompt, wrapped, sampling, route[1] != "generateContent")

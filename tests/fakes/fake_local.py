@@ -244,6 +244,13 @@ class FakeLlamaServer(_OneChoice):
         super().__init__(**options)
         self._fim, self._cuts = fim, cuts
 
+    async def _respond(self, exchange: Exchange) -> None:
+        if exchange.request.path.endswith("/detokenize"):
+            tokens = json.loads(exchange.request.body)["tokens"]
+            await exchange.send(json_answer({"content": word_model.decode(tokens)}))
+        else:
+            await super()._respond(exchange)
+
     def completion(self, body: Json) -> Json:
         if not self._fim:
             raise Refused(501, "Infill is not supported by this model: prefix token is missing. ")

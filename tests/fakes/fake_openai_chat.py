@@ -31,7 +31,7 @@ class FakeOpenAIChat(FakeChat):
         sampling = Sampling(
             limit,
             body.get("temperature", 1.0),
-            body.get("seed", 0) * 1000,
+            body.get("seed", 0),
             (stops,) if isinstance(stops, str) else tuple(stops),
             body.get("top_logprobs", 0),
         )

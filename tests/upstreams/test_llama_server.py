@@ -177,3 +177,14 @@ def test_nonsense_of_infill() -> None:
     odd = {"stop": True, "stop_type": "eos", "prompt": "x" * 40, "tokens_predicted": -1}
     piece = f"data: {json.dumps(odd)}\n\n".encode()
     assert decoded(LlamaServerAdapter(), INFILL, [piece]) == [Delta(0, "", "stop")]
+
+
+def test_the_text_of_ids() -> None:
+    """Ids are told by /detokenize; another shape is no text."""
+    adapter = LlamaServerAdapter()
+    request = adapter.detokenization("m", [1, 2])
+    assert ("/detokenize", b'{"tokens":[1,2]}') == (request.path, request.body)
+    assert "a b" == adapter.detokenized(b'{"content":"a b"}')
+    for body in (b"{}", b"[]", b'{"content":5}', b"\xff"):
+        with pytest.raises(UpstreamError):
+            adapter.detokenized(body)

@@ -1,0 +1,47 @@
+"""Write docs/reference/capabilities.md from the code; with --check, fail where it is old."""
+
+import pathlib
+import sys
+
+from baton.routing.matrix import markdown, remedies
+from baton.upstreams import registry
+
+PAGE = pathlib.Path(__file__).parent.parent / "docs/reference/capabilities.md"
+HEAD = """\
+# What each dialect does natively, and what Baton fills
+
+Made by `python scripts/matrix.py` from the capability tables of the dialects and the planner; a
+test keeps it current and sends every cell to a server that speaks the dialect's wire.
+
+- **native**: sent on as it is.
+- **filled**: Baton does it (`baton/fills`), told in `x-baton-fills`; a strict request gets a 400.
+- **refused**: a 400 that names the field, with the words below.
+
+The prompt of a server that only chats is *filled*: it is put as a conversation that asks for the
+continuation, told as `continuation`. A suffix that is refused here is filled where the operator or
+the model's name tells the family's fill-in-the-middle template, on servers that take marks as text.
+Usage that a server does not report, or reports as nonsense, is counted by Baton and marked as
+estimated on the ledger.
+
+"""
+REFUSALS = "\n## What the refusals say\n\n"
+
+
+def page() -> str:
+    tables = {name: registry.dialect(name).adapter().capabilities for name in registry.names()}
+    return HEAD + markdown(tables) + REFUSALS + remedies(tables)
+
+
+def main() -> int:
+    if "--check" not in sys.argv:
+        PAGE.parent.mkdir(parents=True, exist_ok=True)
+        PAGE.write_text(page(), encoding="utf-8")
+        return 0
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == page():
+        return 0
+    print("docs/reference/capabilities.md is not current: run python scripts/matrix.py")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
