@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from baton.protocol import RequestLimits
+from baton.protocol import FillLimits, RequestLimits
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
@@ -69,6 +69,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The longest prompt chunk between two decode steps: what a stream's next token waits."""
     suffix_candidates: Annotated[int, msgspec.Meta(ge=1, le=20)] = 4
     """Candidates of a likelihood-ranked fill; each is charged like a best_of candidate."""
+    fill_calls_max: Count = 2_048
+    """Upstream calls of one request, where an upstream takes one prompt or one sample a call."""
+    fill_parallel_max: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 8
+    """Of these at once: what fills a small server's slots, and leaves other callers some."""
 
     # Where state lives
     database_url: str = ""
@@ -147,6 +151,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             prompts_max=self.prompts_max,
             logit_bias_max=self.logit_bias_max,
             tokens_total_max=self.tokens_total_max,
+        )
+
+    def fill_limits(self) -> FillLimits:
+        return FillLimits(
+            suffix_candidates=self.suffix_candidates,
+            calls_max=self.fill_calls_max,
+            parallel_max=self.fill_parallel_max,
         )
 
     @property

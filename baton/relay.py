@@ -109,8 +109,8 @@ class Relay:
         if site.health.troubled:
             self._may_ask(site)
         upstream = site.upstream
-        if attempt.fills or request.best_of > request.n:
-            return await open_filled(request, attempt, upstream)
+        if attempt.work is not None:
+            return await open_filled(request, attempt, upstream, onward)
         stream = await upstream.open(attempt.call)
         return Answer(attempt, upstream, [Counted(attempt.call, upstream, stream, onward)])
 
