@@ -20,6 +20,7 @@ from baton.completions import Completions
 from baton.config import Settings
 from baton.configured import Configured
 from baton.engine.wire import Description, Tokens
+from baton.ledger import audit
 from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, open_ledger
 from baton.once import Once
@@ -139,6 +140,7 @@ class Worker:
             prices=store.prices,
             changes=store.changes,
             usage=lambda query: store.usage.sums(*_report(query)),
+            audit=lambda: audit.run(store),
             catalogue=lambda: self._configured.current.catalogue,
             refresh=self.refresh,
             embedded=self._embedded,
@@ -242,7 +244,15 @@ def _report(query: UsageQuery) -> tuple[list[Dimension], Filter]:
     """A question of the routes, in the store's words."""
     by: list[Dimension] = ["key_id" if word == "key" else word for word in query.group_by]
     since, until = _day(query.from_us), _day(query.until_us - 1)
-    return by, Filter(since=since, until=until, key_id=query.key_id, model=query.model)
+    return by, Filter(
+        since=since,
+        until=until,
+        key_id=query.key_id,
+        model=query.model,
+        upstream=query.upstream,
+        party=query.party,
+        end_user=query.end_user,
+    )
 
 
 def _day(at_us: int) -> datetime.date:

@@ -136,6 +136,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upstream_idle_s: Seconds = 50.0
     upstream_response_bytes_max: Count = 64 * 1024 * 1024
 
+    # What amounts are shown in
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "USD"
+    """Reports show it beside US dollars, in which the ledger stays."""
+    currency_micro_per_usd: Annotated[int, msgspec.Meta(ge=1, le=10**12)] = 1_000_000
+    """Millionths of it that a US dollar is worth; an integer, so that nothing is guessed."""
+
     # What it tells
     access_log: str = ""
     """A file, "-" for standard output, "" for none but errors."""

@@ -4,9 +4,8 @@ import os
 import pathlib
 import sys
 import time
-from typing import Annotated, assert_never
+from typing import Annotated, Any, assert_never, cast
 
-import msgspec
 import typer
 
 from baton.admission import issue
@@ -59,7 +58,8 @@ def perform(store: Store, change: Change) -> None:
         case "upstream":
             _perform_upstream(store, change)
         case "price":
-            store.prices.set(msgspec.convert({**change.fields, "version": 0}, PriceRecord), ACTOR)
+            fields = cast(dict[str, Any], change.fields)
+            store.prices.set(PriceRecord(version=0, **fields), ACTOR)
         case _:
             assert_never(change.kind)
 

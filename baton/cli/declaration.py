@@ -31,13 +31,11 @@ import msgspec
 
 from baton.cli.checked import key_fields, upstream_fields
 from baton.cli.main import CommandError
-from baton.cli.money import nano, pico_per_token
+from baton.cli.money import nano
 from baton.cli.output import moment_us
-from baton.ledger.prices import PriceBook
+from baton.cli.price_entries import Amount, PriceEntry, new_prices
 from baton.stores.base import KeyRecord, PriceRecord, Role, UpstreamRecord
 
-Amount = str | int
-"""US dollars; TOML's 0.15 comes as the text "0.15", so that nothing is rounded."""
 KEY_FIELDS = (
     "name",
     "expires_us",
@@ -52,7 +50,6 @@ KEY_FIELDS = (
 UPSTREAM_FIELDS = tuple(
     name for name in UpstreamRecord.__struct_fields__ if name not in ("name", "created_us")
 )
-PRICE_FIELDS = ("input_pico", "cached_input_pico", "output_pico", "request_nano")
 
 
 class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,19 +85,6 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     weight: int = 100
     fields: list[str] = []
     continuation: dict[str, str] = {}
-
-
-class PriceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A price in US dollars per million tokens; with `upstream`, the operator's cost there."""
-
-    model: str
-    upstream: str | None = None
-    effective: str | None = None
-    """From when on; absent: it holds now."""
-    input: Amount = 0
-    cached_input: Amount | None = None
-    output: Amount = 0
-    request: Amount = 0
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,31 +174,10 @@ def _upstream_fields(
 
 
 def _price_changes(wanted: Iterable[PriceEntry], present: Present) -> Iterator[Change]:
-    book = PriceBook(present.prices)
-    for entry in wanted:
-        effective = entry.effective and moment_us(entry.effective, present.now_us)
-        at_us = effective or present.now_us
-        if entry.upstream is None:
-            holding = book.customer(entry.model, at_us)
-        else:
-            holding = book.cost(entry.model, entry.upstream, at_us)
-        fields = _price_fields(entry)
-        same = all(getattr(holding, name) == fields[name] for name in PRICE_FIELDS)
-        if same and (effective is None or holding.effective_us == effective or not holding.version):
-            continue
-        fields |= {"model": entry.model, "upstream": entry.upstream}
-        fields["effective_us"] = effective or 0
-        yield Change(kind="price", action="create", name=entry.model, fields=fields)
-
-
-def _price_fields(entry: PriceEntry) -> dict[str, object]:
-    cached = entry.cached_input
-    return {
-        "input_pico": pico_per_token(str(entry.input)),
-        "cached_input_pico": None if cached is None else pico_per_token(str(cached)),
-        "output_pico": pico_per_token(str(entry.output)),
-        "request_nano": nano(str(entry.request)),
-    }
+    for record in new_prices(wanted, present.prices, present.now_us):
+        fields = msgspec.structs.asdict(record)
+        del fields["version"]
+        yield Change(kind="price", action="create", name=record.model, fields=fields)
 
 
 def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> Iterator[Change]:

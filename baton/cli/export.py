@@ -12,12 +12,12 @@ from baton.cli.declaration import (
     Declaration,
     KeyEntry,
     Present,
-    PriceEntry,
     UpstreamEntry,
 )
-from baton.cli.money import usd, usd_per_million
+from baton.cli.money import usd
 from baton.cli.opened import opened
 from baton.cli.output import AsJson, print_json, when
+from baton.cli.price_entries import entry
 from baton.stores.base import KeyRecord, PriceRecord, UpstreamRecord
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -38,7 +38,7 @@ def describe(present: Present) -> Declaration:
     return Declaration(
         key=[_key(record) for record in present.keys if record.revoked_us is None],
         upstream=[_upstream(record) for record in present.upstreams],
-        price=[_price(record) for record in in_force(present.prices, present.now_us)],
+        price=[entry(record) for record in in_force(present.prices, present.now_us)],
     )
 
 
@@ -60,8 +60,8 @@ def as_toml(declaration: Declaration) -> str:
     """The file's text. Fields at their default are left out."""
     blocks = []
     for kind in ("upstream", "price", "key"):
-        for entry in getattr(declaration, kind):
-            lines = [f"{name} = {_value(value)}" for name, value in _given(entry).items()]
+        for each in getattr(declaration, kind):
+            lines = [f"{name} = {_value(value)}" for name, value in _given(each).items()]
             blocks.append("\n".join([f"\n[[{kind}]]", *lines, ""]))
     return "".join(blocks)
 
@@ -121,16 +121,3 @@ def _upstream(record: UpstreamRecord) -> UpstreamEntry:
     del fields["created_us"]
     key_env = variable(record.name) if has_key else None
     return UpstreamEntry(**{**fields, "fields": list(record.fields), "key_env": key_env})
-
-
-def _price(record: PriceRecord) -> PriceEntry:
-    cached = record.cached_input_pico
-    return PriceEntry(
-        model=record.model,
-        upstream=record.upstream,
-        effective=when(record.effective_us, exact=True),
-        input=usd_per_million(record.input_pico),
-        cached_input=None if cached is None else usd_per_million(cached),
-        output=usd_per_million(record.output_pico),
-        request=usd(record.request_nano),
-    )

@@ -43,6 +43,7 @@ COMMANDS = {
     ),
     "price": Command("price", "Set and list prices.", True),
     "usage": Command("usage", "What was used and what it cost."),
+    "audit": Command("audit", "Work out every charge and sum of the ledger anew."),
     "backup": Command("backup", "Copy the store while Baton runs."),
     "doctor": Command("doctor", "Check the installation and say what to do."),
     "apply": Command("apply", "Bring keys, upstreams and prices to what a TOML file says."),

@@ -8,7 +8,7 @@ import bisect
 from collections.abc import Iterable
 
 from baton.semantics.events import Prompt, Usage
-from baton.stores.base import PriceRecord
+from baton.stores.base import PriceDetails, PriceRecord
 
 TOKENS_UPPER_EXTRA = 8
 """Beyond one token a byte: BOS and whatever else a tokenizer puts around a text."""
@@ -29,6 +29,8 @@ def tokens_upper(prompt: Prompt) -> int:
 def charge(usage: Usage, price: PriceRecord) -> int:
     """nano-USD that the usage is worth."""
     cached = min(max(usage.cached_tokens or 0, 0), usage.prompt_tokens)
+    if price.details is not None:
+        return _detailed_charge(usage, price, price.details, cached)
     return tokens_charge(price, usage.prompt_tokens - cached, cached, usage.completion_tokens)
 
 
@@ -38,13 +40,53 @@ def tokens_charge(price: PriceRecord, fresh: int, cached: int, completion: int) 
     return price.request_nano + (pico + 500) // 1000
 
 
+def _detailed_charge(usage: Usage, price: PriceRecord, details: PriceDetails, cached: int) -> int:
+    """Each token is charged once: what is cached first, then what else has a price of its own.
+
+    An upstream may count a token as two kinds (cached audio); no sum of kinds exceeds the whole."""
+    prompt = _Tokens(usage.prompt_tokens, price.input_pico)
+    prompt.take(cached, price.cached_input_pico)
+    prompt.take(usage.cache_write_tokens, details.cache_write_pico)
+    prompt.take(usage.image_prompt_tokens, details.image_input_pico)
+    prompt.take(usage.audio_prompt_tokens, details.audio_input_pico)
+    completion = _Tokens(usage.completion_tokens, price.output_pico)
+    completion.take(usage.reasoning_tokens, details.reasoning_pico)
+    completion.take(usage.audio_completion_tokens, details.audio_output_pico)
+    return price.request_nano + (prompt.pico() + completion.pico() + 500) // 1000
+
+
+class _Tokens:
+    """Tokens that are charged kind by kind, the rest as plain ones."""
+
+    def __init__(self, total: int, plain_pico: int) -> None:
+        self._rest, self._plain_pico, self._taken_pico = total, plain_pico, 0
+
+    def take(self, count: int | None, each_pico: int | None) -> None:
+        if each_pico is not None:
+            taken = min(max(count or 0, 0), self._rest)
+            self._rest -= taken
+            self._taken_pico += taken * each_pico
+
+    def pico(self) -> int:
+        return self._taken_pico + self._rest * self._plain_pico
+
+
 def bound(price: PriceRecord, prompt_tokens_max: int, completions: int, max_tokens: int) -> int:
     """nano-USD that no honest answer exceeds: every candidate as long as it may be.
 
     Sound because `charge` grows with each count and rounds the same way."""
-    dearest = max(price.input_pico, price.cached_input_pico or 0)
-    pico = prompt_tokens_max * dearest + completions * max_tokens * price.output_pico
+    into, out = max(price.input_pico, price.cached_input_pico or 0), price.output_pico
+    if price.details is not None:
+        into, out = _dearest(price.details, into, out)
+    pico = prompt_tokens_max * into + completions * max_tokens * out
     return price.request_nano + (pico + 500) // 1000
+
+
+def _dearest(details: PriceDetails, into: int, out: int) -> tuple[int, int]:
+    """The most that a token of the prompt, and one of the completion, may cost."""
+    kinds = (details.cache_write_pico, details.image_input_pico, details.audio_input_pico)
+    further = (details.reasoning_pico, details.audio_output_pico)
+    return max(into, *(each or 0 for each in kinds)), max(out, *(each or 0 for each in further))
 
 
 class PriceBook:

@@ -5,7 +5,7 @@ Configuration objects carry no secret in plain text except `UpstreamRecord.secre
 decrypted when a worker loads its catalogue and never leaves memory (repr hides it).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,6 +17,8 @@ Role = Literal["user", "admin", "billing", "team_admin"]
 PartyKind = Literal["organisation", "team", "user"]
 Unit = Literal["nano_usd", "tokens"]
 Span = Literal["total", "day", "week", "month"]
+Pico = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+"""Per token: up to 1,000 USD for one, so that no product of a request leaves 64 bits unnoticed."""
 
 
 class StoreError(BatonError):
@@ -27,11 +29,11 @@ class StoreUnavailable(StoreError):
     """The store cannot be reached or written (disk full, I/O error, closed): try again later."""
 
 
-class Duplicate(StoreError):
 class Uncertain(StoreUnavailable):
     """The store did not answer a commit: what was written may stand or not."""
 
 
+class Duplicate(StoreError):
     """Something of that name, or that very key, is stored already."""
 
 
@@ -140,6 +142,16 @@ class UpstreamRecord(msgspec.Struct, frozen=True, kw_only=True):
         return f"<UpstreamRecord {self.name} {self.dialect} {self.url}>"
 
 
+class PriceDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prices of kinds of tokens, pico-USD each. None: as `input_pico` or `output_pico`."""
+
+    cache_write_pico: Pico | None = None
+    audio_input_pico: Pico | None = None
+    image_input_pico: Pico | None = None
+    audio_output_pico: Pico | None = None
+    reasoning_pico: Pico | None = None
+
+
 class PriceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a model costs from `effective_us` on: pico-USD per token (= micro-USD per million)."""
 
@@ -153,6 +165,13 @@ class PriceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """None: as `input_pico`."""
     output_pico: int = 0
     request_nano: int = 0
+    details: PriceDetails | None = None
+    """None where no kind of tokens has a price of its own."""
+    markup_bp: int | None = None
+    """A customer's price that follows a cost: so many basis points (10,000 is the cost itself) of
+    what `markup_of` costs. The amounts above are what came of it, and what is charged."""
+    markup_of: str | None = None
+    """The upstream whose cost it follows."""
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,13 +210,20 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over requests. What a report does not group by is ""."""
+    """Sums over requests. What a report does not group by is "", as is a party that a key has
+    not."""
 
     day: str = ""
     """YYYY-MM-DD, UTC."""
     key_id: str = ""
     model: str = ""
     upstream: str = ""
+    organisation: str = ""
+    """The id of the party, as of today: keys may move."""
+    team: str = ""
+    user: str = ""
+    end_user: str = ""
+    """What callers wrote in the request's `user`; requests without one are not in such sums."""
     requests: int
     failed: int
     """Those answered with a status of 400 or more, or interrupted."""
@@ -206,6 +232,12 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int
     charge_nano: int
     cost_nano: int
+    estimated: int = 0
+    """Requests whose tokens nobody reported: Baton counted them."""
+
+    @property
+    def margin_nano(self) -> int:
+        return self.charge_nano - self.cost_nano
 
 
 class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,17 @@ from baton.stores.accounts import not_below_zero
 from baton.stores.carried import POSTED, Rows, carry, prepare
 from baton.stores.database import Database
 from baton.stores.journals import Tenure, fence
-from baton.stores.tables import Whole, account, entry, fold, journal, lease, request, usage_day
+from baton.stores.tables import (
+    Whole,
+    account,
+    entry,
+    fold,
+    journal,
+    lease,
+    request,
+    usage_day,
+    usage_user,
+)
 from baton.stores.windows import TOKENS
 
 SEQ_BITS = 40
@@ -60,21 +70,40 @@ class Statements:
             " GROUP BY 1, key_id, account, scopes, model, upstream"
             " ORDER BY 1, key_id, model, upstream"
         )
+        self.user_sums = text(
+            f'SELECT created_us / {DAY_US} AS day, key_id, "user", count(*) AS requests,'
+            " sum(CASE WHEN status >= 400 OR state = 'interrupted' THEN 1 ELSE 0 END) AS failed,"
+            " sum(estimated) AS estimated,"
+            " coalesce(sum(prompt_tokens), 0) AS prompt_tokens,"
+            " coalesce(sum(cached_tokens), 0) AS cached_tokens,"
+            " coalesce(sum(completion_tokens), 0) AS completion_tokens,"
+            f' sum(charge) AS charge, sum(cost) AS cost {span} AND "user" IS NOT NULL'
+            ' GROUP BY 1, key_id, "user" ORDER BY 1, key_id, "user"'
+        )
 
 
 _ATTACHED, _CARRIED = Statements(SLOT), Statements(POSTED)
 
 DAY_COLUMNS = [column.name for column in usage_day.columns]
-ADD_TO_DAY = text(
-    f"INSERT INTO usage_day({', '.join(DAY_COLUMNS)})"
-    f" VALUES({', '.join(':' + name for name in DAY_COLUMNS)})"
-    " ON CONFLICT(day, key_id, model, upstream) DO UPDATE SET "
-    + ", ".join(
-        f"{column.name} = usage_day.{column.name} + excluded.{column.name}"
-        for column in usage_day.columns
+
+
+def _adding(table: sqlalchemy.Table) -> sqlalchemy.TextClause:
+    """Add sums to those that the table has for the same primary key."""
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    values = ", ".join(f":{column.name}" for column in table.columns)
+    keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
+    more = ", ".join(
+        f"{column.name} = {table.name}.{column.name} + excluded.{column.name}"
+        for column in table.columns
         if not column.primary_key
     )
-)
+    return text(
+        f"INSERT INTO {table.name}({names}) VALUES({values}) ON CONFLICT({keys})"
+        f" DO UPDATE SET {more}"
+    )
+
+
+ADD_TO_DAY, ADD_TO_USER = _adding(usage_day), _adding(usage_user)
 
 Sum = sqlalchemy.RowMapping
 
@@ -109,6 +138,9 @@ class Posting:
             span = {"number": self.number, "mark": mark, "last": last}
             copied = connection.execute(self._statements.copy, span).rowcount
             sums = list(connection.execute(self._statements.sums, span).mappings())
+            users = list(connection.execute(self._statements.user_sums, span).mappings())
+            if users:
+                connection.execute(ADD_TO_USER, [dict(row) for row in users])
             _post_sums(connection, self.number, last, sums)
             return copied, last
 

@@ -1,15 +1,21 @@
 """Prices in the book: a row is never changed, a new one takes over from its date on."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy
 from sqlalchemy import func, select
 
-from baton.stores.base import PriceRecord
+from baton.stores.base import Missing, PriceDetails, PriceRecord
 from baton.stores.changes import Subject, note
 from baton.stores.database import Database
 from baton.stores.tables import price
+
+BASIS_POINTS = 10_000
+"""In one: a markup of 12,000 is the cost and a fifth more."""
+DETAILS = PriceDetails.__struct_fields__
 
 
 class Prices:
@@ -20,13 +26,15 @@ class Prices:
 
     def set(self, record: PriceRecord, actor: str) -> PriceRecord:
         """Store a price; its `version` is given here, and `effective_us` 0 means from now on."""
+        return self.set_all([record], actor)[0]
+
+    def set_all(self, records: Sequence[PriceRecord], actor: str) -> list[PriceRecord]:
+        """Store prices in one transaction, in this order: all or none.
+
+        A record with a markup gets its amounts from the cost that it follows (Missing where there
+        is none); after a new cost the prices that follow it are set anew, too."""
         with self._database.writing() as connection:
-            version = 1 + int(connection.scalar(select(func.max(price.c.version))) or 0)
-            effective_us = record.effective_us or time.time_ns() // 1000
-            stored = msgspec.structs.replace(record, version=version, effective_us=effective_us)
-            connection.execute(price.insert().values(**msgspec.structs.asdict(stored)))
-            note(connection, Subject("price", str(version), actor), "create", stored)
-        return stored
+            return [_set(connection, record, actor) for record in records]
 
     def all(self) -> list[PriceRecord]:
         """Every price that was ever set, oldest first."""
@@ -34,5 +42,84 @@ class Prices:
             return self.within(connection)
 
     def within(self, connection: sqlalchemy.Connection) -> list[PriceRecord]:
-        rows = connection.execute(select(price).order_by(price.c.version))
-        return [PriceRecord(**row._mapping) for row in rows]
+        return [_record(row) for row in connection.execute(select(price).order_by(price.c.version))]
+
+
+def marked_up(cost: PriceRecord, markup_bp: int) -> PriceRecord:
+    """The customer's price that follows this cost; each amount rounded half up.
+
+    It holds from when the cost holds; its version is still to be given."""
+
+    def scaled(amount: int) -> int:
+        return (amount * markup_bp + BASIS_POINTS // 2) // BASIS_POINTS
+
+    def scaled_or_none(amount: int | None) -> int | None:
+        return None if amount is None else scaled(amount)
+
+    details = cost.details and PriceDetails(
+        **{
+            name: scaled_or_none(each)
+            for name, each in msgspec.structs.asdict(cost.details).items()
+        }
+    )
+    return PriceRecord(
+        version=0,
+        model=cost.model,
+        effective_us=cost.effective_us,
+        input_pico=scaled(cost.input_pico),
+        cached_input_pico=scaled_or_none(cost.cached_input_pico),
+        output_pico=scaled(cost.output_pico),
+        request_nano=scaled(cost.request_nano),
+        details=details,
+        markup_bp=markup_bp,
+        markup_of=cost.upstream,
+    )
+
+
+def _set(connection: sqlalchemy.Connection, record: PriceRecord, actor: str) -> PriceRecord:
+    effective_us = record.effective_us or time.time_ns() // 1000
+    record = msgspec.structs.replace(record, effective_us=effective_us)
+    if record.markup_bp is not None:
+        record = _following(connection, record)
+    stored = _insert(connection, record, actor)
+    if record.upstream is not None:
+        follower = _effective(connection, record.model, None, effective_us)
+        if follower and follower.markup_of == record.upstream and follower.markup_bp is not None:
+            _insert(connection, marked_up(stored, follower.markup_bp), actor)
+    return stored
+
+
+def _following(connection: sqlalchemy.Connection, record: PriceRecord) -> PriceRecord:
+    assert record.markup_bp is not None
+    cost = _effective(connection, record.model, record.markup_of, record.effective_us)
+    if record.upstream is not None or record.markup_of is None or cost is None:
+        where = f"{record.model!r} at {record.markup_of!r}"
+        raise Missing(f"a markup needs the cost that it follows: none is set for {where}")
+    marked = marked_up(cost, record.markup_bp)
+    return msgspec.structs.replace(marked, effective_us=record.effective_us)
+
+
+def _insert(connection: sqlalchemy.Connection, record: PriceRecord, actor: str) -> PriceRecord:
+    version = 1 + int(connection.scalar(select(func.max(price.c.version))) or 0)
+    stored = msgspec.structs.replace(record, version=version)
+    values = msgspec.structs.asdict(stored)
+    details = values.pop("details") or PriceDetails()
+    connection.execute(price.insert().values(**values, **msgspec.structs.asdict(details)))
+    note(connection, Subject("price", str(version), actor), "create", stored)
+    return stored
+
+
+def _effective(
+    connection: sqlalchemy.Connection, model: str, upstream: str | None, at_us: int
+) -> PriceRecord | None:
+    found = price.c.upstream.is_(None) if upstream is None else price.c.upstream == upstream
+    query = select(price).where(price.c.model == model, found, price.c.effective_us <= at_us)
+    newest = query.order_by(price.c.effective_us.desc(), price.c.version.desc()).limit(1)
+    row = connection.execute(newest).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _record(row: sqlalchemy.Row[Any]) -> PriceRecord:
+    values = dict(row._mapping)
+    details = PriceDetails(**{name: values.pop(name) for name in DETAILS})
+    return PriceRecord(**values, details=None if details == PriceDetails() else details)

@@ -119,6 +119,13 @@ price = Table(
     Column("cached_input_pico", Whole),
     _whole("output_pico"),
     _whole("request_nano"),
+    Column("cache_write_pico", Whole),
+    Column("audio_input_pico", Whole),
+    Column("image_input_pico", Whole),
+    Column("audio_output_pico", Whole),
+    Column("reasoning_pico", Whole),
+    Column("markup_bp", Whole),
+    Column("markup_of", Text),
     sqlite_strict=True,
 )
 
@@ -269,5 +276,73 @@ idempotency = Table(
     _whole("answer_bytes"),
     Index("idempotency_expires", "expires_us"),
     Index("idempotency_owner", "owner"),
+    sqlite_strict=True,
+)
+
+usage_user = Table(
+    "usage_user",
+    metadata,
+    Column("day", Whole, primary_key=True, autoincrement=False),
+    Column("key_id", Text, primary_key=True),
+    Column("user", Text, primary_key=True),  # what callers wrote in `user`
+    _whole("requests"),
+    _whole("failed"),
+    _whole("estimated"),
+    _whole("prompt_tokens"),
+    _whole("cached_tokens"),
+    _whole("completion_tokens"),
+    _whole("charge"),
+    _whole("cost"),
+    sqlite_strict=True,
+)
+
+archived = Table(
+    "archived",
+    metadata,
+    Column("day", Whole, primary_key=True, autoincrement=False),
+    Column("key_id", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("scopes", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("upstream", Text, primary_key=True),
+    _whole("requests"),
+    _whole("failed"),
+    _whole("streams"),
+    _whole("estimated"),
+    _whole("handoffs"),
+    _whole("prompt_tokens"),
+    _whole("cached_tokens"),
+    _whole("completion_tokens"),
+    _whole("reasoning_tokens"),
+    _whole("tokens"),
+    _whole("charge"),
+    _whole("overrun"),
+    _whole("cost"),
+    sqlite_strict=True,
+)
+
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Whole, primary_key=True),
+    _text("account"),  # a window's name is a part of it
+    _whole("percent"),
+    _text("body"),
+    _whole("created_us"),
+    _whole("attempts", 0),
+    Column("next_us", Whole),  # NULL: delivered, or given up
+    Column("delivered_us", Whole),
+    Column("failure", Text),
+    UniqueConstraint("account", "percent", name="notice_once"),
+    Index("notice_next", "next_us"),
+    sqlite_strict=True,
+)
+
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("owner"),
+    _whole("until_us"),
     sqlite_strict=True,
 )

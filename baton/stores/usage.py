@@ -1,21 +1,26 @@
-"""Reports: sums by key, model, upstream and day from the roll-ups; single requests as they stand.
+"""Reports: sums by day, key, model, upstream and party, or by the `user` that callers write, from
+the roll-ups; single requests as they stand.
 
-What was settled within the last second or so is not folded yet, and not in here.
+What was settled within the last second or so is not folded yet, and not in here. Sums by user have
+a roll-up of their own, which knows days and keys alone: there may be as many users as requests.
 """
 
 import datetime
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy
 from sqlalchemy import func, select
 
-from baton.stores.base import Missing, RequestRecord, UsageRecord
+from baton.stores.base import Missing, RequestRecord, StoreError, UsageRecord
 from baton.stores.database import Database
-from baton.stores.tables import request, usage_day
+from baton.stores.tables import key, party, request, usage_day, usage_user
 
-Dimension = Literal["day", "key_id", "model", "upstream"]
+Dimension = Literal[
+    "day", "key_id", "model", "upstream", "organisation", "team", "user", "end_user"
+]
+PARTIES = ("organisation", "team", "user")
 REQUESTS_MAX = 1_000
 EPOCH = datetime.date(1970, 1, 1)
 
@@ -27,7 +32,10 @@ _SUMMED = {
     "completion_tokens": "completion_tokens",
     "charge_nano": "charge",
     "cost_nano": "cost",
+    "estimated": "estimated",
 }
+Owners = Mapping[str, Mapping[str, str]]
+"""Of each key's id, the id of its party of each kind."""
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +46,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str | None = None
     model: str | None = None
     upstream: str | None = None
+    party: str | None = None
+    """The id of an organisation, team or user: the keys of it and of all under it."""
+    end_user: str | None = None
 
 
 class Usage:
@@ -47,16 +58,27 @@ class Usage:
         self._database = database
 
     def sums(self, by: Sequence[Dimension] = (), only: Filter | None = None) -> list[UsageRecord]:
-        """One row for each combination of `by`, in that order of sorting; one in all without."""
-        keys = [usage_day.c[name] for name in by]
-        totals = [
-            func.coalesce(func.sum(usage_day.c[column]), 0).label(name)
-            for name, column in _SUMMED.items()
-        ]
-        query = select(*keys, *totals).where(*_conditions(only or Filter()))
-        query = query.group_by(*keys).order_by(*keys) if keys else query
+        """One row for each combination of `by`, in that order of sorting; one in all without.
+
+        Raises StoreError for what no roll-up knows: a model or upstream by end user."""
+        only = only or Filter()
+        by_user = "end_user" in by or only.end_user is not None
+        table = usage_user if by_user else usage_day
+        if by_user and ({"model", "upstream"} & set(by) or only.model or only.upstream):
+            raise StoreError("sums by the request's user are kept by day and key alone")
         with self._database.reading() as connection:
-            return [_sum(row) for row in connection.execute(query)]
+            owners: Owners = {}
+            if only.party is not None or set(PARTIES) & set(by):
+                owners = _owners(connection)
+            columns = _columns(table, by)
+            totals = [
+                func.coalesce(func.sum(table.c[column]), 0).label(name)
+                for name, column in _SUMMED.items()
+            ]
+            query = select(*columns, *totals).where(*_conditions(table, only, owners))
+            query = query.group_by(*columns) if columns else query
+            rows = [dict(row._mapping) for row in connection.execute(query)]
+        return [_sum(row) for row in _grouped(rows, by, owners)]
 
     def requests(
         self, at_most: int = 100, before_us: int | None = None, key_id: str | None = None
@@ -86,23 +108,71 @@ def day_number(day: datetime.date) -> int:
     return (day - EPOCH).days
 
 
-def _conditions(only: Filter) -> list[sqlalchemy.ColumnElement[bool]]:
+def _columns(
+    table: sqlalchemy.Table, by: Sequence[Dimension]
+) -> list[sqlalchemy.ColumnElement[Any]]:
+    """What the database groups by: a party's sums are made of its keys'."""
+    names = ["key_id" if name in PARTIES else name for name in by]
+    return [
+        table.c["user"].label("end_user") if name == "end_user" else table.c[name]
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _conditions(
+    table: sqlalchemy.Table, only: Filter, owners: Owners
+) -> list[sqlalchemy.ColumnElement[bool]]:
     conditions = [
-        usage_day.c[name] == value
+        table.c[name] == value
         for name in ("key_id", "model", "upstream")
         if (value := getattr(only, name)) is not None
     ]
+    if only.end_user is not None:
+        conditions.append(table.c["user"] == only.end_user)
     if only.since is not None:
-        conditions.append(usage_day.c.day >= day_number(only.since))
+        conditions.append(table.c.day >= day_number(only.since))
     if only.until is not None:
-        conditions.append(usage_day.c.day <= day_number(only.until))
+        conditions.append(table.c.day <= day_number(only.until))
+    if only.party is not None:
+        theirs = [key_id for key_id, above in owners.items() if only.party in above.values()]
+        conditions.append(table.c.key_id.in_(theirs))
     return conditions
 
 
-def _sum(row: sqlalchemy.Row[tuple[object, ...]]) -> UsageRecord:
-    fields = {name: value for name, value in row._mapping.items() if name != "day"}
-    if "day" in row._mapping:
-        fields["day"] = str(EPOCH + datetime.timedelta(days=int(row.day)))
+def _owners(connection: sqlalchemy.Connection) -> Owners:
+    parties = {row.id: row for row in connection.execute(select(party))}
+
+    def above(party_id: str | None) -> dict[str, str]:
+        found = {}
+        while (row := parties.get(party_id or "")) is not None:
+            found[row.kind] = row.id
+            party_id = row.parent
+        return found
+
+    return {row.id: above(row.owner) for row in connection.execute(select(key.c.id, key.c.owner))}
+
+
+def _grouped(
+    rows: Sequence[dict[str, Any]], by: Sequence[Dimension], owners: Owners
+) -> list[dict[str, Any]]:
+    """Rows of one combination of `by` added up, in order."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        theirs = owners.get(row.get("key_id", ""), {})
+        parts: dict[str, Any] = {n: theirs.get(n, "") if n in PARTIES else row[n] for n in by}
+        place = tuple(parts.values())
+        before = found.get(place)
+        if before is None:
+            found[place] = {**parts, **{name: int(row[name]) for name in _SUMMED}}
+        else:
+            for name in _SUMMED:
+                before[name] += int(row[name])
+    return [found[place] for place in sorted(found)]
+
+
+def _sum(fields: dict[str, Any]) -> UsageRecord:
+    if "day" in fields:
+        fields["day"] = str(EPOCH + datetime.timedelta(days=int(fields["day"])))
     return UsageRecord(**fields)
 
 

@@ -3,20 +3,27 @@ changed what.
 """
 
 import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+from starlette.responses import Response
 
 from baton.errors import invalid
-from baton.stores.base import ChangeRecord, PriceRecord, UsageRecord
+from baton.ledger.audit import Audit
+from baton.ledger.currency import Currency
+from baton.ledger.report import UsageLine, as_csv, line
+from baton.stores.base import (
+    ChangeRecord,
+    Pico,
+    PriceDetails,
+    PriceRecord,
+)
 from baton.web.admin import ModelName, Nano, Page, PageLimit, PageQuery, TimeUs, page, stored
 from baton.web.models import found_models
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import UsageGroup, UsageQuery
 
 USAGE_DAYS = 30
-Pico = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
-"""Per token: up to 1,000 USD for one, so that no product of a request leaves 64 bits unnoticed."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +59,11 @@ class PriceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     output_pico: Pico = 0
     request_nano: Nano = 0
     """Per request, in nano-USD."""
+    details: PriceDetails | None = None
+    """Kinds of tokens that have prices of their own."""
+    markup_bp: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
+    """In place of amounts: basis points (10,000 is the cost itself) of what `markup_of` costs."""
+    markup_of: str | None = None
 
 
 class PricesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +86,12 @@ class UsageAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The last day (UTC); today by default."""
     key: str | None = None
     model: str | None = None
+    upstream: str | None = None
+    party: str | None = None
+    """The id of an organisation, team or user: its keys and those of all under it."""
+    end_user: str | None = None
+    """What callers wrote in the request's `user`."""
+    format: Literal["json", "csv"] = "json"
 
 
 class ChangesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +138,7 @@ async def set_price(visit: Visit[PriceBody, Nothing]) -> PriceRecord:
     return stored_price
 
 
-async def report_usage(visit: Visit[Nothing, UsageAsked]) -> Page[UsageRecord]:
+async def report_usage(visit: Visit[Nothing, UsageAsked]) -> Page[UsageLine] | Response:
     asked = visit.query
     for name, day in (("since", asked.since), ("until", asked.until)):
         if day is not None and day.year not in YEARS:
@@ -129,14 +147,36 @@ async def report_usage(visit: Visit[Nothing, UsageAsked]) -> Page[UsageRecord]:
     since = asked.since or until - datetime.timedelta(days=USAGE_DAYS)
     if since > until:
         raise invalid("'since' must not be after 'until'.", param="since")
+    by_user = "end_user" in asked.group_by or asked.end_user is not None
+    by_place = {"model", "upstream"} & set(asked.group_by) or asked.model or asked.upstream
+    if by_user and by_place:
+        message = "Sums by 'end_user' are kept by day, key and party alone."
+        raise invalid(message, param="group_by")
     query = UsageQuery(
         group_by=tuple(dict.fromkeys(asked.group_by)),
         from_us=start_us(since),
         until_us=start_us(until + datetime.timedelta(days=1)),
         key_id=asked.key,
         model=asked.model,
+        upstream=asked.upstream,
+        party=asked.party,
+        end_user=asked.end_user,
     )
-    return Page(data=list(await stored(visit.services.usage, query)), has_more=False)
+    settings = visit.services.settings
+    currency = Currency(settings.currency, settings.currency_micro_per_usd)
+    lines = [line(each, currency) for each in await stored(visit.services.usage, query)]
+    if asked.format == "json":
+        return Page(data=lines, has_more=False)
+    groups = ["key_id" if group == "key" else group for group in asked.group_by]
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": 'attachment; filename="usage.csv"',
+    }
+    return Response(as_csv(lines, groups), headers=headers, media_type="text/csv")
+
+
+async def audit_ledger(visit: Visit[Nothing, Nothing]) -> Audit:
+    return await stored(visit.services.audit)
 
 
 def day_of(at_us: int) -> datetime.date:
@@ -185,7 +225,7 @@ OPERATIONS = (
         body=PriceBody,
         answer=PriceRecord,
         status=201,
-        errors=(400,),
+        errors=(400, 404),
     ),
     Operation(
         id="adminusage",
@@ -195,8 +235,17 @@ OPERATIONS = (
         access=Access.ADMIN,
         run=report_usage,
         query=UsageAsked,
-        answer=Page[UsageRecord],
+        answer=Page[UsageLine],
         errors=(400,),
+    ),
+    Operation(
+        id="adminauditledger",
+        tag="admin",
+        method="GET",
+        path="/admin/v1/audit-ledger",
+        access=Access.ADMIN,
+        run=audit_ledger,
+        answer=Audit,
     ),
     Operation(
         id="adminlistchanges",

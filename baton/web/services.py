@@ -11,6 +11,7 @@ import msgspec
 
 from baton.config import Settings
 from baton.engine.wire import Description, Tokens
+from baton.ledger.audit import Audit
 from baton.stores.base import Catalogue, KeyRecord, UsageRecord
 from baton.stores.changes import Changes
 from baton.stores.keys import Keys
@@ -19,7 +20,7 @@ from baton.stores.upstreams import Upstreams
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Snapshot
 
-UsageGroup = Literal["key", "model", "upstream", "day"]
+UsageGroup = Literal["key", "model", "upstream", "day", "organisation", "team", "user", "end_user"]
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,10 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Exclusive."""
     key_id: str | None = None
     model: str | None = None
+    upstream: str | None = None
+    party: str | None = None
+    """The id of an organisation, team or user."""
+    end_user: str | None = None
 
 
 class Embedded(Protocol):
@@ -126,6 +131,8 @@ class Services:
     changes: Changes
     usage: Callable[[UsageQuery], Sequence[UsageRecord]]
     """The ledger's sums. Blocks, as the stores do: routes call them in a thread."""
+    audit: Callable[[], Audit]
+    """Looks at the whole ledger; blocks for as long as that takes."""
     catalogue: Callable[[], Catalogue]
     """The snapshot that requests are planned with at this moment."""
     refresh: Callable[[], Awaitable[None]]

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.cli.declaration import Declaration, KeyEntry, PriceEntry, UpstreamEntry, parse
+from baton.cli.declaration import Declaration, KeyEntry, UpstreamEntry, parse
 from baton.cli.export import as_toml, in_force, variable
+from baton.cli.price_entries import PriceEntry
 from baton.stores.base import PriceRecord
 from tests.cli.conftest import Cli
 

@@ -25,3 +25,33 @@ def test_what_is_no_price_is_refused(cli: Cli) -> None:
     """Nothing is stored from an amount that cannot be kept."""
     assert 1 == cli("price", "set", "small", "--input", "cheap").code
     assert [] == cli.ok("price", "list")
+
+
+def test_kinds_and_markup(cli: Cli) -> None:
+    """Kinds of tokens have prices of their own; what callers pay can follow a cost."""
+    words = ["price", "set", "small", "--input", "1", "--upstream", "gpu"]
+    cost = cli.ok(*words, "--kind", "reasoning=3", "--kind", "cache_write=1.25")
+    assert {"reasoning": "3.00", "cache_write": "1.25"} == cost["others"]
+    followed = cli.ok("price", "set", "small", "--markup", "20%@gpu")
+    assert ("1.20", "20% of gpu") == (followed["input"], followed["markup"])
+    cli.ok(*words[:3], "--input", "2", "--upstream", "gpu")
+    last = cli.ok("price", "list")[-1]
+    assert ("2.40", None, 4) == (last["input"], last["upstream"], last["version"])
+    for wrong in (["--kind", "colour=1"], ["--markup", "20%"], ["--markup", "20%@nowhere"]):
+        assert 1 == cli("price", "set", "small", *wrong).code
+    assert 4 == len(cli.ok("price", "list"))
+
+
+def test_files(cli: Cli) -> None:
+    """A dry run changes nothing; an import sets what is not so yet; exports come back as they
+    were."""
+    table = "model,input,output,reasoning\nsmall,0.15,0.6,\nlarge,3,15,20\n"
+    assert 2 == len(cli.ok("price", "import", "-", "--dry-run", stdin=table))
+    assert [] == cli.ok("price", "list")
+    assert "2 prices set." in cli("price", "import", "-", stdin=table).out
+    assert [] == cli.ok("price", "import", "-", stdin=table)
+    exported = cli("price", "export")
+    assert ["small", "large"] == [each["model"] for each in exported.json]
+    assert [] == cli.ok("price", "import", "-", stdin=exported.out)
+    assert [] == cli.ok("price", "import", "-", stdin=cli("price", "export", "--csv").out)
+    assert 1 == cli("price", "import", "/nowhere").code

@@ -1,10 +1,14 @@
 """`baton usage`: sums by key, model, upstream and day; a table, bars and JSON."""
 
+import csv
+import io
+
 import pytest
+from sqlalchemy import select
 
 from baton.cli.opened import opened
 from baton.cli.usage import bar
-from baton.stores.tables import usage_day
+from baton.stores.tables import key, party, usage_day, usage_user
 from tests.cli.conftest import Cli
 
 
@@ -58,7 +62,7 @@ def test_bars_follow_the_charge(used: Cli) -> None:
     """The dearest row has the whole bar, the others their share."""
     out = used("usage", "--by", "day").out
     assert bar(5, 5) in out
-    assert "charge, $" in out
+    assert "charge, USD" in out
     assert "2024-10-04" in out
 
 
@@ -83,3 +87,42 @@ def test_wrong_day_is_refused(cli: Cli) -> None:
 def test_bar_is_exact_to_an_eighth() -> None:
     """Nothing is no bar, all is the full width, and parts are rounded down to an eighth."""
     assert ["", "▏", "▌", "█", "█▌", "██"] == [bar(n, 16, 2) for n in (0, 1, 4, 8, 12, 16)]
+
+
+def test_by_party_and_end_user(used: Cli) -> None:
+    """Keys' sums add up to those of their parties; users of requests have sums of their own."""
+    with opened() as store, store.database.writing() as connection:
+        for kind, name, parent in (
+            ("organisation", "org", ""),
+            ("team", "left", "org"),
+            ("user", "ann", "left"),
+        ):
+            row: dict[str, object] = {"id": name, "kind": kind, "name": name.title()}
+            row |= {"parent": parent, "created_us": 1, "models": "[]", "networks": "[]"}
+            connection.execute(party.insert().values(**row))
+        [alice] = connection.scalars(select(key.c.id).where(key.c.name == "alice"))
+        connection.execute(key.update().where(key.c.id == alice).values(owner="ann"))
+        for number, user in enumerate(["=x", "y"], 1):
+            row = {column.name: number for column in usage_user.columns}
+            connection.execute(
+                usage_user.insert().values(**{**row, "key_id": alice, "user": user, "day": 20_000})
+            )
+    by = {kind: used.ok("usage", "--by", kind) for kind in ("organisation", "team", "user")}
+    for kind, name in (("organisation", "Org"), ("team", "Left"), ("user", "Ann")):
+        assert [("", 3), (name, 3)] == [(row[kind], row["requests"]) for row in by[kind]]
+    assert [3] == [row["requests"] for row in used.ok("usage", "--party", "Left", "--by", "team")]
+    users = used.ok("usage", "--by", "end_user")
+    assert [("=x", 1), ("y", 2)] == [(row["end_user"], row["requests"]) for row in users]
+    assert [2] == [row["requests"] for row in used.ok("usage", "--end-user", "y")]
+    assert 1 == used("usage", "--by", "end_user", "--model", "a").code
+    assert 1 == used("usage", "--party", "nobody").code
+
+
+def test_tables_and_currency(used: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CSV has the same rows; amounts are shown in the currency that is set."""
+    monkeypatch.setenv("BATON_CURRENCY", "EUR")
+    monkeypatch.setenv("BATON_CURRENCY_MICRO_PER_USD", "500000")
+    rows = list(csv.DictReader(io.StringIO(used("usage", "--by", "model", "--csv").out)))
+    assert [("a", "2.00"), ("b", "1.00")] == [(row["model"], row["charge"]) for row in rows]
+    assert {"EUR"} == {row["currency"] for row in rows}
+    assert "Charge EUR" in used("usage").out

@@ -19,6 +19,7 @@ from baton.admission import issue, keys
 from baton.admission.gate import Gate, credential
 from baton.config import Settings
 from baton.engine.wire import Description, Tokens
+from baton.ledger import audit
 from baton.stores.base import Catalogue, KeyRecord, UsageRecord
 from baton.stores.book import Store, open_store
 from baton.stores.usage import Dimension, Filter
@@ -136,6 +137,7 @@ class Parts:
             prices=self.store.prices,
             changes=self.store.changes,
             usage=self.usage,
+            audit=lambda: audit.run(self.store),
             catalogue=lambda: self.catalogue,
             refresh=self.refresh,
             embedded=self.engine,

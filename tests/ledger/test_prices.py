@@ -2,12 +2,13 @@
 
 from fractions import Fraction
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.ledger.prices import PriceBook, bound, charge, free, tokens_upper
 from baton.semantics.events import Usage
-from baton.stores.base import PriceRecord
+from baton.stores.base import PriceDetails, PriceRecord
 
 picos = st.integers(0, 10**9)
 prices = st.builds(
@@ -21,6 +22,94 @@ prices = st.builds(
     request_nano=st.integers(0, 10**9),
 )
 counts = st.integers(0, 10**6)
+maybe = st.none() | counts
+detailed = st.builds(
+    msgspec.structs.replace,
+    prices,
+    details=st.builds(
+        PriceDetails,
+        **{name: st.none() | picos for name in PriceDetails.__struct_fields__},
+    ),
+)
+usages = st.builds(
+    Usage,
+    prompt_tokens=counts,
+    completion_tokens=counts,
+    cached_tokens=maybe,
+    reasoning_tokens=maybe,
+    audio_prompt_tokens=maybe,
+    image_prompt_tokens=maybe,
+    audio_completion_tokens=maybe,
+    cache_write_tokens=maybe,
+)
+
+
+@given(detailed, usages, counts, counts)
+def test_bound_covers_every_kind_of_token(
+    price: PriceRecord, usage: Usage, more_prompt: int, more_completion: int
+) -> None:
+    """Whatever kinds an upstream says that the tokens are, also more than there are, no usage
+    within the bounds costs more than the hold (I6)."""
+    room, most = usage.prompt_tokens + more_prompt, usage.completion_tokens + more_completion
+    assert 0 <= charge(usage, price) <= bound(price, room, 1, most)
+
+
+@given(prices, usages)
+def test_kinds_without_a_price_are_plain_tokens(price: PriceRecord, usage: Usage) -> None:
+    """Details that say nothing change nothing."""
+    assert charge(usage, price) == charge(
+        usage, msgspec.structs.replace(price, details=PriceDetails())
+    )
+
+
+@given(usages, st.integers(1, 10**6))
+def test_each_token_is_charged_once(usage: Usage, pico: int) -> None:
+    """Where every kind costs the same, it is that price for every token."""
+    kinds = dict.fromkeys(PriceDetails.__struct_fields__, pico)
+    price = PriceRecord(
+        version=1,
+        model="m",
+        effective_us=0,
+        input_pico=pico,
+        cached_input_pico=pico,
+        output_pico=pico,
+        details=PriceDetails(**kinds),
+    )
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    assert (tokens * pico + 500) // 1000 == charge(usage, price)
+
+
+def test_kinds_of_tokens() -> None:
+    """A request with some of each, worked out by hand."""
+    price = PriceRecord(
+        version=1,
+        model="m",
+        effective_us=0,
+        input_pico=1_000,
+        cached_input_pico=100,
+        output_pico=10_000,
+        request_nano=7,
+        details=PriceDetails(
+            cache_write_pico=1_250,
+            audio_input_pico=5_000,
+            image_input_pico=2_000,
+            audio_output_pico=40_000,
+            reasoning_pico=20_000,
+        ),
+    )
+    usage = Usage(
+        prompt_tokens=100,
+        completion_tokens=50,
+        cached_tokens=40,
+        cache_write_tokens=20,
+        image_prompt_tokens=10,
+        audio_prompt_tokens=5,
+        reasoning_tokens=30,
+        audio_completion_tokens=15,
+    )
+    prompt = 40 * 100 + 20 * 1_250 + 10 * 2_000 + 5 * 5_000 + 25 * 1_000
+    completion = 30 * 20_000 + 15 * 40_000 + 5 * 10_000
+    assert 7 + (prompt + completion + 500) // 1000 == charge(usage, price)
 
 
 @given(prices, counts, counts, counts)

@@ -12,11 +12,16 @@ from baton.stores.book import book_path
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
 BREAKS = {
-    "an account's entries": "UPDATE entry SET amount_nano = amount_nano * 2",
-    "entries of a fold": "UPDATE entry SET amount_nano = amount_nano + 1 WHERE account = 'revenue'",
-    "a balance": "UPDATE account SET posted_nano = posted_nano + 1",
-    "days": "UPDATE usage_day SET charge = charge + 1",
-    "folds": "UPDATE fold SET requests = requests + 1",
+    "the entries of": "UPDATE entry SET amount_nano = amount_nano * 2",
+    "the entries of fold": "UPDATE entry SET amount_nano = amount_nano + 1"
+    " WHERE account = 'revenue'",
+    "the balance of": "UPDATE account SET posted_nano = posted_nano + 1",
+    "the day": "UPDATE usage_day SET charge = charge + 1",
+    "2 requests were folded": "UPDATE fold SET requests = requests + 1",
+    "1 requests name a user": "UPDATE usage_user SET requests = 0",
+    "of 1 requests the charge was made": "UPDATE request SET state = 'released'",
+    "of 1 requests the overrun": "UPDATE request SET overrun = 1",
+    "the file is damaged": "UPDATE request SET charge = hold + 1",  # a constraint of the table
 }
 
 
@@ -28,7 +33,7 @@ def book(tmp_path: pathlib.Path) -> pathlib.Path:
 
     async def run() -> None:
         async with ledger_of(store) as ledger:
-            ledger.settle(await ledger.hold(intent(key)), outcome(4))
+            ledger.settle(await ledger.hold(intent(key, user="u")), outcome(4))
 
     asyncio.run(run())
     store.close()
@@ -40,6 +45,7 @@ def test_broken_rule_is_told(book: pathlib.Path, sentence: str) -> None:
     """A right book has no faults; one that was tampered with has that one."""
     assert [] == faults(book)
     with contextlib.closing(sqlite3.connect(book)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute(BREAKS[sentence])
     assert any(fault.startswith(sentence) for fault in faults(book)), faults(book)
 

@@ -2,8 +2,15 @@
 
 import pathlib
 import time
+from fractions import Fraction
 
-from baton.stores.base import PriceRecord
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baton.stores.base import Missing, PriceDetails, PriceRecord
+from baton.stores.prices import marked_up
 from tests.bookkeeping import new_store
 
 
@@ -28,3 +35,73 @@ def test_versions_and_dates(tmp_path: pathlib.Path) -> None:
     assert [now, later] == store.prices.all() == list(store.catalogue().prices)
     assert ["price", "price"] == [change.kind for change in store.changes.since(0)]
     assert 2 == store.catalogue().version
+
+
+DETAILED = PriceRecord(
+    version=0,
+    model="m",
+    upstream="u",
+    effective_us=50,
+    input_pico=1_001,
+    cached_input_pico=3,
+    output_pico=10,
+    request_nano=5,
+    details=PriceDetails(reasoning_pico=15, audio_input_pico=0),
+)
+
+
+def test_details_come_back(tmp_path: pathlib.Path) -> None:
+    """Kinds of tokens keep their prices, 0 and none apart."""
+    store = new_store(tmp_path)
+    assert [store.prices.set(DETAILED, "test")] == store.prices.all()
+    assert DETAILED.details == store.prices.all()[0].details
+
+
+def test_a_markup_follows_its_cost(tmp_path: pathlib.Path) -> None:
+    """Its amounts are the cost's, scaled and rounded half up, now and whenever the cost changes;
+    until a price is set that follows nothing."""
+    store = new_store(tmp_path)
+    follow = PriceRecord(version=0, model="m", effective_us=60, markup_bp=12_500, markup_of="u")
+    with pytest.raises(Missing):
+        store.prices.set(follow, "test")
+    store.prices.set(DETAILED, "test")
+    marked = store.prices.set(follow, "test")
+    assert (1_251, 4, 13, 6) == (
+        marked.input_pico,
+        marked.cached_input_pico,
+        marked.output_pico,
+        marked.request_nano,
+    )
+    assert PriceDetails(reasoning_pico=19, audio_input_pico=0) == marked.details
+    assert (60, 12_500, "u", None) == (
+        marked.effective_us,
+        marked.markup_bp,
+        marked.markup_of,
+        marked.upstream,
+    )
+    store.prices.set(msgspec.structs.replace(DETAILED, effective_us=70, input_pico=2_000), "test")
+    assert (70, 2_500, 4) == (
+        (last := store.prices.all()[-1]).effective_us,
+        last.input_pico,
+        last.version,
+    )
+    store.prices.set(PriceRecord(version=0, model="m", effective_us=80, input_pico=1), "test")
+    store.prices.set(msgspec.structs.replace(DETAILED, effective_us=90), "test")
+    assert "u" == store.prices.all()[-1].upstream
+
+
+def test_all_or_none(tmp_path: pathlib.Path) -> None:
+    """Of several prices none is set when one cannot be."""
+    store = new_store(tmp_path)
+    orphan = PriceRecord(version=0, model="m", effective_us=1, markup_bp=1, markup_of="nowhere")
+    with pytest.raises(Missing):
+        store.prices.set_all([DETAILED, orphan], "test")
+    assert ([], 0) == (store.prices.all(), store.changes.latest())
+
+
+@given(st.integers(0, 10**12), st.integers(0, 100_000))
+def test_markup_rounds_once(pico: int, points: int) -> None:
+    """Each amount is off the exact product by half a unit at most."""
+    cost = PriceRecord(version=1, model="m", upstream="u", effective_us=1, input_pico=pico)
+    exact = Fraction(pico * points, 10_000)
+    assert abs(marked_up(cost, points).input_pico - exact) <= Fraction(1, 2)

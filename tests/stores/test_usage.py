@@ -6,7 +6,11 @@ import pathlib
 
 import pytest
 
-from baton.stores.base import Missing
+from baton.ledger.settle import Outcome
+from baton.semantics.events import Usage
+from baton.stores import audit
+from baton.stores.base import Missing, StoreError
+from baton.stores.book import book_path
 from baton.stores.usage import Filter
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
@@ -53,3 +57,30 @@ def test_empty_book(tmp_path: pathlib.Path) -> None:
     (total,) = store.usage.sums()
     assert (0, 0, 0) == (total.requests, total.charge_nano, total.prompt_tokens)
     assert [] == store.usage.sums(["day", "model"])
+    assert [] == store.usage.sums(["end_user", "organisation"])
+
+
+def test_sums_by_end_user(tmp_path: pathlib.Path) -> None:
+    """What callers wrote in `user`, from a roll-up of its own; without one a request is in none."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number, user in enumerate(["a", "b", "a", None]):
+                hold = await ledger.hold(intent(key, f"r{number}", user=user))
+                usage = Usage(10, 4, cached_tokens=6, estimated=True)
+                ledger.settle(hold, Outcome(usage=usage, upstream="u"))
+
+    asyncio.run(run())
+    found = store.usage.sums(["end_user"])
+    assert [("a", 2, 36, 12, 2), ("b", 1, 18, 6, 1)] == [
+        (row.end_user, row.requests, row.charge_nano, row.cached_tokens, row.estimated)
+        for row in found
+    ]
+    assert [2] == [row.requests for row in store.usage.sums(only=Filter(end_user="a"))]
+    with pytest.raises(StoreError, match="day and key"):
+        store.usage.sums(["end_user", "model"])
+    store.database.close()
+    assert [] == audit.faults(book_path(tmp_path))

@@ -135,3 +135,24 @@ def test_changes_tell_who_did_what(site: Web) -> None:
         change["action"],
     )
     assert sorted({each["seq"] for each in found}) == [each["seq"] for each in found]
+
+
+def test_usage_by_end_user_knows_no_model(site: Web) -> None:
+    """Instead of an empty answer."""
+    answer = site.admin.get("/admin/v1/usage?group_by=end_user&model=m")
+    assert (400, "group_by") == (answer.status, answer.error["param"])
+    assert 200 == site.admin.get("/admin/v1/usage?group_by=end_user,team&party=p").status
+
+
+def test_usage_as_a_table(site: Web) -> None:
+    """CSV, with the columns that were asked for."""
+    answer = site.admin.get("/admin/v1/usage?group_by=key,day&format=csv")
+    assert "text/csv; charset=utf-8" == answer.content_type
+    columns = answer.text.splitlines()[0].split(",")
+    assert ["day", "key_id", "requests"] == columns[:3]
+
+
+def test_the_ledger_can_be_audited(site: Web) -> None:
+    """A right one has no faults; users may not ask."""
+    assert [] == site.admin.get("/admin/v1/audit-ledger").json["faults"]
+    assert 403 == site.user.get("/admin/v1/audit-ledger").status

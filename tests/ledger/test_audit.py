@@ -1,0 +1,162 @@
+"""The audit works every charge out anew: right books pass, each wrong figure is found.
+
+Where the ledger's invariants are proved:
+- I1 conservation, I5 entries: here and tests/stores/test_audit.py (each rule broken once),
+  tests/ledger/test_settle_machine.py after every step;
+- I2 cap, I7 several scopes: tests/ledger/test_leases.py, test_leases_race.py;
+- I3 one end: tests/ledger/test_settle.py, test_settle_machine.py;
+- I4 acknowledged is durable: tests/ledger/test_journal_kill.py, tests/faults/test_kill9.py;
+- I6 recomputable, charge ≤ hold: here and tests/ledger/test_prices.py;
+- I8 leases of dead processes: tests/ledger/test_leases_race.py;
+- I9 windows: tests/stores/test_windows.py;
+- I10 the caller's usage: tests/semantics/test_usage.py, tests/test_relay.py;
+- I11 idempotency: tests/test_once.py, tests/stores/test_idempotency.py;
+- I12 liveness: tests/ledger/test_fold.py, and `unfolded` here.
+"""
+
+import asyncio
+import contextlib
+import pathlib
+import sqlite3
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from baton.ledger import audit
+from baton.ledger.settle import Outcome
+from baton.semantics.events import Usage
+from baton.stores.base import PriceDetails, PriceRecord
+from baton.stores.book import Store, book_path
+from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+
+KINDS = PriceRecord(
+    version=0,
+    model="kinds",
+    effective_us=1,
+    input_pico=1_000,
+    output_pico=2_000,
+    details=PriceDetails(reasoning_pico=9_000),
+)
+counts = st.integers(0, 200)
+usages = st.builds(
+    Usage,
+    prompt_tokens=counts,
+    completion_tokens=counts,
+    cached_tokens=st.none() | counts,
+    reasoning_tokens=st.none() | counts,
+)
+ends = st.tuples(
+    st.sampled_from(["m", "kinds", "unpriced"]),
+    st.sampled_from(["settled", "released", "interrupted"]),
+    st.none() | usages,
+)
+
+
+def spent(home: pathlib.Path, found: list[tuple[str, Any, Usage | None]]) -> Store:
+    """A book in which these requests ended."""
+    store = new_store(home)
+    if not store.keys.all():
+        new_key(store)
+        for price in (PRICE, KINDS):
+            store.prices.set(price, "test")
+    [key] = store.keys.all()
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number, (model, state, usage) in enumerate(found):
+                hold = await ledger.hold(intent(key, f"r{number}", model=model))
+                ledger.settle(hold, Outcome(state=state, usage=usage, upstream="u"))
+
+    asyncio.run(run())
+    return store
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(ends, max_size=12))
+def test_whatever_was_settled_is_right(
+    tmp_path_factory: pytest.TempPathFactory, found: list[tuple[str, Any, Usage | None]]
+) -> None:
+    """Any ends at any prices, overrun among them: the audit comes to the same amounts."""
+    store = spent(tmp_path_factory.mktemp("home"), found)
+    done = audit.run(store)
+    assert [] == done.faults
+    assert (len(found), 0) == (done.requests, done.unfolded)
+    assert sum(row.charge for row in store.usage.requests()) == done.charge_nano
+    store.close()
+
+
+TAMPERED = [
+    "charge = charge - 1",
+    "completion_tokens = completion_tokens + 1",
+    "cached_tokens = 5, price_version = price_version + 1",
+    "price_version = 0",
+    "overrun = 1",
+]
+
+
+@pytest.mark.parametrize("model", ["m", "kinds"])
+@pytest.mark.parametrize("change", TAMPERED)
+def test_a_changed_row_is_found(tmp_path: pathlib.Path, model: str, change: str) -> None:
+    """By its own figures alone, whatever the sums say."""
+    usage = Usage(prompt_tokens=10, completion_tokens=4, reasoning_tokens=2)
+    spent(tmp_path, [(model, "settled", usage), (model, "settled", usage)]).close()
+    with contextlib.closing(sqlite3.connect(book_path(tmp_path))) as connection, connection:
+        connection.execute(f"UPDATE request SET {change} WHERE request_id = 'r1'")
+    done = audit.run(new_store(tmp_path))
+    [fault] = [fault for fault in done.faults if "tokens and price" in fault]
+    assert "1 charges are not what tokens and price make: r1" == fault
+
+
+def test_a_price_that_is_gone(tmp_path: pathlib.Path) -> None:
+    """A row that names a version which nobody has cannot be worked out."""
+    spent(tmp_path, [("m", "settled", Usage(1, 1))]).close()
+    with contextlib.closing(sqlite3.connect(book_path(tmp_path))) as connection, connection:
+        connection.execute("UPDATE request SET price_version = 99")
+    found = audit.run(new_store(tmp_path)).faults
+    assert "requests were charged by the price 99, which is not there" in found
+
+
+def test_what_recovery_charged_is_right(tmp_path: pathlib.Path) -> None:
+    """A request that was cut at a checkpoint is charged for the tokens that its row names."""
+    store = spent(tmp_path, [])
+    [key] = store.keys.all()
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for name in ("with", "without"):
+                hold = await ledger.hold(intent(key, name, max_tokens=500))
+                if name == "with":
+                    ledger.checkpoint(hold, 100)
+                await ledger.durable(hold.ticket)
+
+    asyncio.run(run())
+    done = audit.run(store)
+    assert ([], 2, 210) == (done.faults, done.interrupted, done.charge_nano)
+
+
+def test_unfolded_and_over_limit(tmp_path: pathlib.Path) -> None:
+    """What a living process has not folded yet is counted, not blamed; left by a dead one it is a
+    fault. A lowered limit is told."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, budget_nano=1_000)
+
+    async def run() -> audit.Audit:
+        async with ledger_of(store) as ledger:
+            await ledger.durable(ledger.settle(await ledger.hold(intent(key)), outcome(4)))
+            with contextlib.closing(sqlite3.connect(book_path(tmp_path))) as connection:
+                connection.execute("UPDATE account SET limit_nano = 5")
+                connection.commit()
+            return await asyncio.to_thread(audit.run, store)
+
+    during = asyncio.run(run())
+    assert ([], [key.account]) == (during.faults, during.over_limit)
+    assert 1 == during.unfolded + during.requests
+    with contextlib.closing(sqlite3.connect(book_path(tmp_path))) as connection, connection:
+        connection.execute("UPDATE journal SET folded_seq = 0")
+    found = audit.run(store).faults
+    assert "1 requests of the journal 0 are not folded" in found
