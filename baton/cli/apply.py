@@ -9,6 +9,7 @@ from typing import Annotated, Any, assert_never, cast
 import typer
 
 from baton.admission import issue
+from baton.cli.checked import check_place
 from baton.cli.declaration import Change, Present, changes, parse
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
@@ -76,8 +77,12 @@ def _perform_key(store: Store, change: Change) -> None:
 
 def _perform_upstream(store: Store, change: Change) -> None:
     if change.action == "create":
-        store.upstreams.add(new_record(change.fields), ACTOR)
+        record = new_record(change.fields)
+        check_place(record)
+        store.upstreams.add(record, ACTOR)
     elif change.action == "update":
+        present = store.upstreams.get(change.name)
+        check_place(msgspec.structs.replace(present, **change.fields))
         store.upstreams.update(change.name, ACTOR, **change.fields)
     else:
         store.upstreams.remove(change.name, ACTOR)

@@ -1,5 +1,6 @@
 """The admin API's own rules for keys and upstreams, so that every door has the same."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -7,9 +8,10 @@ import msgspec
 
 from baton.cli.main import CommandError
 from baton.routing.routes import EMBEDDED
+from baton.stores.base import UpstreamRecord
 from baton.upstreams import endpoint, registry
 from baton.web.admin_keys import KeyBody
-from baton.web.admin_upstreams import UpstreamBody
+from baton.web.admin_upstreams import UpstreamBody, judge_places
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
@@ -29,9 +31,19 @@ def upstream_fields(fields: Mapping[str, object]) -> dict[str, object]:
         base_url(str(checked["url"]), str(checked["dialect"]))
         ways = msgspec.convert(checked["continuation"], dict[str, str])
         registry.check_continuation(str(checked["dialect"]), ways)
+        record = msgspec.convert(checked, UpstreamRecord)
+        registry.check_options(record)
     except ValueError as error:
         raise CommandError(f"{name}: {error}") from None
     return checked
+
+
+def check_place(record: UpstreamRecord) -> None:
+    """CommandError where the upstream, or the proxy to it, must not be called; resolves names."""
+    try:
+        asyncio.run(judge_places(record))
+    except ValueError as error:
+        raise CommandError(f"upstream {record.name}: {error}") from None
 
 
 def base_url(url: str, dialect: str) -> str:

@@ -25,7 +25,7 @@ twice, or to another store, ends at the same place.
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,6 +34,7 @@ from baton.cli.main import CommandError
 from baton.cli.money import nano
 from baton.cli.output import moment_us
 from baton.cli.price_entries import Amount, PriceEntry, new_prices
+from baton.cli.upstream_options import VARIABLE, keys_of, valued
 from baton.stores.base import KeyRecord, PriceRecord, Role, UpstreamRecord
 
 KEY_FIELDS = (
@@ -76,6 +77,13 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     models: dict[str, str]
     dialect: str = "openai"
     key_env: str | None = None
+    more_key_envs: list[str] = []
+    """Variables that hold further keys."""
+    headers: dict[str, str] = {}
+    """Added to every request; a value "$NAME" stands in the environment variable NAME."""
+    proxy: str | None = None
+    overrides: dict[str, Any] = {}
+    """force, default and forbid, as `baton upstream add` takes them."""
     allow_private: bool = True
     in_flight_max: int = 1024
     first_byte_timeout_s: float | None = None
@@ -170,7 +178,32 @@ def _upstream_fields(
             message = f"upstream {entry.name}: {variable}, which holds its key, is not set"
             raise CommandError(message)
         secret = record.secret  # the stored one stays
+    fields["more_secrets"] = _more_secrets(fields.pop("more_key_envs"), record, environment)
+    fields["headers"] = _headers(entry.headers, record, environment)
     return upstream_fields({**fields, "secret": secret})
+
+
+def _more_secrets(
+    variables: list[str], record: UpstreamRecord | None, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """From the environment; as they are stored where none of the variables is set."""
+    there = record.more_secrets if record is not None else ()
+    if len(there) == len(variables) and not any(name in environment for name in variables):
+        return there
+    return keys_of(variables, environment)
+
+
+def _headers(
+    given: Mapping[str, str], record: UpstreamRecord | None, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Values from the environment; those that it lacks as they are stored."""
+    there = record.headers if record is not None else {}
+    found = {}
+    for name, text in given.items():
+        stays = name in there and text.removeprefix(VARIABLE) not in environment
+        kept = stays and text.startswith(VARIABLE)
+        found[name] = there[name] if kept else valued(text, environment)
+    return found
 
 
 def _price_changes(wanted: Iterable[PriceEntry], present: Present) -> Iterator[Change]:

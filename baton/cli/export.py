@@ -18,6 +18,7 @@ from baton.cli.money import usd
 from baton.cli.opened import opened
 from baton.cli.output import AsJson, print_json, when
 from baton.cli.price_entries import entry
+from baton.cli.upstream_options import VARIABLE
 from baton.stores.base import KeyRecord, PriceRecord, UpstreamRecord
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -120,4 +121,23 @@ def _upstream(record: UpstreamRecord) -> UpstreamEntry:
     has_key = fields.pop("secret") is not None
     del fields["created_us"]
     key_env = variable(record.name) if has_key else None
-    return UpstreamEntry(**{**fields, "fields": list(record.fields), "key_env": key_env})
+    held = variable(record.name).removesuffix("_KEY")
+    count = len(record.more_secrets)
+    del fields["more_secrets"]
+    return UpstreamEntry(
+        **{
+            **fields,
+            "fields": list(record.fields),
+            "key_env": key_env,
+            "more_key_envs": [f"{held}_KEY_{number}" for number in range(2, count + 2)],
+            "headers": {
+                name: f"{VARIABLE}{header_variable(held, name)}" for name in record.headers
+            },
+            "overrides": msgspec.json.decode(msgspec.json.encode(record.overrides)),
+        }
+    )
+
+
+def header_variable(held: str, name: str) -> str:
+    """The environment variable that an exported upstream's header is expected in."""
+    return f"{held}_HEADER_{name.upper().replace('-', '_')}"

@@ -13,10 +13,11 @@ import typer
 
 from baton import config
 from baton.cli.calling import admin_key, call
-from baton.cli.checked import upstream_fields
+from baton.cli.checked import check_place, upstream_fields
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_fields, print_rows, when
+from baton.cli.upstream_options import headers_of, keys_of, overrides_of
 from baton.stores.base import UpstreamRecord
 from baton.web.upstream_live import UpstreamLive
 
@@ -64,6 +65,27 @@ def add(
     public_only: Annotated[
         bool, typer.Option(help="Refuse it if its name resolves to a private address.")
     ] = False,
+    more_key: Annotated[
+        list[str] | None,
+        typer.Option(help="Variable that holds a further key; requests take turns. Repeat."),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="'Name: value' for every request; '$NAME' is a variable. Repeat."),
+    ] = None,
+    proxy: Annotated[str | None, typer.Option(help="HTTP proxy: http://host:port.")] = None,
+    force: Annotated[
+        list[str] | None, typer.Option(help="Set a field of every request: name=JSON. Repeat.")
+    ] = None,
+    default: Annotated[
+        list[str] | None, typer.Option(help="Set a field that is left out: name=JSON. Repeat.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Never send this field. Repeat.")
+    ] = None,
+    forbid: Annotated[
+        list[str] | None, typer.Option(help="A field that it lacks, whatever its dialect. Repeat.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add an upstream. The key is encrypted before it is stored, and never shown again."""
@@ -73,6 +95,10 @@ def add(
         "dialect": dialect,
         "models": model_names(model),
         "secret": read_key(key),
+        "more_secrets": keys_of(more_key or (), os.environ),
+        "headers": headers_of(header or (), os.environ),
+        "proxy": proxy,
+        "overrides": overrides_of(force or (), default or (), leave_out or (), forbid or ()),
         "allow_private": not public_only,
         "in_flight_max": in_flight_max,
         "priority": priority,
@@ -81,6 +107,7 @@ def add(
         "continuation": dict(pair.rpartition("=")[::2] for pair in continuation or ()),
     }
     record = new_record(upstream_fields(given))
+    check_place(record)
     with opened() as store:
         store.upstreams.add(record, ACTOR)
     print_fields(row(record), as_json)
@@ -116,6 +143,9 @@ def row(record: UpstreamRecord) -> dict[str, object]:
     fields = msgspec.structs.asdict(record)
     has_key = fields.pop("secret") is not None
     del fields["created_us"]
+    fields["more_secrets"] = len(record.more_secrets)
+    fields["headers"] = sorted(record.headers)
+    fields["overrides"] = msgspec.to_builtins(record.overrides)
     return {**fields, "has_key": has_key, "created": when(record.created_us)}
 
 

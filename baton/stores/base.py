@@ -11,6 +11,7 @@ import msgspec
 
 from baton.errors import BatonError
 from baton.semantics.events import Way
+from baton.semantics.overrides import Overrides
 
 Role = Literal["user", "admin", "billing", "team_admin"]
 """What a key may do beside asking: everything, read reports, or run its own team."""
@@ -39,6 +40,10 @@ class Duplicate(StoreError):
 
 class Missing(StoreError):
     """Nothing of that name is stored."""
+
+
+class Unfit(StoreError):
+    """That cannot be stored as it is; the message says why."""
 
 
 class BudgetRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +127,13 @@ class UpstreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     models: dict[str, str]
     secret: str | None = None
+    more_secrets: tuple[str, ...] = ()
+    """Further keys: requests take turns with all of them."""
+    headers: dict[str, str] = {}
+    """Added to every request; stored encrypted like the keys, since some are secrets."""
+    proxy: str | None = None
+    """http://host:port of an HTTP proxy that leads there (CONNECT)."""
+    overrides: Overrides = Overrides()
     allow_private: bool = True
     """Whether its address may be loopback or private (never link-local or metadata)."""
     in_flight_max: int = 1024

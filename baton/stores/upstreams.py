@@ -1,4 +1,8 @@
-"""Upstreams in the book: one JSON document each, and the provider key sealed beside it."""
+"""Upstreams in the book: one JSON document each, and what is secret of it sealed beside it.
+
+Sealed is the provider key as it stands, or, where there are further keys or headers, all of them as
+JSON behind a NUL, which no key begins with.
+"""
 
 import msgspec
 import sqlalchemy
@@ -9,6 +13,18 @@ from baton.stores.changes import Subject, note
 from baton.stores.database import Database
 from baton.stores.tables import upstream
 from baton.stores.vault import Vault
+
+
+class _Secrets(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a record is sealed."""
+
+    secret: str | None = None
+    more_secrets: tuple[str, ...] = ()
+    headers: dict[str, str] = {}
+
+
+SEVERAL = "\0"
+SECRET_FIELDS = _Secrets.__struct_fields__
 
 
 class Upstreams:
@@ -51,9 +67,10 @@ class Upstreams:
             changed = msgspec.convert(fields, UpstreamRecord)
             mine = upstream.c.name == name
             connection.execute(upstream.update().where(mine).values(**self._row(changed)))
-            told = {field: value for field, value in changes.items() if field != "secret"}
-            if "secret" in changes:
-                told["secret"] = "changed"
+            told = {
+                field: "changed" if field in SECRET_FIELDS else value
+                for field, value in changes.items()
+            }
             note(connection, Subject("upstream", name, actor), "update", told)
         return changed
 
@@ -72,11 +89,11 @@ class Upstreams:
         return self._record(row, secrets)
 
     def _row(self, record: UpstreamRecord) -> dict[str, object]:
-        secret = record.secret
+        sealed = _as_text(record)
         return {
             "name": record.name,
             "document": msgspec.json.encode(_open(record)).decode(),
-            "secret": None if secret is None else self._vault.seal(_row_id(record.name), secret),
+            "secret": None if sealed is None else self._vault.seal(_row_id(record.name), sealed),
             "created_us": record.created_us,
         }
 
@@ -84,12 +101,26 @@ class Upstreams:
         record = msgspec.json.decode(str(row.document), type=UpstreamRecord)
         if not secrets or row.secret is None:
             return record
-        secret = self._vault.open(_row_id(record.name), row.secret)
-        return msgspec.structs.replace(record, secret=secret)
+        found = _from_text(self._vault.open(_row_id(record.name), row.secret))
+        return msgspec.structs.replace(record, **msgspec.structs.asdict(found))
 
 
 def _open(record: UpstreamRecord) -> UpstreamRecord:
-    return msgspec.structs.replace(record, secret=None)
+    return msgspec.structs.replace(record, secret=None, more_secrets=(), headers={})
+
+
+def _as_text(record: UpstreamRecord) -> str | None:
+    """What is to be sealed; None for nothing."""
+    if not record.more_secrets and not record.headers:
+        return record.secret
+    found = _Secrets(record.secret, record.more_secrets, record.headers)
+    return SEVERAL + msgspec.json.encode(found).decode()
+
+
+def _from_text(text: str) -> _Secrets:
+    if not text.startswith(SEVERAL):
+        return _Secrets(text)
+    return msgspec.json.decode(text.removeprefix(SEVERAL), type=_Secrets)
 
 
 def _row_id(name: str) -> str:

@@ -56,11 +56,11 @@ class TcpDialer:
     async def dial(self, make: Callable[[], ConnectionT]) -> ConnectionT:
         try:
             async with asyncio.timeout(self._endpoint.limits.connect_timeout_s):
-                return await self._connect_any(await self._judged_addresses(), make)
+                return await self._connect_any(await self.judged_addresses(), make)
         except (UpstreamError, OSError, UnicodeError) as error:
             raise connect_failure(error) from None
 
-    async def _judged_addresses(self) -> list[str]:
+    async def judged_addresses(self) -> list[str]:
         """The addresses of the name, all of them allowed; kept for a while."""
         endpoint, now = self._endpoint, asyncio.get_running_loop().time()
         if self.addresses and now - self._resolved_at < endpoint.limits.resolved_s:

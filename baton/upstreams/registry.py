@@ -12,22 +12,28 @@ from typing import Protocol
 import msgspec
 
 from baton.semantics.events import Way
+from baton.semantics.overrides import NONE, Overrides
+from baton.semantics.overrides import check as check_overrides
 from baton.upstreams.anthropic import AnthropicAdapter
 from baton.upstreams.anthropic import key_headers as anthropic_key
 from baton.upstreams.azure import AzureAdapter, api_key
 from baton.upstreams.base import Adapter
 from baton.upstreams.baton import BatonAdapter
 from baton.upstreams.deepseek import DeepseekAdapter
-from baton.upstreams.endpoint import TransportLimits, parse
+from baton.upstreams.endpoint import Endpoint, TransportLimits, parse
 from baton.upstreams.fireworks import FireworksAdapter
 from baton.upstreams.gemini import GeminiAdapter
 from baton.upstreams.gemini import key_headers as google_key
+from baton.upstreams.headers import check_headers
 from baton.upstreams.http import HttpUpstream
 from baton.upstreams.llama_server import LlamaServerAdapter
 from baton.upstreams.mistral import MistralAdapter
 from baton.upstreams.ollama import OllamaAdapter
 from baton.upstreams.openai import OpenAIAdapter
 from baton.upstreams.openai_chat import OpenAIChatAdapter
+from baton.upstreams.overriding import OverridingAdapter
+from baton.upstreams.proxy import ProxyDialer, parse_proxy
+from baton.upstreams.rotation import RotatingTransport
 from baton.upstreams.sglang import SglangAdapter
 from baton.upstreams.together import TogetherAdapter
 from baton.upstreams.transport import Transport
@@ -98,6 +104,14 @@ class Record(Protocol):
     def allow_private(self) -> bool: ...
     @property
     def continuation(self) -> Mapping[str, Way]: ...
+    @property
+    def more_secrets(self) -> tuple[str, ...]: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def proxy(self) -> str | None: ...
+    @property
+    def overrides(self) -> Overrides: ...
 
 
 def names() -> list[str]:
@@ -142,7 +156,32 @@ def build(record: Record, limits: TransportLimits) -> HttpUpstream:
         prefix = endpoint.prefix.removesuffix("/v1")
         endpoint = msgspec.structs.replace(endpoint, prefix=prefix)
     check_continuation(record.dialect, record.continuation)
-    headers = kind.authorize(record.secret) if record.secret else ()
-    secrets = (record.secret,) if record.secret else ()
+    check_options(record)
     adapter = kind.adapter(record.continuation) if kind.ways else kind.adapter()
-    return HttpUpstream(record.name, adapter, Transport(endpoint, headers), secrets)
+    if record.overrides != NONE:
+        adapter = OverridingAdapter(adapter, record.overrides)
+    keys = _keys(record)
+    secrets = (*keys, *record.headers.values())
+    return HttpUpstream(record.name, adapter, _transport(record, kind, endpoint), secrets)
+
+
+def check_options(record: Record) -> None:
+    """ValueError says which of a record's options cannot be used."""
+    check_overrides(record.overrides)
+    check_headers(record.headers)
+    if record.proxy is not None:
+        parse_proxy(record.proxy)
+
+
+def _keys(record: Record) -> tuple[str, ...]:
+    return tuple(key for key in (record.secret, *record.more_secrets) if key)
+
+
+def _transport(record: Record, kind: Dialect, endpoint: Endpoint) -> Transport:
+    """Straight or through a proxy; with one key, or with several in turn."""
+    dialer = None if record.proxy is None else ProxyDialer(endpoint, parse_proxy(record.proxy))
+    headers = tuple(record.headers.items())
+    keys = [kind.authorize(key) for key in _keys(record)]
+    if len(keys) > 1:
+        return RotatingTransport(endpoint, headers, dialer, keys)
+    return Transport(endpoint, (*(keys[0] if keys else ()), *headers), dialer)

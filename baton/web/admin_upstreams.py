@@ -8,9 +8,12 @@ from msgspec import UNSET, UnsetType
 from baton.errors import RequestError, invalid
 from baton.routing.routes import EMBEDDED
 from baton.semantics.events import Way
+from baton.semantics.overrides import Overrides
 from baton.stores.base import UpstreamRecord
 from baton.telemetry.metrics import Snapshot
 from baton.upstreams import endpoint, registry
+from baton.upstreams.judging import judge
+from baton.upstreams.proxy import parse_proxy
 from baton.web.admin import Deleted, ModelName, Page, PageQuery, page, stored
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import Services
@@ -24,6 +27,8 @@ InFlight = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 TimeoutS = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Weight = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+MoreSecrets = Annotated[tuple[Secret, ...], msgspec.Meta(max_length=64)]
+Headers = Annotated[dict[str, str], msgspec.Meta(max_length=32)]
 FieldName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Fields = Annotated[tuple[FieldName, ...], msgspec.Meta(max_length=100)]
 Continuation = Annotated[dict[ModelName, Way], msgspec.Meta(max_length=1000)]
@@ -39,6 +44,14 @@ class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Public name → the upstream's own name."""
     secret: Secret | None = None
     """The provider's key; stored encrypted, never shown."""
+    more_secrets: MoreSecrets = ()
+    """Further keys: requests take turns with all of them."""
+    headers: Headers = {}
+    """Added to every request; their values are stored encrypted, never shown."""
+    proxy: Url | None = None
+    """http://host:port of a proxy that leads there."""
+    overrides: Overrides = Overrides()
+    """What is forced, given or withheld in requests to it."""
     allow_private: bool = True
     in_flight_max: InFlight = 1024
     first_byte_timeout_s: TimeoutS | None = None
@@ -59,6 +72,10 @@ class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     dialect: str | UnsetType = UNSET
     models: Models | UnsetType = UNSET
     secret: Secret | UnsetType | None = UNSET
+    more_secrets: MoreSecrets | UnsetType = UNSET
+    headers: Headers | UnsetType = UNSET
+    proxy: Url | UnsetType | None = UNSET
+    overrides: Overrides | UnsetType = UNSET
     allow_private: bool | UnsetType = UNSET
     in_flight_max: InFlight | UnsetType = UNSET
     first_byte_timeout_s: TimeoutS | UnsetType | None = UNSET
@@ -78,6 +95,10 @@ class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     models: dict[str, str]
     has_secret: bool
+    more_secrets_count: int
+    header_names: tuple[str, ...]
+    proxy: str | None
+    overrides: Overrides
     allow_private: bool
     in_flight_max: int
     first_byte_timeout_s: float | None
@@ -91,15 +112,20 @@ class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
     live: UpstreamLive
 
 
-MADE = ("has_secret", "live")
+MADE = ("has_secret", "more_secrets_count", "header_names", "live")
 VIEWED = [name for name in UpstreamView.__struct_fields__ if name not in MADE]
 
 
 def shown(record: UpstreamRecord, numbers: Snapshot) -> UpstreamView:
     """Field by field: what is added to the record later is not shown before somebody decides so."""
     values = {name: getattr(record, name) for name in VIEWED}
-    told = live(record.name, numbers)
-    return UpstreamView(has_secret=record.secret is not None, live=told, **values)
+    return UpstreamView(
+        has_secret=record.secret is not None,
+        more_secrets_count=len(record.more_secrets),
+        header_names=tuple(sorted(record.headers)),
+        live=live(record.name, numbers),
+        **values,
+    )
 
 
 def check(services: Services, url: object, dialect: object) -> None:
@@ -112,6 +138,29 @@ def check(services: Services, url: object, dialect: object) -> None:
     if isinstance(dialect, str) and dialect not in services.dialects:
         known = ", ".join(sorted(services.dialects))
         raise invalid(f"There is no such dialect. Known: {known}.", param="dialect")
+
+
+async def judge_places(record: UpstreamRecord) -> None:
+    """ValueError where the upstream, or the proxy to it, must not be called from here."""
+    await judge(endpoint.parse(record.url, allow_private=record.allow_private))
+    if record.proxy is not None:
+        await judge(parse_proxy(record.proxy))
+
+
+async def check_places(record: UpstreamRecord) -> None:
+    """The same as a 400."""
+    try:
+        await judge_places(record)
+    except ValueError as error:
+        raise invalid(f"The URL cannot be used: {error}.", param="url") from None
+
+
+def check_options(record: UpstreamRecord) -> None:
+    """What the types cannot say of headers, proxy and overrides."""
+    try:
+        registry.check_options(record)
+    except ValueError as error:
+        raise invalid(f"{error}.") from None
 
 
 def check_ways(dialect: str, ways: dict[str, Way]) -> None:
@@ -134,6 +183,18 @@ async def get_upstream(visit: Visit[Nothing, Nothing]) -> UpstreamView:
     return shown(record, visit.services.numbers())
 
 
+JUDGED = {
+    "allow_private",
+    "continuation",
+    "dialect",
+    "headers",
+    "overrides",
+    "proxy",
+    "url",
+}
+"""Changes of these are looked at together with what stays."""
+
+
 async def create_upstream(visit: Visit[UpstreamBody, Nothing]) -> UpstreamView:
     services, body = visit.services, visit.body
     check(services, body.url, body.dialect)
@@ -142,6 +203,8 @@ async def create_upstream(visit: Visit[UpstreamBody, Nothing]) -> UpstreamView:
         message = f"Conflict: '{EMBEDDED}' is the model inside Baton."
         raise RequestError(409, message, param="name", code="already_exists")
     record = UpstreamRecord(**msgspec.structs.asdict(body), created_us=services.clock_us())
+    check_options(record)
+    await check_places(record)
     await stored(services.upstreams.add, record, visit.actor)
     await services.refresh()
     return shown(record, services.numbers())
@@ -153,12 +216,14 @@ async def change_upstream(visit: Visit[UpstreamChangeBody, Nothing]) -> Upstream
     check(visit.services, changes.get("url"), changes.get("dialect"))
     if not changes:
         return await get_upstream(
-            Visit(visit.services, visit.request, visit.key, Nothing(), Nothing())
+            Visit(visit.services, visit.request, visit.who, Nothing(), Nothing())
         )
-    if changes.keys() & {"dialect", "continuation"}:
+    if changes.keys() & JUDGED:
         present = await stored(upstreams.get, visit.part("name"))
         future = msgspec.structs.replace(present, **changes)
         check_ways(future.dialect, future.continuation)
+        check_options(future)
+        await check_places(future)
     changed = await stored(upstreams.update, visit.part("name"), visit.actor, **changes)
     await visit.services.refresh()
     return shown(changed, visit.services.numbers())

@@ -1,5 +1,7 @@
 """`baton upstream`: added, shown without its key, removed."""
 
+import json
+
 import pytest
 
 from baton.cli.opened import opened
@@ -94,3 +96,48 @@ def test_what_cannot_work_is_refused(cli: Cli, words: str) -> None:
     """Names, addresses, models and keys are looked at before anything is stored."""
     assert 1 == cli("upstream", "add", *words.split()).code
     assert [] == cli.ok("upstream", "list")
+
+
+def test_every_option(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and header values are stored, exported as variables, and never shown; applying the
+    export changes nothing, here and elsewhere."""
+    monkeypatch.setenv("SECOND", "sk-second-key-0000")
+    monkeypatch.setenv("ORGANISATION", "org-secret-value")
+    words = "--key sk-first-key-000000 --more-key SECOND --proxy http://127.0.0.1:3128"
+    overriding = ["--force", 'options={"num_ctx":8192}', "--leave-out", "user", "--forbid", "seed"]
+    header = ["--header", "X-Organisation: $ORGANISATION", "--header", "X-Plain: p"]
+    place = ["--url", "http://127.0.0.1:11434", "--dialect", "ollama", "--model", "a=b"]
+    added = cli("upstream", "add", "local", *place, *words.split(), *overriding, *header, "--json")
+    assert added.code == 0, added.err
+    shown = json.loads(added.out)
+    assert (shown["more_secrets"], shown["headers"]) == (1, ["X-Organisation", "X-Plain"])
+    assert shown["overrides"] == {
+        "force": {"options": {"num_ctx": 8192}},
+        "remove": ["user"],
+        "forbid": ["seed"],
+    }
+    told = cli("export").out
+    for said in (told, added.out, cli("upstream", "list", "--json").out):
+        for secret in ("sk-first", "sk-second", "org-secret"):
+            assert secret not in said
+    assert 'X-Organisation = "$BATON_UPSTREAM_LOCAL_HEADER_X_ORGANISATION"' in told
+    assert cli("apply", "-", stdin=told).out.endswith("0 changes.\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--url", "http://169.254.169.254"],
+        ["--url", "http://metadata.google.internal"],
+        ["--url", "http://h", "--proxy", "http://169.254.1.1:80"],
+        ["--url", "http://h", "--proxy", "https://h"],
+        ["--url", "http://h", "--header", "Host: x"],
+        ["--url", "http://h", "--force", "model=1"],
+        ["--url", "http://127.0.0.1", "--public-only"],
+    ],
+)
+def test_what_must_not_be_configured(cli: Cli, words: list[str]) -> None:
+    """Metadata addresses and names, headers of Baton's own, fields that answers are read by."""
+    refused = cli("upstream", "add", "x", "--model", "a", *words)
+    assert refused.code != 0
+    assert json.loads(cli("upstream", "list", "--json").out) == []

@@ -1,5 +1,6 @@
 """Upstreams in the book: whole records, provider keys sealed."""
 
+import contextlib
 import pathlib
 
 import pytest
@@ -75,3 +76,31 @@ def test_no_provider_key_is_stored_or_shown(tmp_path: pathlib.Path) -> None:
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [] == [path for path in files if b"canary" in path.read_bytes()]
     assert "canary" not in repr(FULL)
+
+
+def test_keys_and_headers_are_sealed(tmp_path: pathlib.Path) -> None:
+    """Further keys and header values come back, and stand nowhere in the book or its log."""
+    secrets = ("sk-first-0000000", "sk-second-000000", "header-value-0000")
+    record = UpstreamRecord(
+        name="up",
+        url="http://h",
+        dialect="openai",
+        models={"a": "b"},
+        secret=secrets[0],
+        more_secrets=secrets[1:2],
+        headers={"X-Org": secrets[2]},
+    )
+    with contextlib.closing(new_store(tmp_path)) as store:
+        store.upstreams.add(record, "test")
+        assert store.upstreams.get("up", secrets=True) == record
+        closed = store.upstreams.get("up")
+        assert (closed.secret, closed.more_secrets, closed.headers) == (None, (), {})
+        store.upstreams.update("up", "test", headers={"X-Org": secrets[2] + "x"}, weight=3)
+        changed = store.upstreams.get("up", secrets=True)
+        assert changed.headers == {"X-Org": secrets[2] + "x"}
+        assert changed.more_secrets == record.more_secrets
+        details = [change.detail for change in store.changes.since(0)]
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    for secret in secrets:
+        assert secret.encode() not in stored
+        assert all(secret not in detail for detail in details)

@@ -10,6 +10,7 @@ import uvloop
 
 from baton.errors import RequestError
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported, Way
+from baton.semantics.overrides import NONE, Overrides
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.http import HttpStream, HttpUpstream
@@ -40,6 +41,10 @@ class Record:
     name: str = "up"
     secret: str | None = KEY
     allow_private: bool = True
+    more_secrets: tuple[str, ...] = ()
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    proxy: str | None = None
+    overrides: Overrides = NONE
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import pytest
 import uvloop
 
 from baton.semantics.events import Call, Way
+from baton.semantics.overrides import NONE, Overrides
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.openai import OpenAIAdapter
 from baton.upstreams.registry import (
@@ -28,6 +29,10 @@ class Record:
     secret: str | None = None
     allow_private: bool = True
     continuation: Mapping[str, Way] = dataclasses.field(default_factory=dict)
+    more_secrets: tuple[str, ...] = ()
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    proxy: str | None = None
+    overrides: Overrides = NONE
 
 
 def test_every_dialect_is_whole() -> None:

@@ -110,3 +110,54 @@ def test_how_a_chat_continues_is_checked_against_its_dialect(site: Web) -> None:
     ):
         assert (400, "continuation") == (refused.status, refused.error["param"])
     assert 400 == patch(site, continuation={"org/big": "oddly"}).status
+
+
+def change(site: Web, name: str, changes: dict[str, object]) -> Answer:
+    return site.admin.ask("PATCH", f"{UPSTREAMS}/{name}", json.dumps(changes).encode())
+
+
+def test_options_go_in_and_their_secrets_stay(site: Web) -> None:
+    """Keys and header values are counted and named, never told; proxy and overrides are shown."""
+    options = {
+        "more_secrets": ["second-secret-01234"],
+        "headers": {"X-Org": "header-secret-01234"},
+        "proxy": "http://127.0.0.1:3128",
+        "overrides": {"force": {"top_k": 1}, "forbid": ["seed"]},
+    }
+    made = site.admin.post(UPSTREAMS, {**BODY, "name": "opt", **options})
+    assert made.status == 201
+    assert (made.json["more_secrets_count"], made.json["header_names"]) == (1, ["X-Org"])
+    assert made.json["proxy"] == options["proxy"]
+    assert made.json["overrides"] == options["overrides"]
+    for answer in (made, site.admin.get(UPSTREAMS), change(site, "opt", {"weight": 4})):
+        for secret in ("second-secret", "header-secret", SECRET):
+            assert secret not in answer.text
+    kept = site.parts.catalogue.upstreams["opt"]
+    assert kept.headers == options["headers"]
+    assert list(kept.more_secrets) == options["more_secrets"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "http://169.254.169.254/latest"},
+        {"url": "http://metadata.google.internal"},
+        {"url": "http://[::ffff:169.254.169.254]"},
+        {"url": "http://127.0.0.1", "allow_private": False},
+        {"proxy": "http://169.254.169.254:80"},
+        {"proxy": "http://user:pass@127.0.0.1:80"},
+        {"headers": {"Host": "x"}},
+        {"headers": {"X-A": "a\r\nb"}},
+        {"overrides": {"force": {"model": "x"}}},
+        {"overrides": {"forbid": ["top_k"]}},
+    ],
+)
+def test_what_must_not_be_configured(site: Web, wrong: dict[str, object]) -> None:
+    """At creation and by a change: 400, and nothing is stored."""
+    body = {**BODY, "name": "judged"}
+    site.admin.ask("DELETE", f"{UPSTREAMS}/judged")
+    assert site.admin.post(UPSTREAMS, {**body, **wrong}).status == 400
+    assert site.admin.get(f"{UPSTREAMS}/judged").status == 404
+    assert site.admin.post(UPSTREAMS, body).status == 201
+    assert change(site, "judged", wrong).status == 400
+    assert site.admin.get(f"{UPSTREAMS}/judged").json["url"] == BODY["url"]

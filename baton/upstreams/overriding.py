@@ -1,0 +1,57 @@
+"""An adapter whose requests are changed as the operator of its server wants it."""
+
+import msgspec
+
+from baton.semantics.events import Call
+from baton.semantics.overrides import Forbidden, Overrides, apply
+from baton.upstreams.base import Adapter, Capabilities, Decoder, HttpRequest
+
+LACKS: dict[Forbidden, dict[str, object]] = {
+    "best_of": {"best_of": False},
+    "echo": {"echo": False, "prompt_logprobs": False, "max_tokens_zero": False},
+    "frequency_penalty": {"penalties": False},
+    "logit_bias": {"logit_bias": False},
+    "logprobs": {"logprobs": False, "prompt_logprobs": False, "scored": False},
+    "n": {"n": False},
+    "presence_penalty": {"penalties": False},
+    "prompt_arrays": {"prompt_arrays": False},
+    "seed": {"seed": False},
+    "stop": {"stop_max": 0},
+    "stream": {"streams": False},
+    "suffix": {"suffix": False},
+    "token_prompts": {"token_prompts": False},
+}
+"""What a server lacks that lacks a field."""
+
+_BODY = msgspec.json.Decoder(dict[str, object])
+_ENCODER = msgspec.json.Encoder()
+
+
+class OverridingAdapter:
+    """Another adapter's requests with an operator's overrides. Costs one more decoding a call."""
+
+    def __init__(self, adapter: Adapter, overrides: Overrides) -> None:
+        self._adapter, self._overrides = adapter, overrides
+        self.name = adapter.name
+        self.capabilities = lacking(adapter.capabilities, overrides)
+
+    def request(self, call: Call) -> HttpRequest:
+        request = self._adapter.request(call)
+        overrides = self._overrides
+        if not (overrides.force or overrides.default or overrides.remove):
+            return request
+        body = apply(overrides, _BODY.decode(request.body))
+        return msgspec.structs.replace(request, body=_ENCODER.encode(body))
+
+    def decoder(self, call: Call) -> Decoder:
+        return self._adapter.decoder(call)
+
+    def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
+        return self._adapter.error(status, body, retry_after)
+
+
+def lacking(capabilities: Capabilities, overrides: Overrides) -> Capabilities:
+    """What a server does natively that lacks what is forbidden."""
+    for name in overrides.forbid:
+        capabilities = msgspec.structs.replace(capabilities, **LACKS[name])
+    return capabilities

@@ -1,0 +1,44 @@
+"""Requests changed as an operator wants them, and capabilities taken away."""
+
+import json
+from typing import Any, get_args
+
+from baton.semantics.events import Call
+from baton.semantics.overrides import Forbidden, Overrides
+from baton.upstreams.openai import OpenAIAdapter
+from baton.upstreams.overriding import LACKS, OverridingAdapter, lacking
+
+CALL = Call(model="m", prompts=["p"], max_tokens=1, user="u")
+
+
+def sent(**overrides: Any) -> Any:
+    return json.loads(OverridingAdapter(OpenAIAdapter(), Overrides(**overrides)).request(CALL).body)
+
+
+def test_fields() -> None:
+    """Forced, given, taken away; without either the body is the adapter's own."""
+    plain = {"model": "m", "prompt": "p", "max_tokens": 1, "user": "u"}
+    assert sent(force={"top_k": 3}, remove=("user",), default={"max_tokens": 9}) == {
+        "model": "m",
+        "prompt": "p",
+        "max_tokens": 1,
+        "top_k": 3,
+    }
+    assert sent(forbid=("seed",)) == plain
+
+
+def test_every_word_takes_something_away() -> None:
+    """Each forbidden field is one that the planner then fills in or refuses."""
+    assert set(LACKS) == set(get_args(Forbidden))
+    own = OpenAIAdapter.capabilities
+    for name in LACKS:
+        assert lacking(own, Overrides(forbid=(name,))) != own, name
+
+
+def test_the_rest_is_the_adapters() -> None:
+    """Its name, its decoders, its errors."""
+    adapter = OverridingAdapter(OpenAIAdapter(), Overrides(forbid=("n",)))
+    assert adapter.name == "openai"
+    assert adapter.decoder(CALL).media_type == b"application/json"
+    assert str(adapter.error(503, b"", None)) == str(OpenAIAdapter().error(503, b"", None))
+    assert not adapter.capabilities.n
