@@ -133,6 +133,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     handoff_wait_s: Seconds = 30.0
     """How long a lost upstream may take to come back where no other one can go on: a restart."""
     upstream_connections_max: Count = 1_024
+    upstream_wait_timeout_s: Seconds = 10.0
+    """For a place at an upstream where all are taken; who would wait longer is refused at once."""
     upstream_idle_s: Seconds = 50.0
     upstream_response_bytes_max: Count = 64 * 1024 * 1024
 

@@ -105,6 +105,7 @@ class Configured:
         settings = self._settings
         return TransportLimits(
             connect_timeout_s=settings.upstream_connect_timeout_s,
+            wait_timeout_s=settings.upstream_wait_timeout_s,
             first_byte_timeout_s=record.first_byte_timeout_s
             or settings.upstream_first_byte_timeout_s,
             stall_timeout_s=record.stall_timeout_s or settings.upstream_stall_timeout_s,

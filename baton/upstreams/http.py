@@ -95,7 +95,7 @@ class HttpUpstream:
     async def open(self, call: Call) -> HttpStream:
         """Raises RequestError (the caller's fault) or UpstreamError."""
         try:
-            response = await self._transport.send(self._adapter.request(call))
+            response = await self._transport.send(self._adapter.request(call), call.tenant)
             if response.status != 200:
                 raise await self._refusal(response)
             decoder = self._adapter.decoder(call)

@@ -2,8 +2,9 @@
 
 Theory of operation. A transport belongs to one upstream and one event loop. It lends connections:
 an idle one (the last used first, so that the others can grow old and be closed), else a new one,
-else the caller waits in a queue, first come first served. What is given back goes to the queue's
-head before it becomes idle, so nobody overtakes.
+else the caller waits in a line in which tenants take turns (`line.py`). What is given back goes to
+whose turn it is before it becomes idle, so nobody overtakes. Who would wait too long is refused at
+once.
 
 There are no timers per request. One sweep per transport runs while it has connections, counts
 ticks, and asks each connection whether it has been silent, busy or idle too long; connections note
@@ -21,6 +22,7 @@ from baton.upstreams.connection import READ_BYTES, Connection
 from baton.upstreams.dialer import Dialer, TcpDialer
 from baton.upstreams.endpoint import Endpoint
 from baton.upstreams.failures import failure
+from baton.upstreams.line import Line
 from baton.upstreams.response import Response
 
 TICK_S_MAX = 0.25
@@ -62,14 +64,14 @@ class Transport:
         self._all: set[Connection] = set()
         self._taken = 0
         """Connections there are or that are being made: what connections_max limits."""
-        self._waiting: deque[tuple[int, asyncio.Future[Connection | None]]] = deque()
+        self._line: Line[asyncio.Future[Connection | None]] = Line(limits.waiting_max)
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._retired = self._closed = False
 
     def __repr__(self) -> str:
         return (
             f"<Transport {self.endpoint.authority} connections={self._taken}"
-            f" idle={len(self._idle)} waiting={len(self._waiting)}>"
+            f" idle={len(self._idle)} waiting={len(self._line)}>"
         )
 
     @property
@@ -85,17 +87,18 @@ class Transport:
     @property
     def waiting(self) -> int:
         """Requests in the queue for a connection."""
-        return sum(not waiter.done() for _, waiter in self._waiting)
+        return self._line.count
 
-    async def send(self, request: HttpRequest) -> Response:
+    async def send(self, request: HttpRequest, tenant: str = "") -> Response:
         """Send a request; returns once the status and the headers of the answer are there.
 
-        Raises UpstreamError. A cancel at any point closes the connection that was used.
+        `tenant` is whose turn it takes where requests wait. Raises UpstreamError. A cancel at any
+        point closes the connection that was used.
         """
         head = self._heads.get((request.method, request.path, request.headers))
         if head is None:
             head = self._make_head(request)
-        connection = self._idle_connection() or await self._borrow()
+        connection = self._idle_connection() or await self._borrow(tenant)
         reused, sent_at = connection.served, self._loop.time()
         response = connection.send(head, request.body)
         try:
@@ -104,7 +107,7 @@ class Transport:
             soon = self._loop.time() - sent_at <= self.limits.stale_window_s
             if not reused or error.kind != "network" or not soon or connection.answered:
                 raise
-            connection = await self._borrow()
+            connection = await self._borrow(tenant)
             response = connection.send(head, request.body)
             await response.wait_head()
         return response
@@ -118,10 +121,9 @@ class Transport:
     def close(self) -> None:
         """Abort everything; whoever waits gets an UpstreamError."""
         self._closed = True
-        for _, waiter in self._waiting:
+        for waiter in self._line.clear():
             if not waiter.done():
                 waiter.set_exception(failure("connect", "network", "the transport was closed"))
-        self._waiting.clear()
         for connection in list(self._all):
             connection.close_abruptly("the transport was closed")
         if self._sweep_timer is not None:
@@ -159,7 +161,7 @@ class Transport:
                 return connection
         return None
 
-    async def _borrow(self) -> Connection:
+    async def _borrow(self, tenant: str) -> Connection:
         """A new connection, or the place of one in the queue.
 
         Never an idle one: where one was stale the others may be as well, so a retry comes here."""
@@ -170,7 +172,7 @@ class Transport:
             return await self._connect()
         if self._idle:  # only for a retry: the oldest makes room, its place comes by the queue
             self._idle.popleft().abort()
-        return await self._wait()
+        return await self._wait(tenant)
 
     async def _connect(self) -> Connection:
         """A new connection in a place that is already counted."""
@@ -187,22 +189,27 @@ class Transport:
             self._sweep_timer = loop.call_later(self.tick_s, self._sweep)
         return connection
 
-    async def _wait(self) -> Connection:
-        """In the queue for a connection, or for the place to make one."""
-        if len(self._waiting) >= self.limits.waiting_max:
-            raise failure("connect", "overloaded", "too many wait for a connection")
+    async def _wait(self, tenant: str) -> Connection:
+        """In the line for a connection, or for the place to make one."""
+        line, now_s = self._line, self._loop.time()
+        wait_s = line.wait_s(tenant, now_s)
+        if line.full(tenant) or wait_s > self.limits.wait_timeout_s:
+            error = failure("connect", "overloaded", "too many wait for a connection")
+            error.retry_after_s = wait_s or None
+            raise error
         waiter: asyncio.Future[Connection | None] = self._loop.create_future()
-        self._waiting.append((self.tick, waiter))
+        line.join(tenant, waiter, now_s)
         try:
             connection = await waiter
         except asyncio.CancelledError:
+            line.leave(tenant, waiter)
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._give_on(waiter.result())
             raise
         if connection is None:
             return await self._connect()
         if not connection.alive or connection.transport.is_closing():
-            return await self._borrow()  # it died between being given and being taken
+            return await self._borrow(tenant)  # it died between being given and being taken
         return connection
 
     def _give_on(self, connection: Connection | None) -> None:
@@ -220,8 +227,10 @@ class Transport:
             self._taken -= 1
 
     def _next_waiter(self) -> "asyncio.Future[Connection | None] | None":
-        while self._waiting:
-            _, waiter = self._waiting.popleft()
+        if not self._line.count:
+            return None
+        now_s = self._loop.time()
+        while (waiter := self._line.next(now_s)) is not None:
             if not waiter.done():
                 return waiter
         return None
@@ -233,12 +242,11 @@ class Transport:
             connection.check(tick, tick_s)
         while self._idle and (tick - self._idle[0].idle_since_tick - 1) * tick_s >= limits.idle_s:
             self._idle.popleft().abort()
-        while self._waiting and (tick - self._waiting[0][0] - 1) * tick_s >= limits.wait_timeout_s:
-            _, waiter = self._waiting.popleft()
+        for waiter in self._line.overdue(self._loop.time() - limits.wait_timeout_s):
             if not waiter.done():
                 waiter.set_exception(failure("connect", "overloaded", "no connection became free"))
         self._sweep_timer = None
-        if (self._all or self._waiting) and not self._closed:
+        if (self._all or self._line.count) and not self._closed:
             self._sweep_timer = self._loop.call_later(tick_s, self._sweep)
 
     def _make_head(self, request: HttpRequest) -> bytes:
