@@ -99,6 +99,8 @@ class Completions:
         planned = self._plan(turn, request)
         await turn.hold(planned)
         answer = turn.answer = await self._configured.current.relay.open(planned)
+        if answer.attempt.ignored:
+            turn.ignored = tuple(sorted((*turn.ignored, *answer.attempt.ignored)))
         if request.stream:
             await self._stream(turn, request, answer)
         else:

@@ -123,7 +123,7 @@ class Configured:
         return Snapshot(
             catalogue,
             Routes(records, self._model if self._embedded is not None else None),
-            {name: upstream.capabilities for name, upstream in upstreams.items()},
+            {name: self._native(name, upstream) for name, upstream in upstreams.items()},
             Relay(
                 dict(self.sites),
                 self._retries,
@@ -131,6 +131,12 @@ class Configured:
             ),
             PriceBook(catalogue.prices),
         )
+
+    def _native(self, name: str, upstream: Upstream) -> Capabilities:
+        """What an upstream takes: of the fields of one engine those that its operator lists."""
+        native = upstream.capabilities
+        listed = self._built[name][0].fields if name in self._built else ()
+        return msgspec.structs.replace(native, fields=native.fields.intersection(listed))
 
     async def _close_unused(self) -> None:
         for upstream in [each for each in self._retired if each.in_flight == 0]:

@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from baton import errors
+from baton import engine_fields, errors
 from baton.errors import RequestError
 from baton.explanations import (
     TOKEN_ID_MAX,
@@ -92,6 +92,18 @@ class SingleRequest(WireFields, frozen=True, kw_only=True, forbid_unknown_fields
     prompt: str | list[Token] | None = None
 
 
+class Unknown(msgspec.Struct, frozen=True):
+    """What came along outside the contract."""
+
+    ignored: tuple[str, ...] = ()
+    """Names of fields that nobody knows, sorted."""
+    extra: dict[str, object] | None = None
+    """Fields of one engine, typed."""
+
+
+NOTHING_UNKNOWN = Unknown()
+
+
 class _LenientOptions(StreamOptions, frozen=True, forbid_unknown_fields=False):
     pass
 
@@ -133,8 +145,8 @@ def parse_plain(body: bytes) -> PlainRequest | None:
 
 def parse(
     body: bytes, prompts_max: int, *, model: str | None = None
-) -> tuple[WireFields, list[Prompt], tuple[str, ...]]:
-    """The typed fields, the prompts, and the names of fields that nobody acts upon.
+) -> tuple[WireFields, list[Prompt], Unknown]:
+    """The typed fields, the prompts, and what is outside the contract.
 
     `model`: what is meant where the body names none (a path may fix it).
     Raises RequestError (400) that names the field at fault.
@@ -152,29 +164,30 @@ def parse(
         raise errors.missing_parameter("prompt")
     if prompt == []:
         raise errors.empty_prompt("the array")
-    return single, [prompt], ()
+    return single, [prompt], NOTHING_UNKNOWN
 
 
 def _parse_carefully(
     body: bytes, prompts_max: int, model: str | None
-) -> tuple[WireFields, list[Prompt], tuple[str, ...]]:
+) -> tuple[WireFields, list[Prompt], Unknown]:
     wire: _BatchRequest | _CarefulRequest
-    ignored: tuple[str, ...] = ()
+    unknown = NOTHING_UNKNOWN
     try:
         wire = _BATCH.decode(body)
     except UNREADABLE:
-        wire, ignored = _skip_unknown(body)
+        wire, unknown = _skip_unknown(body)
     if wire.model is None and model is None:
         raise errors.missing_model()
-    return wire, _prompts(bytes(wire.prompt), prompts_max), ignored
+    return wire, _prompts(bytes(wire.prompt), prompts_max), unknown
 
 
-def _skip_unknown(body: bytes) -> tuple[_CarefulRequest, tuple[str, ...]]:
+def _skip_unknown(body: bytes) -> tuple[_CarefulRequest, Unknown]:
     fields = _read_fields(body)
     try:
-        return _CAREFUL.decode(body), _ignored(fields)
+        wire = _CAREFUL.decode(body)
     except UNREADABLE as error:
         raise _explain(fields, error) from None
+    return wire, Unknown(_ignored(fields), engine_fields.read(fields))
 
 
 def _read_fields(body: bytes) -> dict[str, msgspec.Raw]:
@@ -232,8 +245,12 @@ def _token_lists(data: bytes, prompts_max: int) -> list[Prompt]:
 
 
 def _ignored(fields: dict[str, msgspec.Raw]) -> tuple[str, ...]:
-    """Unknown names that carry a value, sorted; null is as if left out."""
-    names = [name for name in _unknown(fields, _TYPES) if name != "prompt"]
+    """Names that nobody knows and that carry a value, sorted; null is as if left out."""
+    names = [
+        name
+        for name in _unknown(fields, _TYPES)
+        if name != "prompt" and name not in engine_fields.TYPES
+    ]
     options = fields.get("stream_options")
     if options is not None and bytes(options) != b"null":
         inner = _unknown(_FIELDS.decode(options), StreamOptions.__struct_fields__)

@@ -38,6 +38,8 @@ class CompletionRequest(msgspec.Struct, frozen=True):
     continuous_usage: bool = False
     ignored: tuple[str, ...] = ()
     """Fields outside the contract that came along and are not acted upon, sorted."""
+    extra: dict[str, object] | None = None
+    """Fields of one engine, typed: for upstreams that take them."""
 
     @property
     def choices(self) -> int:
@@ -181,7 +183,7 @@ def decode(body: bytes, limits: RequestLimits, *, model: str | None = None) -> C
 
 
 def _decode_any(body: bytes, limits: RequestLimits, model: str | None) -> CompletionRequest:
-    wire, prompts, ignored = parse(body, limits.prompts_max, model=model)
+    wire, prompts, unknown = parse(body, limits.prompts_max, model=model)
     name = wire.model if model is None else model
     assert name is not None
     n = wire.n or 1
@@ -215,7 +217,8 @@ def _decode_any(body: bytes, limits: RequestLimits, model: str | None) -> Comple
         stream=bool(wire.stream),
         include_usage=include_usage,
         continuous_usage=include_usage and bool(options and options.continuous_usage_stats),
-        ignored=ignored,
+        ignored=unknown.ignored,
+        extra=unknown.extra,
     )
 
 

@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from baton.routing.matrix import markdown, remedies
+from baton.routing.matrix import engine_markdown, markdown, remedies
 from baton.upstreams import registry
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs/reference/capabilities.md"
@@ -24,12 +24,23 @@ Usage that a server does not report, or reports as nonsense, is counted by Baton
 estimated on the ledger.
 
 """
+ENGINES = """
+## Fields of one engine
+
+Outside OpenAI's contract. *Where listed*: forwarded, by its type and within its range, to upstreams
+whose configuration lists it (`baton upstream add --field top_k`); of several upstreams those are
+asked that take most of what the request names. *Ignored*: not forwarded, and told in
+`x-baton-ignored`; a strict request gets a 400. Dialects that are not here forward none. A stream
+with such a field is not handed to another upstream when its own dies.
+
+"""
 REFUSALS = "\n## What the refusals say\n\n"
 
 
 def page() -> str:
     tables = {name: registry.dialect(name).adapter().capabilities for name in registry.names()}
-    return HEAD + markdown(tables) + REFUSALS + remedies(tables)
+    fields = markdown(tables) + REFUSALS + remedies(tables)
+    return HEAD + fields + ENGINES + engine_markdown(tables)
 
 
 def main() -> int:

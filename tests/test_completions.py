@@ -230,6 +230,21 @@ def test_ignored_and_strict(tmp_path: pathlib.Path) -> None:
     assert 200 == plain.status
 
 
+def test_fields_of_one_engine(tmp_path: pathlib.Path) -> None:
+    """Those that the operator lists arrive; the others are named; a value of no sense is a 400."""
+    with relaying(tmp_path) as relay:
+        relay.add_upstream("fake", relay.fake, fields=("top_k", "guided_choice"))
+        asked = {"top_k": 5, "guided_choice": ["a"], "ignore_eos": True}
+        told = ""
+        while told != "ignore_eos":  # until the worker has heard of the change
+            told = relay.user.complete(prompt="a", **asked).headers["x-baton-ignored"]
+        sent = relay.fake.seen[-1]
+        wrong = relay.user.complete(prompt="a", top_k="5")
+    assert (5, ["a"]) == (sent["top_k"], sent["guided_choice"])
+    assert "ignore_eos" not in sent
+    assert (400, "top_k") == (wrong.status, wrong.error["param"])
+
+
 def test_too_many_in_flight(tmp_path: pathlib.Path) -> None:
     """Beyond requests_in_flight_max: 503 with a wait, before any work; then there is room again."""
     with relaying(tmp_path, requests_in_flight_max=1) as relay:

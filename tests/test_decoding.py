@@ -2,7 +2,7 @@
 
 import pytest
 
-from baton.decoding import SingleRequest, WireFields, parse
+from baton.decoding import SingleRequest, Unknown, WireFields, parse
 from baton.errors import RequestError
 from baton.semantics.events import Prompt
 
@@ -23,7 +23,7 @@ def test_the_same_prompt_on_every_path(prompt: bytes, prompts: list[Prompt]) -> 
     plain, found, ignored = parse(body + b"}", 2)
     careful, again, names = parse(body + b',"z":[1],"a":"x","n":null,"y":null}', 2)
     assert found == again == prompts
-    assert (ignored, names) == ((), ("a", "z"))
+    assert (ignored, names) == (Unknown(), Unknown(("a", "z")))
     for name in WireFields.__struct_fields__:
         assert getattr(plain, name) == getattr(careful, name)
 
@@ -72,5 +72,11 @@ def test_who_is_blamed(body: bytes, param: str | None) -> None:
 def test_names_inside_stream_options_are_told() -> None:
     """An option that nobody knows is told with its path; null is none."""
     options = b'{"model":"m","prompt":"a","stream_options":{"b":1,"a":null}}'
-    assert parse(options, 1)[2] == ("stream_options.b",)
-    assert parse(b'{"model":"m","prompt":"a","z":1,"stream_options":null}', 1)[2] == ("z",)
+    assert parse(options, 1)[2] == Unknown(("stream_options.b",))
+    assert parse(b'{"model":"m","prompt":"a","z":1,"stream_options":null}', 1)[2] == Unknown(("z",))
+
+
+def test_fields_of_one_engine_are_typed() -> None:
+    """They are told apart from what nobody knows; null is as if left out."""
+    body = b'{"model":"m","prompt":"a","z":1,"top_k":5,"min_p":null,"ignore_eos":true}'
+    assert parse(body, 1)[2] == Unknown(("z",), {"top_k": 5, "ignore_eos": True})

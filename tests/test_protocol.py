@@ -103,7 +103,7 @@ def test_null_is_as_if_left_out() -> None:
             },
             {"stream": True, "include_usage": True, "continuous_usage": True},
         ),
-        ({"top_k": 4, "ignore_eos": True}, {"ignored": ("ignore_eos", "top_k")}),
+        ({"top_k": 4, "ignore_eos": True}, {"extra": {"top_k": 4, "ignore_eos": True}}),
         (
             {"stream": True, "stream_options": {"x": 1, "include_usage": True}},
             {"stream": True, "include_usage": True, "ignored": ("stream_options.x",)},

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from baton.engine_fields import TYPES
 from baton.errors import RequestError
 from baton.protocol import CompletionRequest
 from baton.routing.capabilities import fills
@@ -106,6 +107,16 @@ def markdown(dialects: Mapping[str, Capabilities]) -> str:
     for probe in PROBES:
         kinds = [cell(native, probe).kind for native in dialects.values()]
         lines.append(_row([probe.label, *kinds]))
+    return "\n".join(lines) + "\n"
+
+
+def engine_markdown(dialects: Mapping[str, Capabilities]) -> str:
+    """Fields of one engine: where they can be forwarded."""
+    able = {name: native for name, native in dialects.items() if native.fields}
+    lines = [_row(["field", *able]), _row(["---"] * (len(able) + 1))]
+    for field in TYPES:
+        said = ["where listed" if field in native.fields else "ignored" for native in able.values()]
+        lines.append(_row([field, *said]))
     return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from baton.errors import RequestError, strictly_unfilled, unknown_model
+from baton.errors import RequestError, strictly_unfilled, strictly_unknown, unknown_model
 from baton.protocol import CompletionRequest, FillLimits
 from baton.routing.capabilities import fills
 from baton.routing.routes import Candidate, Routes
@@ -33,6 +33,8 @@ class Attempt(msgspec.Struct, frozen=True):
     fills: tuple[str, ...]
     work: Work | None = None
     """What Baton does around the call; None: it is relayed as it is."""
+    ignored: tuple[str, ...] = ()
+    """Fields of one engine that were asked for and that this upstream does not take."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ def plan(
     candidates = routes.candidates(request.model)
     if not candidates:
         raise unknown_model(request.model)
-    attempts = []
+    attempts: list[Attempt] = []
     refusal: RequestError | None = None
     wrapping = 0
     for candidate in candidates:
@@ -81,6 +83,8 @@ def plan(
     if not attempts:
         assert refusal is not None
         raise refusal
+    if request.extra:
+        attempts = _fewest_ignored(attempts)
     return Plan(request, tuple(attempts), seed, wrapping)
 
 
@@ -98,10 +102,30 @@ def _attempt(
     if needed and terms.strict:
         raise strictly_unfilled(needed, request.model)
     call = _call(request, terms, candidate.model)
+    ignored: tuple[str, ...] = ()
+    if request.extra:
+        call, ignored = _with_extra(request.extra, call, able)
+        if ignored and terms.strict:
+            raise strictly_unknown(ignored)
     if not needed and able.bounded and request.best_of == request.n:
-        return Attempt(candidate.upstream, call, ())
+        return Attempt(candidate.upstream, call, (), None, ignored)
     call, work = worked(request, call, needed, able, limits)
-    return Attempt(candidate.upstream, call, needed, None if work == NOTHING else work)
+    return Attempt(candidate.upstream, call, needed, None if work == NOTHING else work, ignored)
+
+
+def _with_extra(
+    extra: dict[str, object], call: Call, able: Capabilities
+) -> tuple[Call, tuple[str, ...]]:
+    """The call with the fields of one engine that this upstream takes; the names of the others."""
+    taken = {name: value for name, value in extra.items() if name in able.fields}
+    ignored = tuple(sorted(extra.keys() - taken.keys()))
+    return msgspec.structs.replace(call, extra=taken or None), ignored
+
+
+def _fewest_ignored(attempts: list[Attempt]) -> list[Attempt]:
+    """Those that take most of the fields of one engine: nothing is ignored that another takes."""
+    fewest = min(len(attempt.ignored) for attempt in attempts)
+    return [attempt for attempt in attempts if len(attempt.ignored) == fewest]
 
 
 def _plain_call(request: CompletionRequest, terms: Terms, model: str) -> Call:

@@ -54,6 +54,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Compute in a shape that no neighbour changes (embedded engine only)."""
     parse_special: bool = True
     """Whether text such as `<|im_end|>` in a prompt becomes the special token it names."""
+    extra: dict[str, object] | None = None
+    """Fields of one engine (`baton/engine_fields.py`) that this upstream takes."""
     tenant: str = ""
     """Whose turn it is: the fairness unit of queues (the key's id). Never forwarded over HTTP."""
 

@@ -97,6 +97,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     scored: bool = False
     """Tells each choice's summed logprob (`Delta.score`) or logprobs to sum it from."""
     temperature_max: float = 2.0
+    fields: frozenset[str] = frozenset()
+    """Fields of one engine that it takes: of a dialect what it can forward, of an upstream what its
+    operator lists of these."""
     wrapping_tokens: int = 0
     """At most so many tokens are put around each prompt, because it only chats: prompt (and suffix)
     go to it as a conversation that asks for the continuation, and its answer is cleaned, which is

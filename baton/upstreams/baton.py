@@ -6,6 +6,7 @@ that is a 400 in this Baton's own words, and is passed on as one. Its wire has n
 
 import msgspec
 
+from baton.engine_fields import TYPES
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities, HttpRequest
 from baton.upstreams.openai import OpenAIAdapter
@@ -32,6 +33,7 @@ class BatonAdapter(OpenAIAdapter):
         max_tokens_zero=True,
         zero_without_echo=True,
         bounded=True,
+        fields=frozenset(TYPES),
         stream_usage=True,
         exact_usage=True,
         deterministic=True,

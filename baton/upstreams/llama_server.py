@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from baton.engine_fields import known
 from baton.errors import invalid, unsupported
 from baton.semantics.events import Call, Event, FinishReason, Usage
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
@@ -27,6 +28,14 @@ from baton.upstreams.one_choice import OneChoice, body, events, reported
 from baton.upstreams.openai import OpenAIAdapter
 
 SAMPLERS = ("penalties", "temperature", "top_p")
+ALL_SAMPLERS = ("penalties", "dry", "temperature", "top_k", "typ_p", "top_p", "min_p", "xtc")
+SAMPLER_OF = {
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "typical_p": "typ_p",
+    "dry_multiplier": "dry",
+    "xtc_probability": "xtc",
+}
 RANDOM_SEED = 2**32 - 1
 """What it takes for "any": no caller's seed may become it."""
 NOT_IMPLEMENTED = 501
@@ -62,6 +71,24 @@ class _Text(msgspec.Struct):
 _PIECE = msgspec.json.Decoder(_Piece)
 _TEXT = msgspec.json.Decoder(_Text)
 
+FIELDS = known(
+    (
+        "top_k",
+        "min_p",
+        "typical_p",
+        "repetition_penalty",
+        "ignore_eos",
+        "dry_multiplier",
+        "dry_base",
+        "dry_allowed_length",
+        "xtc_probability",
+        "xtc_threshold",
+        "grammar",
+        "json_schema",
+        "cache_prompt",
+    )
+)
+
 
 class LlamaServerAdapter(OpenAIAdapter):
     """llama.cpp's server. Instances hold no state."""
@@ -83,10 +110,12 @@ class LlamaServerAdapter(OpenAIAdapter):
         stream_usage=True,
         exact_usage=True,
         scored=True,
+        fields=FIELDS,
         bounded=True,
         special_text=True,
     )
     explicit_sampling = True
+    renamed = MappingProxyType({"repetition_penalty": "repeat_penalty"})
     constants = MappingProxyType(
         {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
     )
@@ -112,7 +141,7 @@ class LlamaServerAdapter(OpenAIAdapter):
 
     def fields(self, call: Call) -> dict[str, object]:
         found = super().fields(call)
-        found["samplers"] = SAMPLERS
+        found["samplers"] = samplers(call.extra)
         if found.get("logprobs") == 0:
             found["logprobs"] = 1
         if call.seed is not None:
@@ -149,6 +178,15 @@ class LlamaServerAdapter(OpenAIAdapter):
 
     def _must_stream(self, call: Call) -> bool:
         return len(call.prompts) * call.n > 1
+
+
+def samplers(extra: dict[str, object] | None) -> tuple[str, ...]:
+    """Its chain, in OpenAI's order; a sampler that was asked for stands where its own order has it,
+    for one that is not in the chain is swallowed."""
+    if not extra:
+        return SAMPLERS
+    wanted = {SAMPLER_OF[name] for name in extra if name in SAMPLER_OF}
+    return tuple(name for name in ALL_SAMPLERS if name in SAMPLERS or name in wanted)
 
 
 class InfillReader:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from baton.engine_fields import TYPES
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.completions_wire import BodyDecoder, StreamDecoder
@@ -39,9 +40,12 @@ class OpenAIAdapter:
         stream_usage=True,
         exact_usage=True,
         scored=True,
+        fields=frozenset(TYPES),
         bounded=True,
     )
 
+    renamed: Mapping[str, str] = MappingProxyType({})
+    """What the server calls a field of one engine, where it has a name of its own."""
     explicit_sampling = False
     """Send temperature and top_p also at OpenAI's defaults: the server's own differ."""
     constants: Mapping[str, JsonValue] = MappingProxyType({})
@@ -83,6 +87,8 @@ class OpenAIAdapter:
                 found["stop"] = stops
         if not call.plain:
             self._add_options(call, found)
+        if call.extra is not None:
+            found |= {self.renamed.get(name, name): value for name, value in call.extra.items()}
         if call.stream or self._must_stream(call):
             found["stream"] = True
             if self.asks_usage_in_streams:

@@ -6,8 +6,26 @@ Its sampling defaults may come from the model's generation_config, so the neutra
 
 from types import MappingProxyType
 
+from baton.engine_fields import known
 from baton.upstreams.base import Capabilities
 from baton.upstreams.openai import OpenAIAdapter
+
+FIELDS = known(
+    (
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "min_tokens",
+        "ignore_eos",
+        "skip_special_tokens",
+        "stop_token_ids",
+        "regex",
+        "ebnf",
+        "json_schema",
+        "response_format",
+        "priority",
+    )
+)
 
 
 class SglangAdapter(OpenAIAdapter):
@@ -27,6 +45,7 @@ class SglangAdapter(OpenAIAdapter):
         stream_usage=True,
         exact_usage=True,
         scored=True,
+        fields=FIELDS,
         bounded=True,
         special_text=True,
     )

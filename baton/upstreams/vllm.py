@@ -7,8 +7,32 @@ best_of is gone from it; `suffix` works only with a few renderers, so it is not 
 
 from types import MappingProxyType
 
+from baton.engine_fields import known
 from baton.upstreams.base import Capabilities
 from baton.upstreams.openai import OpenAIAdapter
+
+FIELDS = known(
+    (
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "min_tokens",
+        "ignore_eos",
+        "skip_special_tokens",
+        "spaces_between_special_tokens",
+        "add_special_tokens",
+        "stop_token_ids",
+        "bad_words",
+        "allowed_token_ids",
+        "priority",
+        "guided_json",
+        "guided_regex",
+        "guided_choice",
+        "guided_grammar",
+        "structured_outputs",
+        "response_format",
+    )
+)
 
 
 class VllmAdapter(OpenAIAdapter):
@@ -30,6 +54,7 @@ class VllmAdapter(OpenAIAdapter):
         exact_usage=True,
         token_ids=True,
         scored=True,
+        fields=FIELDS,
         bounded=True,
         special_text=True,
     )

@@ -3,9 +3,19 @@
 import msgspec
 import pytest
 
+from baton.engine_fields import TYPES
 from baton.errors import RequestError
 from baton.protocol import CompletionRequest, FillLimits
-from baton.routing.matrix import PROBES, Probe, cell, markdown, pairs, remedies, request
+from baton.routing.matrix import (
+    PROBES,
+    Probe,
+    cell,
+    engine_markdown,
+    markdown,
+    pairs,
+    remedies,
+    request,
+)
 from baton.routing.plan import Attempt, Terms, plan
 from baton.routing.routes import Routes
 from baton.routing.work import NOTHING
@@ -127,3 +137,13 @@ def test_the_page_is_current() -> None:
     assert matrix.page() == matrix.PAGE.read_text(encoding="utf-8")
     assert markdown(DIALECTS) in matrix.page()
     assert "leave it out" in remedies(DIALECTS)
+    assert engine_markdown(DIALECTS) in matrix.page()
+
+
+def test_fields_of_one_engine_have_a_row() -> None:
+    """Each on each dialect that forwards any."""
+    able = [name for name, native in DIALECTS.items() if native.fields]
+    table = engine_markdown(DIALECTS).splitlines()
+    assert len(TYPES) + 2 == len(table)
+    assert f"| field | {' | '.join(able)} |" == table[0]
+    assert {"vllm", "sglang", "llama-server", "openai"} <= set(able)

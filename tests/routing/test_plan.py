@@ -103,3 +103,35 @@ def test_candidates_that_cannot_are_passed_over() -> None:
             limits=LIMITS,
         )
     assert "logprobs" == refused.value.param
+
+
+def extra(taken: dict[str, tuple[str, ...]], *, strict: bool = False) -> Plan:
+    """A request with top_k and min_p, on upstreams that take these fields."""
+    records = [
+        UpstreamRecord(name=name, url="http://x", dialect="vllm", models={"m": "t"})
+        for name in taken
+    ]
+    native = {n: msgspec.structs.replace(ALL, fields=frozenset(f)) for n, f in taken.items()}
+    request = CompletionRequest(model="m", prompts=["a"], extra={"top_k": 5, "min_p": 0.5})
+    terms = Terms(tenant="k", strict=strict)
+    return plan(request, terms, Routes(records, None), native, seed=0, limits=LIMITS)
+
+
+def test_fields_of_one_engine_go_to_who_takes_them() -> None:
+    """What is not taken is told; nobody is asked who ignores more than another."""
+    [attempt] = extra({"none": (), "one": ("top_k",)}).attempts
+    assert ("one", {"top_k": 5}, ("min_p",)) == (
+        attempt.upstream,
+        attempt.call.extra,
+        attempt.ignored,
+    )
+    nobody = extra({"a": (), "b": ()}).attempts
+    assert [(None, ("min_p", "top_k"))] * 2 == [(a.call.extra, a.ignored) for a in nobody]
+
+
+def test_a_strict_caller_has_none_ignored() -> None:
+    """A 400 where today nobody takes the field."""
+    assert () == extra({"all": ("top_k", "min_p")}, strict=True).attempts[0].ignored
+    with pytest.raises(RequestError) as refused:
+        extra({"one": ("top_k",)}, strict=True)
+    assert ("min_p", "unknown_parameter") == (refused.value.param, refused.value.code)

@@ -188,3 +188,13 @@ def test_the_text_of_ids() -> None:
     for body in (b"{}", b"[]", b'{"content":5}', b"\xff"):
         with pytest.raises(UpstreamError):
             adapter.detokenized(body)
+
+
+def test_samplers_that_are_asked_for_join_the_chain() -> None:
+    """In its own order of the rest; one that is not in the chain would be swallowed."""
+    call = Call(model="m", prompts=["p"], max_tokens=1, extra={"top_k": 5, "ignore_eos": True})
+    assert ["penalties", "temperature", "top_k", "top_p"] == sent(call)["samplers"]
+    assert (5, True) == (sent(call)["top_k"], sent(call)["ignore_eos"])
+    penalised = Call(model="m", prompts=["p"], max_tokens=1, extra={"repetition_penalty": 1.5})
+    assert 1.5 == sent(penalised)["repeat_penalty"]
+    assert "repetition_penalty" not in sent(penalised)

@@ -1,0 +1,68 @@
+"""Fields of one engine, by type and range."""
+
+import json
+
+import msgspec
+import pytest
+
+from baton.engine_fields import OBJECT_BYTES_MAX, TYPES, known, read
+from baton.errors import RequestError
+
+GOOD: dict[str, object] = {
+    "top_k": -1,
+    "min_p": 0.5,
+    "repetition_penalty": 1,
+    "ignore_eos": True,
+    "stop_token_ids": [1, 2],
+    "guided_json": {"type": "object"},
+    "json_schema": "{}",
+    "guided_choice": ["a", "b"],
+}
+BAD: list[tuple[str, object]] = [
+    ("top_k", -2),
+    ("top_k", "5"),
+    ("top_k", 2.5),
+    ("min_p", 1.5),
+    ("repetition_penalty", 0),
+    ("ignore_eos", 1),
+    ("stop_token_ids", [-1]),
+    ("stop_token_ids", list(range(65))),
+    ("guided_json", 5),
+    ("guided_choice", ["x" * 257]),
+    ("grammar", "x" * OBJECT_BYTES_MAX),
+]
+
+
+def raw(fields: dict[str, object]) -> dict[str, msgspec.Raw]:
+    return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in fields.items()}
+
+
+def test_values_are_read_by_their_types() -> None:
+    """Nothing else is taken along; null is as if left out."""
+    assert GOOD == read(raw({**GOOD, "zebra": 1, "typical_p": None}))
+    assert read(raw({"zebra": 1, "top_k": None})) is None
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_what_is_none_is_refused_by_name(name: str, value: object) -> None:
+    """Of another type, out of its range, or too large."""
+    with pytest.raises(RequestError) as refused:
+        read(raw({name: value}))
+    assert (400, name) == (refused.value.status, refused.value.param)
+    assert f"'{name}'" in refused.value.message
+
+
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    """As anywhere in a request."""
+    deep = b'{"a":' * 20_000 + b"1" + b"}" * 20_000
+    with pytest.raises(RequestError):
+        read({"guided_json": msgspec.Raw(deep[: OBJECT_BYTES_MAX - 1])})
+    with pytest.raises(RequestError):
+        read({"guided_json": msgspec.Raw(b'{"a":' * 5_000 + b"1" + b"}" * 5_000)})
+
+
+def test_a_dialects_list_is_of_the_table() -> None:
+    """A name that has no type would never be forwarded."""
+    assert TYPES.keys() > known(("top_k",))
+    with pytest.raises(AssertionError):
+        known(("zebra",))
