@@ -252,7 +252,9 @@ class Transport:
     def _make_head(self, request: HttpRequest) -> bytes:
         """Everything before the length, built once for each kind of request."""
         endpoint = self.endpoint
-        target = endpoint.prefix + request.path + (f"?{endpoint.query}" if endpoint.query else "")
+        target = endpoint.prefix + request.path
+        if endpoint.query:
+            target += ("&" if "?" in target else "?") + endpoint.query
         fields = (
             ("Host", endpoint.authority),
             *self._headers,

@@ -242,7 +242,7 @@ def test_headers_that_could_break_the_request_are_refused() -> None:
 
 
 def test_other_methods_and_queries() -> None:
-    """A GET for probes; the base URL's query stays behind every path."""
+    """A GET for probes; the base URL's query stays behind every path, also one with its own."""
 
     async def scenario() -> None:
         async with WireServer(hello) as server:
@@ -251,6 +251,8 @@ def test_other_methods_and_queries() -> None:
             await ask(transport, HttpRequest(path="/models", body=b"", method="GET"))
             assert server.requests[0].method == "GET"
             assert server.requests[0].path == "/base/models?api-version=1"
+            await ask(transport, HttpRequest(path="/models/m:stream?alt=sse", body=b"{}"))
+            assert server.requests[1].path == "/base/models/m:stream?alt=sse&api-version=1"
             transport.close()
 
     uvloop.run(scenario())
