@@ -9,7 +9,7 @@ that can compute the same once more (the embedded engine) replays the whole call
 Who goes on: the plan's other upstreams, best first, then the lost one itself, which may be back by
 then; in rounds with growing pauses until the time is over. A replay is worth waiting for where the
 caller asked for determinism; else whoever is there first takes over. Each call is handed over so
-often at most, and each hand-off asks the retry budget.
+often at most; each hand-off is counted in the retry budget, and pays for its own retries.
 
 Where nobody can go on, the error of the cut comes out again: the answer is not whole, and says so.
 """
@@ -155,8 +155,10 @@ class _Search:
         self._lost = stream.host if isinstance(stream, HandedOver) else cut.upstream.name
         self._unfit: set[str] = set()
         """Upstreams that would answer the same again."""
-        self._paid = False
-        """Whether the next attempt is paid for."""
+        handing.may_retry()
+        self._paid = True
+        """Whether the next attempt is paid for. The first one of a hand-off is counted, but never
+        refused: when an upstream dies, all that ran there is handed over at once."""
         self._loop = asyncio.get_running_loop()
 
     async def find(self) -> UpstreamStream:
@@ -203,12 +205,12 @@ class _Search:
         return [place for place in found if place.upstream.name not in self._unfit]
 
     async def _ask_on(self, alone: bool) -> HandedOver | None:
-        """The first that accepts; None where nobody can, the time is over or the budget spent."""
+        """The first that accepts; None where nobody can, or the time is over."""
         until_s, pause_s = self._loop.time() + self._handing.bounds.wait_s, PAUSE_FIRST_S
         while places := self._places(alone):
             for place in places:
                 if not (self._paid or self._handing.may_retry()):
-                    return None
+                    break  # it earns again while we wait
                 found = await self._ask(place)
                 if found is not None:
                     self._handing.count(self._lost)
@@ -233,6 +235,7 @@ class _Search:
             # One that cannot even be reached did no work: it costs no retry.
             self._paid = error.phase == "connect"
         except RequestError as error:
+            self._paid = True  # refused before any work
             if error.status not in PASSING:
                 self._unfit.add(place.upstream.name)
         return None

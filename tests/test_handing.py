@@ -144,16 +144,33 @@ def test_who_cannot_do_the_rest_is_passed_over() -> None:
     assert ([], 1, 1) == (poor.calls, len(rich.calls), answer.handoffs)
 
 
-def test_hand_offs_are_counted_and_paid() -> None:
-    """No third one for a call; none at all where the retry budget is spent."""
+def test_hand_offs_are_bounded() -> None:
+    """No third one for a call."""
     made = relay(Words("a", [2, 1]), Words("b", [1]))
     with pytest.raises(UpstreamError):
         asyncio.run(whole(made, plan("a", "b")))
-    broke = Budget(ratio=0.0, tokens_min=0.0)
-    heir = Words("b")
+
+
+def test_hand_offs_are_counted_and_their_retries_paid() -> None:
+    """Without any budget the first attempt is made all the same, but after a failure no other."""
+
+    def broke() -> Budget:
+        return Budget(ratio=0.0, tokens_min=0.0)
+
+    answer, _ = asyncio.run(
+        whole(relay(Words("a", [2]), Words("b"), retries=broke()), plan("a", "b"))
+    )
+    assert 1 == answer.handoffs
+    failing, heir = Scripted(failure("first_byte", "timeout")), Words("c")
+    failing.name = "b"
+    asked = plan("a", "b", "c")
     with pytest.raises(UpstreamError):
-        asyncio.run(whole(relay(Words("a", [2]), heir, retries=broke), plan("a", "b")))
-    assert [] == heir.calls
+        asyncio.run(whole(relay(Words("a", [2]), failing, heir, retries=broke()), asked))
+    assert (1, []) == (len(failing.calls), heir.calls)
+    rich = Budget(ratio=0.0, tokens_min=2.0)
+    failing.scripts.append(failure("first_byte", "timeout"))
+    asyncio.run(whole(relay(Words("a", [2]), failing, heir, retries=rich), asked))
+    assert 1 == len(heir.calls)
 
 
 def test_what_each_attempt_cost() -> None:
