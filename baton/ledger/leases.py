@@ -44,6 +44,8 @@ class Leases:
         self._wanted: defaultdict[str, int] = defaultdict(int)
         self._asking = asyncio.Lock()
         self._questions = 0
+        self._unanswered = False
+        """Whether the last question failed: then nobody knows what is left."""
         self._loop = asyncio.get_running_loop()
         self._open: set[asyncio.Task[None]] = set()
 
@@ -75,9 +77,11 @@ class Leases:
                     raise StoreUnavailable("the leases have lapsed")
                 included = self._questions > asked_before  # in a question asked while we waited
                 if not included and not self._fits(limited, amount, tokens):
-                    await self._ask(limited)
+                    await self._ask()
                 if self.take(limited, amount, tokens):
                     return None
+                if self._unanswered:
+                    raise StoreUnavailable("the book did not answer")
                 return next(n for n in limited if self._balances[n].available < needs[n])
         finally:
             for name in limited:
@@ -92,9 +96,11 @@ class Leases:
                 return False
         return True
 
-    async def _ask(self, limited: tuple[str, ...]) -> None:
-        """What the book grants is counted also when the one who asked is gone by then."""
-        wants = {name: self._wanted[name] - self._balances[name].available for name in limited}
+    async def _ask(self) -> None:
+        """For all who wait, whatever accounts they need. What the book grants is counted also when
+        the one who asked is gone by then."""
+        balances = self._balances
+        wants = {name: need - balances[name].available for name, need in self._wanted.items()}
         self._questions += 1
         question = self._loop.create_task(self._lend(wants))
         self._open.add(question)
@@ -102,9 +108,11 @@ class Leases:
         await asyncio.shield(question)
 
     async def _lend(self, wants: dict[str, int]) -> None:
+        self._unanswered = True
         granted = await asyncio.to_thread(self._accounts.lend, self._number, wants, self._epoch)
         for name, amount in granted.items():
             self._balances[name].add(amount)
+        self._unanswered = False
 
     def idle(self) -> dict[str, int]:
         """Withdraw what stood unused since the last call; the caller gives it back to the book."""

@@ -8,6 +8,7 @@ import pytest
 
 from baton.ledger.leases import Leases
 from baton.stores.accounts import Accounts
+from baton.stores.base import StoreUnavailable, Uncertain
 from baton.stores.book import Store
 from tests.bookkeeping import new_key, new_store
 
@@ -113,3 +114,68 @@ def test_grant_outlives_who_asked(tmp_path: pathlib.Path) -> None:
         assert leases.take((account,), 10)
 
     asyncio.run(run())
+
+
+def test_a_book_that_is_away_says_nothing_about_budgets(tmp_path: pathlib.Path) -> None:
+    """All who share a question that was not answered are told so: none that its budget is used
+    up."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=1_000).account
+
+    class Away(Accounts):
+        """A book that cannot be reached."""
+
+        def lend(
+            self, journal: int, wants: Mapping[str, int], epoch: int | None = None
+        ) -> dict[str, int]:
+            raise StoreUnavailable("away")
+
+    async def run() -> list[str | None | BaseException]:
+        leases = Leases(Away(store.database), 1)
+        asking = (leases.acquire((account,), 10) for _ in range(10))
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    assert [StoreUnavailable] * 10 == [type(each) for each in asyncio.run(run())]
+
+
+def test_uncertain_returns_are_not_spent_again(tmp_path: pathlib.Path) -> None:
+    """What the book may have taken back is lost to this process; what it surely has not, is not."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=1_000).account
+
+    class Failing(Accounts):
+        """A book that fails in one way."""
+
+        error = StoreUnavailable("away")
+
+        def give_back(
+            self, journal: int, amounts: Mapping[str, int], epoch: int | None = None
+        ) -> None:
+            raise self.error
+
+    async def run() -> None:
+        accounts = Failing(store.database)
+        leases = Leases(accounts, 1)
+        assert await leases.acquire((account,), 10) is None
+        leases.idle()
+        await leases.give_back(leases.idle())
+        assert leases.take((account,), 10), "it has it still"
+        leases.finish((account,), 10)
+        leases.idle()
+        accounts.error = Uncertain("who knows")
+        await leases.give_back(leases.idle())
+        assert not leases.take((account,), 10)
+
+    asyncio.run(run())
+
+
+def test_waiting_for_another_account_refuses_nobody(tmp_path: pathlib.Path) -> None:
+    """Who waits while the book is asked about others' accounts is in that question too."""
+    store = new_store(tmp_path)
+    accounts = [new_key(store, name, budget_nano=100).account for name in ("a", "b", "c")]
+
+    async def run() -> list[str | None]:
+        leases = Leases(store.accounts, 1)
+        return await asyncio.gather(*(leases.acquire((each,), 10) for each in accounts))
+
+    assert [None] * 3 == asyncio.run(run())
