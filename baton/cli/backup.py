@@ -24,7 +24,8 @@ def run(
 ) -> None:
     """Copy the store and its journals, whole and consistent, and check the copy.
 
-    To restore: stop Baton, and put the folder's files into an empty BATON_HOME.
+    It contains master.key, which opens the provider keys in it, unless that is left out: keep it as
+    safe as the keys themselves. To restore: `baton restore FOLDER`.
     """
     if not check:
         backup.backup(config.load().home_path, target, master_key=not without_master_key)

@@ -45,6 +45,8 @@ COMMANDS = {
     "usage": Command("usage", "What was used and what it cost."),
     "audit": Command("audit", "Work out every charge and sum of the ledger anew."),
     "backup": Command("backup", "Copy the store while Baton runs."),
+    "restore": Command("restore", "Put a backup into a new home."),
+    "store": Command("store", "Archive old requests.", True),
     "doctor": Command("doctor", "Check the installation and say what to do."),
     "apply": Command("apply", "Bring keys, upstreams and prices to what a TOML file says."),
     "export": Command("export", "Write keys, upstreams and prices as TOML for `apply`."),

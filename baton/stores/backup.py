@@ -1,9 +1,8 @@
-"""Online backup of a home, and the check that it can be restored.
+"""Online backup of a home, the check that it can be restored, and its restoration.
 
-To restore, stop Baton and put the folder's files into an empty home. Journals are copied first,
-then the book: what was folded in between is in both, and opening the journal recognises it; the
-other way round it would be in neither. Requests that run during the backup are interrupted in the
-copy.
+Journals are copied first, then the book: what was folded in between is in both, and opening the
+journal recognises it; the other way round it would be in neither. Requests that run during the
+backup are interrupted in the copy.
 
 `master.key` opens the provider keys in the book. It comes along, mode 0600, unless it is left out:
 then it (or BATON_MASTER_KEY) must be kept elsewhere, or the provider keys are lost with the home.
@@ -19,6 +18,9 @@ from baton.stores import audit, migrate
 from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.book import book_path, journal_folder
 
+MASTER_KEY = "master.key"
+PLAIN = ("baton.toml", MASTER_KEY)
+
 
 def backup(home: pathlib.Path, target: pathlib.Path, *, master_key: bool = True) -> list[str]:
     """Copy what a home knows into the new folder `target`, while Baton runs; returns the file
@@ -30,7 +32,7 @@ def backup(home: pathlib.Path, target: pathlib.Path, *, master_key: bool = True)
     if not book_path(home).exists():
         raise StoreError(f"there is no book in {home}")
     journals = sorted(journal_folder(home).glob("*.db"))
-    plain = [home / "baton.toml", *([home / "master.key"] if master_key else [])]
+    plain = [home / name for name in PLAIN if master_key or name != MASTER_KEY]
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     journal_folder(target).mkdir(mode=0o700)
     for path in [*journals, book_path(home)]:
@@ -46,14 +48,45 @@ def check(folder: pathlib.Path) -> list[str]:
     book = book_path(folder)
     if not book.exists():
         return [f"there is no book in {folder}"]
-    found = audit.faults(book)
-    present = migrate.revision(book)
+    if audit.damaged(book):
+        return ["the book is damaged"]
+    found, present = [], migrate.revision(book)
     if present is None or present > migrate.HEAD:
         found.append(f"its schema {present} is not one that this Baton knows")
+    elif present == migrate.HEAD:  # an older one is brought up when it is opened
+        found += audit.faults(book)
     for path in sorted(journal_folder(folder).glob("*.db")):
         if audit.damaged(path):
             found.append(f"the journal {path.name} is damaged")
     return found
+
+
+def restore(folder: pathlib.Path, home: pathlib.Path) -> list[str]:
+    """Put a backup into a home that has no book; returns the file names.
+
+    The backup's own files stay as they are. Raises StoreError when the backup is not right, or the
+    home has a book already: an operator moves that away first, it may be the better one."""
+    if faults := check(folder):
+        raise StoreError(f"{folder} cannot be restored: {'; '.join(faults)}")
+    if book_path(home).exists() or any(journal_folder(home).glob("*.db")):
+        raise StoreError(f"{home} has a book already: move it away first")
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    journal_folder(home).mkdir(mode=0o700, exist_ok=True)
+    journals = sorted(journal_folder(folder).glob("*.db"))
+    for path in [*journals, book_path(folder)]:
+        _copy_database(path, home / path.relative_to(folder))
+    copied = [*journals, book_path(folder)]
+    for name in PLAIN:
+        if (folder / name).exists():
+            _copy_file(folder / name, home / name)
+            copied.append(folder / name)
+    return sorted(str(path.relative_to(folder)) for path in copied)
+
+
+def _copy_file(source: pathlib.Path, target: pathlib.Path) -> None:
+    if target.exists() and target.read_bytes() != source.read_bytes():
+        raise StoreError(f"{target} is another one than the backup's: move it away first")
+    shutil.copy2(source, target)
 
 
 def _copy_database(source: pathlib.Path, target: pathlib.Path) -> None:

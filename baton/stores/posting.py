@@ -17,6 +17,7 @@ from baton.stores.accounts import not_below_zero
 from baton.stores.carried import POSTED, Rows, carry, prepare
 from baton.stores.database import Database
 from baton.stores.journals import Tenure, fence
+from baton.stores.sums import adding
 from baton.stores.tables import (
     Whole,
     account,
@@ -85,25 +86,7 @@ class Statements:
 _ATTACHED, _CARRIED = Statements(SLOT), Statements(POSTED)
 
 DAY_COLUMNS = [column.name for column in usage_day.columns]
-
-
-def _adding(table: sqlalchemy.Table) -> sqlalchemy.TextClause:
-    """Add sums to those that the table has for the same primary key."""
-    names = ", ".join(f'"{column.name}"' for column in table.columns)
-    values = ", ".join(f":{column.name}" for column in table.columns)
-    keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
-    more = ", ".join(
-        f"{column.name} = {table.name}.{column.name} + excluded.{column.name}"
-        for column in table.columns
-        if not column.primary_key
-    )
-    return text(
-        f"INSERT INTO {table.name}({names}) VALUES({values}) ON CONFLICT({keys})"
-        f" DO UPDATE SET {more}"
-    )
-
-
-ADD_TO_DAY, ADD_TO_USER = _adding(usage_day), _adding(usage_user)
+ADD_TO_DAY, ADD_TO_USER = adding(usage_day), adding(usage_user)
 
 Sum = sqlalchemy.RowMapping
 

@@ -6,7 +6,7 @@ One query for all: by day, key, account, scopes, model and upstream. What was ar
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, select, text
 
 from baton.stores.tables import archived, request
 
@@ -47,3 +47,19 @@ def all_sums() -> sqlalchemy.Select[Any]:
     """With what was archived: the same group may come twice."""
     columns = [archived.c[name] for name in (*GROUPS, *COUNTS)]
     return select(sqlalchemy.union_all(sums(), select(*columns)).subquery())
+
+
+def adding(table: sqlalchemy.Table) -> sqlalchemy.TextClause:
+    """Add sums to those that the table has for the same primary key."""
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    values = ", ".join(f":{column.name}" for column in table.columns)
+    keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
+    more = ", ".join(
+        f"{column.name} = {table.name}.{column.name} + excluded.{column.name}"
+        for column in table.columns
+        if not column.primary_key
+    )
+    return text(
+        f"INSERT INTO {table.name}({names}) VALUES({values}) ON CONFLICT({keys})"
+        f" DO UPDATE SET {more}"
+    )

@@ -1,0 +1,84 @@
+"""Old requests leave the book: into a file first, then, page by page, out of the table.
+
+What they sum up to stays: in balances, entries and roll-ups, and in `archived`, so that the audit
+still comes out even. A page is in the file, on the disk, before it is gone from the book; where the
+power fails between the two it is in both.
+"""
+
+import datetime
+import gzip
+import os
+import pathlib
+from typing import IO
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import select
+
+from baton.stores.base import StoreError
+from baton.stores.database import Database
+from baton.stores.sums import DAY_US, adding, sums
+from baton.stores.tables import archived, request
+from baton.stores.usage import day_number
+
+DAYS_KEPT_MIN = 2
+"""Younger requests stay: journals may still bring some of those days, and kept answers name
+them."""
+PAGE_ROWS = 2_000
+
+_ADD = adding(archived)
+
+
+class Archived(msgspec.Struct, frozen=True):
+    """What left the book."""
+
+    requests: int
+    charge_nano: int
+    file: str
+
+
+def archive(
+    database: Database, before: datetime.date, today: datetime.date, file: pathlib.Path
+) -> Archived:
+    """Move the requests of days before `before` (UTC) into the new file: gzip, a JSON object a
+    line. Others go on meanwhile. Raises StoreError for a day too young or a file that is there."""
+    if (today - before).days < DAYS_KEPT_MIN:
+        latest = today - datetime.timedelta(days=DAYS_KEPT_MIN)
+        raise StoreError(f"requests of the last days stay: ask for {latest} or earlier")
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be made: {error.strerror}") from None
+    before_us, requests, charge = day_number(before) * DAY_US, 0, 0
+    with os.fdopen(descriptor, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb") as packed:
+        while page := _page(database, before_us):
+            _write(page, packed, raw)
+            _remove(database, [row.id for row in page])
+            requests += len(page)
+            charge += sum(row.charge for row in page)
+    return Archived(requests, charge, str(file))
+
+
+def _page(database: Database, before_us: int) -> list[sqlalchemy.Row[tuple[object, ...]]]:
+    query = select(request).where(request.c.created_us < before_us)
+    with database.reading() as connection:
+        return list(connection.execute(query.order_by(request.c.created_us).limit(PAGE_ROWS)))
+
+
+def _write(
+    page: list[sqlalchemy.Row[tuple[object, ...]]], packed: gzip.GzipFile, raw: IO[bytes]
+) -> None:
+    lines = [msgspec.json.encode(dict(row._mapping)) + b"\n" for row in page]
+    packed.write(b"".join(lines))
+    packed.flush()
+    raw.flush()
+    os.fsync(raw.fileno())
+
+
+def _remove(database: Database, ids: list[int]) -> None:
+    """In one transaction: what they sum up to is kept, they are gone."""
+    these = request.c.id.in_(ids)
+    with database.writing() as connection:
+        groups = [dict(row._mapping) for row in connection.execute(sums(these))]
+        connection.execute(_ADD, groups)
+        connection.execute(request.delete().where(these))

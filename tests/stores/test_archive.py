@@ -1,0 +1,75 @@
+"""Old requests leave the book for a file; everything that they sum up to stays."""
+
+import asyncio
+import datetime
+import gzip
+import json
+import pathlib
+
+import pytest
+
+from baton.ledger import audit
+from baton.stores import archive
+from baton.stores.base import StoreError
+from baton.stores.book import Store
+from baton.stores.sums import DAY_US
+from baton.stores.usage import EPOCH
+from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+
+TODAY = EPOCH + datetime.timedelta(days=10)
+
+
+def spent(store: Store, first: int, last: int) -> None:
+    """One request a day, from day `first` up to `last`."""
+    [key] = store.keys.all() or [new_key(store, budget_nano=10**9)]
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for day in range(first, last):
+                wanted = intent(key, f"r{day}", created_us=day * DAY_US, user="u")
+                ledger.settle(await ledger.hold(wanted), outcome(4))
+
+    asyncio.run(run())
+
+
+def test_old_requests_leave(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those before the day are in the file, whole, the others stay; reports, balances and the
+    audit are as before, also when more is archived later."""
+    monkeypatch.setattr(archive, "PAGE_ROWS", 2)
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    spent(store, 1, 10)
+    before, account = store.usage.sums(["day", "model"]), store.keys.all()[0].account
+    balance = store.accounts.get(account)
+    day = EPOCH + datetime.timedelta(days=6)
+    done = archive.archive(store.database, day, TODAY, tmp_path / "a.gz")
+    assert (5, 5 * 18) == (done.requests, done.charge_nano)
+    assert ["r9", "r8", "r7", "r6"] == [row.request_id for row in store.usage.requests()]
+    with gzip.open(tmp_path / "a.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    assert ["r1", "r2", "r3", "r4", "r5"] == [row["request_id"] for row in rows]
+    assert {(18, "u", 4)} == {
+        (row["charge"], row["user"], row["completion_tokens"]) for row in rows
+    }
+    spent(store, 3, 5)  # late ones, of a journal that came back
+    archive.archive(store.database, day, TODAY, tmp_path / "b.gz")
+    assert [] == audit.run(store).faults
+    assert balance.posted_nano + 2 * 18 == store.accounts.get(account).posted_nano
+    assert len(before) == len(store.usage.sums(["day", "model"]))
+
+
+def test_what_is_not_archived(tmp_path: pathlib.Path) -> None:
+    """Nothing young, and nothing into a file that is there."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    spent(store, 1, 3)
+    with pytest.raises(StoreError, match="1970-01-09 or earlier"):
+        archive.archive(
+            store.database, TODAY - datetime.timedelta(days=1), TODAY, tmp_path / "a.gz"
+        )
+    (tmp_path / "a.gz").write_bytes(b"precious")
+    with pytest.raises(StoreError, match="cannot be made"):
+        archive.archive(
+            store.database, EPOCH + datetime.timedelta(days=5), TODAY, tmp_path / "a.gz"
+        )
+    assert 2 == len(store.usage.requests())
