@@ -14,10 +14,12 @@ import structlog
 from starlette.types import ASGIApp
 
 from baton.admission import keys
+from baton.admission.counters import MachineCounters
 from baton.admission.feed import ChangeFeed
-from baton.admission.gate import Gate, credential
+from baton.admission.gate import Caller, Gate, credential
+from baton.admission.origins import Networks, trusted
 from baton.completions import Completions
-from baton.config import Settings
+from baton.config import Settings, SettingsError
 from baton.configured import Configured
 from baton.engine.wire import Description, Tokens
 from baton.ledger import audit
@@ -25,7 +27,7 @@ from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, open_ledger
 from baton.once import Once
 from baton.routing.routes import EMBEDDED
-from baton.stores.base import ChangeRecord, KeyRecord, StoreError
+from baton.stores.base import ChangeRecord, StoreError
 from baton.stores.book import Store, open_store
 from baton.stores.usage import Dimension, Filter
 from baton.telemetry.log import AccessLog
@@ -38,6 +40,8 @@ from baton.web import routes
 from baton.web.services import Readiness, Services, Standing, UsageQuery, readiness
 
 ENGINE_POLL_S = 0.1
+LEVELS = ("key", "user", "team", "organisation")
+"""Changes of these change who may ask, and how much."""
 
 
 class Worker:
@@ -91,7 +95,7 @@ class Worker:
         upstream = self._engine()
         self._configured = Configured(settings, settings.model, upstream)
         ending.push_async_callback(self._configured.close)
-        self._gate = Gate(store.keys)
+        self._gate = Gate(store, self._counters(ending), _proxies(settings))
         await self.refresh()
         metrics, log = Metrics(), AccessLog(settings.access_log)
         metrics.upstreams = self._configured.numbers
@@ -112,6 +116,12 @@ class Worker:
         self.room.once = Once(store.idempotency, self.room, settings)
         ending.push_async_callback(self.room.once.close)
         self.web = routes.build(self._services(publisher, log))
+
+    def _counters(self, ending: contextlib.AsyncExitStack) -> MachineCounters:
+        """Rates of this machine's workers together."""
+        counters = MachineCounters(self._settings.home_path / "run/rates")
+        ending.callback(counters.close)
+        return counters
 
     def _engine(self) -> EmbeddedUpstream | None:
         if self._settings.model == "none":
@@ -136,6 +146,7 @@ class Worker:
             version=importlib.metadata.version("baton-relay"),
             gate=WebGate(self._gate, store),
             keys=store.keys,
+            parties=store.parties,
             upstreams=store.upstreams,
             prices=store.prices,
             changes=store.changes,
@@ -170,9 +181,10 @@ class Worker:
 
     def _changed(self, changes: list[ChangeRecord]) -> None:
         """Somebody changed the configuration (from the feed, on the loop)."""
-        found = [change.object_id for change in changes if change.kind == "key"]
+        found = [change.object_id for change in changes if change.kind in LEVELS]
         if found:
             self._gate.changed(found)
+            self._own(self._recall(found))
             if ended := self.room.under_way.among(found):
                 self._own(self._end_invalid(ended))
         if len(found) < len(changes):
@@ -184,17 +196,15 @@ class Worker:
         self._reacting.add(task)
         task.add_done_callback(self._reacting.discard)
 
+    async def _recall(self, subjects: list[str]) -> None:
+        """What is held for those whose limits may have changed goes back to the book."""
+        for subject in dict.fromkeys(subjects):
+            await self._ledger.recall(subject)
+
     async def _end_invalid(self, key_ids: Collection[str]) -> None:
         """End what runs for those of these keys that are not valid any more."""
-        now_us = time.time_ns() // 1000
-
-        def invalid(key_id: str) -> bool:
-            record = self._store.keys.get(key_id)
-            expired = record.expires_us is not None and record.expires_us <= now_us
-            return record.revoked_us is not None or expired
-
         try:
-            ended = await asyncio.to_thread(lambda: {each for each in key_ids if invalid(each)})
+            ended = await self._gate.ended(key_ids)
         except StoreError as error:
             structlog.get_logger().error("keys not checked: ending all", reason=str(error))
             ended = set(key_ids)
@@ -232,12 +242,22 @@ class WebGate:
     def __init__(self, gate: Gate, store: Store) -> None:
         self._gate, self._store = gate, store
 
-    async def identify(self, headers: Sequence[tuple[bytes, bytes]]) -> KeyRecord:
-        return (await self._gate.identify(credential(headers))).record
+    async def identify(self, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Caller:
+        caller = await self._gate.identify(credential(headers))
+        self._gate.check_origin(caller, peer, headers)
+        return caller
 
-    async def standing(self, key: KeyRecord) -> Standing:
-        account = await asyncio.to_thread(self._store.accounts.get, key.account)
-        return Standing(spent_nano=account.posted_nano, held_nano=account.leased_nano)
+    async def standing(self, caller: Caller) -> Standing:
+        names = (caller.record.account, *caller.payer.limited)
+        balances = await asyncio.to_thread(self._store.accounts.some, names)
+        return Standing(balances=balances, left=self._gate.left(caller))
+
+
+def _proxies(settings: Settings) -> Networks:
+    try:
+        return trusted(settings.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"BATON_TRUSTED_PROXIES: {error}") from None
 
 
 def _report(query: UsageQuery) -> tuple[list[Dimension], Filter]:

@@ -4,6 +4,7 @@
 (upstreams/base.py) is an upstream's fault; `BatonError` is ours. Nobody else makes an error body.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -50,6 +51,11 @@ class RequestError(Exception):
         )
 
 
+RATES = {
+    "requests": "requests per minute",
+    "tokens": "tokens per minute",
+    "at_once": "requests at once",
+}
 QUOTE_CHARS_MAX = 40
 RETRY_AFTER_S_MAX = 120.0
 """openai-python does not retry at all when it is told to wait longer."""
@@ -216,24 +222,44 @@ def encoded_body(encoding: str) -> RequestError:
     return RequestError(415, message, code="unsupported_encoding")
 
 
-def rate_limited(scope: str, wait_s: float) -> RequestError:
-    """429 that heals by waiting: both OpenAI libraries honour retry-after-ms."""
+def rate_limited(scope: str, wait_s: float, kind: str = "requests") -> RequestError:
+    """429 that heals by waiting: both OpenAI libraries honour retry-after-ms. `kind`: requests or
+    tokens per minute, or requests at_once."""
     wait_ms = max(1, round(wait_s * 1000))
     headers = (("retry-after-ms", str(wait_ms)), ("retry-after", str(max(1, -(-wait_ms // 1000)))))
-    message = f"Rate limit reached for {scope}. Please try again in {wait_ms} ms."
-    return RequestError(429, message, type="requests", code="rate_limit_exceeded", headers=headers)
+    of = RATES[kind]
+    message = f"Rate limit reached for {scope} on {of}. Please try again in {wait_ms} ms."
+    type = "tokens" if kind == "tokens" else "requests"
+    return RequestError(429, message, type=type, code="rate_limit_exceeded", headers=headers)
 
 
-def quota_exceeded(scope: str) -> RequestError:
-    """429 that does not heal by retrying: tells clients not to."""
-    message = f"You exceeded your current quota: the budget of {scope} does not cover this request."
-    return RequestError(
-        429,
-        message,
-        type="insufficient_quota",
-        code="insufficient_quota",
-        headers=(("x-should-retry", "false"),),
+def quota_exceeded(what: str, wait_s: float | None = None) -> RequestError:
+    """429 that does not heal by retrying: tells clients not to. `wait_s`: until the window of the
+    budget ends; None where it has none."""
+    message = f"You exceeded your current quota: {what} does not cover this request."
+    headers: tuple[tuple[str, str], ...] = (("x-should-retry", "false"),)
+    if wait_s is not None:
+        seconds = max(1, math.ceil(wait_s))
+        message += f" It is renewed in {seconds} s."
+        headers += (("retry-after", str(seconds)),)
+    code = "insufficient_quota"
+    return RequestError(429, message, type=code, code=code, headers=headers)
+
+
+def too_many_tokens(scope: str, limit: int, tokens: int) -> RequestError:
+    """429 that no waiting heals: the request alone is more than a minute allows."""
+    message = (
+        f"Request too large for {scope} on tokens per minute: limit {limit}, requested {tokens}. "
+        "Send it in parts, or with a smaller max_tokens."
     )
+    headers = (("x-should-retry", "false"),)
+    return RequestError(429, message, type="tokens", code="rate_limit_exceeded", headers=headers)
+
+
+def wrong_origin() -> RequestError:
+    """403: the key is right, the place is not."""
+    message = "This key may not be used from your address."
+    return RequestError(403, message, type="permission_error", code="ip_not_allowed")
 
 
 def overloaded(message: str, retry_after_s: float, status: int = 503) -> RequestError:

@@ -26,10 +26,14 @@ class UnderWay:
     def __repr__(self) -> str:
         return f"<UnderWay {len(self.turns)}>"
 
-    def among(self, key_ids: Collection[str]) -> set[str]:
-        """Which of these keys have a turn under way."""
-        running = {caller.record.id for turn in self.turns if (caller := _caller(turn))}
-        return running.intersection(key_ids)
+    def among(self, subjects: Collection[str]) -> set[str]:
+        """The keys with a turn under way that are among these, or belong to a party that is."""
+        running = {caller for turn in self.turns if (caller := _caller(turn))}
+        return {
+            caller.record.id
+            for caller in running
+            if any(level.id in subjects for level in caller.levels)
+        }
 
     def end(self, key_ids: Collection[str]) -> None:
         """End all turns of these keys."""

@@ -3,25 +3,31 @@
     credential(headers) -> what the caller showed            the one extractor for all routes
     gate.known(authorization) -> Caller | None               cached: no await
     await gate.identify(authorization) -> Caller             raises 401
-    gate.admit_rate(caller, now_s) -> headers                raises 429
+    gate.check_origin(caller, peer, headers)                 raises 403
+    passage = await gate.enter(caller)                       raises 429; where `caller.limits`
+    await passage.reserve(tokens); passage.end(tokens)       raises 429; exactly once
 
-What is cached is dropped when its key changes (`changed`, called by the ChangeFeed) and refused
-when it expires. Budgets are the ledger's: `caller.payer` goes into its Intent.
+What is cached is dropped when its key, or a party above it, changes (`changed`, called by the
+ChangeFeed) and refused when it expires. Budgets are the ledger's: `caller.payer` goes into its
+Intent; it names the accounts of the windows of this moment, and is made anew when one of them ends.
 """
 
 import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 from baton import errors
-from baton.admission import keys
-from baton.admission.rates import Rate
-from baton.ledger.entries import Payer
-from baton.stores.base import KeyRecord, StoreUnavailable
-from baton.stores.keys import Keys
+from baton.admission import keys, levels
+from baton.admission.counters import Counters
+from baton.admission.levels import Level
+from baton.admission.origins import Networks, origin, within
+from baton.admission.rates import Decision, Left
+from baton.errors import RequestError
+from baton.stores.base import KeyRecord, Missing, PartyRecord, StoreUnavailable
+from baton.stores.book import Store
 
 CALLERS_MAX = 10_000
 """Keys that are kept at hand (2 KiB each)."""
@@ -29,8 +35,6 @@ REFUSED_MAX = 10_000
 """Digests of keys that are known not to exist."""
 REFUSED_S = 2.0
 """A key that was made after it was refused works this soon."""
-RATES_MAX = 100_000
-"""Rate states are kept longer than callers: a dropped one would forget what was used."""
 
 Headers = tuple[tuple[str, str], ...]
 Key = TypeVar("Key")
@@ -38,20 +42,36 @@ Value = TypeVar("Value")
 
 
 class Caller:
-    """A key in use: what it may do, and its rate."""
+    """A key in use: what it may do, who pays, what limits it."""
 
-    __slots__ = ("_expires_s", "_models", "payer", "rate", "record")
+    __slots__ = (
+        "_ends_s",
+        "_models",
+        "_until_s",
+        "levels",
+        "limits",
+        "networks",
+        "payer",
+        "record",
+        "restricted",
+    )
 
-    def __init__(self, record: KeyRecord, rate: Rate) -> None:
-        self.record, self.rate = record, rate
-        limited = () if record.budget_nano is None else (record.account,)
-        self.payer = Payer(record.id, record.account, limited, (), f"the key '{record.name}'")
-        self._models = frozenset(record.models)
-        self._expires_s = None if record.expires_us is None else record.expires_us / 1e6
+    def __init__(
+        self, record: KeyRecord, found: tuple[Level, ...], ends_s: float, now_s: float
+    ) -> None:
+        """`ends_s`: when the value that was shown ends, where that is before the key itself."""
+        self.record, self.levels = record, found
+        self.limits = levels.limits(found)
+        self.networks = tuple(level.networks for level in found if level.networks)
+        self.restricted = bool(self.limits or self.networks)
+        """Whether there is more to check than the key and its budgets."""
+        self._models = levels.models(found)
+        self._ends_s = min(ends_s, levels.ends_s(found))
+        self._renew(now_s)
 
     def allowed(self, model: str) -> bool:
         """Whether the key may use that public model."""
-        return not self._models or model in self._models
+        return self._models is None or model in self._models
 
     @property
     def admin(self) -> bool:
@@ -59,19 +79,59 @@ class Caller:
 
     def valid(self, now_s: float) -> bool:
         """`now_s`: seconds since 1970."""
-        if self.record.revoked_us is not None:
+        if now_s < self._until_s:
+            return True
+        if now_s >= self._ends_s:
             return False
-        return self._expires_s is None or now_s < self._expires_s
+        self._renew(now_s)
+        return True
+
+    def _renew(self, now_s: float) -> None:
+        """Pay from the windows of this moment, until the first of them ends."""
+        self.payer, window_us = levels.payer(self.record, self.levels, int(now_s * 1e6))
+        window_s = levels.NEVER_S if window_us is None else window_us / 1e6
+        self._until_s = min(self._ends_s, window_s)
+
+
+class Passage:
+    """What was counted for one request, until its end."""
+
+    __slots__ = ("_counters", "_limits", "_open", "_reserved", "headers")
+
+    def __init__(self, caller: Caller, counters: Counters, decision: Decision | None) -> None:
+        self._limits, self._counters = caller.limits, counters
+        self._open = any(limit.lasting for limit in caller.limits)
+        self._reserved = 0
+        self.headers: Headers = () if decision is None else decision.headers()
+        """What is left, for the response."""
+
+    async def reserve(self, tokens: int) -> None:
+        """Count the tokens that it may use. Raises RequestError (429)."""
+        if not self._open:
+            return
+        decision = await self._counters.reserve(self._limits, tokens)
+        if decision is None:
+            return
+        if not decision.allowed:
+            raise _refusal(decision, tokens)
+        self.headers += decision.headers()
+        self._reserved = tokens
+
+    def end(self, tokens: int) -> None:
+        """It is over and used so many tokens. Calling it again does nothing."""
+        if self._open:
+            self._open = False
+            self._counters.end(self._limits, self._reserved, tokens)
 
 
 class Gate:
     """Recognises callers of one process. Owned by one event loop."""
 
-    def __init__(self, keys_store: Keys) -> None:
-        self._store = keys_store
+    def __init__(self, store: Store, counters: Counters, proxies: Networks = ()) -> None:
+        """`proxies`: whose X-Forwarded-For is believed."""
+        self._store, self._counters, self._proxies = store, counters, proxies
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
-        self._rates: OrderedDict[str, Rate] = OrderedDict()
         self._changes = 0
 
     def known(self, authorization: bytes | None) -> Caller | None:
@@ -90,30 +150,52 @@ class Gate:
         revoked or expired key, 503 when the store cannot tell."""
         return self.known(authorization) or await self._look_up(authorization)
 
-    def admit_rate(self, caller: Caller, now_s: float) -> Headers:
-        """Count a request against the key's requests per minute; returns the response headers that
-        tell what is left. `now_s` is a monotonic time. Raises RequestError (429)."""
-        limit = caller.record.requests_per_minute
-        if limit is None:
-            return ()
-        decision = caller.rate.admit(limit, now_s)
-        if decision.allowed:
-            return decision.headers()
-        error = errors.rate_limited(caller.payer.name, decision.wait_s)
-        error.headers += decision.headers()
-        raise error
+    def check_origin(
+        self, caller: Caller, peer: str, headers: Iterable[tuple[bytes, bytes]]
+    ) -> None:
+        """Raises RequestError (403) where a level of the caller does not allow the address. `peer`
+        is the other end of the connection."""
+        if caller.networks:
+            address = origin(peer, headers, self._proxies)
+            if address is None or not all(within(address, each) for each in caller.networks):
+                raise errors.wrong_origin()
 
-    def changed(self, key_ids: Iterable[str] | None = None) -> None:
-        """Forget these keys (all, without): they are looked up anew when they come again."""
+    async def enter(self, caller: Caller) -> Passage:
+        """Count a request against all limits of the caller; end what this returns. Raises
+        RequestError (429)."""
+        decision = await self._counters.arrive(caller.limits)
+        if decision is not None and not decision.allowed:
+            raise _refusal(decision, 0)
+        return Passage(caller, self._counters, decision)
+
+    def left(self, caller: Caller) -> dict[str, Left]:
+        """What its limits would let through now, by the account that each limits."""
+        pairs = zip(caller.limits, self._counters.left(caller.limits), strict=True)
+        return {limit.scope: left for limit, left in pairs}
+
+    def changed(self, subjects: Iterable[str] | None = None) -> None:
+        """Forget the callers that these keys or parties are a level of (all, without): they are
+        looked up anew when they come again."""
         self._changes += 1
         self._refused.clear()
-        if key_ids is None:
+        if subjects is None:
             self._callers.clear()
             return
-        gone = frozenset(key_ids)
+        gone = frozenset(subjects)
         for shown, caller in list(self._callers.items()):
-            if caller.record.id in gone:
+            if any(level.id in gone for level in caller.levels):
                 del self._callers[shown]
+
+    async def ended(self, key_ids: Collection[str]) -> set[str]:
+        """Those of these keys that are not valid any more. Raises StoreError."""
+        now_s = time.time()
+
+        def valid(key_id: str) -> bool:
+            record = self._store.keys.get(key_id)
+            lineage = () if record.owner is None else self._store.parties.lineage(record.owner)
+            return now_s < levels.ends_s(levels.levels(record, lineage))
+
+        return await asyncio.to_thread(lambda: {each for each in key_ids if not valid(each)})
 
     async def _look_up(self, authorization: bytes | None) -> Caller:
         digest = _digest(authorization)
@@ -122,25 +204,31 @@ class Gate:
             raise errors.bad_key()
         changes = self._changes
         try:
-            record = await asyncio.to_thread(self._store.by_digest, digest)
+            found = await asyncio.to_thread(self._read, digest)
         except StoreUnavailable:
             raise errors.overloaded(
                 "Keys cannot be checked at the moment. Please retry.", 2.0
             ) from None
-        if record is None:
+        if found is None:
             _put(self._refused, digest, time.monotonic() + REFUSED_S, REFUSED_MAX)
             raise errors.bad_key()
-        caller = Caller(record, self._rate(record.id))
-        if not caller.valid(time.time()):
+        record, lineage = found
+        now_s = time.time()
+        caller = Caller(record, levels.levels(record, lineage), _ends_s(record, digest), now_s)
+        if not caller.valid(now_s):
             raise errors.bad_key()
         if changes == self._changes:  # else it may have changed while it was read
             _put(self._callers, hashlib.sha256(authorization).digest(), caller, CALLERS_MAX)
         return caller
 
-    def _rate(self, key_id: str) -> Rate:
-        rate = self._rates.pop(key_id, None) or Rate()
-        _put(self._rates, key_id, rate, RATES_MAX)
-        return rate
+    def _read(self, digest: bytes) -> tuple[KeyRecord, tuple[PartyRecord, ...]] | None:
+        record = self._store.keys.by_digest(digest)
+        if record is None or record.owner is None:
+            return None if record is None else (record, ())
+        try:
+            return record, self._store.parties.lineage(record.owner)
+        except Missing:
+            return None
 
 
 def credential(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -159,6 +247,22 @@ def credential(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 def bearer(api_key: bytes | None) -> bytes | None:
     """A bare key as the Authorization header would show it."""
     return None if api_key is None else b"Bearer " + api_key.strip()
+
+
+def _refusal(decision: Decision, tokens: int) -> RequestError:
+    if decision.kind == "tokens" and tokens > decision.limit:
+        error = errors.too_many_tokens(decision.name, decision.limit, tokens)
+    else:
+        error = errors.rate_limited(decision.name, decision.wait_s, decision.kind)
+    error.headers += decision.headers()
+    return error
+
+
+def _ends_s(record: KeyRecord, digest: bytes) -> float:
+    """A value from before a rotation ends before its key does."""
+    if digest == record.digest:
+        return levels.NEVER_S
+    return (record.previous_until_us or 0) / 1e6
 
 
 def _digest(authorization: bytes | None) -> bytes:

@@ -58,6 +58,22 @@ def import_key(
     return record
 
 
+def rotate(store: Store, key_id: str, actor: str, until_us: int) -> tuple[KeyRecord, str]:
+    """Give a key a new value; the present one stays valid until then. Raises Missing, StoreError.
+
+    Returns the key and its new value, which nobody can tell again."""
+    value = keys.mint(secrets.token_bytes(keys.RANDOM_BYTES))
+    head, tail = keys.shown(value)
+    fresh = msgspec.structs.replace(
+        store.keys.get(key_id),
+        digest=keys.digest(value),
+        head=head,
+        tail=tail,
+        previous_until_us=until_us,
+    )
+    return store.keys.rotate(fresh, actor), value
+
+
 def bootstrap(store: Store, settings: Settings) -> Bootstrap:
     """The first key and the admin key: minted at the first start, or as the settings say.
 

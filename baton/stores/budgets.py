@@ -12,7 +12,7 @@ import sqlalchemy
 from sqlalchemy import bindparam, select, text
 
 from baton.stores import windows
-from baton.stores.base import BudgetRecord, StoreError
+from baton.stores.base import BudgetRecord, Unfit
 from baton.stores.tables import account, budget
 
 BUDGETS_MAX = 8
@@ -25,15 +25,15 @@ _OPEN = text(
 
 
 def check(budgets: Iterable[BudgetRecord]) -> None:
-    """StoreError for a time zone that does not exist, or two budgets of one unit and span."""
+    """Unfit for a time zone that does not exist, or two budgets of one unit and span."""
     seen = set()
     for each in budgets:
         try:
             windows.zone(each.zone)
         except ValueError as error:
-            raise StoreError(f"a budget's time zone: {error}") from None
+            raise Unfit(f"a budget's time zone: {error}") from None
         if (each.unit, each.span) in seen:
-            raise StoreError(f"two budgets of {each.unit} for one {each.span}")
+            raise Unfit(f"two budgets of {each.unit} for one {each.span}")
         seen.add((each.unit, each.span))
 
 

@@ -29,6 +29,17 @@ class Changes:
         with self._database.reading() as connection:
             return [ChangeRecord(**row._mapping) for row in connection.execute(query)]
 
+    def newest_first(
+        self, before: int | None = None, at_most: int = POLLED_CHANGES_MAX, **fitting: str
+    ) -> list[ChangeRecord]:
+        """Changes of these columns' values, those before `before`, newest first."""
+        conditions = [change.c[name] == value for name, value in fitting.items()]
+        if before is not None:
+            conditions.append(change.c.seq < before)
+        query = select(change).where(*conditions).order_by(change.c.seq.desc()).limit(at_most)
+        with self._database.reading() as connection:
+            return [ChangeRecord(**row._mapping) for row in connection.execute(query)]
+
     def latest(self) -> int:
         with self._database.reading() as connection:
             return newest(connection)

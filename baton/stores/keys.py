@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy import or_, select
 
 from baton.stores import budgets, parties
-from baton.stores.base import BudgetRecord, Duplicate, KeyRecord, Missing, StoreError
+from baton.stores.base import BudgetRecord, Duplicate, KeyRecord, Missing, Unfit
 from baton.stores.changes import Subject, differences, note
 from baton.stores.database import Database
 from baton.stores.tables import account, key
@@ -114,7 +114,7 @@ class Keys:
             with self._database.writing() as connection:
                 present = _get(connection, fresh.id, None)
                 if present.revoked_us is not None:
-                    raise StoreError(f"{fresh.id} was revoked, and a revoked key never comes back")
+                    raise Unfit(f"{fresh.id} was revoked, and a revoked key never comes back")
                 changed = msgspec.structs.replace(
                     present,
                     digest=fresh.digest,

@@ -12,7 +12,7 @@ import sqlalchemy
 from sqlalchemy import select
 
 from baton.stores import budgets
-from baton.stores.base import BudgetRecord, Duplicate, Missing, PartyKind, PartyRecord, StoreError
+from baton.stores.base import BudgetRecord, Duplicate, Missing, PartyKind, PartyRecord, Unfit
 from baton.stores.changes import Subject, differences, note
 from baton.stores.database import Database
 from baton.stores.tables import party
@@ -35,11 +35,13 @@ class Parties:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, record: PartyRecord, actor: str) -> None:
+    def add(self, record: PartyRecord, actor: str, within: str | None = None) -> None:
         """Store a party. Duplicate when its parent has one of that kind and name, Missing without
-        its parent, StoreError when that is of the wrong kind or closed."""
+        its parent, Unfit when that is of the wrong kind or closed."""
         try:
             with self._database.writing() as connection:
+                if within is not None:
+                    _reached(connection, record.parent, within)
                 _check_parent(connection, record)
                 connection.execute(party.insert().values(**_row(record)))
                 budgets.put(connection, subject(record), record.budgets)
@@ -47,10 +49,15 @@ class Parties:
         except sqlalchemy.exc.IntegrityError:
             raise Duplicate(f"there is a {record.kind} named {record.name!r} already") from None
 
-    def get(self, party_id: str, within: str | None = None) -> PartyRecord:
-        """Raises Missing, also for what is not within that party."""
+    def get(
+        self, party_id: str, within: str | None = None, kind: PartyKind | None = None
+    ) -> PartyRecord:
+        """Raises Missing, also for what is not within that party, or of another kind."""
         with self._database.reading() as connection:
-            return _reached(connection, party_id, within)[0]
+            found = _reached(connection, party_id, within)[0]
+        if kind not in (None, found.kind):
+            raise Missing(f"there is no {kind} {party_id!r}")
+        return found
 
     def find(self, text: str, kind: PartyKind | None = None) -> list[PartyRecord]:
         """Parties whose id or name is `text`, oldest first."""
@@ -142,15 +149,15 @@ def _check_parent(connection: sqlalchemy.Connection, record: PartyRecord) -> Non
     kinds = PARENTS[record.kind]
     if not kinds:
         if record.parent:
-            raise StoreError("an organisation belongs to nobody")
+            raise Unfit("an organisation belongs to nobody")
         return
     if not record.parent:
-        raise StoreError(f"a {record.kind} belongs to a {' or '.join(kinds)}")
+        raise Unfit(f"a {record.kind} belongs to a {' or '.join(kinds)}")
     parents = lineage(connection, record.parent)
     if parents[0].kind not in kinds:
-        raise StoreError(f"a {record.kind} belongs to a {' or '.join(kinds)}")
+        raise Unfit(f"a {record.kind} belongs to a {' or '.join(kinds)}")
     if any(each.closed_us is not None for each in parents):
-        raise StoreError(f"{record.parent} is closed")
+        raise Unfit(f"{record.parent} is closed")
 
 
 def _all(

@@ -9,7 +9,7 @@ from typing import Annotated, Generic, ParamSpec, TypeVar
 import msgspec
 
 from baton.errors import RequestError, invalid, store_unavailable
-from baton.stores.base import Duplicate, Missing, StoreUnavailable
+from baton.stores.base import Duplicate, Missing, StoreUnavailable, Unfit
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,6 +63,8 @@ async def stored(
     except Missing as error:
         message = f"Not found: {error}."
         raise RequestError(404, message, code="not_found") from error
+    except Unfit as error:
+        raise invalid(f"Not possible: {error}.") from error
     except Duplicate as error:
         message = f"Conflict: {error}."
         raise RequestError(409, message, code="already_exists") from error

@@ -1,15 +1,17 @@
-"""/admin/v1/keys: make, read, change, import and revoke keys. A key's value is shown once, when
-made.
+"""/admin/v1/keys: make, read, change, rotate, import and revoke keys. A key's value is shown once,
+when made.
+
+A team admin reaches the keys of its own party and of all under it, and makes users' keys only.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from baton.admission import keys
-from baton.errors import invalid
-from baton.stores.base import KeyRecord, Role
+from baton.errors import RequestError, forbidden, invalid
+from baton.stores.base import BudgetRecord, KeyRecord, Role
 from baton.web.admin import (
     ModelName,
     Name,
@@ -20,10 +22,11 @@ from baton.web.admin import (
     page,
     stored,
 )
+from baton.web.limits import AtOnce, Budgets, Models, Networks, PerMinute, checked
 from baton.web.operation import Access, Nothing, Operation, Visit
 
-PerMinute = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
-Models = Annotated[tuple[ModelName, ...], msgspec.Meta(max_length=1000)]
+OwnerId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+OverlapS = Annotated[int, msgspec.Meta(ge=0, le=366 * 86_400)]
 
 
 class KeyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +44,13 @@ class KeyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     strict: bool = False
     deterministic: bool = False
     parse_special: bool = True
+    owner: OwnerId | None = None
+    """The party that it belongs to, for good."""
+    tokens_per_minute: PerMinute | None = None
+    requests_at_once: AtOnce | None = None
+    networks: Networks = ()
+    budgets: Budgets = ()
+    """Beside `budget_nano`."""
 
 
 class KeyImportBody(KeyBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +72,16 @@ class KeyChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     strict: bool | UnsetType = UNSET
     deterministic: bool | UnsetType = UNSET
     parse_special: bool | UnsetType = UNSET
+    tokens_per_minute: PerMinute | UnsetType | None = UNSET
+    requests_at_once: AtOnce | UnsetType | None = UNSET
+    networks: Networks | UnsetType = UNSET
+    budgets: Budgets | UnsetType = UNSET
+
+
+class KeyRotateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the present value stays valid beside the new one."""
+
+    overlap_s: OverlapS = 86_400
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +102,12 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool
     deterministic: bool
     parse_special: bool
+    owner: str | None
+    tokens_per_minute: int | None
+    requests_at_once: int | None
+    networks: tuple[str, ...]
+    budgets: tuple[BudgetRecord, ...]
+    previous_until_us: int | None
 
 
 class NewKeyView(KeyView, frozen=True, kw_only=True):
@@ -94,19 +120,45 @@ def shown(record: KeyRecord) -> KeyView:
     return msgspec.convert(record, KeyView, from_attributes=True)
 
 
-async def list_keys(visit: Visit[Nothing, PageQuery]) -> Page[KeyView]:
-    records = await stored(visit.services.keys.all)
-    return page([shown(each) for each in records], [each.id for each in records], visit.query)
+class KeysQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+    owner: str | None = None
+    """Only the keys of this party and of all under it."""
+
+
+async def list_keys(visit: Visit[Nothing, KeysQuery]) -> Page[KeyView]:
+    owners, asked = await reach(visit), visit.query
+    if asked.owner is not None:
+        under = await stored(visit.services.parties.reach, asked.owner)
+        owners = under if owners is None else owners & under
+    records = await stored(visit.services.keys.all, owners)
+    return page([shown(each) for each in records], [each.id for each in records], asked)
 
 
 async def get_key(visit: Visit[Nothing, Nothing]) -> KeyView:
-    return shown(await stored(visit.services.keys.get, visit.part("id")))
+    return shown(await stored(visit.services.keys.get, visit.part("id"), await reach(visit)))
+
+
+async def reach(visit: Visit[Any, Any]) -> frozenset[str] | None:
+    """The parties whose keys the caller may touch; None: all, and those of nobody."""
+    within = visit.within
+    return None if within is None else await stored(visit.services.parties.reach, within)
+
+
+def check_power(visit: Visit[Any, Any], role: Role) -> None:
+    """Who runs a team makes and changes users' keys, not those that run anything, nor its own."""
+    if visit.within is not None and role != "user":
+        raise forbidden("Only an admin may do that with a key of this role.")
 
 
 async def create_key(visit: Visit[KeyBody, Nothing]) -> NewKeyView:
     value = visit.services.mint_key()
     record = await _add(visit, keys.digest(value), keys.shown(value))
-    return NewKeyView(value=value, **msgspec.structs.asdict(shown(record)))
+    return NewKeyView(value=value, **_fields(shown(record)))
+
+
+def _fields(view: KeyView) -> dict[str, Any]:
+    """Not `asdict`, which would take the budgets apart too."""
+    return {name: getattr(view, name) for name in view.__struct_fields__}
 
 
 async def import_key(visit: Visit[KeyImportBody, Nothing]) -> KeyView:
@@ -127,30 +179,60 @@ async def import_key(visit: Visit[KeyImportBody, Nothing]) -> KeyView:
 
 
 async def change_key(visit: Visit[KeyChangeBody, Nothing]) -> KeyView:
-    given = msgspec.structs.asdict(visit.body)
-    changes = {name: value for name, value in given.items() if value is not UNSET}
-    key_id, store = visit.part("id"), visit.services.keys
-    before = await stored(store.get, key_id)
+    given = {name: getattr(visit.body, name) for name in visit.body.__struct_fields__}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not UNSET}
+    key_id, store, owners = visit.part("id"), visit.services.keys, await reach(visit)
+    before = await stored(store.get, key_id, owners)
+    check_power(visit, before.role)
     check_default(
         changes.get("default_model", before.default_model), changes.get("models", before.models)
     )
     if not changes:
         return shown(before)
-    changed = await stored(store.update, key_id, visit.actor, **changes)
+    changed = await stored(store.update, key_id, visit.actor, owners, **checked(changes))
     await visit.services.refresh()
     return shown(changed)
 
 
 async def revoke_key(visit: Visit[Nothing, Nothing]) -> KeyView:
-    revoked = await stored(visit.services.keys.revoke, visit.part("id"), visit.actor)
+    store, owners = visit.services.keys, await reach(visit)
+    check_power(visit, (await stored(store.get, visit.part("id"), owners)).role)
+    revoked = await stored(store.revoke, visit.part("id"), visit.actor, owners)
     await visit.services.refresh()
     return shown(revoked)
+
+
+async def rotate_key(visit: Visit[KeyRotateBody, Nothing]) -> NewKeyView:
+    services, owners = visit.services, await reach(visit)
+    present = await stored(services.keys.get, visit.part("id"), owners)
+    check_power(visit, present.role)
+    value = services.mint_key()
+    head, tail = keys.shown(value)
+    fresh = msgspec.structs.replace(
+        present,
+        digest=keys.digest(value),
+        head=head,
+        tail=tail,
+        previous_until_us=services.clock_us() + visit.body.overlap_s * 1_000_000,
+    )
+    rotated = await stored(services.keys.rotate, fresh, visit.actor)
+    await services.refresh()
+    return NewKeyView(value=value, **_fields(shown(rotated)))
 
 
 def check_default(default_model: str | None, models: tuple[str, ...]) -> None:
     """A default that the key may not use would refuse every request that relies on it."""
     if models and default_model is not None and default_model not in models:
         raise invalid("The default model is not among the key's models.", param="default_model")
+
+
+async def check_owner(visit: Visit[Any, Any], role: Role, owner: str | None) -> None:
+    """A team admin runs the team or organisation that its key belongs to: it must have one."""
+    if role != "team_admin":
+        return
+    if owner is None or (await stored(visit.services.parties.get, owner)).kind == "user":
+        message = "A team admin's key belongs to a team or an organisation: give its 'owner'."
+        raise invalid(message, param="owner")
 
 
 async def _add(
@@ -160,14 +242,21 @@ async def _add(
 ) -> KeyRecord:
     body, services = visit.body, visit.services
     check_default(body.default_model, body.models)
-    given = {name: getattr(body, name) for name in KeyBody.__struct_fields__}
+    check_power(visit, body.role)
+    await check_owner(visit, body.role, body.owner)
+    owners = await reach(visit)
+    if owners is not None and body.owner not in owners:
+        raise RequestError(
+            404, "Not found: there is no such party.", param="owner", code="not_found"
+        )
+    given: dict[str, Any] = {name: getattr(body, name) for name in KeyBody.__struct_fields__}
     record = KeyRecord(
         id=services.new_id("key"),
         digest=digest,
         head=ends[0],
         tail=ends[1],
         created_us=services.clock_us(),
-        **given,
+        **checked(given),
     )
     await stored(services.keys.add, record, visit.actor)
     await services.refresh()
@@ -180,9 +269,9 @@ OPERATIONS = (
         tag="admin",
         method="GET",
         path="/admin/v1/keys",
-        access=Access.ADMIN,
+        access=Access.TEAM,
         run=list_keys,
-        query=PageQuery,
+        query=KeysQuery,
         answer=Page[KeyView],
         errors=(400,),
     ),
@@ -191,31 +280,31 @@ OPERATIONS = (
         tag="admin",
         method="POST",
         path="/admin/v1/keys",
-        access=Access.ADMIN,
+        access=Access.TEAM,
         run=create_key,
         body=KeyBody,
         answer=NewKeyView,
         status=201,
-        errors=(400,),
+        errors=(400, 404),
     ),
     Operation(
         id="adminimportkey",
         tag="admin",
         method="POST",
         path="/admin/v1/keys/import",
-        access=Access.ADMIN,
+        access=Access.TEAM,
         run=import_key,
         body=KeyImportBody,
         answer=KeyView,
         status=201,
-        errors=(400, 409),
+        errors=(400, 404, 409),
     ),
     Operation(
         id="admingetkey",
         tag="admin",
         method="GET",
         path="/admin/v1/keys/{id}",
-        access=Access.ADMIN,
+        access=Access.TEAM,
         run=get_key,
         answer=KeyView,
         errors=(404,),
@@ -225,7 +314,7 @@ OPERATIONS = (
         tag="admin",
         method="PATCH",
         path="/admin/v1/keys/{id}",
-        access=Access.ADMIN,
+        access=Access.TEAM,
         run=change_key,
         body=KeyChangeBody,
         answer=KeyView,
@@ -236,9 +325,20 @@ OPERATIONS = (
         tag="admin",
         method="POST",
         path="/admin/v1/keys/{id}/revoke",
-        access=Access.ADMIN,
+        access=Access.TEAM,
         run=revoke_key,
         answer=KeyView,
         errors=(404,),
+    ),
+    Operation(
+        id="adminrotatekey",
+        tag="admin",
+        method="POST",
+        path="/admin/v1/keys/{id}/rotate",
+        access=Access.TEAM,
+        run=rotate_key,
+        body=KeyRotateBody,
+        answer=NewKeyView,
+        errors=(400, 404),
     ),
 )

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from baton.admission.gate import Caller
 from baton.errors import invalid, unknown_model
-from baton.stores.base import Catalogue, KeyRecord, Role
+from baton.stores.base import Catalogue, Role
 from baton.web.operation import Access, AnyQuery, Nothing, Operation, Visit
 from baton.web.services import Embedded, Services
+from baton.web.standing import LevelStanding, Tightest, level_standings, tightest
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,10 @@ class KeyStanding(msgspec.Struct, frozen=True, kw_only=True):
     remaining_nano: int | None
     strict: bool
     deterministic: bool
+    levels: list[LevelStanding]
+    """The key and all above it: a request must pass every one."""
+    tightest: Tightest | None
+    """Which limit is closest to being used up; null: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +84,22 @@ def found_models(catalogue: Catalogue, embedded: Embedded | None) -> dict[str, F
     }
 
 
-def reachable(services: Services, key: KeyRecord, fixed: str | None) -> dict[str, Found]:
-    """The models that this key may use, and that this path leads to."""
+def reachable(services: Services, caller: Caller, fixed: str | None) -> dict[str, Found]:
+    """The models that this caller may use, and that this path leads to."""
     return {
         name: found
         for name, found in found_models(services.catalogue(), services.embedded).items()
-        if (not key.models or name in key.models) and fixed in (None, name)
+        if caller.allowed(name) and fixed in (None, name)
     }
 
 
-def meant(services: Services, key: KeyRecord, named: str | None, fixed: str | None) -> Found:
+def meant(services: Services, caller: Caller, named: str | None, fixed: str | None) -> Found:
     """The model that a call without a duty to name one is about.
 
     The path's, else the named one, else the key's default, else the only one that the key reaches.
     """
-    found = reachable(services, key, fixed)
-    name = fixed or named or key.default_model
+    found = reachable(services, caller, fixed)
+    name = fixed or named or caller.record.default_model
     if name is not None:
         if name not in found:
             raise unknown_model(name)
@@ -116,24 +122,31 @@ def _shown(found: Found, embedded: Embedded | None) -> Model:
 
 async def list_models(visit: Visit[Nothing, AnyQuery]) -> ModelList:
     services = visit.services
-    found = reachable(services, visit.caller, visit.fixed_model)
+    found = reachable(services, visit.user, visit.fixed_model)
     return ModelList(data=[_shown(each, services.embedded) for each in found.values()])
 
 
 async def get_model(visit: Visit[Nothing, AnyQuery]) -> Model:
     services, name = visit.services, visit.part("id")
-    found = reachable(services, visit.caller, visit.fixed_model)
+    found = reachable(services, visit.user, visit.fixed_model)
     if name not in found:
         raise unknown_model(name)
     return _shown(found[name], services.embedded)
 
 
 async def get_own_key(visit: Visit[Nothing, AnyQuery]) -> KeyStanding:
-    key = visit.caller
-    standing = await visit.services.gate.standing(key)
-    left = None
-    if key.budget_nano is not None:
-        left = max(0, key.budget_nano - standing.spent_nano - standing.held_nano)
+    key, services = visit.caller, visit.services
+    standing = await services.gate.standing(visit.user)
+    levels = level_standings(
+        visit.user.levels,
+        key.budget_nano,
+        standing.balances,
+        standing.left,
+        services.clock_us(),
+    )
+    own = standing.balances.get(key.account)
+    spent, held = (own.posted_nano, own.leased_nano) if own is not None else (0, 0)
+    left = None if key.budget_nano is None else max(0, key.budget_nano - spent - held)
     return KeyStanding(
         id=key.id,
         name=key.name,
@@ -142,13 +155,15 @@ async def get_own_key(visit: Visit[Nothing, AnyQuery]) -> KeyStanding:
         models=key.models,
         default_model=key.default_model,
         requests_per_minute=key.requests_per_minute,
-        requests_remaining=standing.requests_remaining,
+        requests_remaining=levels[0].requests_remaining,
         budget_nano=key.budget_nano,
-        spent_nano=standing.spent_nano,
-        held_nano=standing.held_nano,
+        spent_nano=spent,
+        held_nano=held,
         remaining_nano=left,
         strict=key.strict,
         deterministic=key.deterministic,
+        levels=levels,
+        tightest=tightest(levels),
     )
 
 

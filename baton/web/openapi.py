@@ -149,7 +149,7 @@ def error_statuses(one: AnyOperation) -> list[int]:
     statuses = set(one.errors)
     if one.access is not Access.OPEN:
         statuses |= {401, 503}
-    if one.access is Access.ADMIN:
+    if one.access not in (Access.OPEN, Access.KEY):
         statuses |= {403}
     if one.has_body:
         statuses |= {400, 413}

@@ -9,14 +9,15 @@ import enum
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, get_origin
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from baton.admission.gate import Caller
 from baton.errors import RequestError, body_too_large, forbidden, invalid
-from baton.stores.base import KeyRecord
+from baton.stores.base import KeyRecord, Role
 from baton.web.envelope import trace
 from baton.web.services import Services
 
@@ -30,7 +31,20 @@ class Access(enum.Enum):
 
     OPEN = "open"
     KEY = "key"
+    REPORTS = "reports"
+    """Admins and billing readers."""
+    TEAM = "team"
+    """Admins, and team admins for what is within their party (`Visit.within`)."""
     ADMIN = "admin"
+
+
+ROLES: dict[Access, tuple[Role, ...]] = {
+    Access.KEY: get_args(Role),
+    Access.REPORTS: ("admin", "billing"),
+    Access.TEAM: ("admin", "team_admin"),
+    Access.ADMIN: ("admin",),
+}
+"""Whose keys may call; an access that is not here nobody has."""
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,15 +61,28 @@ class Visit(Generic[Body, Query]):
 
     services: Services
     request: Request
-    key: KeyRecord | None
+    who: Caller | None
     body: Body
     query: Query
 
     @property
     def caller(self) -> KeyRecord:
         """The caller's key; only operations that demand one may ask for it."""
-        assert self.key is not None, "this operation is open to everybody"
-        return self.key
+        return self.user.record
+
+    @property
+    def user(self) -> Caller:
+        """The caller with all its limits; only operations that demand a key may ask for it."""
+        assert self.who is not None, "this operation is open to everybody"
+        return self.who
+
+    @property
+    def within(self) -> str | None:
+        """The party beyond which nothing exists for the caller; None for an admin, who sees all."""
+        if self.caller.role == "admin":
+            return None
+        assert self.caller.owner is not None, "a team admin's key belongs to a party"
+        return self.caller.owner
 
     @property
     def actor(self) -> str:
@@ -115,17 +142,23 @@ class Operation(Generic[Body, Query]):
 
 
 AnyOperation = Operation[Any, Any]
+NEEDED = {
+    Access.KEY: "a key",
+    Access.REPORTS: "an admin key or a billing reader's",
+    Access.TEAM: "an admin key or a team admin's",
+    Access.ADMIN: "an admin key",
+}
 
 
 async def answer(operation: AnyOperation, services: Services, request: Request) -> Response:
     """Authorise, decode, run, encode: the same steps for every operation."""
-    key = await authorise(operation.access, services, request)
-    if key is not None:
-        trace(request).key = key.id
+    caller = await authorise(operation.access, services, request)
+    if caller is not None:
+        trace(request).key = caller.record.id
     body = await read_body(operation, services.settings.body_bytes_max, request)
     query = read_query(operation.query, request.query_params)
     assert operation.run is not None
-    result = await operation.run(Visit(services, request, key, body, query))
+    result = await operation.run(Visit(services, request, caller, body, query))
     if isinstance(result, Response):
         return result
     headers = {} if operation.access is Access.OPEN else {"cache-control": "no-store"}
@@ -133,14 +166,16 @@ async def answer(operation: AnyOperation, services: Services, request: Request) 
     return Response(content, operation.status, headers, media_type=operation.media)
 
 
-async def authorise(access: Access, services: Services, request: Request) -> KeyRecord | None:
-    """The caller's key where one is demanded. Everything but an explicit OPEN demands one."""
+async def authorise(access: Access, services: Services, request: Request) -> Caller | None:
+    """The caller where one is demanded. Everything but an explicit OPEN demands one."""
     if access is Access.OPEN:
         return None
-    key = await services.gate.identify(request.headers.raw)
-    if access is Access.KEY or key.role == "admin":
-        return key
-    raise forbidden("This needs an admin key.")
+    peer = request.client.host if request.client is not None else ""
+    caller = await services.gate.identify(request.headers.raw, peer)
+    role, owner = caller.record.role, caller.record.owner
+    if role not in ROLES.get(access, ()) or (role == "team_admin" and owner is None):
+        raise forbidden(f"This needs {NEEDED[access]}.")
+    return caller
 
 
 async def read_body(operation: AnyOperation, bytes_max: int, request: Request) -> Any:

@@ -20,7 +20,9 @@ from baton.errors import RequestError, internal, store_unavailable, unknown_path
 from baton.protocol import Completion
 from baton.stores.base import StoreUnavailable
 from baton.web import (
+    admin_audit,
     admin_keys,
+    admin_parties,
     admin_reports,
     admin_upstreams,
     documents,
@@ -82,9 +84,11 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *models.OPERATIONS,
     *tokens.OPERATIONS,
     *health.OPERATIONS,
+    *admin_parties.OPERATIONS,
     *admin_keys.OPERATIONS,
     *admin_upstreams.OPERATIONS,
     *admin_reports.OPERATIONS,
+    *admin_audit.OPERATIONS,
     *documents.OPERATIONS,
     *pages.OPERATIONS,
 )

@@ -9,12 +9,15 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from baton.admission.gate import Caller
+from baton.admission.rates import Left
 from baton.config import Settings
 from baton.engine.wire import Description, Tokens
 from baton.ledger.audit import Audit
-from baton.stores.base import Catalogue, KeyRecord, UsageRecord
+from baton.stores.base import AccountRecord, Catalogue, UsageRecord
 from baton.stores.changes import Changes
 from baton.stores.keys import Keys
+from baton.stores.parties import Parties
 from baton.stores.prices import Prices
 from baton.stores.upstreams import Upstreams
 from baton.telemetry.log import AccessLog
@@ -24,24 +27,23 @@ UsageGroup = Literal["key", "model", "upstream", "day", "organisation", "team", 
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a key stands at this moment; None where there is no limit."""
+    """Where a caller stands at this moment."""
 
-    requests_remaining: int | None = None
-    """Requests that the rate limit would let through now."""
-    spent_nano: int = 0
-    """Charged so far."""
-    held_nano: int = 0
-    """Reserved by requests under way."""
+    balances: Mapping[str, AccountRecord]
+    """Its own account, and those of its budgets that are open."""
+    left: Mapping[str, Left]
+    """What its rates would let through, by the account of the level."""
 
 
 class Gate(Protocol):
     """Who is asking. One extractor of credentials for all routes and the completion endpoint."""
 
-    async def identify(self, headers: Sequence[tuple[bytes, bytes]]) -> KeyRecord:
-        """The caller's key. RequestError 401 without a valid one. Names are in lower case."""
+    async def identify(self, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Caller:
+        """The caller. RequestError 401 without a valid key, 403 from where that may not be used.
+        Names are in lower case; `peer` is the address at the other end of the connection."""
         ...
 
-    async def standing(self, key: KeyRecord) -> Standing: ...
+    async def standing(self, caller: Caller) -> Standing: ...
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +128,7 @@ class Services:
     version: str
     gate: Gate
     keys: Keys
+    parties: Parties
     upstreams: Upstreams
     prices: Prices
     changes: Changes

@@ -95,7 +95,7 @@ def _embedded(
     named: str | None,
 ) -> Embedded:
     """The engine that serves the meant model; 400 where the model's tokenizer is not at hand."""
-    found = meant(visit.services, visit.caller, named, visit.fixed_model)
+    found = meant(visit.services, visit.user, named, visit.fixed_model)
     if visit.services.embedded is None or not found.embedded:
         remedy = "only the embedded model's tokenizer is served; ask the upstream for its own."
         raise unsupported("model", found.name, remedy)

@@ -3,15 +3,24 @@
 import asyncio
 import pathlib
 import time
+from typing import Any
 
 import pytest
 
 from baton.admission import gate as gates
 from baton.admission import issue
-from baton.admission.gate import Gate, credential
+from baton.admission.counters import MachineCounters
+from baton.admission.gate import Gate, Passage, credential
+from baton.admission.origins import trusted
 from baton.errors import RequestError
+from baton.stores import windows
+from baton.stores.base import BudgetRecord, PartyRecord
 from baton.stores.book import Store
 from tests.bookkeeping import new_store
+
+
+def gate_of(store: Store, proxies: str = "") -> Gate:
+    return Gate(store, MachineCounters(store.home / "run/rates"), trusted(proxies))
 
 
 def refusal(gate: Gate, authorization: bytes | None) -> tuple[int, str | None]:
@@ -31,7 +40,7 @@ def test_known_after_the_first_time(tmp_path: pathlib.Path) -> None:
     matter."""
     store = new_store(tmp_path)
     key_id, shown = made(store, models=["a"])
-    gate = Gate(store.keys)
+    gate = gate_of(store)
     assert gate.known(shown) is None
     caller = asyncio.run(gate.identify(shown))
     assert key_id == caller.record.id == caller.payer.key_id
@@ -62,13 +71,13 @@ def test_known_after_the_first_time(tmp_path: pathlib.Path) -> None:
 )
 def test_who_is_not_known(tmp_path: pathlib.Path, shown: bytes | None, code: str) -> None:
     """Whatever is shown, the answer is a 401 that says what is missing."""
-    assert (401, code) == refusal(Gate(new_store(tmp_path).keys), shown)
+    assert (401, code) == refusal(gate_of(new_store(tmp_path)), shown)
 
 
 def test_malformed_keys_are_not_looked_up(tmp_path: pathlib.Path) -> None:
     """A bad checksum costs no query: it is refused even when the store is away."""
     store = new_store(tmp_path)
-    gate = Gate(store.keys)
+    gate = gate_of(store)
     (tmp_path / "baton.db").rename(tmp_path / "away.db")
     store.close()
     mistyped = b"Bearer sk-bt-0000000000000000000000000000"
@@ -80,7 +89,7 @@ def test_revoked_and_expired_keys(tmp_path: pathlib.Path) -> None:
     store = new_store(tmp_path)
     key_id, shown = made(store)
     _, expired = made(store, expires_us=time.time_ns() // 1000 - 1)
-    gate = Gate(store.keys)
+    gate = gate_of(store)
     asyncio.run(gate.identify(shown))
     assert (401, "invalid_api_key") == refusal(gate, expired)
     store.keys.revoke(key_id, "test")
@@ -93,7 +102,7 @@ def test_cached_key_expires(tmp_path: pathlib.Path) -> None:
     """A key that is at hand is refused from its time on, without a change."""
     store = new_store(tmp_path)
     _, shown = made(store, expires_us=time.time_ns() // 1000 + 60_000_000)
-    caller = asyncio.run(Gate(store.keys).identify(shown))
+    caller = asyncio.run(gate_of(store).identify(shown))
     assert (True, False) == (caller.valid(time.time()), caller.valid(time.time() + 61))
 
 
@@ -101,32 +110,146 @@ def test_changes_reach_the_caller(tmp_path: pathlib.Path) -> None:
     """After a change the key is read anew; what was used of its rate is not forgotten."""
     store = new_store(tmp_path)
     key_id, shown = made(store, requests_per_minute=2)
-    gate = Gate(store.keys)
+    gate = gate_of(store)
     caller = asyncio.run(gate.identify(shown))
     for _ in range(2):
-        assert "2" == dict(gate.admit_rate(caller, 5.0))["x-ratelimit-limit-requests"]
-    with pytest.raises(RequestError) as refused:
-        gate.admit_rate(caller, 5.0)
-    headers = dict(refused.value.headers)
-    assert (429, "30000", "0") == (
-        refused.value.status,
-        headers["retry-after-ms"],
-        headers["x-ratelimit-remaining-requests"],
-    )
+        passage = asyncio.run(gate.enter(caller))
+        assert "2" == dict(passage.headers)["x-ratelimit-limit-requests"]
     store.keys.update(key_id, "test", budget_nano=7)
     gate.changed([key_id])
     again = asyncio.run(gate.identify(shown))
     assert (again.record.account,) == again.payer.limited
-    with pytest.raises(RequestError):
-        gate.admit_rate(again, 5.0)
+    with pytest.raises(RequestError) as refused:
+        asyncio.run(gate.enter(again))
+    headers = dict(refused.value.headers)
+    assert (429, "0", "2") == (
+        refused.value.status,
+        headers["x-ratelimit-remaining-requests"],
+        headers["x-ratelimit-limit-requests"],
+    )
+    assert 29_000 < int(headers["retry-after-ms"]) <= 30_000
+    assert "the key 'k' on requests per minute" in refused.value.message
     unlimited = asyncio.run(gate.identify(made(store)[1]))
-    assert () == gate.admit_rate(unlimited, 5.0)
+    assert (False, ()) == (unlimited.restricted, unlimited.limits)
+
+
+def planted(store: Store, **team: Any) -> bytes:
+    """An organisation, a team of it with these limits, and a key of that team: what it shows."""
+    store.parties.add(PartyRecord(id="o", kind="organisation", name="Acme"), "test")
+    store.parties.add(PartyRecord(id="t", kind="team", name="Core", parent="o", **team), "test")
+    return made(store, owner="t")[1]
+
+
+def test_levels_hold_together(tmp_path: pathlib.Path) -> None:
+    """Two keys of one team share its limits; what one uses the other has not; the refusal names the
+    team; closing the organisation ends both."""
+    store = new_store(tmp_path)
+    first = planted(store, requests_per_minute=2, models=("a", "b"), requests_at_once=2)
+    second = made(store, owner="t", models=("b", "c"))[1]
+    gate = gate_of(store)
+    callers = [asyncio.run(gate.identify(shown)) for shown in (first, second)]
+    assert ["key", "team", "organisation"] == [level.kind for level in callers[0].levels]
+    assert [(True, True, False), (False, True, False)] == [
+        tuple(map(caller.allowed, "abc")) for caller in callers
+    ]
+    passages = [asyncio.run(gate.enter(caller)) for caller in callers]
+    with pytest.raises(RequestError, match="the team 'Core' on requests per minute"):
+        asyncio.run(gate.enter(callers[0]))
+    assert 0 == gate.left(callers[0])["team:t"].at_once
+    for passage in passages:
+        passage.end(0)
+        passage.end(0)
+    assert 2 == gate.left(callers[1])["team:t"].at_once
+    store.parties.close("o", "test")
+    gate.changed(["o"])
+    for shown in (first, second):
+        assert (401, "invalid_api_key") == refusal(gate, shown)
+
+
+def test_tokens_per_minute(tmp_path: pathlib.Path) -> None:
+    """A request reserves its worst case and gives back what it did not use; one that is larger than
+    the minute is told never to come again."""
+    store = new_store(tmp_path)
+    gate = gate_of(store)
+    caller = asyncio.run(gate.identify(planted(store, tokens_per_minute=100)))
+
+    async def reserve(tokens: int) -> Passage:
+        passage = await gate.enter(caller)
+        await passage.reserve(tokens)
+        return passage
+
+    passage = asyncio.run(reserve(80))
+    assert ("100", "20") == (
+        dict(passage.headers)["x-ratelimit-limit-tokens"],
+        dict(passage.headers)["x-ratelimit-remaining-tokens"],
+    )
+    with pytest.raises(RequestError, match="the team 'Core' on tokens per minute") as refused:
+        asyncio.run(reserve(30))
+    assert "tokens" == refused.value.type
+    passage.end(10)
+    asyncio.run(reserve(90)).end(90)
+    with pytest.raises(RequestError, match="limit 100, requested 101") as never:
+        asyncio.run(reserve(101))
+    assert ("x-should-retry", "false") in never.value.headers
+
+
+def test_addresses(tmp_path: pathlib.Path) -> None:
+    """Every level's list must have the address; a trusted proxy's word counts, nobody else's."""
+    store = new_store(tmp_path)
+    shown = planted(store, networks=("10.0.0.0/8",))
+    gate = gate_of(store, proxies="192.0.2.1")
+    caller = asyncio.run(gate.identify(shown))
+    said = [(b"x-forwarded-for", b"10.9.9.9")]
+    gate.check_origin(caller, "10.1.2.3", [])
+    gate.check_origin(caller, "192.0.2.1", said)
+    for peer, headers in (("192.0.2.1", []), ("192.0.2.2", said), ("", said), ("garbage", [])):
+        with pytest.raises(RequestError) as refused:
+            gate.check_origin(caller, peer, headers)
+        assert (403, "ip_not_allowed") == (refused.value.status, refused.value.code)
+    gate.check_origin(asyncio.run(gate.identify(made(store)[1])), "anywhere", [])
+
+
+def test_a_rotated_key_ends_with_its_overlap(tmp_path: pathlib.Path) -> None:
+    """The new value works from now on, the old one until its time, without a change."""
+    store = new_store(tmp_path)
+    key_id, old = made(store)
+    gate = gate_of(store)
+    asyncio.run(gate.identify(old))
+    until_us = time.time_ns() // 1000 + 60_000_000
+    _, value = issue.rotate(store, key_id, "test", until_us)
+    gate.changed([key_id])
+    new = f"Bearer {value}".encode()
+    before, after = (asyncio.run(gate.identify(shown)) for shown in (old, new))
+    assert key_id == before.record.id == after.record.id
+    later_s = time.time() + 61
+    assert (False, True) == (before.valid(later_s), after.valid(later_s))
+
+
+def test_windows_roll_over(tmp_path: pathlib.Path) -> None:
+    """A caller at hand pays from the window of the moment, and forgets nothing of its key."""
+    store = new_store(tmp_path)
+    day = BudgetRecord(amount=5, span="day", zone="Asia/Kathmandu")
+    shown = planted(store, budgets=(day, BudgetRecord(amount=9, unit="tokens")))
+    caller = asyncio.run(gate_of(store).identify(shown))
+    window = windows.of(day, time.time_ns() // 1000)
+    assert window.end_us is not None
+    total = "tokens:team:t/total"
+    assert {total, f"team:t/day@{window.label}"} == set(caller.payer.limited)
+    assert caller.payer.limited == caller.payer.scopes
+    assert caller.valid(window.end_us / 1e6 + 1)
+    following = windows.of(day, window.end_us)
+    assert {total, f"team:t/day@{following.label}"} == set(caller.payer.limited)
+    bound = caller.payer.bounds[f"team:t/day@{following.label}"]
+    assert ("the budget of the team 'Core' for the day", following.end_us) == (
+        bound.name,
+        bound.frees_us,
+    )
 
 
 def test_new_key_works_though_it_was_refused(tmp_path: pathlib.Path) -> None:
     """A key that was tried before it existed works once its creation is told."""
     store = new_store(tmp_path)
-    gate = Gate(store.keys)
+    gate = gate_of(store)
     value = "sk-tried-too-early-000000000"
     assert (401, "invalid_api_key") == refusal(gate, f"Bearer {value}".encode())
     record = issue.import_key(store, "late", value, "test")
@@ -139,7 +262,7 @@ def test_caches_are_bounded(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPa
     store = new_store(tmp_path)
     monkeypatch.setattr(gates, "CALLERS_MAX", 3)
     monkeypatch.setattr(gates, "REFUSED_MAX", 3)
-    gate = Gate(store.keys)
+    gate = gate_of(store)
     shown = [made(store)[1] for _ in range(5)]
     for each in shown[:3]:
         asyncio.run(gate.identify(each))
@@ -160,7 +283,7 @@ def test_store_away(tmp_path: pathlib.Path) -> None:
     for path in tmp_path.glob("baton.db*"):
         path.unlink()
     (tmp_path / "baton.db").mkdir()
-    assert (503, "overloaded") == refusal(Gate(store.keys), shown)
+    assert (503, "overloaded") == refusal(gate_of(store), shown)
 
 
 def test_one_extractor_for_all_headers() -> None:

@@ -87,3 +87,18 @@ def test_impossible_value_stops_the_start(tmp_path: pathlib.Path) -> None:
     with pytest.raises(StoreError):
         issue.bootstrap(store, settings(tmp_path, bootstrap_key="secret"))
     assert [] == store.keys.all()
+
+
+def test_rotating_makes_a_new_value(tmp_path: pathlib.Path) -> None:
+    """The key stays who it is; its new value is ours and is shown once."""
+    store = new_store(tmp_path)
+    before, old = issue.create(store, "k", "test", models=["a"])
+    after, value = issue.rotate(store, before.id, "test", 7)
+    assert keys.plausible(value)
+    assert old != value
+    assert after == store.keys.by_digest(keys.digest(value)) == store.keys.get(before.id)
+    assert (before.id, before.models, before.digest, 7) == (
+        *(after.id, after.models),
+        *(after.previous_digest, after.previous_until_us),
+    )
+    assert value.startswith(after.head)

@@ -1,74 +1,187 @@
-"""Requests per minute: never more in any minute than allowed twice, exactly as many at once."""
+"""Rates: as many as the limit within a minute, of all limits or none, and the truth is told."""
 
+import itertools
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.admission.rates import Decision, Rate, duration
+from baton.admission import rates
+from baton.admission.rates import CELLS, MINUTE_NS, Decision, Left, Limit, duration
 
-limits = st.integers(1, 10_000)
-
-
-@given(limits, st.floats(0, 1e9))
-def test_a_whole_minute_at_once(limit: int, now_s: float) -> None:
-    """A rested key may send its minute's requests at once, and not one more."""
-    rate = Rate()
-    decisions = [rate.admit(limit, now_s) for _ in range(limit + 1)]
-    assert [True] * limit + [False] == [decision.allowed for decision in decisions]
-    assert list(range(limit - 1, -1, -1)) == [decision.remaining for decision in decisions[:-1]]
+S_NS = 1_000_000_000
 
 
-@given(limits, st.lists(st.floats(0, 90), max_size=50))
-def test_waiting_as_told_is_enough(limit: int, pauses: list[float]) -> None:
-    """Whoever waits as long as told passes; a refusal uses nothing up."""
-    rate, now_s = Rate(), 1_000.0
-    for _ in range(limit):
-        rate.admit(limit, now_s)
-    for pause in pauses:
-        now_s += pause
-        decision = rate.admit(limit, now_s)
-        if not decision.allowed:
-            assert 0 < decision.wait_s <= 60 / limit
-            now_s += decision.wait_s + 1e-9
-            assert rate.admit(limit, now_s).allowed
+class Rows:
+    """The cells of some limits, and a clock."""
+
+    def __init__(self, *limits: Limit) -> None:
+        self.limits, self.cells = limits, [0] * CELLS * len(limits)
+        self.rows = range(0, CELLS * len(limits), CELLS)
+
+    def arrive(self, at_ns: int) -> Decision | None:
+        return rates.arrive(self.limits, self.cells, self.rows, at_ns)
+
+    def reserve(self, tokens: int, at_ns: int) -> Decision | None:
+        return rates.reserve(self.limits, self.cells, self.rows, tokens, at_ns)
+
+    def end(self, reserved: int, used: int, at_ns: int) -> None:
+        rates.end(self.limits, self.cells, self.rows, (reserved, used), at_ns)
+
+    def left(self, at_ns: int) -> list[Left]:
+        pairs = zip(self.limits, self.rows, strict=True)
+        return [rates.left(limit, self.cells, row, at_ns) for limit, row in pairs]
 
 
-@given(st.integers(1, 60), st.lists(st.floats(0, 5), min_size=100, max_size=200))
-def test_no_window_has_more_than_its_share(limit: int, pauses: list[float]) -> None:
-    """In any stretch of time at most limit + limit × minutes requests pass."""
-    rate, now_s, passed = Rate(), 0.0, []
-    for pause in pauses:
-        now_s += pause
-        if rate.admit(limit, now_s).allowed:
-            passed.append(now_s)
-    for start in range(len(passed)):
-        for end in range(start, len(passed)):
-            minutes = (passed[end] - passed[start]) / 60
-            assert end - start + 1 <= limit + limit * minutes + 0.01
+def limit(scope: str = "key:a", **limits: int) -> Limit:
+    return Limit(scope, f"the {scope}", **limits)
 
 
-def test_headers() -> None:
-    """What is left, in OpenAI's words."""
-    rate = Rate()
-    first = rate.admit(60, 100.0)
-    assert Decision(True, 0.0, 60, 59, 1.0) == first
-    expected = {
-        "x-ratelimit-limit-requests": "60",
-        "x-ratelimit-remaining-requests": "59",
-        "x-ratelimit-reset-requests": "1s",
-    }
-    assert expected == dict(first.headers())
+@given(
+    st.integers(1, 200),
+    st.lists(st.integers(0, 20 * S_NS), min_size=1, max_size=300),
+    st.integers(0, 2**60),
+)
+def test_no_minute_has_more(per_minute: int, gaps: list[int], began: int) -> None:
+    """In any minute at most twice the limit less one pass (a full one before, its refill after),
+    at one instant never more than the limit; and who waits as told passes."""
+    rows, passed = Rows(limit(requests_per_minute=per_minute)), []
+    for at_ns in itertools.accumulate(gaps, initial=began):
+        decision = rows.arrive(at_ns)
+        assert decision is not None
+        if decision.allowed:
+            passed.append(at_ns)
+        else:
+            later = Rows(*rows.limits)
+            later.cells = list(rows.cells)
+            again = later.arrive(at_ns + math.ceil(decision.wait_s * 1e9) + 1000)
+            assert again is not None
+            assert again.allowed
+    for first in passed:
+        assert sum(first <= at < first + MINUTE_NS for at in passed) < 2 * per_minute + 1
+        assert passed.count(first) <= per_minute
 
 
-def test_durations() -> None:
-    """As OpenAI writes them; never rounded down."""
-    written = [duration(seconds) for seconds in (0.0, 0.0005, 0.12, 1.0, 1.2, 59.5, 60.0, 361.0)]
-    assert ["0ms", "1ms", "120ms", "1s", "2s", "1m0s", "1m0s", "6m1s"] == written
+def test_a_minute_at_once_then_evenly() -> None:
+    """The whole minute may be used at once; then one each 60/limit seconds."""
+    rows = Rows(limit(requests_per_minute=3))
+    told = [rows.arrive(0) for _ in range(4)]
+    assert [(True, 2), (True, 1), (True, 0), (False, 0)] == [
+        (each.allowed, each.remaining) for each in told if each is not None
+    ]
+    refused = told[-1]
+    assert refused is not None
+    assert (20.0, 60.0) == (refused.wait_s, refused.reset_s)
+    assert refused.headers() == (
+        ("x-ratelimit-limit-requests", "3"),
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "1m0s"),
+    )
+    again = rows.arrive(20 * S_NS)
+    assert again is not None
+    assert again.allowed
 
 
-def test_limit_that_changes_keeps_what_was_used() -> None:
-    """A raised limit gives more at once; a lowered one does not give back."""
-    rate = Rate()
-    for _ in range(10):
-        assert rate.admit(10, 0.0).allowed
-    assert not rate.admit(10, 0.0).allowed
-    assert rate.admit(20, 6.0).allowed
+def test_all_limits_or_none() -> None:
+    """What one limit refuses counts nowhere; the refusal names the scope that lasts longest."""
+    wide, narrow = limit("team:t", requests_per_minute=100), limit(requests_per_minute=1)
+    rows = Rows(narrow, wide, limit("user:u", requests_at_once=1))
+    first, second = rows.arrive(0), rows.arrive(0)
+    assert first is not None
+    assert second is not None
+    assert ("the key:a", True, 0) == (first.name, first.allowed, first.remaining), "the tightest"
+    assert ("the key:a", False, 60.0) == (second.name, second.allowed, second.wait_s)
+    assert [Left(0, None, None), Left(99, None, None), Left(None, None, 0)] == rows.left(0)
+    rows.end(0, 0, MINUTE_NS)
+    assert [Left(1, None, None), Left(100, None, None), Left(None, None, 1)] == rows.left(MINUTE_NS)
+
+
+def test_requests_at_once() -> None:
+    """As many as the limit run; one that ends lets the next one in."""
+    rows = Rows(limit(requests_at_once=2))
+    assert [None, None] == [rows.arrive(0), rows.arrive(0)]
+    refused = rows.arrive(0)
+    assert refused is not None
+    assert ("at_once", False, 1.0, ()) == (
+        *(refused.kind, refused.allowed),
+        *(refused.wait_s, refused.headers()),
+    )
+    rows.end(0, 0, 0)
+    assert rows.arrive(0) is None
+
+
+def test_tokens_are_reserved_then_counted() -> None:
+    """A reservation stands until its request ends, however long; then what was used counts."""
+    rows = Rows(limit(tokens_per_minute=600))
+    first = rows.reserve(400, 0)
+    assert first is not None
+    assert (True, 200) == (first.allowed, first.remaining)
+    refused = rows.reserve(300, 10 * MINUTE_NS)
+    assert refused is not None
+    assert (False, 200) == (refused.allowed, refused.remaining)
+    rows.end(400, 100, 10 * MINUTE_NS)
+    assert [Left(None, 500, None)] == rows.left(10 * MINUTE_NS)
+    assert [Left(None, 600, None)] == rows.left(10 * MINUTE_NS + 10 * S_NS)
+    never = rows.reserve(601, 20 * MINUTE_NS)
+    assert never is not None
+    assert (False, math.inf) == (never.allowed, never.wait_s)
+    assert rates.reserve((limit(),), [0] * CELLS, [0], 5, 0) is None, "nothing counts tokens"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30 * S_NS), st.integers(1, 700), st.floats(0, 1)), max_size=60
+    )
+)
+def test_tokens_never_exceed_the_minute(steps: list[tuple[int, int, float]]) -> None:
+    """What is used within a minute and what may still be used never exceed twice the limit
+    (a full minute before, its refill after), nor the limit at one instant."""
+    per_minute, now_ns = 600, 0
+    rows, pending, used = Rows(limit(tokens_per_minute=per_minute)), [], []
+    for gap_ns, tokens, share in steps:
+        now_ns += gap_ns
+        decision = rows.reserve(tokens, now_ns)
+        assert decision is not None
+        if decision.allowed:
+            pending.append((tokens, int(tokens * share)))
+        elif pending:
+            reserved, spent = pending.pop(0)
+            rows.end(reserved, spent, now_ns)
+            used.append((now_ns, spent))
+        recent = sum(spent for at_ns, spent in used if at_ns > now_ns - MINUTE_NS)
+        assert sum(reserved for reserved, _ in pending) <= per_minute
+        assert recent + sum(reserved for reserved, _ in pending) <= 2 * per_minute
+        at_once = sum(spent for at_ns, spent in used if at_ns == now_ns)
+        assert at_once + sum(reserved for reserved, _ in pending) <= per_minute
+
+
+def test_times_of_another_boot_count_nothing() -> None:
+    """A clock that begins anew locks nobody out; more than a minute has is a minute."""
+    rows = Rows(limit(requests_per_minute=1, tokens_per_minute=10))
+    assert rows.arrive(10**18) is not None
+    assert [Left(1, 10, None)] == rows.left(5)
+    rows.end(0, 10**9, 5)
+    assert [Left(1, 0, None)] == rows.left(5)
+    assert not rates.idle(rows.cells, 0, 5)
+    assert rates.idle(rows.cells, 0, 5 + MINUTE_NS)
+
+
+def test_no_limit_no_decision() -> None:
+    """Where nothing limits requests there is nothing to tell."""
+    assert Rows(limit()).arrive(0) is None
+    assert Rows().arrive(0) is None
+    assert [Left(None, None, None)] == Rows(limit()).left(0)
+    assert (False, True) == (
+        limit(requests_per_minute=1).lasting,
+        limit(tokens_per_minute=1).lasting,
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.12, "120ms"), (1, "1s"), (59.2, "1m0s"), (360, "6m0s"), (0.0001, "1ms"), (0, "0ms")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    """As OpenAI writes them, rounded up."""
+    assert text == duration(seconds)

@@ -12,15 +12,18 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 
 from baton.admission import issue, keys
-from baton.admission.gate import Gate, credential
+from baton.admission.counters import MachineCounters
+from baton.admission.gate import Caller, Gate
+from baton.app import WebGate
 from baton.config import Settings
 from baton.engine.wire import Description, Tokens
 from baton.ledger import audit
-from baton.stores.base import Catalogue, KeyRecord, UsageRecord
+from baton.stores.base import Catalogue, UsageRecord
 from baton.stores.book import Store, open_store
 from baton.stores.usage import Dimension, Filter
 from baton.telemetry.log import AccessLog
@@ -93,7 +96,8 @@ class Parts:
         self.admin = issue.import_key(self.store, "admin", ADMIN_KEY, "test", role="admin")
         self.engine = ByteEngine()
         self.metrics = Metrics()
-        self.gate = Gate(self.store.keys)
+        self.counters = MachineCounters(home / "run/rates")
+        self.gate = Gate(self.store, self.counters)
         self.catalogue: Catalogue = self.store.catalogue()
         self.ready = readiness(store=True, engine=True, upstreams=0)
         self.access = AccessLog("")
@@ -104,12 +108,15 @@ class Parts:
         self.catalogue = await asyncio.to_thread(self.store.catalogue)
         self.gate.changed()
 
-    async def identify(self, headers: Sequence[tuple[bytes, bytes]]) -> KeyRecord:
-        return (await self.gate.identify(credential(headers))).record
+    async def identify(self, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Caller:
+        return await WebGate(self.gate, self.store).identify(headers, peer)
 
-    async def standing(self, key: KeyRecord) -> Standing:
-        left = key.requests_per_minute
-        return Standing(requests_remaining=left, spent_nano=SPENT_NANO, held_nano=HELD_NANO)
+    async def standing(self, caller: Caller) -> Standing:
+        """As it is, but that every key has spent something."""
+        found = await WebGate(self.gate, self.store).standing(caller)
+        own = found.balances[caller.record.account]
+        own = msgspec.structs.replace(own, posted_nano=SPENT_NANO, leased_nano=HELD_NANO)
+        return Standing(balances={**found.balances, own.id: own}, left=found.left)
 
     async def readiness(self) -> Readiness:
         return self.ready
@@ -133,6 +140,7 @@ class Parts:
             version="0.0-test",
             gate=self,
             keys=self.store.keys,
+            parties=self.store.parties,
             upstreams=self.store.upstreams,
             prices=self.store.prices,
             changes=self.store.changes,
@@ -179,6 +187,7 @@ def web(parts: Parts) -> Iterator[Web]:
     """Serve the parts' application on a free port of 127.0.0.1, in a thread."""
     with serving(build(parts.services())) as (port, loop):
         yield Web(parts, port, loop)
+    parts.counters.close()
     parts.store.close()
 
 

@@ -1,6 +1,7 @@
 """Keys by the admin API: made, imported, read, changed, revoked."""
 
 import hashlib
+import time
 
 import pytest
 
@@ -163,3 +164,46 @@ def test_an_unknown_key_is_a_404(site: Web, method: str, path: str) -> None:
     """By whatever operation; `import` is no key (only POST means the import)."""
     answer = site.admin.ask(method, KEYS + path, b"{}")
     assert answer.status == (405 if path == "/import" else 404)
+
+
+def test_rotation_overlaps(site: Web) -> None:
+    """A new value, shown once; the old one works for the overlap, or not at all."""
+    answer = made(site)
+    key_id, first = answer.json["id"], answer.json["value"]
+    second = site.admin.post(f"{KEYS}/{key_id}/rotate", {}).json
+    assert second["previous_until_us"] > time.time_ns() // 1000 + 86_000_000_000
+    third = site.admin.post(f"{KEYS}/{key_id}/rotate", {"overlap_s": 0}).json
+    statuses = [
+        Endpoint(site.user.base_url, value, MODEL).get("/v1/models").status
+        for value in (first, second["value"], third["value"])
+    ]
+    assert [401, 401, 200] == statuses
+    again = site.admin.post(f"{KEYS}/{key_id}/rotate", {"overlap_s": 60}).json
+    assert 200 == Endpoint(site.user.base_url, third["value"], MODEL).get("/v1/models").status
+    site.admin.post(f"{KEYS}/{key_id}/revoke", {})
+    assert 401 == Endpoint(site.user.base_url, again["value"], MODEL).get("/v1/models").status
+    assert 400 == site.admin.post(f"{KEYS}/{key_id}/rotate", {}).status, "revoked for good"
+
+
+def test_a_team_admin_belongs_to_what_it_runs(site: Web) -> None:
+    """To a team or an organisation that exists; nobody else's key needs one."""
+    organisation = site.admin.post("/admin/v1/organisations", {"name": "run"}).json["id"]
+    user = site.admin.post("/admin/v1/users", {"name": "u", "parent": organisation}).json["id"]
+    assert [400, 400, 404, 201] == [
+        made(site, role="team_admin", owner=owner).status
+        for owner in (None, user, "gone", organisation)
+    ]
+    assert 404 == made(site, owner="gone").status
+
+
+def test_key_limits(site: Web) -> None:
+    """Tokens a minute, requests at once, addresses and budgets go in and come out."""
+    budget = {"amount": 5, "unit": "nano_usd", "span": "week", "zone": "Europe/Berlin"}
+    fields = {"tokens_per_minute": 9, "requests_at_once": 2, "networks": ["::1"]}
+    key_id = made(site, **fields, budgets=[budget]).json["id"]
+    seen = site.admin.get(f"{KEYS}/{key_id}").json
+    assert {**fields, "budgets": [budget]} == {name: seen[name] for name in (*fields, "budgets")}
+    assert 7 == patch(site, key_id, b'{"tokens_per_minute": 7}').json["tokens_per_minute"]
+    assert [budget] == patch(site, key_id, b'{"networks": []}').json["budgets"]
+    answer = patch(site, key_id, b'{"networks": ["x.example"]}')
+    assert (400, "networks") == (answer.status, answer.error["param"])

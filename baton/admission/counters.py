@@ -1,0 +1,273 @@
+"""Where rates are counted: in memory that all workers of a machine share.
+
+Theory of operation. A file in `home/run/rates` is mapped by every worker. Each limit has a row in
+it, found by the hash of its name: the cells of rates.py, and beside them what each process has of
+"under way" (requests at once, tokens reserved). Whoever changes a row holds the lock of the file
+(flock: the kernel lets go of it when a process dies), for a few microseconds. So a limit holds over
+all workers exactly, and a worker that is replaced or killed forgets nothing.
+
+A process has a slot, a locked file of its own, as long as it lives. When another process starts, it
+sweeps what dead ones left under way: their slots can be locked. Sums are made anew from the living
+then, so that a process killed between two writes leaves nothing wrong for good.
+
+A process that is stopped while it holds the lock must not stop the others: after `LOCK_WAIT_S` they
+go on without it until it can be had again, and may count two requests as one.
+
+A file instead of a server or leased shares: shares refuse early (a worker has its n-th part, and
+the kernel gives connections to workers as it likes), a server costs a round trip; this costs 3 µs.
+Several machines need a counter between them: another `Counters` over the same limits.
+"""
+
+import fcntl
+import hashlib
+import mmap
+import os
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from baton.admission import rates
+from baton.admission.rates import AT_ONCE, PENDING, Decision, Left, Limit
+from baton.stores.base import StoreUnavailable
+
+SETS, WAYS = 256, 64
+"""Rows are looked for in one of 256 sets of 64: 16,384 limits may be in use within a minute."""
+SLOTS = 128
+"""Processes at once: 64 workers, and 64 that they replace."""
+NAME_CELLS = 2
+ROW_CELLS = NAME_CELLS + rates.CELLS
+SHARE_CELLS = 2 * SLOTS
+"""Behind all rows: what each process has under way, for each row."""
+SHARES = SETS * WAYS * ROW_CELLS
+FILE_BYTES = 8 * (SHARES + SETS * WAYS * SHARE_CELLS)
+"""35 MB, of which only the rows in use take space."""
+NOTHING = memoryview(bytes(8 * SHARE_CELLS)).cast("q")
+PLACES_MAX = 100_000
+LOCK_WAIT_S = 1.0
+LOCK_RETRY_S = 20e-6
+"""Others hold the lock for less; a process that shares its core may have to wait for its turn."""
+
+Limits = tuple[Limit, ...]
+
+
+class Counters(Protocol):
+    """Counts requests and tokens against limits: all of a request's limits, or none of them.
+
+    A `Counters` may wait in `arrive` and `reserve` (for a server that several machines share),
+    never in `end`. After an `arrive` that allowed, `end` comes exactly once."""
+
+    async def arrive(self, limits: Limits) -> Decision | None:
+        """A request is there. None where nothing limits requests."""
+        ...
+
+    async def reserve(self, limits: Limits, tokens: int) -> Decision | None:
+        """It may use so many tokens. None where nothing limits tokens."""
+        ...
+
+    def end(self, limits: Limits, reserved: int, used: int) -> None:
+        """It is over; `reserved` as it was granted, else 0."""
+        ...
+
+    def left(self, limits: Limits) -> tuple[Left, ...]:
+        """What each limit would let through now."""
+        ...
+
+
+class MachineCounters:
+    """Counts for all processes that have the same folder. Owned by one event loop."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        """Raises StoreUnavailable when the folder cannot be written."""
+        self._places: dict[str, tuple[int, int, int]] = {}
+        self._patience_s = LOCK_WAIT_S
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            held = self._take()
+            with _file(folder / "cells").open("r+b") as file:
+                self._map = mmap.mmap(file.fileno(), FILE_BYTES)
+            self._cells = memoryview(self._map).cast("q")
+            self.slot, self._held = _claim(folder)
+            self._sweep(folder)
+            self._release(held)
+        except OSError as error:
+            raise StoreUnavailable(f"rates cannot be counted in {folder}: {error}") from error
+
+    async def arrive(self, limits: Limits) -> Decision | None:
+        now_ns = time.monotonic_ns()
+        held = self._take()
+        try:
+            rows = self._rows(limits, now_ns)
+            decision = rates.arrive(limits, self._cells, rows, now_ns)
+            if decision is None or decision.allowed:
+                self._share(limits, rows, 1, 0)
+        finally:
+            self._release(held)
+        return decision
+
+    async def reserve(self, limits: Limits, tokens: int) -> Decision | None:
+        now_ns = time.monotonic_ns()
+        held = self._take()
+        try:
+            rows = self._rows(limits, now_ns)
+            decision = rates.reserve(limits, self._cells, rows, tokens, now_ns)
+            if decision is not None and decision.allowed:
+                self._share(limits, rows, 0, tokens)
+        finally:
+            self._release(held)
+        return decision
+
+    def end(self, limits: Limits, reserved: int, used: int) -> None:
+        now_ns = time.monotonic_ns()
+        held = self._take()
+        try:
+            rows = self._rows(limits, now_ns)
+            rates.end(limits, self._cells, rows, (reserved, used), now_ns)
+            self._share(limits, rows, -1, -reserved)
+        finally:
+            self._release(held)
+
+    def left(self, limits: Limits) -> tuple[Left, ...]:
+        now_ns = time.monotonic_ns()
+        held = self._take()
+        try:
+            rows = self._rows(limits, now_ns)
+            pairs = zip(limits, rows, strict=True)
+            return tuple(rates.left(limit, self._cells, row, now_ns) for limit, row in pairs)
+        finally:
+            self._release(held)
+
+    def close(self) -> None:
+        """Let go of the slot; what is under way is for the next process to sweep."""
+        self._cells.release()
+        self._map.close()
+        os.close(self._held)
+        os.close(self._lock)
+
+    def _share(self, limits: Limits, rows: Sequence[int], requests: int, tokens: int) -> None:
+        """Write down what of it is this process's."""
+        cells = self._cells
+        for limit, row in zip(limits, rows, strict=True):
+            mine = SHARES + row // ROW_CELLS * SHARE_CELLS + 2 * self.slot
+            if limit.requests_at_once is not None:
+                cells[mine] = max(0, cells[mine] + requests)
+            if limit.tokens_per_minute is not None:
+                cells[mine + 1] = max(0, cells[mine + 1] + tokens)
+
+    def _rows(self, limits: Limits, now_ns: int) -> list[int]:
+        """Where the cells of each limit begin."""
+        cells, places = self._cells, self._places
+        rows = []
+        for limit in limits:
+            place = places.get(limit.scope)
+            if place is None or cells[place[0]] != place[1] or cells[place[0] + 1] != place[2]:
+                place = self._find(limit.scope, now_ns)
+            rows.append(place[0] + NAME_CELLS)
+        return rows
+
+    def _find(self, scope: str, now_ns: int) -> tuple[int, int, int]:
+        """The row of that name, or an idle one of its set that becomes it."""
+        digest = hashlib.blake2b(scope.encode(), digest_size=16).digest()
+        first, second = (int.from_bytes(part, signed=True) for part in (digest[:8], digest[8:]))
+        begin = first % SETS * WAYS * ROW_CELLS
+        ways = range(begin, begin + WAYS * ROW_CELLS, ROW_CELLS)
+        cells = self._cells
+        at = next((at for at in ways if cells[at] == first and cells[at + 1] == second), -1)
+        if at < 0:
+            at = next((at for at in ways if rates.idle(cells, at + NAME_CELLS, now_ns)), -1)
+            if at < 0:
+                raise StoreUnavailable("too many limits are in use at once")
+            shares = SHARES + at // ROW_CELLS * SHARE_CELLS
+            cells[shares : shares + SHARE_CELLS] = NOTHING
+            cells[at : at + ROW_CELLS] = NOTHING[:ROW_CELLS]
+            cells[at], cells[at + 1] = first, second
+        if len(self._places) >= PLACES_MAX:
+            self._places.clear()
+        place = self._places[scope] = (at, first, second)
+        return place
+
+    def _sweep(self, folder: pathlib.Path) -> None:
+        """What dead processes had under way is over; the sums are those of the living."""
+        living = [slot for slot in range(SLOTS) if slot != self.slot and _is_held(folder, slot)]
+        dead = [slot for slot in range(SLOTS) if slot not in living]
+        cells = self._cells
+        for at in range(0, SHARES, ROW_CELLS):
+            if not cells[at] and not cells[at + 1]:
+                continue
+            shares = SHARES + at // ROW_CELLS * SHARE_CELLS
+            for slot in dead:
+                cells[shares + 2 * slot] = cells[shares + 2 * slot + 1] = 0
+            row = at + NAME_CELLS
+            cells[row + AT_ONCE] = sum(cells[shares + 2 * slot] for slot in living)
+            cells[row + PENDING] = sum(cells[shares + 2 * slot + 1] for slot in living)
+
+    def _take(self) -> bool:
+        """The lock, or after a while the decision to do without."""
+        deadline_s = 0.0
+        while not self._try_lock():
+            now_s = time.monotonic()
+            deadline_s = deadline_s or now_s + self._patience_s
+            if now_s >= deadline_s:
+                if self._patience_s:
+                    structlog.get_logger(__name__).warning("the lock of the rates is stuck")
+                self._patience_s = 0.0  # who waited once does not wait again for the same
+                return False
+            time.sleep(LOCK_RETRY_S)
+        self._patience_s = LOCK_WAIT_S
+        return True
+
+    def _try_lock(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _release(self, held: bool) -> None:
+        if held:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _file(path: pathlib.Path) -> pathlib.Path:
+    """The file of the right size; one of another size was made by another version."""
+    if not path.exists() or path.stat().st_size != FILE_BYTES:
+        fresh = path.with_name(f"cells.{os.getpid()}")
+        with fresh.open("wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.truncate(FILE_BYTES)
+        fresh.rename(path)
+    return path
+
+
+def _claim(folder: pathlib.Path) -> tuple[int, int]:
+    """The first slot that nobody holds, and the descriptor that holds it."""
+    for slot in range(SLOTS):
+        descriptor = _try(folder, slot)
+        if descriptor is not None:
+            return slot, descriptor
+    raise StoreUnavailable(f"all {SLOTS} slots of the rates in {folder} are held")
+
+
+def _is_held(folder: pathlib.Path, slot: int) -> bool:
+    """Whether a living process has that slot."""
+    if not (folder / f"{slot}.lock").exists():
+        return False
+    descriptor = _try(folder, slot)
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
+def _try(folder: pathlib.Path, slot: int) -> int | None:
+    path = folder / f"{slot}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor

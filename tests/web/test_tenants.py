@@ -1,0 +1,197 @@
+"""Two tenants × every route of the admin API × every role: nobody reaches what is not its own.
+
+Made from the table of operations: a route that is added later is tried too.
+"""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from baton.stores.base import PartyRecord
+from baton.web.admin_keys import KeyBody, KeyChangeBody, KeyImportBody, KeyRotateBody
+from baton.web.admin_parties import MemberBody, OrganisationBody, PartyChangeBody
+from baton.web.operation import ROLES, Access, AnyOperation, Nothing
+from baton.web.routes import OPERATIONS
+from tests.asking import Answer, Endpoint
+from tests.bookkeeping import new_key
+from tests.fakes.web_parts import MODEL, Parts, Web, web
+
+ADMIN = [one for one in OPERATIONS if one.path.startswith("/admin/")]
+OURS, THEIRS = "ours", "theirs"
+KINDS = ("organisation", "team", "user", "key")
+
+
+@pytest.fixture(scope="module")
+def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """Two organisations with a team, a user and a key each; somebody who runs the team, and
+    somebody who runs the organisation, of each."""
+    parts = Parts(tmp_path_factory.mktemp("tenants"))
+    for name in (OURS, THEIRS):
+        parent = ""
+        for kind in ("organisation", "team", "user"):
+            record = PartyRecord(
+                id=f"{kind}_{name}", kind=kind, name=f"{kind} of {name}", parent=parent
+            )
+            parts.store.parties.add(record, "test")
+            parent = record.id
+        new_key(parts.store, f"key_{name}", owner=parent)
+        new_key(parts.store, f"team-admin-{name}", role="team_admin", owner=f"team_{name}")
+        new_key(parts.store, f"head-{name}", role="team_admin", owner=f"organisation_{name}")
+    new_key(parts.store, "billing", role="billing")
+    new_key(parts.store, "plain", owner=f"team_{OURS}")
+    with web(parts) as running:
+        yield running
+
+
+def endpoint(tenants: Web, name: str) -> Endpoint:
+    return Endpoint(tenants.user.base_url, f"sk-test-{name:_<40}", MODEL)
+
+
+def ids(tenants: Web, whose: str) -> dict[str, str]:
+    """By kind, the id of one object of that tenant."""
+    [key] = tenants.parts.store.keys.find(f"key_{whose}")
+    return {kind: f"{kind}_{whose}" for kind in KINDS[:3]} | {"key": key.id}
+
+
+def body(one: AnyOperation, found: dict[str, str]) -> bytes | None:
+    """Something that the operation would do, to or beside the objects of a tenant."""
+    bodies: dict[Any, dict[str, object]] = {
+        OrganisationBody: {"name": f"new {one.id}"},
+        MemberBody: {
+            "name": "new",
+            "parent": found["team" if "user" in one.id else "organisation"],
+        },
+        PartyChangeBody: {"name": "changed"},
+        KeyBody: {"name": "new", "owner": found["user"]},
+        KeyImportBody: {"name": "new", "owner": found["user"], "value": f"sk-imported-{'x' * 20}"},
+        KeyChangeBody: {"name": "changed"},
+        KeyRotateBody: {},
+    }
+    if one.body is Nothing:
+        return None
+    return json.dumps(bodies.get(one.body, {})).encode()
+
+
+def ask(tenants: Web, who: Endpoint, one: AnyOperation, whose: str) -> Answer:
+    """Call the operation on the objects of that tenant."""
+    found = ids(tenants, whose)
+    kind = next((kind for kind in KINDS if f"/{kind}s" in one.path), "key")
+    path = re.sub(r"\{\w+(:\w+)?\}", found[kind], one.path)
+    return who.ask(one.method, path, body(one, found))
+
+
+def state(tenants: Web) -> tuple[object, ...]:
+    store = tenants.parts.store
+    return store.parties.all(), store.keys.all(), store.upstreams.all(), store.prices.all()
+
+
+@contextlib.contextmanager
+def unchanged(tenants: Web) -> Iterator[None]:
+    before = state(tenants)
+    yield
+    assert before == state(tenants)
+
+
+def test_every_route_says_who_may_call_it() -> None:
+    """There are such routes; nothing of the admin API is open, or for just any key."""
+    assert len(ADMIN) >= 30
+    assert set() == {one.id for one in ADMIN if one.access in (Access.OPEN, Access.KEY)}
+    assert {Access.KEY, Access.REPORTS, Access.TEAM, Access.ADMIN} == ROLES.keys()
+
+
+@pytest.mark.parametrize("one", ADMIN, ids=lambda one: one.id)
+def test_roles(tenants: Web, one: AnyOperation) -> None:
+    """Without a key 401; a key whose role does not have the route 403; and nothing happens."""
+    nobody = Endpoint(tenants.user.base_url, "", MODEL)
+    with unchanged(tenants):
+        assert 401 == ask(tenants, nobody, one, THEIRS).status
+        for name, role in (
+            ("plain", "user"),
+            ("billing", "billing"),
+            (f"team-admin-{OURS}", "team_admin"),
+        ):
+            if role in ROLES[one.access]:
+                continue
+            answer = ask(tenants, endpoint(tenants, name), one, OURS)
+            assert (403, "forbidden") == (answer.status, answer.error["code"]), role
+
+
+@pytest.mark.parametrize("runs", ["team-admin", "head"])
+@pytest.mark.parametrize("one", ADMIN, ids=lambda one: one.id)
+def test_no_access_across_tenants(tenants: Web, one: AnyOperation, runs: str) -> None:
+    """Who runs one tenant finds nothing of the other by any route, changes nothing of it, and puts
+    nothing into it: what is asked for is not there (404), lists hold one's own."""
+    who = endpoint(tenants, f"{runs}-{OURS}")
+    with unchanged(tenants):
+        answer = ask(tenants, who, one, THEIRS)
+    if one.access is not Access.TEAM:
+        assert 403 == answer.status
+    elif one.method == "GET" and "{" not in one.path:
+        assert 200 == answer.status
+        assert answer.json["data"] or (runs, one.id) == ("team-admin", "adminlistorganisations")
+    else:
+        assert (404, "not_found") == (answer.status, answer.error["code"])
+    store = tenants.parts.store
+    theirs = [each for each in store.parties.all() if each.id.endswith(THEIRS)]
+    secrets = [each.id for each in store.keys.all([each.id for each in theirs])]
+    names = [text for each in theirs for text in (each.id, each.name) if text not in asked(one)]
+    shown = answer.text.replace(ids(tenants, THEIRS)["key"], "") if "{" in one.path else answer.text
+    for text in (*names, *secrets):
+        assert text not in re.sub(r"'[^']*'", "", shown), text
+
+
+def asked(one: AnyOperation) -> tuple[str, ...]:
+    """What the question itself named: the answer may say that there is no such thing."""
+    return tuple(f"{kind}_{THEIRS}" for kind in KINDS) if one.has_body or "{" in one.path else ()
+
+
+def test_who_runs_a_team_does_not_lift_its_limits(tenants: Web) -> None:
+    """It changes what is under it, not itself; makes users' keys there, and none with power; a list
+    narrowed to another tenant is empty."""
+    who, found = endpoint(tenants, f"team-admin-{OURS}"), ids(tenants, OURS)
+    patched = who.ask("PATCH", f"/admin/v1/users/{found['user']}", b'{"requests_per_minute": 5}')
+    assert (200, 5) == (patched.status, patched.json["requests_per_minute"])
+    for method, path, sent in (
+        ("PATCH", f"/admin/v1/teams/{found['team']}", b'{"requests_per_minute": 5}'),
+        ("POST", f"/admin/v1/teams/{found['team']}/close", b"{}"),
+        ("POST", "/admin/v1/keys", b'{"name": "x", "role": "admin", "owner": "%b"}'),
+        ("POST", "/admin/v1/keys", b'{"name": "x", "role": "billing", "owner": "%b"}'),
+        ("POST", "/admin/v1/keys", b'{"name": "x", "role": "team_admin", "owner": "%b"}'),
+    ):
+        sent = sent.replace(b"%b", found["team"].encode())
+        assert 403 == who.ask(method, path, sent).status, (method, path, sent)
+    [own] = tenants.parts.store.keys.find(f"team-admin-{OURS}")
+    for method, path in (("PATCH", ""), ("POST", "/rotate"), ("POST", "/revoke")):
+        assert 403 == who.ask(method, f"/admin/v1/keys/{own.id}{path}", b"{}").status
+    made = who.post("/admin/v1/keys", {"name": "mine", "owner": found["user"]})
+    assert (201, found["user"]) == (made.status, made.json["owner"])
+    assert 404 == who.post("/admin/v1/keys", {"name": "nobody's"}).status
+    assert [] == who.get(f"/admin/v1/keys?owner=organisation_{THEIRS}").json["data"]
+    mine = {each["id"] for each in who.get(f"/admin/v1/keys?owner={found['user']}").json["data"]}
+    assert {found["key"], made.json["id"]} == mine
+
+
+def test_a_closed_organisation_runs_nothing(tenants: Web) -> None:
+    """Closing it ends every key under it, those of its admins too."""
+    store = tenants.parts.store
+    store.parties.add(PartyRecord(id="o_gone", kind="organisation", name="gone"), "test")
+    new_key(store, "head-gone", role="team_admin", owner="o_gone")
+    who = endpoint(tenants, "head-gone")
+    assert 200 == who.get("/admin/v1/teams").status
+    assert 200 == tenants.admin.post("/admin/v1/organisations/o_gone/close", {}).status
+    assert 401 == who.get("/admin/v1/teams").status
+
+
+def test_answers_name_no_digest(tenants: Web) -> None:
+    """No list, and not the audit log, has anything that leads to a key's value."""
+    digests = [record.digest for record in tenants.parts.store.keys.all()]
+    for path in ("/admin/v1/keys?limit=1000", "/admin/v1/audit?limit=1000", "/admin/v1/changes"):
+        text = tenants.admin.get(path).text
+        for digest in digests:
+            assert digest.hex() not in text
+            assert msgspec.json.encode(digest).decode().strip('"') not in text
