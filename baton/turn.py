@@ -207,7 +207,7 @@ class Turn:
         if reason is not None:
             self.finish_reason = reason
         if self._hold is not None and self.answer is not None and self.exchange.started:
-            self._books.ledger.checkpoint(self._hold, self.answer.generated)
+            self._books.ledger.checkpoint(self._hold, self.answer.generated, self.answer)
 
     def spent_s(self) -> tuple[float, float]:
         """Until the first text, and from it to the last one so far."""

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -43,6 +43,13 @@ from baton.stores.base import PriceRecord, StoreUnavailable
 from baton.stores.book import Store, journal_folder
 
 CHECKPOINT_S = 1.0
+
+
+class Progress(Protocol):
+    """A running answer, which is asked only when a checkpoint is written."""
+
+    @property
+    def usage(self) -> Usage: ...
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,16 +199,21 @@ class Ledger:
             await self._probe(hold)
         return hold
 
-    def checkpoint(self, hold: Hold, completion_tokens: int) -> bool:
+    def checkpoint(
+        self, hold: Hold, completion_tokens: int, progress: Progress | None = None
+    ) -> bool:
         """Tell how far a running answer is; written each 64 tokens or each second, whichever comes
-        first. Returns whether it was. Recovery charges the last one written."""
+        first. Returns whether it was. Recovery charges the last one written. Its prompt is that of
+        the intent where it is known exactly, else as `progress` knows or guesses it."""
         fresh = completion_tokens - hold.checkpoint_tokens
         if hold.state != "reserved" or fresh <= 0:
             return False
         now_s = time.monotonic()
         if fresh < self.checkpoint_tokens and now_s - hold.checkpoint_s < CHECKPOINT_S:
             return False
-        prompt_tokens = hold.intent.prompt_tokens or 0
+        prompt_tokens = hold.intent.prompt_tokens
+        if prompt_tokens is None:
+            prompt_tokens = progress.usage.prompt_tokens if progress is not None else 0
         charge = prices.tokens_charge(hold.price, prompt_tokens, 0, completion_tokens)
         charge = min(charge, hold.amount)
         row = CheckpointRow(hold.ticket, prompt_tokens, completion_tokens, charge)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from baton.errors import RequestError
+from baton.ledger.entries import CheckpointRow
 from baton.ledger.settle import Outcome
 from baton.semantics.events import Usage
 from baton.stores import audit
@@ -155,6 +156,35 @@ def test_checkpoints_come_every_so_many_tokens(tmp_path: pathlib.Path) -> None:
             return written
 
     assert [64, 128, 192] == asyncio.run(run())
+
+
+class Told:
+    """A running answer that knows its prompt."""
+
+    usage = Usage(7, 0)
+
+
+def test_checkpoints_know_the_prompt(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly where the intent does, else as the running answer does: recovery charges it."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store)
+    rows: list[CheckpointRow] = []
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            monkeypatch.setattr(ledger._journal, "checkpoint", rows.append)
+            for number, exact in enumerate((None, 5)):
+                asked = intent(key, str(number), max_tokens=100, prompt_tokens=exact)
+                hold = await ledger.hold(asked)
+                ledger.checkpoint(hold, 64, Told())
+                ledger.release(hold, 200)
+
+    asyncio.run(run())
+    assert [7, 5] == [row.prompt_tokens for row in rows]
+    assert rows[0].charge > rows[1].charge
 
 
 def test_full_disk_refuses_before_work(tmp_path: pathlib.Path) -> None:
