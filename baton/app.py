@@ -13,6 +13,7 @@ from typing import Self
 import structlog
 from starlette.types import ASGIApp
 
+from baton import webhooks
 from baton.admission import keys
 from baton.admission.counters import MachineCounters
 from baton.admission.feed import ChangeFeed
@@ -113,6 +114,10 @@ class Worker:
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
         expiring = asyncio.get_running_loop().create_task(self.room.under_way.expiring())
         ending.callback(expiring.cancel)
+        if (target := webhooks.address(settings)) is not None:
+            telling = webhooks.Webhooks(store.notices, target, settings)
+            telling.start()
+            ending.push_async_callback(telling.close)
         self.room.once = Once(store.idempotency, self.room, settings)
         ending.push_async_callback(self.room.once.close)
         self.web = routes.build(self._services(publisher, log))

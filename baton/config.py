@@ -138,6 +138,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upstream_idle_s: Seconds = 50.0
     upstream_response_bytes_max: Count = 64 * 1024 * 1024
 
+    # Who is told of budgets
+    webhook_url: str = ""
+    """Posted to when a budget is used up to a threshold; "" for nobody."""
+    webhook_secret: str = ""
+    """Signs what is posted: HMAC-SHA256."""
+    webhook_percents: str = "50,80,100"
+    webhook_allow_private: bool = False
+    """Whether the address may be loopback or private (never link-local or metadata)."""
+
     # What amounts are shown in
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "USD"
     """Reports show it beside US dollars, in which the ledger stays."""

@@ -9,6 +9,7 @@
     store.accounts  get some lend give_back                           (leases: ledger/leases.py)
     store.usage     sums requests request
     store.changes   since latest
+    store.notices   take leave make due delivered failed              (webhooks.py)
     store.idempotency  begin keep charged drop renew prune            (answers: once.py)
     store.database                          reading() and writing(), for those who own tables
     store.close()
@@ -28,6 +29,7 @@ from baton.stores.database import Database, DatabaseLimits, Place, place
 from baton.stores.idempotency import Idempotency
 from baton.stores.journals import Term
 from baton.stores.keys import Keys
+from baton.stores.notices import Notices
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
 from baton.stores.upstreams import Upstreams
@@ -62,6 +64,7 @@ class Store:
         self.accounts = Accounts(self.database)
         self.usage = Usage(self.database)
         self.changes = Changes(self.database)
+        self.notices = Notices(self.database)
         self.idempotency = Idempotency(self.database, vault.derive("idempotency"))
 
     def catalogue(self) -> Catalogue:

@@ -1,0 +1,136 @@
+"""Webhooks: tells an address of the operator's when budgets are used so far.
+
+One worker of all has the duty (stores/notices.py); it looks every few seconds, makes notices and
+posts those that are due. Each is signed, so that the receiver can trust it, and tried again until
+the receiver answers 2xx: at least once, in no particular order; receivers drop an `id` that they
+know. The address is called through the transport of upstreams, so what may not be an upstream (the
+cloud's metadata, link-local, private addresses unless allowed) is never called here either, and
+redirects are not followed.
+
+    POST /your/path
+    baton-signature: t=1764000000,v1=<hex of HMAC-SHA256(secret, "1764000000." + body)>
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import secrets
+import time
+
+import structlog
+
+from baton.config import Settings, SettingsError
+from baton.stores.base import StoreUnavailable
+from baton.stores.notices import Notice, Notices
+from baton.upstreams import endpoint
+from baton.upstreams.base import HttpRequest, UpstreamError
+from baton.upstreams.endpoint import Endpoint, TransportLimits
+from baton.upstreams.transport import Transport
+
+LOOK_S = 5.0
+DUTY_S = 30.0
+"""A process that did not look for so long has lost the duty."""
+RETRY_S = (10, 60, 300, 1_800, 7_200, 21_600, 43_200)
+"""Waits after each failed try; then it is given up: about a day in all."""
+ANSWER_BYTES_MAX = 64 * 1024
+LIMITS = TransportLimits(
+    first_byte_timeout_s=10.0, stall_timeout_s=10.0, total_timeout_s=15.0, connections_max=4
+)
+SECOND_US = 1_000_000
+
+_log = structlog.get_logger(__name__)
+
+
+def address(settings: Settings) -> Endpoint | None:
+    """Where notices go; None: nowhere. Raises SettingsError for what cannot be called."""
+    if not settings.webhook_url:
+        return None
+    if not settings.webhook_secret:
+        raise SettingsError("BATON_WEBHOOK_URL needs BATON_WEBHOOK_SECRET: notices are signed")
+    try:
+        percents(settings)
+        return endpoint.parse(
+            settings.webhook_url, allow_private=settings.webhook_allow_private, limits=LIMITS
+        )
+    except ValueError as error:
+        raise SettingsError(f"BATON_WEBHOOK_URL: {error}") from None
+
+
+def percents(settings: Settings) -> tuple[int, ...]:
+    """The thresholds, ascending. ValueError for what is none."""
+    found = sorted({int(part) for part in settings.webhook_percents.split(",")})
+    if not found or found[0] < 1 or found[-1] > 100:
+        raise ValueError(f"thresholds are percents from 1 to 100, not {settings.webhook_percents}")
+    return tuple(found)
+
+
+def signature(secret: str, body: bytes, at_s: int) -> str:
+    """What a receiver computes itself and compares; `at_s` keeps old ones from being sent again."""
+    code = hmac.new(secret.encode(), b"%d." % at_s + body, hashlib.sha256)
+    return f"t={at_s},v1={code.hexdigest()}"
+
+
+class Webhooks:
+    """Looks and delivers, from `start` to `close`. Owned by one event loop."""
+
+    def __init__(self, notices: Notices, target: Endpoint, settings: Settings) -> None:
+        self._notices, self._percents = notices, percents(settings)
+        self._secret = settings.webhook_secret
+        self._transport = Transport(target)
+        self._owner = secrets.token_hex(8)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Leave the duty to another process; what was being delivered is tried again there."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._transport.close()
+        with contextlib.suppress(StoreUnavailable):
+            await asyncio.to_thread(self._notices.leave, self._owner)
+
+    async def look(self, now_us: int) -> int:
+        """Make what is to be noticed and deliver what is due; returns how many were delivered."""
+        until_us = now_us + round(DUTY_S * SECOND_US)
+        if not await asyncio.to_thread(self._notices.take, self._owner, now_us, until_us):
+            return 0
+        await asyncio.to_thread(self._notices.make, self._percents, now_us)
+        delivered = 0
+        for each in await asyncio.to_thread(self._notices.due, now_us):
+            delivered += await self._deliver(each, now_us)
+        return delivered
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look(time.time_ns() // 1000)
+            except StoreUnavailable as error:
+                _log.warning("budgets cannot be looked at", reason=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    async def _deliver(self, each: Notice, now_us: int) -> bool:
+        why = await self._post(each.body.encode(), now_us // SECOND_US)
+        if why is None:
+            await asyncio.to_thread(self._notices.delivered, each.id, now_us)
+            return True
+        waits = RETRY_S[each.attempts : each.attempts + 1]
+        next_us = now_us + waits[0] * SECOND_US if waits else None
+        await asyncio.to_thread(self._notices.failed, each.id, why, next_us)
+        _log.warning("a webhook was not delivered", notice=each.id, reason=why, again=bool(waits))
+        return False
+
+    async def _post(self, body: bytes, at_s: int) -> str | None:
+        """None when it was taken, else why not."""
+        headers = (("baton-signature", signature(self._secret, body, at_s)),)
+        path = "" if self._transport.endpoint.prefix else "/"
+        try:
+            response = await self._transport.send(HttpRequest(path, body, headers))
+            await response.read_all(ANSWER_BYTES_MAX)
+        except UpstreamError as error:
+            return f"{error.phase}: {error.kind}"
+        return None if 200 <= response.status < 300 else f"status {response.status}"
