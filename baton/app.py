@@ -50,6 +50,8 @@ class Worker:
 
     room: Completions
     web: ASGIApp
+    on_lost: Callable[[], None] = staticmethod(lambda: None)
+    """Called when this process must end, and another take its place."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -76,6 +78,11 @@ class Worker:
     ) -> None:
         await self._ending.__aexit__(kind, error, trace)
 
+    def _lost(self) -> None:
+        """The book has given this process's journal up: another process has to begin anew."""
+        self.drain()
+        self.on_lost()
+
     def drain(self) -> None:
         """No new work: /readyz says so to whoever balances the load."""
         self._draining = True
@@ -91,6 +98,7 @@ class Worker:
         store = self._store = await asyncio.to_thread(open_store, settings)
         ending.callback(store.close)
         self._ledger = await open_ledger(store, PriceBook())
+        self._ledger.on_lost = self._lost
         self._ledger.checkpoint_tokens = settings.journal_checkpoint_tokens
         ending.push_async_callback(self._ledger.close)
         upstream = self._engine()

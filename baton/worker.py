@@ -56,6 +56,7 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
             worker.drain()
             server.should_exit = True
 
+        worker.on_lost = stop
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         loop.add_reader(watch_fd, stop)

@@ -26,6 +26,8 @@ FOLD_S = 1.0
 ROWS_PER_FOLD_MAX = 10_000
 PRUNE_AFTER_ROWS = 5_000
 """Folded rows stay until so many have come together: removing them costs commits."""
+LAST_FOLDS_MAX, LAST_FOLDS_S = 3, 1.2
+"""How often the end of a process tries to fold: a server that was just away is back by then."""
 FAULTS = (StoreError, sqlalchemy.exc.SQLAlchemyError)
 
 _log = structlog.get_logger(__name__)
@@ -110,10 +112,15 @@ class Opened:
 
         What cannot be written now is left to that one, leases included."""
         folder.close()
-        try:
-            self.begin(leaving=True)
-        except FAULTS as error:
-            _log.warning("the last fold is left to the next start", reason=str(error))
+        for left in range(LAST_FOLDS_MAX, 0, -1):
+            try:
+                self.begin(leaving=True)
+                break
+            except FAULTS as error:
+                if left == 1 or not self.store.database.on_server:
+                    _log.warning("the last fold is left to the next start", reason=str(error))
+                    break
+            time.sleep(LAST_FOLDS_S)
         self.close()
 
     def close(self) -> None:

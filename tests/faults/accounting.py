@@ -10,6 +10,8 @@ import pathlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
+import psycopg
+
 DATABASE = "baton.db"
 TERMINAL = ("settled", "released", "interrupted")
 PICO_PER_NANO = 1000
@@ -73,6 +75,19 @@ def read_book(home: pathlib.Path) -> Book:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     finally:
         connection.close()
+    return Book(rows, posted, int(total[0]))
+
+
+def read_server_book(url: str) -> Book:
+    """The ledger of a PostgreSQL database."""
+    columns = ", ".join(f'"{field.name}"' for field in dataclasses.fields(Row))
+    with psycopg.connect(url, connect_timeout=10) as connection:
+        rows = [Row(*values) for values in connection.execute(f"SELECT {columns} FROM request")]
+        posted: dict[str, int] = dict(
+            connection.execute("SELECT id, posted_nano FROM account").fetchall()
+        )
+        total = connection.execute("SELECT COALESCE(SUM(amount_nano), 0) FROM entry").fetchone()
+    assert total is not None
     return Book(rows, posted, int(total[0]))
 
 
