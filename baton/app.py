@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 import secrets
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
 
