@@ -133,10 +133,13 @@ class Configured:
         )
 
     def _native(self, name: str, upstream: Upstream) -> Capabilities:
-        """What an upstream takes: of the fields of one engine those that its operator lists."""
+        """What an upstream takes, with its operator's word on its models and its own fields."""
         native = upstream.capabilities
-        listed = self._built[name][0].fields if name in self._built else ()
-        return msgspec.structs.replace(native, fields=native.fields.intersection(listed))
+        if name not in self._built:
+            return native
+        record = self._built[name][0]
+        fields = native.fields.intersection(record.fields)
+        return msgspec.structs.replace(native, fields=fields, fim=record.fim)
 
     async def _close_unused(self) -> None:
         for upstream in [each for each in self._retired if each.in_flight == 0]:

@@ -198,6 +198,18 @@ def test_a_suffix_by_template(tmp_path: pathlib.Path) -> None:
     assert "suffix" == answer.headers["x-baton-fills"]
 
 
+def test_a_suffix_by_the_operators_template(tmp_path: pathlib.Path) -> None:
+    """On a model whose name tells nothing, and a server of which nothing is known but its word."""
+    with relaying(tmp_path, {"fake": "together"}) as relay:
+        relay.add_upstream("fake", relay.fake, fim={"*": "codestral"})
+        fields: dict[str, Any] = {"prompt": "def f", "suffix": "return", "max_tokens": 5}
+        while relay.user.complete(**fields).status == 400:  # until the worker has heard of it
+            assert not relay.fake.seen
+        [sent] = relay.fake.seen
+    assert "[SUFFIX]return[PREFIX]def f" == sent["prompt"]
+    assert "[SUFFIX]" in sent["stop"]
+
+
 def test_echo_over_http(tmp_path: pathlib.Path) -> None:
     """Echo stands before the text of a server that has none."""
     with relaying(tmp_path, {"fake": "llama-server"}) as relay:

@@ -93,6 +93,7 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     weight: int = 100
     fields: list[str] = []
     continuation: dict[str, str] = {}
+    fim: dict[str, str] = {}
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

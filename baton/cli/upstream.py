@@ -62,6 +62,10 @@ def add(
         list[str] | None,
         typer.Option(help="Of a chat: theirs=instruct, theirs=prefill, …; *= all. Repeat."),
     ] = None,
+    fim: Annotated[
+        list[str] | None,
+        typer.Option(help="Fill-in-the-middle template of a model: theirs=qwen; *= all. Repeat."),
+    ] = None,
     public_only: Annotated[
         bool, typer.Option(help="Refuse it if its name resolves to a private address.")
     ] = False,
@@ -105,6 +109,7 @@ def add(
         "weight": weight,
         "fields": tuple(field or ()),
         "continuation": dict(pair.rpartition("=")[::2] for pair in continuation or ()),
+        "fim": dict(pair.rpartition("=")[::2] for pair in fim or ()),
     }
     record = new_record(upstream_fields(given))
     check_place(record)

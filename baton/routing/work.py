@@ -121,8 +121,9 @@ def template_of(native: Capabilities, model: str) -> str:
     The operator's word counts before the model's name, and that only where text that names a
     special token becomes it: elsewhere the marks would be read as letters.
     """
-    if native.fim:
-        return native.fim
+    told = native.fim.get(model) or native.fim.get("*")
+    if told:
+        return told
     return family(model) if native.special_text else ""
 
 

@@ -148,6 +148,9 @@ class UpstreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     continuation: dict[str, Way] = {}
     """How a chat is had to continue a text, by the upstream's own model name ("*": all of them);
     what is not named here, the dialect knows."""
+    fim: dict[str, str] = {}
+    """The fill-in-the-middle template (`semantics/fim.py`) of a model, by the upstream's own name
+    ("*": all of them), where Baton has to build the prompt and the name does not tell."""
     created_us: int = 0
 
     def __repr__(self) -> str:

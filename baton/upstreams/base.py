@@ -70,8 +70,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """A suffix goes with one prompt a call, and that as text."""
     special_text: bool = False
     """Text in a prompt that names a special token becomes it: marks of fill-in-the-middle do."""
-    fim: str = ""
-    """The operator's word on which template (`semantics/fim.py`) a suffix on its models takes."""
+    fim: dict[str, str] = {}
+    """The operator's word on which template (`semantics/fim.py`) a suffix takes, by the upstream's
+    name of the model; "*" stands for all of them."""
     stop_max: int = 4
     """How many stop strings it takes; 0: none."""
     seed: bool = False

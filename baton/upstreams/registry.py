@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from baton.semantics.events import Way
+from baton.semantics.fim import TEMPLATES
 from baton.semantics.overrides import NONE, Overrides
 from baton.semantics.overrides import check as check_overrides
 from baton.upstreams.anthropic import AnthropicAdapter
@@ -112,6 +113,8 @@ class Record(Protocol):
     def proxy(self) -> str | None: ...
     @property
     def overrides(self) -> Overrides: ...
+    @property
+    def fim(self) -> Mapping[str, str]: ...
 
 
 def names() -> list[str]:
@@ -168,9 +171,21 @@ def build(record: Record, limits: TransportLimits) -> HttpUpstream:
 def check_options(record: Record) -> None:
     """ValueError says which of a record's options cannot be used."""
     check_overrides(record.overrides)
+    check_templates(record.fim)
     check_headers(record.headers)
     if record.proxy is not None:
         parse_proxy(record.proxy)
+
+
+def check_templates(templates: Mapping[str, str]) -> None:
+    """ValueError where one is none that Baton has."""
+    for model, name in templates.items():
+        if name not in TEMPLATES:
+            raise ValueError(f"fim of {model}: no template '{name}': known are {_templates()}")
+
+
+def _templates() -> str:
+    return ", ".join(sorted(TEMPLATES))
 
 
 def _keys(record: Record) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ Headers = Annotated[dict[str, str], msgspec.Meta(max_length=32)]
 FieldName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Fields = Annotated[tuple[FieldName, ...], msgspec.Meta(max_length=100)]
 Continuation = Annotated[dict[ModelName, Way], msgspec.Meta(max_length=1000)]
-
+Templates = Annotated[dict[ModelName, str], msgspec.Meta(max_length=1000)]
 
 class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new upstream. Timeouts that are left out are Baton's own settings."""
@@ -63,6 +63,8 @@ class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Fields outside OpenAI's contract that it takes (top_k, min_p …)."""
     continuation: Continuation = {}
     """How a chat is had to continue a text, by its own model name; "*": all of them."""
+    fim: Templates = {}
+    """The fill-in-the-middle template of a model, by its own name; "*": all of them."""
 
 
 class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +87,7 @@ class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     weight: Weight | UnsetType = UNSET
     fields: Fields | UnsetType = UNSET
     continuation: Continuation | UnsetType = UNSET
+    fim: Templates | UnsetType = UNSET
 
 
 class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +111,7 @@ class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     fields: tuple[str, ...]
     continuation: dict[str, Way]
+    fim: dict[str, str]
     created_us: int
     live: UpstreamLive
 
@@ -187,6 +191,7 @@ JUDGED = {
     "allow_private",
     "continuation",
     "dialect",
+    "fim",
     "headers",
     "overrides",
     "proxy",

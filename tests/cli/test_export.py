@@ -33,6 +33,7 @@ UPSTREAMS = st.builds(
     stall_timeout_s=st.none() | st.floats(0.5, 100, allow_nan=False),
     fields=st.lists(TEXT, max_size=2),
     continuation=st.dictionaries(TEXT, st.sampled_from(["instruct", "prefill"]), max_size=2),
+    fim=st.dictionaries(TEXT, st.sampled_from(["qwen", "codellama"]), max_size=2),
 )
 PRICES = st.builds(PriceEntry, model=TEXT, input=st.just("0.15"), upstream=st.none() | TEXT)
 

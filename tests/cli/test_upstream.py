@@ -63,6 +63,7 @@ def test_a_chats_models_are_told_how_to_continue(cli: Cli) -> None:
     for way in ("big=oddly", "big"):
         assert 0 != cli(*chat, "--continuation", way).code
     assert 0 != cli(*ADD, "--continuation", "big=prefill").code
+    assert 0 != cli(*ADD, "--fim", "big=gwen").code
 
 
 def test_without_a_key_there_is_none(cli: Cli) -> None:

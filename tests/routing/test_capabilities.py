@@ -111,7 +111,7 @@ def test_a_suffix_is_filled_where_prompts_are_scored() -> None:
 def test_a_suffix_is_filled_by_the_template_of_the_family() -> None:
     """By the operator's word, or by the model's name where marks in a text become tokens; a text
     that holds marks itself is refused."""
-    told = msgspec.structs.replace(NOTHING, fim="qwen")
+    told = msgspec.structs.replace(NOTHING, fim={"*": "qwen"})
     special = msgspec.structs.replace(NOTHING, special_text=True)
     assert ("suffix",) == fills(request(suffix="x"), told)
     assert ("suffix",) == fills(request(suffix="x"), special, "Qwen/Qwen2.5-Coder-7B")

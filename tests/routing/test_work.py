@@ -91,7 +91,7 @@ def test_max_tokens_is_kept_for_who_does_not_vouch() -> None:
 
 def test_a_suffix_by_template_or_by_ranking() -> None:
     """The template's marks are stops; ranking asks for candidates of each choice."""
-    told = msgspec.structs.replace(RICH, fim="qwen", stop_max=100)
+    told = msgspec.structs.replace(RICH, fim={"*": "qwen"}, stop_max=100)
     call, work = made(told, suffix="x", stop=["s"])
     assert ("qwen", False) == (work.template, work.ranked)
     assert ["s", *TEMPLATES["qwen"].marks] == call.stop
@@ -105,8 +105,9 @@ def test_the_operators_word_on_the_template_counts_first() -> None:
     special = msgspec.structs.replace(RICH, special_text=True)
     assert "starcoder" == template_of(special, "bigcode/starcoder2-3b")
     assert "" == template_of(RICH, "bigcode/starcoder2-3b")
-    told = msgspec.structs.replace(special, fim="codellama")
+    told = msgspec.structs.replace(special, fim={"*": "codellama", "small": "qwen"})
     assert "codellama" == template_of(told, "bigcode/starcoder2-3b")
+    assert "qwen" == template_of(told, "small")
 
 
 def test_ids_become_text_where_nothing_else_does() -> None:

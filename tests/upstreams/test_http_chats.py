@@ -45,6 +45,7 @@ class Record:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     proxy: str | None = None
     overrides: Overrides = NONE
+    fim: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @contextlib.asynccontextmanager

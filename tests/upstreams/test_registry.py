@@ -16,6 +16,7 @@ from baton.upstreams.registry import (
     bearer,
     build,
     check_continuation,
+    check_templates,
     dialect,
     names,
 )
@@ -33,6 +34,7 @@ class Record:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     proxy: str | None = None
     overrides: Overrides = NONE
+    fim: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def test_every_dialect_is_whole() -> None:
@@ -44,6 +46,13 @@ def test_every_dialect_is_whole() -> None:
         assert adapter.request(call).path.startswith("/")
         assert dialect(name) is kind
     assert set(BUILT_IN) <= set(names())
+
+
+def test_templates_are_those_that_there_are() -> None:
+    """ValueError that helps."""
+    check_templates({"m": "qwen", "*": "starcoder"})
+    with pytest.raises(ValueError, match="fim of m: no template 'gwen': known are codegemma, "):
+        check_templates({"m": "gwen"})
 
 
 def test_an_unknown_dialect_is_refused_with_the_known_ones() -> None:

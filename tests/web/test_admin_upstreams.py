@@ -97,6 +97,13 @@ def test_an_unknown_upstream_is_a_404(site: Web, method: str) -> None:
     assert 404 == site.admin.ask(method, f"{UPSTREAMS}/none", body).status
 
 
+def test_templates_are_those_that_there_are(site: Web) -> None:
+    """A name that Baton does not know would be ignored: it is refused."""
+    assert {"*": "qwen"} == site.admin.post(UPSTREAMS, {**BODY, "fim": {"*": "qwen"}}).json["fim"]
+    assert {"m": "codellama"} == patch(site, fim={"m": "codellama"}).json["fim"]
+    assert 400 == patch(site, fim={"*": "gwen"}).status
+
+
 def test_how_a_chat_continues_is_checked_against_its_dialect(site: Web) -> None:
     """When it is added, and when either of the two changes; what would be ignored is refused."""
     chat = {**BODY, "dialect": "anthropic", "continuation": {"*": "prefill"}}
