@@ -99,9 +99,11 @@ def test_an_unknown_upstream_is_a_404(site: Web, method: str) -> None:
 
 def test_templates_are_those_that_there_are(site: Web) -> None:
     """A name that Baton does not know would be ignored: it is refused."""
-    assert {"*": "qwen"} == site.admin.post(UPSTREAMS, {**BODY, "fim": {"*": "qwen"}}).json["fim"]
-    assert {"m": "codellama"} == patch(site, fim={"m": "codellama"}).json["fim"]
-    assert 400 == patch(site, fim={"*": "gwen"}).status
+    body = {**BODY, "name": "filling", "fim": {"*": "qwen"}}
+    assert {"*": "qwen"} == site.admin.post(UPSTREAMS, body).json["fim"]
+    changed = change(site, "filling", {"fim": {"m": "codellama"}})
+    assert {"m": "codellama"} == changed.json["fim"]
+    assert 400 == change(site, "filling", {"fim": {"*": "gwen"}}).status
 
 
 def test_how_a_chat_continues_is_checked_against_its_dialect(site: Web) -> None:
