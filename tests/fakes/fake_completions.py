@@ -20,10 +20,10 @@ import msgspec
 
 from tests.fakes import word_model
 from tests.fakes.faults import Fault, send_faulty
+from tests.fakes.refused import CONTEXT_TOKENS, Refused, error_body, too_long
 from tests.fakes.wire import Exchange, WireServer, chunked_head, whole
 
 Json = dict[str, Any]
-CONTEXT_TOKENS = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +79,6 @@ DIALECTS = {
     "together": Quirks(usage_in_stream="always", echo=False),
     "fireworks": Quirks(usage_in_stream="always"),
 }
-
-
-class Refused(Exception):
-    def __init__(self, status: int, message: str, code: str | None = None, param: str = "") -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.param = status, message, code, param
 
 
 @dataclasses.dataclass
@@ -153,7 +147,7 @@ class FakeCompletions(WireServer):
             self._authorize(exchange)
             choices = self._choices(body)
         except Refused as refused:
-            await exchange.send(self._error(refused))
+            await exchange.send(self._refusal(refused))
             return
         self._serial += 1
         if body.get("stream"):
@@ -179,6 +173,10 @@ class FakeCompletions(WireServer):
         if self._key and given != f"Bearer {self._key}":
             raise Refused(401, f"Incorrect API key provided: {given}", "invalid_api_key")
 
+    def _refusal(self, refused: Refused) -> bytes:
+        body = error_body(self.quirks.errors, refused)
+        return json_answer(body, f"{refused.status} Refused")
+
     # what is answered
 
     def _choices(self, body: Json) -> list[Choice]:
@@ -197,7 +195,7 @@ class FakeCompletions(WireServer):
         for number, prompt in enumerate(prompts):
             tokens = word_model.encode(prompt) if isinstance(prompt, str) else prompt
             if len(tokens) + max_tokens > CONTEXT_TOKENS:
-                raise self._too_long(len(tokens), max_tokens)
+                raise too_long(self.quirks.errors, len(tokens), max_tokens)
             for sample in range(n):
                 seed = body.get("seed", 0) * self.seed_step + sample
                 sampling = word_model.Sampling(max_tokens, temperature, seed, stops, asked or 0)
@@ -210,22 +208,6 @@ class FakeCompletions(WireServer):
         if self.scripted:
             return self.scripted.pop(0)
         return word_model.generate(prompt, sampling)
-
-    def _too_long(self, prompt_tokens: int, max_tokens: int) -> Refused:
-        total = prompt_tokens + max_tokens
-        if self.quirks.errors == "flat":
-            text = "Requested token count exceeds the model's maximum context length of "
-            text += f"{CONTEXT_TOKENS} tokens."
-        elif self.quirks.errors == "no_param":
-            text = f"request ({total} tokens) exceeds the available context size "
-            text += f"({CONTEXT_TOKENS} tokens)"
-        else:
-            text = (
-                f"This model's maximum context length is {CONTEXT_TOKENS} tokens, however you"
-                f" requested {total} tokens ({prompt_tokens} in your prompt; {max_tokens} for the"
-                " completion). Please reduce your prompt; or completion length."
-            )
-        return Refused(400, text, "context_length_exceeded")
 
     def _usage(self, choices: list[Choice], n: int) -> Json:
         prompt = sum(len(choice.prompt) for choice in choices if not n or choice.index % n == 0)
@@ -357,31 +339,6 @@ class FakeCompletions(WireServer):
 
     def _piece(self, choice: Choice, text: str, logprobs: Json | None) -> Json:
         return {"index": choice.index, "text": text, "logprobs": logprobs, "finish_reason": None}
-
-    # errors
-
-    def _error(self, refused: Refused) -> bytes:
-        status = f"{refused.status} Refused"
-        kind = "BadRequestError" if refused.status == 400 else "Unauthorized"
-        message, code = refused.message, refused.code
-        match self.quirks.errors:
-            case "int_code":
-                inner: Json = {"message": message, "type": kind, "param": refused.param or None}
-                body: Json = {"error": {**inner, "code": refused.status}}
-                if refused.status == 401:
-                    body = {"error": "Unauthorized"}
-            case "flat":
-                body = {"object": "error", "message": message, "type": kind, "param": None}
-                body["code"] = refused.status
-            case "no_param":
-                known = code == "context_length_exceeded"
-                kind = "exceed_context_size_error" if known else "invalid_request_error"
-                inner = {"code": refused.status, "message": message, "type": kind}
-                body = {"error": {**inner, **({"n_ctx": CONTEXT_TOKENS} if known else {})}}
-            case _:
-                inner = {"message": message, "type": "invalid_request_error"}
-                body = {"error": {**inner, "param": refused.param or None, "code": code}}
-        return json_answer(body, status)
 
 
 def chat_position(position: word_model.Position) -> Json:

@@ -10,16 +10,15 @@ from typing import Any
 
 from tests.fakes import word_model
 from tests.fakes.fake_completions import (
-    CONTEXT_TOKENS,
     Choice,
     FakeCompletions,
     Json,
-    Refused,
     chat_position,
     json_answer,
     whole_head,
 )
 from tests.fakes.faults import Fault, send_faulty
+from tests.fakes.refused import CONTEXT_TOKENS, Refused
 from tests.fakes.wire import Exchange, chunked_head, whole
 
 STAMP = "2026-01-01T00:00:00.000000Z"
@@ -92,7 +91,7 @@ class _OneChoice(FakeCompletions):
         raise NotImplementedError
 
     def refusal(self, refused: Refused) -> bytes:
-        return self._error(refused)
+        return self._refusal(refused)
 
 
 class FakeOllama(_OneChoice):

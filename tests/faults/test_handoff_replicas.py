@@ -25,6 +25,7 @@ from tests.running import free_port
 ROUND = 20
 TOKENS = 30
 INTERVAL_S = 0.01
+ROWS_SHOWN = 100
 ROUNDS = [
     pytest.param(3, 15, id="60"),
     pytest.param(50, 500, id="1000", marks=pytest.mark.soak),
@@ -114,6 +115,8 @@ def test_replicas_die(tmp_path: pathlib.Path, rounds: int, hits_min: int) -> Non
     hits = sum(stream.handoffs > 0 for stream in streams)
     print(f"{hits} of {len(streams)} hit, {sum(stream.handoffs for stream in streams)} hand-offs")
     assert hits >= hits_min
-    rows = {row.completion_tokens for row in relay.rows() if row.state == "settled"}
-    assert len(relay.rows()) == len(streams)
-    assert rows == {stream.usage["completion_tokens"] for stream in streams}
+    rows = relay.rows()  # the newest of them
+    assert {"settled"} == {row.state for row in rows}
+    told = [stream.usage["completion_tokens"] for stream in streams]
+    assert {row.completion_tokens for row in rows} <= set(told)
+    assert min(len(streams), ROWS_SHOWN) == len(rows)
