@@ -13,7 +13,7 @@ import pathlib
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +25,7 @@ from baton.stores.book import Store
 from tests.asking import Endpoint
 from tests.bookkeeping import PRICE, new_key, new_store
 from tests.fakes import word_model
+from tests.fakes.dialects import FAKES
 from tests.fakes.fake_completions import FakeCompletions
 from tests.http.serving import Listener
 
@@ -43,7 +44,7 @@ class Relay(Listener):
         given = Settings(**{"home": str(home), "model": "none", **settings})
         super().__init__(self._room, given, self._web)
         self.home = home
-        self.fakes = {name: FakeCompletions(dialect) for name, dialect in dialects.items()}
+        self.fakes = {name: fake_of(dialect) for name, dialect in dialects.items()}
         self.worker: Worker
         self.store: Store = new_store(home)
         """A handle of the test's own on the worker's book."""
@@ -134,6 +135,11 @@ class Relay(Listener):
 
     async def _web(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.worker.web(scope, receive, send)
+
+
+def fake_of(dialect: str) -> FakeCompletions:
+    """The dialect's fake. Those of chats have what tests of the relay use of one, and no more."""
+    return cast(FakeCompletions, FAKES[dialect]())
 
 
 @contextlib.contextmanager
