@@ -87,8 +87,7 @@ class Notices:
             return [Notice(**row._mapping) for row in connection.execute(query)]
 
     def delivered(self, notice_id: int, now_us: int) -> None:
-        values = {"next_us": None, "delivered_us": now_us, "failure": None}
-        self._change(notice_id, values)
+        self._change(notice_id, {"next_us": None, "delivered_us": now_us, "failure": None})
 
     def failed(self, notice_id: int, why: str, next_us: int | None) -> None:
         """To be tried again at `next_us`; None: given up."""

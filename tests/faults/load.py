@@ -84,7 +84,7 @@ class Load:
         if response.status != 200:
             code = json.loads(raw)["error"]["code"]
             return self._refuse(f"{response.status} {code}")
-        answer = _whole_stream(raw) if stream else _whole_body(raw)
+        answer = whole_stream(raw) if stream else whole_body(raw)
         with self._lock:
             if answer is not None:
                 self.whole.append(answer)
@@ -99,13 +99,13 @@ class Load:
         self._stop.wait(PAUSE_S)
 
 
-def _whole_body(raw: bytes) -> Whole:
+def whole_body(raw: bytes) -> Whole:
     answer = json.loads(raw)
     usage = answer["usage"]
     return Whole(answer["id"], usage["prompt_tokens"], usage["completion_tokens"], stream=False)
 
 
-def _whole_stream(raw: bytes) -> Whole | None:
+def whole_stream(raw: bytes) -> Whole | None:
     """What a stream told, or None where it has no [DONE]."""
     if not raw.endswith(b"data: [DONE]\n\n"):
         return None
