@@ -2,11 +2,12 @@
 
 It swallows echo, suffix and best_of on /v1/completions without a word, so none is ever sent there;
 it unsets temperature 1 and top_k 0 with defaults of its own, so the neutral values always are, and
-the samplers are put into OpenAI's order (its own cuts by top_p before it applies temperature). Its
-whole answers count the tokens of the first choice only; in its streams each index tells its own
-usage, so a call with several choices is streamed from it and summed, whatever the caller asked for.
-Logprobs come in the chat shape and, for 0, not at all. n is limited by the number of its slots,
-which it does not tell.
+the samplers are put into the order that OpenAI and vLLM have (its own cuts by top_p before it
+applies temperature). It is always streamed from: its whole answers count the tokens of the first
+choice only and end in half a character where max_tokens cut one; in its streams each index tells
+its own usage, which is summed, and characters come whole. Logprobs come in the chat shape and, for
+0, not at all. n is limited by the number of its slots, which it does not tell. It does not refuse a
+max_tokens beyond its context, but ends there, with "length".
 
 /infill places a suffix by the model's own fill-in-the-middle tokens (501 where it has none). It
 cuts long texts to three quarters and one quarter of its batch, without a word; the prompt that it
@@ -24,7 +25,7 @@ from baton.semantics.events import Call, Event, FinishReason, Usage
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.completions_wire import TOKENS_MAX
 from baton.upstreams.failures import failure
-from baton.upstreams.one_choice import OneChoice, body, events, reported
+from baton.upstreams.one_choice import OneChoice, events, reported
 from baton.upstreams.openai import OpenAIAdapter
 
 SAMPLERS = ("penalties", "temperature", "top_p")
@@ -120,6 +121,7 @@ class LlamaServerAdapter(OpenAIAdapter):
         {"top_k": 0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0}
     )
     asks_usage_in_streams = False
+    streams_always = True
     usage_per_choice = True
 
     def request(self, call: Call) -> HttpRequest:
@@ -131,7 +133,7 @@ class LlamaServerAdapter(OpenAIAdapter):
         if call.suffix is None:
             return super().decoder(call)
         reader = InfillReader(call)
-        return events(call, reader) if call.stream else body(call, reader)
+        return events(call, reader)
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
         if status == NOT_IMPLEMENTED:
@@ -175,9 +177,6 @@ class LlamaServerAdapter(OpenAIAdapter):
             "input_extra": (),
             "n_predict": call.max_tokens,
         }
-
-    def _must_stream(self, call: Call) -> bool:
-        return len(call.prompts) * call.n > 1
 
 
 def samplers(extra: dict[str, object] | None) -> tuple[str, ...]:

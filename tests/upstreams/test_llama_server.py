@@ -33,15 +33,16 @@ def test_neutral_sampling_is_always_sent() -> None:
         "temperature": 1.0,
         "top_p": 1.0,
         "samplers": ["penalties", "temperature", "top_p"],
+        "stream": True,
     }
 
 
-def test_several_choices_are_streamed() -> None:
-    """Whole answers count the first choice only: then its stream is asked for, and summed."""
+def test_it_is_always_streamed_from() -> None:
+    """Its whole answers miscount several choices and may end in half a character."""
     adapter = LlamaServerAdapter()
-    one = Call(model="m", prompts=["p"], max_tokens=1)
-    assert adapter.decoder(one).media_type == b"application/json"
     for call in (
+        Call(model="m", prompts=["p"], max_tokens=1),
+        Call(model="m", prompts=["p"], max_tokens=1, suffix="s"),
         Call(model="m", prompts=["p", "q"], max_tokens=1),
         Call(model="m", prompts=["p"], max_tokens=1, n=2),
     ):
@@ -89,6 +90,7 @@ def test_a_suffix_goes_to_infill() -> None:
         "temperature": 1.0,
         "top_p": 1.0,
         "samplers": ["penalties", "temperature", "top_p"],
+        "stream": True,
     }
 
 
