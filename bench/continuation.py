@@ -52,6 +52,8 @@ class Judged(msgspec.Struct, frozen=True):
     chatters: bool
     empty: bool
     suffix_again: bool
+    prompt: str
+    answer: str
 
 
 def judged(text: Text, answer: str) -> Judged:
@@ -60,7 +62,8 @@ def judged(text: Text, answer: str) -> Judged:
     again = bool(text.suffix and text.suffix.strip()[:16] in answer)
     fits = re.match(text.begins, answer) is not None
     empty = not answer.strip()
-    return Judged(fits and not (repeats or chatters or again), repeats, chatters, empty, again)
+    exact = fits and not (repeats or chatters or again)
+    return Judged(exact, repeats, chatters, empty, again, text.prompt, answer)
 
 
 def says_again(prompt: str, answer: str) -> bool:

@@ -54,7 +54,9 @@ TEXTS = [
     ("The sky", "Here" + " is" * 60 + " text:\nblue", "Here" + " is" * 60 + " text:\nblue"),
     # 2, 6: our own tags
     ("The sky is", "<unfinished_text> blue</unfinished_text>\nDone!", " blue"),
-    ("The sky is", " blue</unfinished", " blue</unfinished"),
+    ("The sky is", " blue</unfinished", " blue"),
+    ("The sky is", " blue.\n<text_after_the_hole>", " blue.\n"),
+    ("<b>The sky", "</b><un", "</b><un"),
     # 3: a fence around the answer
     ("def f():\n", "```python\n    return 1\n```\nThis returns one.", "    return 1"),
     ("def f():\n", "```\n    return 1\n", "    return 1\n"),
