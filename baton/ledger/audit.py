@@ -20,7 +20,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import and_, case, func, select
 
-from baton.ledger.prices import AMOUNT_NANO_MAX, charge, free
+from baton.ledger.prices import AMOUNT_NANO_MAX, FREE, charge
 from baton.ledger.slots import orphans
 from baton.semantics.events import Usage
 from baton.stores import audit
@@ -136,7 +136,7 @@ def _others(
     query = select(request).where(request.c.price_version.in_(detailed))
     wrong = []
     for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query):
-        worth = worth_of(row, records.get(row.price_version, free(row.model)))
+        worth = worth_of(row, records.get(row.price_version, FREE))
         held = min(worth, row.hold)
         if (row.charge, row.overrun) != (held, worth - held if row.upstream else 0):
             wrong.append(str(row.request_id))

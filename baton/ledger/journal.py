@@ -5,11 +5,11 @@ gets a ticket for each hold and settle. One thread writes a batch in one transac
 loop once per commit, which then wakes the waiters in ticket order and hands over what queued
 meanwhile: the previous fsync gathers the next batch, and under load `PACE_S` does. A batch leaves
 at the end of the loop's turn when an end is queued or somebody waits; a hold alone may wait
-`HOLD_WAIT_S`, as its caller has no byte yet. So the threads meet once per commit, not once per row: with a meeting per row a request
-cost 100 µs more (they take the interpreter from each other), and the hold of a short answer is not
-written at all when its end is in the same batch, since an end stands alone. Tickets are the rows'
-seq in the file, so a later ticket that is durable says the same of every earlier one that did not
-fail.
+`HOLD_WAIT_S`, as its caller has no byte yet. So the threads meet once per commit, not once per row:
+with a meeting per row a request cost 100 µs more (they take the interpreter from each other), and
+the hold of a short answer is not written at all when its end is in the same batch, since an end
+stands alone. Tickets are the rows' seq in the file, so a later ticket that is durable says the same
+of every earlier one that did not fail.
 
 When a commit fails (disk full, I/O error), nothing of its batch is on the ledger and every
 `durable` of its tickets raises StoreUnavailable, now and later. Nothing is retried behind the

@@ -16,9 +16,8 @@ AMOUNT_NANO_MAX = 2**62
 """Above any sum that means something; keeps every column within 64 bits."""
 
 
-def free(model: str) -> PriceRecord:
-    """The price of a model that none was set for."""
-    return PriceRecord(version=0, model=model, effective_us=0)
+FREE = PriceRecord(version=0, model="", effective_us=0)
+"""The price of a model that none was set for: no other has version 0."""
 
 
 def tokens_upper(prompt: Prompt) -> int:
@@ -100,11 +99,11 @@ class PriceBook:
 
     def customer(self, model: str, at_us: int) -> PriceRecord:
         """What callers pay for a public model; nothing where no price is set."""
-        return self._effective(model, None, at_us) or free(model)
+        return self._effective(model, None, at_us) or FREE
 
     def cost(self, model: str, upstream: str, at_us: int) -> PriceRecord:
         """What the operator pays for it there; nothing where no price is set."""
-        return self._effective(model, upstream, at_us) or free(model)
+        return self._effective(model, upstream, at_us) or FREE
 
     def _effective(self, model: str, upstream: str | None, at_us: int) -> PriceRecord | None:
         dated = self._dated.get((model, upstream))

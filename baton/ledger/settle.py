@@ -296,7 +296,7 @@ class Ledger:
     def _ending(self, hold: Hold, outcome: Outcome) -> Ending:
         usage = None if outcome.usage is None else clamp(outcome.usage)
         worth = 0
-        if usage is not None and outcome.state != "released":
+        if usage is not None and hold.price.version and outcome.state != "released":
             worth = min(prices.charge(usage, hold.price), prices.AMOUNT_NANO_MAX)
         return Ending(hold, outcome, usage, worth, self._cost(hold, outcome, usage))
 
@@ -308,6 +308,8 @@ class Ledger:
 
     def _cost_at(self, hold: Hold, upstream: str, usage: Usage) -> int:
         price = self.prices.cost(hold.intent.model, upstream, hold.intent.created_us)
+        if not price.version:
+            return 0  # none was set
         return min(prices.charge(usage, price), prices.AMOUNT_NANO_MAX)
 
     def _waived(self, row: SettleRow) -> None:

@@ -45,7 +45,7 @@ def clamp(usage: Usage, *, trusted: bool = True) -> Usage:
 
     Whatever had to be changed, and any report that is not `trusted`, is marked as estimated.
     """
-    if _possible(usage):
+    if possible(usage):
         return usage if trusted else msgspec.structs.replace(usage, estimated=True)
     prompt = _within(usage.prompt_tokens, TOKENS_MAX)
     completion = _within(usage.completion_tokens, TOKENS_MAX)
@@ -72,38 +72,22 @@ def to_wire(usage: Usage, handoffs: int | None = None) -> CompletionUsage:
     Text is what is neither audio nor image nor reasoning. `handoffs` adds `usage.baton`, for
     streams, whose headers are gone when it is known.
     """
-    prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
-    if _textual(usage) and _whole(prompt, completion, cached):
-        return CompletionUsage(
-            prompt,
-            completion,
-            prompt + completion,
-            PromptTokensDetails(cached or 0, prompt),
-            CompletionTokensDetails(completion),
-            UNSET if handoffs is None else BatonUsage(handoffs),
-        )
     usage = clamp(usage)
-    prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
     audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0
     audio, thought = usage.audio_completion_tokens or 0, usage.reasoning_tokens or 0
-    prompt_details = PromptTokensDetails(
-        cached_tokens=cached or 0,
-        text_tokens=prompt - audio_prompt - images,
-        audio_tokens=audio_prompt,
-        image_tokens=images,
-        cache_write_tokens=usage.cache_write_tokens or 0,
-    )
-    completion_details = CompletionTokensDetails(
-        text_tokens=completion - audio - thought,
-        audio_tokens=audio,
-        reasoning_tokens=thought,
-    )
     return CompletionUsage(
         prompt,
         completion,
         prompt + completion,
-        prompt_details,
-        completion_details,
+        PromptTokensDetails(
+            usage.cached_tokens or 0,
+            prompt - audio_prompt - images,
+            audio_prompt,
+            images,
+            usage.cache_write_tokens or 0,
+        ),
+        CompletionTokensDetails(completion - audio - thought, audio, thought),
         UNSET if handoffs is None else BatonUsage(handoffs),
     )
 
@@ -115,33 +99,22 @@ def guess(prompt: Prompt) -> int:
     return len(prompt)
 
 
-def _textual(usage: Usage) -> bool:
-    """Whether nothing but text and what was cached of it is told: most usage, seen at once."""
-    return usage == Usage(
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cached_tokens,
-        estimated=usage.estimated,
-    )
+def possible(usage: Usage) -> bool:
+    """Whether every count is one: not below zero, not beyond TOKENS_MAX, no detail above its total.
 
-
-def _whole(prompt: int, completion: int, cached: int | None) -> bool:
-    return 0 <= (cached or 0) <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX
-
-
-def _possible(usage: Usage) -> bool:
+    Most usage tells nothing but text and what was cached of it, which is seen at once."""
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    if _textual(usage):
-        return _whole(prompt, completion, usage.cached_tokens)
+    cached = usage.cached_tokens or 0
+    if not (0 <= cached <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX):
+        return False
+    if usage == Usage(prompt, completion, usage.cached_tokens, estimated=usage.estimated):
+        return True
     audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0
     audio, thought = usage.audio_completion_tokens or 0, usage.reasoning_tokens or 0
     return (
-        prompt <= TOKENS_MAX
-        and completion <= TOKENS_MAX
-        and min(audio_prompt, images, audio, thought) >= 0
-        and 0 <= audio_prompt + images <= prompt
-        and 0 <= audio + thought <= completion
-        and 0 <= (usage.cached_tokens or 0) <= prompt
+        min(audio_prompt, images, audio, thought) >= 0
+        and audio_prompt + images <= prompt
+        and audio + thought <= completion
         and 0 <= (usage.cache_write_tokens or 0) <= prompt
     )
 

@@ -16,6 +16,7 @@ import msgspec
 
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
 from baton.semantics.sse import EventTooLarge, SseDecoder
+from baton.semantics.usage import possible
 from baton.upstreams.failures import failure
 from baton.upstreams.wire_logprobs import LogprobsReader
 
@@ -133,15 +134,31 @@ def believable(wire: WireUsage) -> Usage | None:
         return Usage(prompt, completion, _count(cached, prompt))
     details = details or _NO_PROMPT_DETAILS
     generated = generated or _NO_COMPLETION_DETAILS
+    usage = Usage(
+        prompt,
+        completion,
+        cached,
+        generated.reasoning_tokens,
+        details.audio_tokens,
+        details.image_tokens,
+        generated.audio_tokens,
+        details.cache_write_tokens,
+    )
+    return usage if possible(usage) else _believable_part(usage)
+
+
+def _believable_part(usage: Usage) -> Usage:
+    """Without the details that cannot be: a wrong one says nothing of the totals."""
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
     return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cached_tokens=_count(cached, prompt),
-        reasoning_tokens=_count(generated.reasoning_tokens, completion),
-        audio_prompt_tokens=_count(details.audio_tokens, prompt),
-        image_prompt_tokens=_count(details.image_tokens, prompt),
-        audio_completion_tokens=_count(generated.audio_tokens, completion),
-        cache_write_tokens=_count(details.cache_write_tokens, prompt),
+        prompt,
+        completion,
+        _count(usage.cached_tokens, prompt),
+        _count(usage.reasoning_tokens, completion),
+        _count(usage.audio_prompt_tokens, prompt),
+        _count(usage.image_prompt_tokens, prompt),
+        _count(usage.audio_completion_tokens, completion),
+        _count(usage.cache_write_tokens, prompt),
     )
 
 

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.ledger.prices import PriceBook, bound, charge, free, tokens_upper
+from baton.ledger.prices import FREE, PriceBook, bound, charge, tokens_upper
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
 
@@ -176,5 +176,5 @@ def test_effective_dates() -> None:
     versions = {at: book.customer("m", at).version for at in (99, 100, 199, 200, 299, 300, 10**9)}
     assert {99: 0, 100: 1, 199: 1, 200: 3, 299: 3, 300: 4, 10**9: 4} == versions
     assert 5 == book.cost("m", "u", 0).version
-    assert free("m") == book.cost("m", "elsewhere", 10**9)
-    assert free("other") == book.customer("other", 10**9)
+    assert FREE == book.cost("m", "elsewhere", 10**9)
+    assert FREE == book.customer("other", 10**9)
