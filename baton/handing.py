@@ -112,9 +112,11 @@ class Handing:
     def may_retry(self) -> bool:
         return self._roster.may_retry()
 
-    def others(self, name: str) -> list[Place]:
-        """Who may go on instead of the lost upstream, best first."""
-        return self._places(self._roster.ordered(self._plan, (name,)))
+    def others(self, name: str, extra: object) -> list[Place]:
+        """Who may go on instead of the lost upstream, best first. `extra` are the fields of single
+        engines that the lost call had: who does not take the same ones would answer otherwise."""
+        attempts = self._roster.ordered(self._plan, (name,))
+        return self._places([each for each in attempts if each.call.extra == extra])
 
     def itself(self, name: str) -> list[Place]:
         """The lost one, which may be back by now."""
@@ -200,7 +202,8 @@ class _Search:
     def _places(self, alone: bool) -> list[Place]:
         """Who is to be asked now; `alone`: only the lost one. A replay is better than any rest."""
         itself = self._handing.itself(self._lost)
-        others = [] if alone else self._handing.others(self._lost)
+        extra = self._cut.call.extra
+        others = [] if alone else self._handing.others(self._lost, extra)
         found = itself + others if self._replays else others + itself
         return [place for place in found if place.upstream.name not in self._unfit]
 

@@ -144,6 +144,20 @@ def test_who_cannot_do_the_rest_is_passed_over() -> None:
     assert ([], 1, 1) == (poor.calls, len(rich.calls), answer.handoffs)
 
 
+def test_who_does_not_take_the_same_fields_is_passed_over() -> None:
+    """A field of one engine changes what is sampled: without it the text would turn."""
+    asked = plan("a", "b", "c", temperature=0.0)
+    first, second, third = asked.attempts
+    limited = [
+        msgspec.structs.replace(each, call=msgspec.structs.replace(each.call, extra={"top_k": 5}))
+        for each in (first, third)
+    ]
+    mixed = msgspec.structs.replace(asked, attempts=(limited[0], second, limited[1]))
+    plain, same = Words("b"), Words("c")
+    asyncio.run(whole(relay(Words("a", [2]), plain, same), mixed))
+    assert ([], 1) == (plain.calls, len(same.calls))
+
+
 def test_hand_offs_are_bounded() -> None:
     """No third one for a call."""
     made = relay(Words("a", [2, 1]), Words("b", [1]))

@@ -29,10 +29,18 @@ STATELESS = frozenset(
     {
         *("model", "prompts", "max_tokens", "n", "suffix", "temperature", "top_p", "logit_bias"),
         *("stop", "logprobs", "echo", "seed", "user", "stream", "deterministic", "parse_special"),
-        "tenant",
+        *("tenant", "extra"),
     }
 )
 """Fields of a call that mean the same of its rest. Any other one, set, lets nothing be resumed."""
+STATELESS_EXTRA = frozenset(
+    {
+        *("top_k", "min_p", "typical_p", "xtc_probability", "xtc_threshold", "ignore_eos"),
+        *("skip_special_tokens", "spaces_between_special_tokens", "add_special_tokens"),
+        *("stop_token_ids", "allowed_token_ids", "priority", "cache_prompt"),
+    }
+)
+"""Likewise of `Call.extra`: what looks at one token alone. A grammar, for one, does not."""
 _STATEFUL = tuple(
     (field.name, field.default)
     for field in msgspec.structs.fields(Call)
@@ -287,9 +295,8 @@ def _resumed(call: Call, index: int, kept: Kept) -> Rest:
     offset = None if kept.first_offset is None else kept.first_offset + came
     if not kept.begun:
         return Rest(call=_one(call, index, prompt, echo=False), index=index, offset=offset)
-    for name, default in _STATEFUL:
-        if getattr(call, name) != default:
-            raise NotResumable(f"'{name}' counts from the first token on")
+    for name in _state(call):
+        raise NotResumable(f"'{name}' counts from the first token on")
     text, carried = kept.text.decode(), kept.carried(call.stop)
     so_far = _extended(prompt, text, kept, call.stop)
     rest = _one(call, index, so_far, echo=False, max_tokens=call.max_tokens - carried)
@@ -301,6 +308,12 @@ def _resumed(call: Call, index: int, kept: Kept) -> Rest:
         offset=offset,
         carried=carried,
     )
+
+
+def _state(call: Call) -> list[str]:
+    """What is set of the fields that mean something else in the middle of an answer."""
+    found = [name for name, default in _STATEFUL if getattr(call, name) != default]
+    return found + sorted((call.extra or {}).keys() - STATELESS_EXTRA)
 
 
 def _rest_of_echo(call: Call, index: int, prompt: Prompt, kept: Kept) -> Rest:

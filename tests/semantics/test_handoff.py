@@ -144,6 +144,8 @@ def test_an_echo_of_ids_with_logprobs() -> None:
         {"presence_penalty": 0.1},
         {"frequency_penalty": 0.1},
         {"scored": True},
+        {"extra": {"grammar": "root ::= [0-9]+"}},
+        {"extra": {"top_k": 5, "repetition_penalty": 1.1}},
         {"prompts": [[1]], "stop": ["x"]},
     ],
 )
@@ -153,6 +155,12 @@ def test_state_outside_the_text(fields: dict[str, Any]) -> None:
     with pytest.raises(NotResumable):
         left(asked, Delta(0, "x", token_ids=[1]))
     assert 1 == len(left(asked).rests)
+
+
+def test_fields_that_look_at_one_token() -> None:
+    """They mean the same in the middle, and go with the rest."""
+    [rest] = left(call(extra={"top_k": 5}), Delta(0, "x")).rests
+    assert {"top_k": 5} == rest.call.extra
 
 
 def test_prompts_of_ids_need_ids() -> None:
