@@ -17,7 +17,21 @@ from baton.cli.checked import check_place, upstream_fields
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_fields, print_rows, when
-from baton.cli.upstream_options import headers_of, keys_of, overrides_of
+from baton.cli.upstream_options import (
+    Continuation,
+    Default,
+    Field,
+    FimTemplate,
+    Forbid,
+    Force,
+    Header,
+    LeaveOut,
+    MoreKey,
+    headers_of,
+    keys_of,
+    overrides_of,
+    pairs_of,
+)
 from baton.stores.base import UpstreamRecord
 from baton.web.upstream_live import UpstreamLive
 
@@ -54,42 +68,19 @@ def add(
     priority: Annotated[int, typer.Option(help="Lower is tried first.")] = 0,
     weight: Annotated[int, typer.Option(help="Share among those of one priority.", min=0)] = 100,
     in_flight_max: Annotated[int, typer.Option(help="Calls under way at once.", min=1)] = 1024,
-    field: Annotated[
-        list[str] | None,
-        typer.Option(help="A further request field that it takes (top_k). Repeat."),
-    ] = None,
-    continuation: Annotated[
-        list[str] | None,
-        typer.Option(help="Of a chat: theirs=instruct, theirs=prefill, …; *= all. Repeat."),
-    ] = None,
-    fim: Annotated[
-        list[str] | None,
-        typer.Option(help="Fill-in-the-middle template of a model: theirs=qwen; *= all. Repeat."),
-    ] = None,
+    field: Field = None,
+    continuation: Continuation = None,
+    fim: FimTemplate = None,
     public_only: Annotated[
         bool, typer.Option(help="Refuse it if its name resolves to a private address.")
     ] = False,
-    more_key: Annotated[
-        list[str] | None,
-        typer.Option(help="Variable that holds a further key; requests take turns. Repeat."),
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(help="'Name: value' for every request; '$NAME' is a variable. Repeat."),
-    ] = None,
+    more_key: MoreKey = None,
+    header: Header = None,
     proxy: Annotated[str | None, typer.Option(help="HTTP proxy: http://host:port.")] = None,
-    force: Annotated[
-        list[str] | None, typer.Option(help="Set a field of every request: name=JSON. Repeat.")
-    ] = None,
-    default: Annotated[
-        list[str] | None, typer.Option(help="Set a field that is left out: name=JSON. Repeat.")
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None, typer.Option(help="Never send this field. Repeat.")
-    ] = None,
-    forbid: Annotated[
-        list[str] | None, typer.Option(help="A field that it lacks, whatever its dialect. Repeat.")
-    ] = None,
+    force: Force = None,
+    default: Default = None,
+    leave_out: LeaveOut = None,
+    forbid: Forbid = None,
     as_json: AsJson = False,
 ) -> None:
     """Add an upstream. The key is encrypted before it is stored, and never shown again."""
@@ -108,8 +99,8 @@ def add(
         "priority": priority,
         "weight": weight,
         "fields": tuple(field or ()),
-        "continuation": dict(pair.rpartition("=")[::2] for pair in continuation or ()),
-        "fim": dict(pair.rpartition("=")[::2] for pair in fim or ()),
+        "continuation": pairs_of(continuation or ()),
+        "fim": pairs_of(fim or ()),
     }
     record = new_record(upstream_fields(given))
     check_place(record)

@@ -1,11 +1,38 @@
-"""The options of `baton upstream add` that are more than a word: headers, keys, overrides."""
+"""The options of `baton upstream add` that are more than a word: what they are, and how read."""
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import typer
 
 from baton.cli.main import CommandError
 
 VARIABLE = "$"
+
+Repeated = list[str] | None
+Field = Annotated[
+    Repeated, typer.Option(help="A further request field that it takes (top_k). Repeat.")
+]
+Continuation = Annotated[
+    Repeated, typer.Option(help="Of a chat: theirs=instruct, theirs=prefill, …; *= all. Repeat.")
+]
+FimTemplate = Annotated[
+    Repeated,
+    typer.Option(help="Fill-in-the-middle template: theirs=qwen; *= all. Repeat."),
+]
+MoreKey = Annotated[
+    Repeated, typer.Option(help="Variable that holds a further key; requests take turns. Repeat.")
+]
+Header = Annotated[
+    Repeated, typer.Option(help="'Name: value' for every request; '$NAME' is a variable. Repeat.")
+]
+Force = Annotated[Repeated, typer.Option(help="Set a field of every request: name=JSON. Repeat.")]
+Default = Annotated[Repeated, typer.Option(help="Set a field that is left out: name=JSON. Repeat.")]
+LeaveOut = Annotated[Repeated, typer.Option(help="Never send this field. Repeat.")]
+Forbid = Annotated[
+    Repeated, typer.Option(help="A field that it lacks, whatever its dialect. Repeat.")
+]
 
 
 def headers_of(given: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
@@ -17,6 +44,11 @@ def headers_of(given: Iterable[str], environment: Mapping[str, str]) -> dict[str
             raise CommandError(f"--header {name}: write it as 'Name: value'")
         found[name.strip()] = valued(value.strip(), environment)
     return found
+
+
+def pairs_of(given: Iterable[str]) -> dict[str, str]:
+    """`theirs=word` each; a model's name may hold "=" itself."""
+    return dict(pair.rpartition("=")[::2] for pair in given)
 
 
 def valued(text: str, environment: Mapping[str, str]) -> str:

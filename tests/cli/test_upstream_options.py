@@ -3,7 +3,7 @@
 import pytest
 
 from baton.cli.main import CommandError
-from baton.cli.upstream_options import headers_of, keys_of, overrides_of
+from baton.cli.upstream_options import headers_of, keys_of, overrides_of, pairs_of
 
 
 def test_headers() -> None:
@@ -36,3 +36,8 @@ def test_overrides() -> None:
     }
     with pytest.raises(CommandError, match="write name=JSON"):
         overrides_of(["a=b"], [], [], [])
+
+
+def test_words_for_models() -> None:
+    """The last "=" parts them."""
+    assert {"a=b": "qwen", "*": "prefill"} == pairs_of(["a=b=qwen", "*=prefill"])
