@@ -17,9 +17,10 @@ test keeps it current and sends every cell to a server that speaks the dialect's
 - **filled**: Baton does it (`baton/fills`), told in `x-baton-fills`; a strict request gets a 400.
 - **refused**: a 400 that names the field, with the words below.
 
-The prompt of a server that only chats is *filled*: it is put as a conversation that asks for the
-continuation, told as `continuation`. A suffix that is refused here is filled where the operator or
-the model's name tells the family's fill-in-the-middle template, on servers that take marks as text.
+Prompt and suffix of a server that only chats are *filled*: they are put as a conversation that asks
+for what is missing, told as `continuation`, and the answer is cleaned. Elsewhere a suffix that is
+refused here is filled where the operator or the model's name tells the family's fill-in-the-middle
+template, on servers that take marks as text.
 Usage that a server does not report, or reports as nonsense, is counted by Baton and marked as
 estimated on the ledger.
 

@@ -95,7 +95,7 @@ def cell(native: Capabilities, *probes: Probe) -> Cell:
     except RequestError as error:
         return Cell("refused", error.message)
     names = {field for probe in probes for field in probe.fields}
-    if names == {"prompt"}:
+    if names in ({"prompt"}, {"suffix"}):  # a chat is asked for what is missing behind or between
         names.add("continuation")
     mine = [fill for fill in needed if fill in names]
     return Cell("filled", ", ".join(mine)) if mine else Cell("native")
