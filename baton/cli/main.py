@@ -34,9 +34,11 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command("serve", "Start Baton in the foreground."),
+    "reload": Command("reload", "Swap the workers of the running server: no request is lost."),
     "engine": Command("engine", "Run the engine process alone (serve does it for you)."),
     "complete": Command("complete", "Stream a completion from a running Baton."),
     "key": Command("key", "Create, list, show, revoke and import keys.", True),
+    "account": Command("account", "Organisations, teams and users, and their limits.", True),
     "upstream": Command("upstream", "Add, list, show and remove upstreams.", True),
     "model": Command(
         "model", "List the models that callers can name; fetch the embedded one.", True
@@ -46,7 +48,7 @@ COMMANDS = {
     "audit": Command("audit", "Work out every charge and sum of the ledger anew."),
     "backup": Command("backup", "Copy the store while Baton runs."),
     "restore": Command("restore", "Put a backup into a new home."),
-    "store": Command("store", "Archive old requests.", True),
+    "store": Command("store", "Migrate, copy or prune the store.", True),
     "doctor": Command("doctor", "Check the installation and say what to do."),
     "apply": Command("apply", "Bring keys, upstreams and prices to what a TOML file says."),
     "export": Command("export", "Write keys, upstreams and prices as TOML for `apply`."),

@@ -6,11 +6,17 @@ from typing import Annotated
 
 import typer
 
+from baton import config
 from baton.cli.main import CommandError
 from baton.cli.money import usd
 from baton.cli.opened import opened
 from baton.cli.output import AsJson, print_fields
+from baton.ledger.slots import unused
+from baton.stores import audit, migrate
 from baton.stores.archive import archive
+from baton.stores.book import book_path, book_place, journal_folder
+from baton.stores.copy import copy_book
+from baton.stores.database import name, place
 
 app = typer.Typer()
 
@@ -42,3 +48,36 @@ def prune(
         done = archive(store.database, day, datetime.datetime.now(datetime.UTC).date(), file)
     told = {"requests": done.requests, "charge": usd(done.charge_nano), "archive": done.file}
     print_fields(told, as_json)
+
+
+@app.command("migrate")
+def migrate_store(as_json: AsJson = False) -> None:
+    """Bring the book up to this Baton's schema. Starting Baton does the same."""
+    book = book_place(config.load())
+    before = migrate.revision(book)
+    migrate.bring_up(book)
+    after = migrate.revision(book)
+    print_fields({"book": name(book), "before": before or "", "after": after}, as_json)
+
+
+@app.command("copy")
+def copy_store(
+    to: Annotated[str, typer.Option("--to", help="postgresql://…, empty; or sqlite for a file.")],
+    source: Annotated[
+        str, typer.Option("--from", help="sqlite (the book in BATON_HOME), or postgresql://…")
+    ] = "sqlite",
+    as_json: AsJson = False,
+) -> None:
+    """Copy the whole book into an empty database and check what arrived. Stop Baton first.
+
+    Journals in BATON_HOME stay: set BATON_DATABASE_URL to the new place and start Baton again.
+    """
+    settings = config.load()
+    file = book_path(settings.home_path)
+    origin, target = (place("" if each == "sqlite" else each, file) for each in (source, to))
+    with unused(journal_folder(settings.home_path)):
+        counts = copy_book(origin, target)
+    if found := audit.faults(target):
+        raise CommandError(f"{name(target)} is not right: {'; '.join(found)}")
+    rows = {table: count for table, count in counts.items() if count}
+    print_fields({"from": name(origin), "to": name(target), "rows": rows}, as_json)

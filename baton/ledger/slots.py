@@ -5,10 +5,13 @@ kernel lets go of it when the process dies, whatever it dies of. The lock is a f
 because closing a second descriptor of a database file would drop SQLite's own locks on it.
 """
 
+import contextlib
 import fcntl
 import os
 import pathlib
 from collections.abc import Iterator
+
+from baton.stores.base import StoreError
 
 SLOTS_MAX = 1_024
 
@@ -44,6 +47,19 @@ def orphans(folder: pathlib.Path) -> Iterator[Slot]:
         slot = _try(path)
         if slot is not None:
             yield slot
+
+
+@contextlib.contextmanager
+def unused(folder: pathlib.Path) -> Iterator[None]:
+    """While the block runs no process can take a journal of the folder. Raises StoreError when one
+    has one."""
+    with contextlib.ExitStack() as held:
+        for path in sorted(folder.glob("*.db")):
+            slot = _try(path)
+            if slot is None:
+                raise StoreError(f"{path} is in use: stop Baton first")
+            held.callback(slot.release)
+        yield
 
 
 def _try(path: pathlib.Path) -> Slot | None:

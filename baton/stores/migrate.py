@@ -82,6 +82,7 @@ def _revision_of_file(book: pathlib.Path) -> str | None:
 @contextlib.contextmanager
 def _locked(book: Place) -> Iterator[None]:
     if isinstance(book, pathlib.Path):
+        book.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with book.with_name("migrate.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -1,8 +1,14 @@
-"""`baton store prune`: old requests go to a file."""
+"""`baton store`: old requests go to a file, the schema is brought up, the book moves."""
 
 import gzip
 
+import pytest
+
+from baton.ledger.slots import claim
+from baton.stores import migrate
+from baton.stores.book import journal_folder
 from tests.cli.conftest import Cli
+from tests.servers import Postgres
 
 
 def test_prune(cli: Cli) -> None:
@@ -15,3 +21,27 @@ def test_prune(cli: Cli) -> None:
     file.unlink()
     assert 1 == cli(*words, "2999-01-01").code
     assert 1 == cli(*words, "yesterday").code
+
+
+def test_migrate(cli: Cli) -> None:
+    """A new book is made, one that is up to date is left as it is."""
+    first, second = cli.ok("store", "migrate"), cli.ok("store", "migrate")
+    assert ("", migrate.HEAD) == (first["before"], first["after"])
+    assert (migrate.HEAD, migrate.HEAD) == (second["before"], second["after"])
+
+
+def test_copy(cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL the commands find the same keys; not while a worker has its journal, and not
+    over anything."""
+    url = cluster.database()
+    cli("key", "create", "alice")
+    before = cli.ok("key", "list")
+    slot = claim(journal_folder(cli.home))
+    (journal_folder(cli.home) / "0.db").touch()
+    assert "stop Baton" in cli("store", "copy", "--to", url).err
+    slot.release()
+    assert 1 == cli.ok("store", "copy", "--to", url)["rows"]["key"]
+    assert "not empty" in cli("store", "copy", "--to", url).err
+    monkeypatch.setenv("BATON_DATABASE_URL", url)
+    assert before == cli.ok("key", "list")
+    assert migrate.HEAD == cli.ok("store", "migrate")["before"]

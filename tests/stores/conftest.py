@@ -6,7 +6,13 @@ from tests.bookkeeping import POSTGRES
 
 ONE_KIND = {"test_audit", "test_backup", "test_copy", "test_database", "test_migrate", "test_moves"}
 """Modules that are about files, or about both kinds at once."""
-NEED_NO_BOOK = {"test_postgres", "test_vault", "test_windows"}
+NEED_NO_BOOK = {
+    "test_carried",
+    "test_journal_tables",
+    "test_postgres",
+    "test_vault",
+    "test_windows",
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,93 @@
+"""A journal within the book: the same promises as a file's, and fenced."""
+
+import asyncio
+import pathlib
+import time
+
+import pytest
+
+from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
+from baton.ledger.fold import open_shared, recover_lost
+from baton.ledger.shared_journal import SharedJournal, SharedRows, new_identity
+from baton.stores import audit, journals
+from baton.stores.book import Store, open_store
+from baton.stores.journals import Fenced, Term
+from tests.bookkeeping import PRICE, intent, ledger_of, new_key, outcome, settings
+from tests.servers import Postgres
+
+LONG = Term(process_s=60.0, book_s=120.0)
+OVER = Term(process_s=60.0, book_s=-1.0)
+
+
+@pytest.fixture
+def store(tmp_path: pathlib.Path, cluster: Postgres) -> Store:
+    given = settings(tmp_path, database_url=cluster.database(), journal="shared")
+    opened = open_store(given)
+    opened.prices.set(PRICE, "test")
+    return opened
+
+
+def hold(seq: int) -> tuple[int, HoldRow]:
+    return seq, HoldRow(f"r{seq}", 1, "k", "a", "", "m", None, True, 30, 1)
+
+
+def end(seq: int, hold_seq: int, charge: int = 5) -> tuple[int, SettleRow]:
+    return seq, SettleRow(hold_seq, hold(hold_seq)[1], EndRow(state="settled", charge=charge))
+
+
+def test_open_holds_are_interrupted_once(store: Store) -> None:
+    """What was not ended is charged at its last checkpoint, within its hold; what was, is left."""
+    held = journals.enter(store.database, new_identity(), "shared", LONG, shared=True)
+    journal = SharedJournal(store.database, held)
+    journal.append([hold(1), hold(2), hold(3)], [], [end(4, 1)])
+    journal.append([], [CheckpointRow(2, 3, 4, 11), CheckpointRow(2, 3, 5, 12)], [end(5, 1, 9)])
+    journal.append([], [CheckpointRow(3, 3, 5, 99)], [])
+    assert (7, 2) == journal.open_epoch(1)
+    assert (7, 0) == journal.open_epoch(1)
+    rows = SharedRows(store.database, held.number).after(0, 10)
+    found = [(row[0], row[1], row[2]) for row in rows]
+    assert [(4, 1, "r1"), (5, 2, "r2"), (6, 3, "r3")] == found
+    assert not journal.prune(5)
+    assert [6] == [row[0] for row in SharedRows(store.database, held.number).after(0, 10)]
+    store.close()
+
+
+def test_whoever_was_given_up_acknowledges_nothing(store: Store) -> None:
+    """Once somebody has taken the journal over, its process can write nothing more."""
+    held = journals.enter(store.database, new_identity(), "shared", OVER, shared=True)
+    journal = SharedJournal(store.database, held)
+    journal.append([hold(1)], [], [])
+    assert 1 == recover_lost(store)
+    with pytest.raises(Fenced):
+        journal.append([], [], [end(2, 1)])
+    (row,) = store.usage.requests()
+    assert ("interrupted", 0) == (row.state, row.charge)
+    assert [] == audit.faults(store.database.place)
+    store.close()
+
+
+def test_a_node_that_died_is_closed_by_another(store: Store) -> None:
+    """Its open request is interrupted, what it had ended is charged, and its lease comes back."""
+    key = new_key(store, budget_nano=1_000)
+
+    async def die() -> None:
+        opened = await asyncio.to_thread(open_shared, store)
+        store.accounts.lend(opened.number, {key.account: 100}, opened.held.epoch)
+        opened.file.append([hold(1), hold(2)], [], [end(3, 1)])
+        journals.renew(store.database, opened.held, OVER)
+
+    async def live() -> None:
+        async with ledger_of(store) as ledger:
+            ended = await ledger.hold(intent(key))
+            await ledger.durable(ledger.settle(ended, outcome()))
+            deadline = time.monotonic() + 20
+            while store.accounts.get(key.account).leased_nano >= 100:
+                await ledger._renewal.tend()
+                assert time.monotonic() < deadline
+
+    asyncio.run(die())
+    asyncio.run(live())
+    states = sorted((row.request_id, row.state) for row in store.usage.requests())
+    assert [("r", "settled"), ("r1", "settled"), ("r2", "interrupted")] == states
+    assert 0 == store.accounts.get(key.account).leased_nano
+    store.close()

@@ -1,0 +1,91 @@
+"""Renewing a tenure: who is not heard stops spending, who was given up ends."""
+
+import asyncio
+import pathlib
+import time
+
+import pytest
+
+from baton.errors import RequestError
+from baton.ledger.settle import Ledger
+from baton.stores import journals
+from baton.stores.base import KeyRecord
+from baton.stores.book import Store, open_store
+from baton.stores.journals import Term
+from tests.bookkeeping import PRICE, intent, ledger_of, new_key, outcome, settings
+from tests.servers import Postgres
+
+DEADLINE_S = 20.0
+
+
+@pytest.fixture
+def store(tmp_path: pathlib.Path, cluster: Postgres) -> Store:
+    opened = open_store(settings(tmp_path, database_url=cluster.database()))
+    opened.prices.set(PRICE, "test")
+    return opened
+
+
+async def spend(ledger: Ledger, key: KeyRecord) -> None:
+    hold = await ledger.hold(intent(key))
+    await ledger.durable(ledger.settle(hold, outcome()))
+
+
+async def until_refused(ledger: Ledger, key: KeyRecord) -> RequestError:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            await spend(ledger, key)
+        except RequestError as error:
+            return error
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+def test_who_is_not_heard_stops_spending(store: Store) -> None:
+    """After a term without renewal limited requests are refused with 503, others not; heard again
+    all go on."""
+    limited, free = new_key(store, "limited", budget_nano=10**6), new_key(store, "free")
+    store.term = Term(process_s=0.3, book_s=60.0)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            ledger._tending.cancel()  # as if no renewal came through
+            assert 503 == (await until_refused(ledger, limited)).status
+            await spend(ledger, free)
+            store.term = ledger._renewal._term = Term(process_s=30.0, book_s=60.0)
+            assert await ledger._renewal.tend()
+            await spend(ledger, limited)
+
+    asyncio.run(run())
+    store.close()
+
+
+def test_who_was_given_up_says_so_once(store: Store) -> None:
+    """The worker is told to end; what it had not posted is posted by its next process."""
+    key = new_key(store, budget_nano=10**6)
+    store.term = Term(process_s=0.6, book_s=60.0)
+    told: list[str] = []
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            await spend(ledger, key)
+            ledger.on_lost = lambda: told.append("lost")
+            given_up = Term(process_s=0.0, book_s=-1.0)
+            journals.renew(store.database, ledger._opened.held, given_up)
+            journals.give_up_lost(store.database)
+            deadline = time.monotonic() + DEADLINE_S
+            while not told:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            assert 503 == (await until_refused(ledger, key)).status
+
+    async def again() -> None:
+        async with ledger_of(store):
+            pass
+
+    asyncio.run(run())
+    asyncio.run(again())
+    assert ["lost"] == told
+    assert 1 == len(store.usage.requests())
+    assert 0 == store.accounts.get(key.account).leased_nano
+    store.close()

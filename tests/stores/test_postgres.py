@@ -1,0 +1,97 @@
+"""Connections to PostgreSQL: none waits for ever, and sums are integers."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy
+
+from baton.stores.base import StoreUnavailable
+from baton.stores.database import Database, DatabaseLimits
+from tests.servers import Postgres, postgres
+
+LIMITS = DatabaseLimits(answer_timeout_s=1.0, connect_timeout_s=2.0, connections_max=2)
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Postgres]:
+    """A cluster that this module may stop."""
+    with postgres() as server:
+        yield server
+
+
+def one(database: Database, query: str = "SELECT 1") -> object:
+    with database.reading() as connection:
+        return connection.exec_driver_sql(query).scalar()
+
+
+def test_a_hanging_server_is_given_up(own: Postgres) -> None:
+    """A caller waits for a bounded time, the next ones are told at once; then it works again."""
+    database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
+    assert 1 == one(database)
+    own.hang()
+    try:
+        began_s = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            one(database)
+        waited_s = time.monotonic() - began_s
+        assert waited_s < 10
+        with pytest.raises(StoreUnavailable, match="just now"):
+            one(database)
+    finally:
+        own.go_on()
+    until_it_works(database)
+    database.close()
+
+
+def test_a_killed_server_is_found_again(own: Postgres) -> None:
+    """Connections that died with it are replaced without anybody noticing."""
+    database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
+    assert 1 == one(database)
+    own.kill()
+    with pytest.raises(StoreUnavailable):
+        one(database)
+    own.start()
+    until_it_works(database)
+    database.close()
+
+
+def until_it_works(database: Database) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert 1 == one(database)
+            return
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+
+
+def test_a_slow_statement_is_ended(own: Postgres) -> None:
+    """A statement that runs too long is the server's to end: the connection stays."""
+    database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
+    with pytest.raises(StoreUnavailable, match="statement timeout"):
+        one(database, "SELECT pg_sleep(20)")
+    assert 1 == one(database), "it was the statement, not the server"
+    database.close()
+
+
+def test_sums_are_integers(own: Postgres) -> None:
+    """A sum of 64-bit integers may be larger than they are, and is exact."""
+    database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
+    query = "SELECT sum(x) FROM (VALUES (9223372036854775807), (9223372036854775807)) AS v(x)"
+    total = one(database, query)
+    assert (2 * (2**63 - 1), int) == (total, type(total))
+    database.close()
+
+
+def test_writers_that_read_first_take_turns(own: Postgres) -> None:
+    """Of two such writers one waits: here for as long as a statement may take."""
+    place = sqlalchemy.make_url(own.database())
+    first, second = Database(place, limits=LIMITS), Database(place, limits=LIMITS)
+    with first.writing():
+        with pytest.raises(StoreUnavailable), second.writing():
+            pass
+        with second.writing(alone=False):
+            pass
+    first.close()
+    second.close()
