@@ -70,7 +70,7 @@ def _perform_key(store: Store, change: Change) -> None:
         fields = {name: value for name, value in change.fields.items() if name != "name"}
         issue.import_key(store, change.name, change.sha256, ACTOR, **fields)
     elif change.action == "update":
-        store.keys.update(change.id, ACTOR, **change.fields)
+        store.keys.update(change.id, ACTOR, None, **change.fields)
     else:
         store.keys.revoke(change.id, ACTOR)
 

@@ -7,10 +7,13 @@ from typing import TypeVar
 import msgspec
 
 from baton.cli.main import CommandError
+from baton.errors import RequestError
 from baton.routing.routes import EMBEDDED
 from baton.stores.base import UpstreamRecord
 from baton.upstreams import endpoint, registry
+from baton.web import limits
 from baton.web.admin_keys import KeyBody
+from baton.web.admin_parties import OrganisationBody
 from baton.web.admin_upstreams import UpstreamBody, judge_places
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -18,7 +21,20 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 def key_fields(fields: Mapping[str, object]) -> dict[str, object]:
     """Fields of a key, each within its limits; CommandError names the one that is not."""
-    return _converted(fields, KeyBody, f"key {fields.get('name')}")
+    return _limited(fields, KeyBody, f"key {fields.get('name')}")
+
+
+def party_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    """Likewise of an organisation, a team or a user."""
+    return _limited(fields, OrganisationBody, f"account {fields.get('name')}")
+
+
+def _limited(fields: Mapping[str, object], body: type[Body], name: str) -> dict[str, object]:
+    given = {**fields, "budgets": msgspec.to_builtins(fields.get("budgets", ()))}
+    try:
+        return limits.checked(_converted(given, body, name))
+    except RequestError as error:
+        raise CommandError(f"{name}: {error.message}") from None
 
 
 def upstream_fields(fields: Mapping[str, object]) -> dict[str, object]:

@@ -9,26 +9,41 @@ import msgspec
 import typer
 
 from baton.admission import issue
+from baton.cli import limits
 from baton.cli.checked import key_fields
+from baton.cli.limits import AtOnce, Budgets, NetworkList, PerMinute, Quotas, TokensPerMinute
 from baton.cli.main import CommandError
-from baton.cli.money import nano, usd
-from baton.cli.opened import ACTOR, one_key, opened
+from baton.cli.money import usd
+from baton.cli.opened import ACTOR, one_key, one_party, opened
 from baton.cli.output import AsJson, moment_us, print_fields, print_rows, when
 from baton.stores.base import KeyRecord
+from baton.stores.book import Store
 
 app = typer.Typer()
 
+RoleName = Annotated[str, typer.Option("--role", help="user, admin, billing or team_admin.")]
+Owner = Annotated[
+    str | None, typer.Option("--owner", help="The user, team or organisation it belongs to.")
+]
 Admin = Annotated[bool, typer.Option("--admin", help="A key for the admin API and console.")]
 Expires = Annotated[str | None, typer.Option(help="Date, ISO time, or span such as 30d.")]
 Models = Annotated[list[str] | None, typer.Option("--model", help="May use this model. Repeat.")]
 Default = Annotated[str | None, typer.Option(help="What an empty `model` means.")]
-PerMinute = Annotated[int | None, typer.Option(help="Requests per minute at most.", min=1)]
-Budget = Annotated[str | None, typer.Option(help="USD that it may spend in all.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse what Baton would have to fill.")]
 Exact = Annotated[bool, typer.Option("--deterministic", help="Always compute deterministically.")]
 Plain = Annotated[
     bool, typer.Option("--plain-text", help="Special tokens in its prompts are plain text.")
 ]
+HIDDEN = (
+    "digest",
+    "head",
+    "tail",
+    "created_us",
+    "expires_us",
+    "revoked_us",
+    "previous_digest",
+    "previous_until_us",
+)
 COLUMNS = {
     "id": "Id",
     "name": "Name",
@@ -51,17 +66,26 @@ def create(
     model: Models = None,
     default_model: Default = None,
     requests_per_minute: PerMinute = None,
-    budget: Budget = None,
+    budget: Budgets = None,
+    quota: Quotas = None,
+    tokens_per_minute: TokensPerMinute = None,
+    requests_at_once: AtOnce = None,
+    network: NetworkList = None,
+    owner: Owner = None,
+    role: RoleName = "user",
     strict: Strict = False,
     deterministic: Exact = False,
     plain_text: Plain = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
-    given = _options(expires, model, budget)
+    given = _options(expires, model, budget, quota)
     given |= _terms(name, admin, default_model, requests_per_minute)
     given |= {"strict": strict, "deterministic": deterministic, "parse_special": not plain_text}
+    given |= {"tokens_per_minute": tokens_per_minute, "requests_at_once": requests_at_once}
+    given |= {"networks": network or (), "role": "admin" if admin else role}
     with opened() as store:
+        given |= _owned(store, owner, role)
         record, value = issue.create(store, name, ACTOR, **_unnamed(given))
     if as_json:
         return print_fields({**row(record), "value": value}, as_json)
@@ -80,12 +104,13 @@ def import_(
     model: Models = None,
     default_model: Default = None,
     requests_per_minute: PerMinute = None,
-    budget: Budget = None,
+    budget: Budgets = None,
+    quota: Quotas = None,
     as_json: AsJson = False,
 ) -> None:
     """Take over a key of another relay, by its value on standard input or by its SHA-256."""
     value = sys.stdin.readline().strip() if sha256 is None else sha256
-    given = _options(expires, model, budget)
+    given = _options(expires, model, budget, quota)
     given |= _terms(name, admin, default_model, requests_per_minute)
     with opened() as store:
         record = issue.import_key(store, name, value, ACTOR, **_unnamed(given))
@@ -111,6 +136,22 @@ def show(
 
 
 @app.command()
+def rotate(
+    key: Annotated[str, typer.Argument(help="Its id or name.")],
+    overlap: Annotated[str, typer.Option(help="How long the present value stays valid.")] = "1d",
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a new value and show it, this once; the present one stays valid for a while."""
+    until_us = moment_us(overlap, time.time_ns() // 1000)
+    with opened() as store:
+        record, value = issue.rotate(store, one_key(store, key).id, ACTOR, until_us)
+    if as_json:
+        return print_fields({**row(record), "value": value}, as_json)
+    print(value)
+    print(f"The value before stays valid until {when(until_us)}.", file=sys.stderr)
+
+
+@app.command()
 def revoke(
     key: Annotated[str, typer.Argument(help="Its id or name.")], as_json: AsJson = False
 ) -> None:
@@ -121,14 +162,27 @@ def revoke(
 
 
 def _options(
-    expires: str | None, models: list[str] | None, budget: str | None
+    expires: str | None,
+    models: list[str] | None,
+    money: list[str] | None,
+    tokens: list[str] | None,
 ) -> dict[str, object]:
-    now_us = time.time_ns() // 1000
-    expires_us = None if expires is None else moment_us(expires, now_us)
-    if expires_us is not None and expires_us <= now_us:
-        raise CommandError(f"--expires {expires} is not in the future")
-    budget_nano = None if budget is None else nano(budget)
-    return {"expires_us": expires_us, "models": tuple(models or ()), "budget_nano": budget_nano}
+    """A budget of money in all is the key's own; all others have windows or count tokens."""
+    found = limits.budgets(money, tokens)
+    own = [each.amount for each in found if (each.unit, each.span) == ("nano_usd", "total")]
+    return {
+        "expires_us": limits.expiry(expires),
+        "models": tuple(models or ()),
+        "budget_nano": own[-1] if own else None,
+        "budgets": [each for each in found if (each.unit, each.span) != ("nano_usd", "total")],
+    }
+
+
+def _owned(store: Store, owner: str | None, role: str) -> dict[str, object]:
+    record = None if owner is None else one_party(store, owner)
+    if role == "team_admin" and (record is None or record.kind == "user"):
+        raise CommandError("a team admin's key belongs to a team or organisation: give its --owner")
+    return {"owner": None if record is None else record.id}
 
 
 def _terms(
@@ -151,7 +205,7 @@ def _unnamed(given: Mapping[str, object]) -> dict[str, object]:
 def row(record: KeyRecord) -> Mapping[str, object]:
     """A key for output: its first and last characters, never more."""
     fields = msgspec.structs.asdict(record)
-    for hidden in ("digest", "head", "tail", "created_us", "expires_us", "revoked_us"):
+    for hidden in HIDDEN:
         del fields[hidden]
     budget = fields.pop("budget_nano")
     return {
@@ -163,6 +217,8 @@ def row(record: KeyRecord) -> Mapping[str, object]:
         "expires": when(record.expires_us),
         "revoked": when(record.revoked_us),
         "budget_usd": None if budget is None else usd(budget),
+        "budgets": [limits.written(each) for each in record.budgets],
+        "previous_until": when(record.previous_until_us),
     }
 
 

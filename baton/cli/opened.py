@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from baton import config
 from baton.cli.main import CommandError
-from baton.stores.base import KeyRecord
+from baton.stores.base import KeyRecord, PartyRecord
 from baton.stores.book import Store, open_store
 
 ACTOR = "cli"
@@ -17,6 +17,18 @@ def opened(settings: config.Settings | None = None) -> Iterator[Store]:
     """The store of this machine's settings, closed at the end."""
     with contextlib.closing(open_store(settings or config.load())) as store:
         yield store
+
+
+def one_party(store: Store, text: str) -> PartyRecord:
+    """The organisation, team or user whose id or name is `text`; CommandError when there is none,
+    or more than one."""
+    found = store.parties.find(text)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise CommandError(f"there is no account {text!r}: see `baton account list`")
+    ids = ", ".join(f"{each.id} ({each.kind})" for each in found)
+    raise CommandError(f"there are several accounts {text!r}: say which one by its id ({ids})")
 
 
 def one_key(store: Store, text: str) -> KeyRecord:

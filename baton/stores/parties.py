@@ -27,6 +27,11 @@ PARENTS: dict[PartyKind, tuple[PartyKind, ...]] = {
     "user": ("team", "organisation"),
 }
 """What a party of a kind belongs to."""
+PLACES: dict[PartyKind, str] = {
+    "organisation": "an organisation belongs to nobody",
+    "team": "a team belongs to an organisation",
+    "user": "a user belongs to a team or an organisation",
+}
 
 
 class Parties:
@@ -149,13 +154,13 @@ def _check_parent(connection: sqlalchemy.Connection, record: PartyRecord) -> Non
     kinds = PARENTS[record.kind]
     if not kinds:
         if record.parent:
-            raise Unfit("an organisation belongs to nobody")
+            raise Unfit(PLACES[record.kind])
         return
     if not record.parent:
-        raise Unfit(f"a {record.kind} belongs to a {' or '.join(kinds)}")
+        raise Unfit(PLACES[record.kind])
     parents = lineage(connection, record.parent)
     if parents[0].kind not in kinds:
-        raise Unfit(f"a {record.kind} belongs to a {' or '.join(kinds)}")
+        raise Unfit(PLACES[record.kind])
     if any(each.closed_us is not None for each in parents):
         raise Unfit(f"{record.parent} is closed")
 

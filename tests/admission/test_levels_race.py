@@ -89,8 +89,8 @@ def spent(store: Store, unit: Unit, at_us: int) -> list[int]:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_over_the_border_of_two_windows(tmp_path: pathlib.Path, unit: Unit) -> None:
-    """Requests of two days in one crowd, in one process: each day lets its own 100 through, from its first request
-    on, and is charged for them, whenever they end."""
+    """Requests of two days in one crowd, in one process: each day lets its own 100 through, from
+    its first request on, and is charged for them, whenever they end."""
     store = new_store(tmp_path)
     planted(store, unit)
     key = store.keys.all()[0]
