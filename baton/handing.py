@@ -112,21 +112,20 @@ class Handing:
     def may_retry(self) -> bool:
         return self._roster.may_retry()
 
-    def others(self, name: str, extra: object) -> list[Place]:
-        """Who may go on instead of the lost upstream, best first. `extra` are the fields of single
-        engines that the lost call had: who does not take the same ones would answer otherwise."""
-        attempts = self._roster.ordered(self._plan, (name,))
-        return self._places([each for each in attempts if each.call.extra == extra])
+    def others(self, cut: Cut, lost: str) -> list[Place]:
+        """Who may go on instead of the lost upstream, best first."""
+        return self._places(cut, self._roster.ordered(self._plan, (lost,)))
 
-    def itself(self, name: str) -> list[Place]:
+    def itself(self, cut: Cut, lost: str) -> list[Place]:
         """The lost one, which may be back by now."""
-        return self._places([each for each in self._plan.attempts if each.upstream == name])
+        return self._places(cut, [each for each in self._plan.attempts if each.upstream == lost])
 
-    def _places(self, attempts: Iterable[Attempt]) -> list[Place]:
-        found = []
+    def _places(self, cut: Cut, attempts: Iterable[Attempt]) -> list[Place]:
+        name, found = cut.upstream.name, []
+        began = next((each for each in self._plan.attempts if each.upstream == name), None)
         for attempt in attempts:
             site = self._roster.site(attempt.upstream)
-            if site is not None and not ANOTHER_TEXT.intersection(attempt.fills):
+            if site is not None and began is not None and _same_text(began, attempt):
                 found.append(Place(site.upstream, attempt.call.model))
         return found
 
@@ -201,9 +200,8 @@ class _Search:
 
     def _places(self, alone: bool) -> list[Place]:
         """Who is to be asked now; `alone`: only the lost one. A replay is better than any rest."""
-        itself = self._handing.itself(self._lost)
-        extra = self._cut.call.extra
-        others = [] if alone else self._handing.others(self._lost, extra)
+        itself = self._handing.itself(self._cut, self._lost)
+        others = [] if alone else self._handing.others(self._cut, self._lost)
         found = itself + others if self._replays else others + itself
         return [place for place in found if place.upstream.name not in self._unfit]
 
@@ -277,3 +275,16 @@ class _Search:
         counted = Counted(cut.call, place.upstream, stream)
         successor.replays(self._handing.begin(cut, counted, left.rests[0]))
         return successor
+
+
+def _same_text(began: Attempt, other: Attempt) -> bool:
+    """Whether the other attempt's upstream would have been sent what the one that began was.
+
+    One that only chats goes on with no raw text. Fields of single engines change what is sampled:
+    who does not take the same ones would answer otherwise. A template around a hole is the
+    model's own.
+    """
+    if "continuation" in other.fills or began.call.extra != other.call.extra:
+        return False
+    infilled = "suffix" in began.fills or "suffix" in other.fills
+    return not infilled or began.work == other.work

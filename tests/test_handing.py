@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from baton.answer import Answer, Spent
-from baton.handing import Bounds
+from baton.answer import Answer, Counted, Spent
+from baton.handing import Bounds, Handing
 from baton.relay import Relay
 from baton.routing.budget import Budget
 from baton.routing.plan import Plan
+from baton.routing.work import Work
 from baton.semantics.assemble import assemble
 from baton.semantics.events import Delta, Usage
 from baton.sites import Site
@@ -125,11 +126,16 @@ STATEFUL: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", STATEFUL)
 def test_what_cannot_be_resumed_breaks_off(fields: dict[str, Any]) -> None:
-    """The error of the cut comes out, nobody else is asked; cut before anything came, the request
-    is simply asked again."""
+    """The error of the cut comes out at once, nobody else is asked; cut before anything came, the
+    request is simply asked again."""
     heir = Words("b")
+
+    async def broken() -> None:
+        async with asyncio.timeout(5.0):
+            await whole(relay(Words("a", [2]), heir, wait_s=60.0), plan("a", "b", **fields))
+
     with pytest.raises(UpstreamError, match="lost"):
-        asyncio.run(whole(relay(Words("a", [2]), heir), plan("a", "b", **fields)))
+        asyncio.run(broken())
     assert [] == heir.calls
     answer, _ = asyncio.run(whole(relay(Words("a", [0]), heir), plan("a", "b", **fields)))
     assert 1 == answer.handoffs
@@ -156,6 +162,38 @@ def test_who_does_not_take_the_same_fields_is_passed_over() -> None:
     plain, same = Words("b"), Words("c")
     asyncio.run(whole(relay(Words("a", [2]), plain, same), mixed))
     assert ([], 1) == (plain.calls, len(same.calls))
+
+
+def test_a_hole_is_filled_on_by_the_same_template() -> None:
+    """What was put into a template goes on as it was sent, at who would have sent the same; who
+    chats, or fills holes otherwise, is passed over."""
+    asked = plan("a", "b", "c", "d")
+    template, other = Work(template="qwen"), Work(template="starcoder")
+    first, chatting, otherwise, same = asked.attempts
+    attempts = (
+        msgspec.structs.replace(first, fills=("suffix",), work=template),
+        msgspec.structs.replace(chatting, fills=("continuation",)),
+        msgspec.structs.replace(otherwise, fills=("suffix",), work=other),
+        msgspec.structs.replace(same, fills=("suffix",), work=template),
+    )
+    mixed = msgspec.structs.replace(asked, attempts=attempts)
+    lost = Words("a", [1])
+    roster = relay(lost, Words("b"), Words("c"), Words("d"))
+    counted, heir = asyncio.run(handed_by(roster, mixed, lost))
+    assert ["d"] == [each.upstream for each in counted.spent[1:]]
+    assert heir.startswith(" the old house")
+
+
+async def handed_by(roster: Relay, mixed: Plan, lost: Words) -> tuple[Counted, str]:
+    """The first attempt's call as it is, and what the one who takes over is asked."""
+    call = mixed.attempts[0].call
+    counted = Counted(call, lost, await lost.open(call), Handing(roster, mixed, Bounds()))
+    while await counted.read():
+        """To its end."""
+    site = roster.site("d")
+    assert site is not None
+    assert isinstance(site.upstream, Words)
+    return counted, str(site.upstream.calls[0].prompts[0])
 
 
 def test_hand_offs_are_bounded() -> None:
