@@ -11,8 +11,9 @@ from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
 Waiter = TypeVar("Waiter")
-SMOOTHING = 0.2
-"""What the last step counts in the pace."""
+PACE_OF = 32
+"""The pace is measured over so many steps: places that were taken together become free together."""
+PACE_OF_MIN = 8
 
 
 class Line(Generic[Waiter]):
@@ -22,9 +23,10 @@ class Line(Generic[Waiter]):
         self._max = waiting_max
         self._tenants: OrderedDict[str, deque[tuple[float, Waiter]]] = OrderedDict()
         self.count = 0
-        self._moved_s: float | None = None
-        """When the last one left, if others stayed."""
-        self._step_s: float | None = None
+        self._steps_s: deque[float] = deque(maxlen=PACE_OF)
+        """How long it stood before each of the last ones left; time when it was empty is none."""
+        self._since_s = 0.0
+        """When the last one left, or since when somebody waits again."""
 
     def __len__(self) -> int:
         return self.count
@@ -36,16 +38,24 @@ class Line(Generic[Waiter]):
         """Whether this tenant has all that it may have."""
         return self._own(tenant) >= self._max - self.count
 
+    @property
+    def moves(self) -> bool:
+        """Whether its pace is known."""
+        return len(self._steps_s) >= PACE_OF_MIN
+
     def wait_s(self, tenant: str, now_s: float) -> float:
         """How long its next one would wait, at the pace of late; 0 while that is not known."""
-        if self._step_s is None:
+        if not self.moves:
             return 0.0
-        standing_s = 0.0 if self._moved_s is None else now_s - self._moved_s
+        standing_s = now_s - self._since_s if self.count else 0.0
+        step_s = sum(self._steps_s) / len(self._steps_s)
         others = len(self._tenants) - (tenant in self._tenants)
         ahead = min(self.count, self._own(tenant) + others * (self._own(tenant) + 1))
-        return (ahead + 1) * max(self._step_s, standing_s)
+        return max((ahead + 1) * step_s, standing_s)
 
     def join(self, tenant: str, waiter: Waiter, now_s: float) -> None:
+        if not self.count:
+            self._since_s = now_s
         self._tenants.setdefault(tenant, deque()).append((now_s, waiter))
         self.count += 1
 
@@ -60,7 +70,8 @@ class Line(Generic[Waiter]):
             self._tenants.move_to_end(tenant)
         else:
             del self._tenants[tenant]
-        self._pace(now_s)
+        self._steps_s.append(now_s - self._since_s)
+        self._since_s = now_s
         return waiter
 
     def leave(self, tenant: str, waiter: Waiter) -> None:
@@ -91,10 +102,3 @@ class Line(Generic[Waiter]):
 
     def _own(self, tenant: str) -> int:
         return len(self._tenants.get(tenant, ()))
-
-    def _pace(self, now_s: float) -> None:
-        if self._moved_s is not None:
-            step_s = now_s - self._moved_s
-            known_s = self._step_s
-            self._step_s = step_s if known_s is None else known_s + SMOOTHING * (step_s - known_s)
-        self._moved_s = now_s if self.count else None

@@ -68,25 +68,26 @@ class RotatingTransport(Transport):
         self._keys = keys
         self._ring = KeyRing(len(keys))
 
-    async def send(self, request: HttpRequest) -> Response:
+    async def send(self, request: HttpRequest, tenant: str = "") -> Response:
         """As Transport.send. A key that is not accepted is followed by the others, each once."""
         for _ in self._keys[1:]:
-            number, response = await self._send(request)
+            number, response = await self._send(request, tenant)
             if response.status not in ROTATING_STATUSES:
                 return response
             self._ring.rest(number, self._loop.time() + _rest_s(response))
             if not self._ring.ready(self._loop.time()):
                 return response
             response.dismiss()
-        number, response = await self._send(request)
+        number, response = await self._send(request, tenant)
         if response.status in ROTATING_STATUSES:
             self._ring.rest(number, self._loop.time() + _rest_s(response))
         return response
 
-    async def _send(self, request: HttpRequest) -> tuple[int, Response]:
+    async def _send(self, request: HttpRequest, tenant: str) -> tuple[int, Response]:
         number = self._ring.take(self._loop.time())
         headers = (*self._keys[number], *request.headers)
-        return number, await super().send(msgspec.structs.replace(request, headers=headers))
+        keyed = msgspec.structs.replace(request, headers=headers)
+        return number, await super().send(keyed, tenant)
 
 
 def _rest_s(response: Response) -> float:

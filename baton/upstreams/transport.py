@@ -28,6 +28,10 @@ from baton.upstreams.response import Response
 TICK_S_MAX = 0.25
 TICK_S_MIN = 0.005
 TICKS_PER_LIMIT = 8
+WAITING_BLINDLY_MAX = 64
+"""How many may wait (or as many as there are places) before it is known how fast the line moves."""
+HOPE = 0.5
+"""Of the longest wait: who would wait longer is refused at once, as the line may slow down."""
 HEADS_MAX = 64
 """Distinct request heads that are kept; adapters have a handful."""
 
@@ -191,9 +195,10 @@ class Transport:
 
     async def _wait(self, tenant: str) -> Connection:
         """In the line for a connection, or for the place to make one."""
-        line, now_s = self._line, self._loop.time()
+        line, now_s, limits = self._line, self._loop.time(), self.limits
         wait_s = line.wait_s(tenant, now_s)
-        if line.full(tenant) or wait_s > self.limits.wait_timeout_s:
+        blind = not line.moves and line.count >= max(WAITING_BLINDLY_MAX, limits.connections_max)
+        if blind or line.full(tenant) or wait_s > HOPE * limits.wait_timeout_s:
             error = failure("connect", "overloaded", "too many wait for a connection")
             error.retry_after_s = wait_s or None
             raise error

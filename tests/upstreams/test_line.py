@@ -41,14 +41,14 @@ def test_one_alone_fills_half() -> None:
 
 def test_the_wait_is_told_by_the_pace() -> None:
     """Unknown at first; then as fast as it moved of late, by whose turn it will be; a line that
-    stands still gets slower."""
-    line = filled(*"aaaaaaaaaa")
-    assert 0.0 == line.wait_s("a", 0.0)
-    for step in range(5):
-        line.next(float(step))
-    assert 5 == len(line)
-    assert [6.0, 2.0] == [line.wait_s(tenant, 4.0) for tenant in "ab"]
-    assert 60.0 == line.wait_s("a", 14.0)
+    stands still for longer has no better hope."""
+    line = filled(*["a"] * 15)
+    assert (False, 0.0) == (line.moves, line.wait_s("a", 0.0))
+    for step in range(10):
+        line.next(step + 1.0)
+    assert (True, 5) == (line.moves, len(line))
+    assert [6.0, 2.0] == [line.wait_s(tenant, 10.0) for tenant in "ab"]
+    assert [6.0, 10.0] == [line.wait_s("a", now_s) for now_s in (13.0, 20.0)]
 
 
 def test_leaving() -> None:
@@ -113,12 +113,21 @@ Machine.TestCase.settings = settings(max_examples=100, deadline=None)
 TestMachine = Machine.TestCase
 
 
-def test_an_empty_line_forgets_its_pace_only_slowly() -> None:
-    """The time in which nobody waited is no step."""
-    line = filled("a", "a")
-    line.next(0.0)
-    line.next(1.0)
-    line.join("a", "x", 100.0)
-    line.join("a", "y", 100.0)
-    line.next(100.0)
-    assert line.wait_s("a", 100.0) == pytest.approx(2.0)
+def test_time_in_which_nobody_waited_is_no_step() -> None:
+    """Nor does it make the line look fast: what one waited before he left counts."""
+    line: Line[str] = Line(100)
+    for turn in range(10):
+        line.join("a", "x", turn * 100.0)
+        line.next(turn * 100.0 + 2.0)
+    assert 2.0 == line.wait_s("a", 5000.0)
+
+
+def test_places_that_become_free_together_do_not_deceive() -> None:
+    """Eight at a time every 0.2 s is 40 a second, right after the eighth as before the first."""
+    line = filled(*["a"] * 400, waiting_max=1000)
+    for burst in range(40):
+        for _ in range(8):
+            line.next(burst * 0.2)
+            if burst > 5:
+                wait_s = line.wait_s("b", burst * 0.2)
+                assert 0.035 <= wait_s <= 0.055 or pytest.fail(f"{wait_s}")
