@@ -9,9 +9,10 @@ import pytest
 
 from baton.errors import RequestError, invalid
 from baton.semantics.events import Delta, Usage
+from baton.semantics.overrides import Overrides
 from baton.upstreams import registry
 from tests.fakes import word_model
-from tests.fakes.dialects import FAKES
+from tests.fakes.dialects import FAKES, said
 from tests.fakes.scripted import Script, Scripted, opened, planned, read
 from tests.relaying import THEIRS, generated, relaying, text_of
 
@@ -121,6 +122,70 @@ def test_three_samples_of_two_prompts(tmp_path: pathlib.Path, dialect: str, stre
     assert prompt_tokens <= usage["prompt_tokens"] <= prompt_tokens + 2 * native.wrapping_tokens
     [row] = relay.rows()
     assert ("settled", False) == (row.state, row.estimated)
+
+
+def test_max_tokens_is_kept_to(tmp_path: pathlib.Path) -> None:
+    """Where a server overruns that nobody vouches for: cut, told as length, closed, and only what
+    was given is charged."""
+    with relaying(tmp_path, {"fake": "together"}) as relay:
+        relay.fake.script(said("one two three four five"))
+        relay.fake.fault(interval_s=0.002)
+        answer = relay.user.complete(prompt="a", max_tokens=3, stream=True)
+        relay.fake.script(said("one two three"))
+        exact = relay.user.complete(prompt="a", max_tokens=3, stream=True)
+    for given, reason in ((answer, "length"), (exact, "stop")):
+        assert given.events is not None
+        chunks = [json.loads(event)["choices"][0] for event in given.events[:-1]]
+        assert "one two three" == "".join(chunk["text"] for chunk in chunks).rstrip()
+        assert reason == chunks[-1]["finish_reason"]
+        assert "x-baton-fills" not in given.headers
+    assert [(3, True), (3, False)] == [(r.completion_tokens, r.estimated) for r in relay.rows()]
+
+
+def test_a_stream_of_a_server_that_cannot(tmp_path: pathlib.Path) -> None:
+    """Its whole answer is sent as one: the same text, finish, and usage; and told."""
+    with relaying(tmp_path) as relay:
+        relay.add_upstream("fake", relay.fake, overrides=Overrides(forbid=("stream",)))
+        answer = relay.user.complete(prompt="a b", max_tokens=5, stream=True)
+        while "x-baton-fills" not in answer.headers:  # until the worker has heard of it
+            answer = relay.user.complete(prompt="a b", max_tokens=5, stream=True)
+        assert "stream" not in relay.fake.seen[-1]
+    assert "stream" == answer.headers["x-baton-fills"]
+    assert answer.events is not None
+    [chunk] = [json.loads(event)["choices"][0] for event in answer.events[:-1]]
+    expected = generated("a b", 5)
+    assert ("".join(expected.pieces), expected.finish_reason) == (
+        chunk["text"],
+        chunk["finish_reason"],
+    )
+
+
+WRONG_USAGES: list[dict[str, Any]] = [
+    {},
+    {"prompt_tokens": 0, "completion_tokens": 0},
+    {"prompt_tokens": -7, "completion_tokens": 5},
+    {"prompt_tokens": 2**63, "completion_tokens": 5},
+    {"prompt_tokens": 2, "completion_tokens": 2**63},
+    {"prompt_tokens": "many", "completion_tokens": []},
+    {"prompt_tokens": 2},
+]
+
+
+@pytest.mark.parametrize("dialect", ["openai", "vllm", "sglang", "llama-server"])
+def test_usage_that_cannot_be_believed(tmp_path: pathlib.Path, dialect: str) -> None:
+    """Absent, zero, negative, beyond all bounds, of another type: the caller sees sense, and the
+    ledger says that it is an estimate."""
+    with relaying(tmp_path, {"fake": dialect}) as relay:
+        for usage in WRONG_USAGES:
+            for more in ({}, {"stream": True, "stream_options": {"include_usage": True}}):
+                relay.fake.fault(usage=usage)
+                answer = relay.user.complete(prompt="a b", max_tokens=5, **more)
+                assert 200 == answer.status, (usage, answer.text)
+                last = (answer.events or [answer.text, ""])[-2]
+                shown = json.loads(last)["usage"]
+                assert 0 < shown["prompt_tokens"] < 10, (usage, more)
+                assert 0 < shown["completion_tokens"] <= 10, (usage, more)
+    assert [True] * 2 * len(WRONG_USAGES) == [row.estimated for row in relay.rows()]
 
 
 def test_a_late_refusal_costs_nothing(tmp_path: pathlib.Path) -> None:

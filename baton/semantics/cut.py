@@ -97,7 +97,10 @@ class Cutter:
             return msgspec.structs.replace(usage, completion_tokens=0, reasoning_tokens=None)
         if not self.dropped:
             return usage
-        left = max(0, usage.completion_tokens - self.dropped)
+        # A count of our own was not let grow beyond max_tokens: it lacks what was dropped.
+        kept = sum(choice.tokens for choice in self._choices.values())
+        told = usage.completion_tokens
+        left = max(told - self.dropped, min(told, kept))
         return msgspec.structs.replace(usage, completion_tokens=left, estimated=True)
 
     def _seen(self, choice: _Choice, delta: Delta) -> list[Delta]:

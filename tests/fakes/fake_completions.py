@@ -309,7 +309,8 @@ class FakeCompletions(WireServer):
                 more: Json = dict(nothing)
                 last = row == len(chunks) - 1
                 if last and self.quirks.usage_in_stream == "finish":
-                    more = {"usage": fault.usage or self._usage([choice], 0)}
+                    right = self._usage([choice], 0)
+                    more = {"usage": right if fault.usage is None else fault.usage}
                 yield self._frame([chunks[row]], **more)
                 if self.quirks.null_events and len(choices) > n:
                     yield b"null"

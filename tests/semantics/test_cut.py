@@ -117,6 +117,7 @@ def test_max_tokens_ends_a_choice() -> None:
     ]
     assert cutter.over
     assert Usage(5, 2, estimated=True) == cutter.kept(Usage(5, 4))
+    assert Usage(5, 2, estimated=True) == cutter.kept(Usage(5, 2)), "counted by us, up to the limit"
     assert [None, "stop"] == [
         d.finish_reason for d in Cutter(call(), (), 2).feed([Delta(0, "ab"), Delta(0, "", "stop")])
     ]
