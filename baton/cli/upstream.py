@@ -1,5 +1,6 @@
 """`baton upstream`: the places that answer, and how they are reached."""
 
+import asyncio
 import http.client
 import os
 import sys
@@ -33,11 +34,24 @@ from baton.cli.upstream_options import (
     pairs_of,
 )
 from baton.stores.base import UpstreamRecord
+from baton.upstreams import endpoint, registry
+from baton.upstreams.checking import check, probe, remedy
+from baton.upstreams.endpoint import TransportLimits
+from baton.upstreams.judging import judge
+from baton.upstreams.probing import Finding
 from baton.web.upstream_live import UpstreamLive
 
 app = typer.Typer()
 
 KEY_VARIABLE = "BATON_UPSTREAM_KEY"
+AUTO = "auto"
+CHECKED_COLUMNS = {
+    "capability": "Capability",
+    "declared": "Declared",
+    "found": "Found",
+    "detail": "What came",
+    "remedy": "Remedy",
+}
 COLUMNS = {
     "name": "Name",
     "dialect": "Dialect",
@@ -60,7 +74,9 @@ def add(
     name: Annotated[str, typer.Argument(help="Your name for it.")],
     url: Annotated[str, typer.Option(help="Base address, as its own documentation gives it.")],
     model: Annotated[list[str], typer.Option(help="public=theirs, or one name for both. Repeat.")],
-    dialect: Annotated[str, typer.Option(help="openai, vllm, sglang, llama-server, …")] = "openai",
+    dialect: Annotated[
+        str, typer.Option(help="openai, vllm, ollama, …; 'auto' asks the server what it is.")
+    ] = "openai",
     key: Annotated[
         str | None,
         typer.Option(help=f"Its API key; '-' reads standard input; else {KEY_VARIABLE} if set."),
@@ -84,12 +100,15 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add an upstream. The key is encrypted before it is stored, and never shown again."""
+    secret = read_key(key)
+    if dialect == AUTO:
+        dialect = found_dialect(url, secret, allow_private=not public_only)
     given = {
         "name": name,
         "url": url,
         "dialect": dialect,
         "models": model_names(model),
-        "secret": read_key(key),
+        "secret": secret,
         "more_secrets": keys_of(more_key or (), os.environ),
         "headers": headers_of(header or (), os.environ),
         "proxy": proxy,
@@ -132,6 +151,60 @@ def remove(name: str) -> None:
     """Remove an upstream; within a second no request goes there any more."""
     with opened() as store:
         store.upstreams.remove(name, ACTOR)
+
+
+@app.command("test")
+def check_upstream(
+    name: str,
+    model: Annotated[
+        str | None, typer.Option(help="Public name of the model to ask; else the first.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask an upstream what it can do, by some twenty tiny calls; they cost what they cost there.
+
+    Exit status 1 where it lacks what its dialect declares."""
+    with opened() as store:
+        record = store.upstreams.get(name, secrets=True)
+    public = model or next(iter(record.models), "")
+    if public not in record.models:
+        raise CommandError(f"upstream {name} has no model '{public}'")
+    rows = asyncio.run(checked_rows(record, record.models[public]))
+    print_rows(rows, CHECKED_COLUMNS, as_json)
+    if any(each["differs"] and each["declared"] for each in rows):
+        raise typer.Exit(1)
+
+
+async def checked_rows(record: UpstreamRecord, theirs: str) -> list[dict[str, object]]:
+    """Each capability: declared, found, and what to do about a difference."""
+    upstream = registry.build(record, TransportLimits())
+    try:
+        found = await check(upstream, theirs)
+    finally:
+        await upstream.close()
+    return [
+        {**msgspec.structs.asdict(each), "differs": each.differs, "remedy": remedy(each)}
+        for each in found
+    ]
+
+
+def found_dialect(url: str, key: str | None, *, allow_private: bool) -> str:
+    """What the server says that it is; told to whoever asked."""
+    try:
+        found = asyncio.run(judged_probe(url, key, allow_private=allow_private))
+    except ValueError as error:
+        raise CommandError(f"{url}: {error}") from None
+    how = "found" if found.certain else "assumed"
+    print(f"Dialect {how}: {found.dialect} ({found.why}).", file=sys.stderr)
+    if found.models:
+        print(f"Models there: {', '.join(found.models[:20])}.", file=sys.stderr)
+    return found.dialect
+
+
+async def judged_probe(url: str, key: str | None, *, allow_private: bool) -> Finding:
+    """Nothing is asked of a place that must not be called."""
+    await judge(endpoint.parse(url, allow_private=allow_private))
+    return await probe(url, key, allow_private=allow_private)
 
 
 def row(record: UpstreamRecord) -> dict[str, object]:

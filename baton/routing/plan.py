@@ -139,6 +139,7 @@ def _plain_call(request: CompletionRequest, terms: Terms, model: str) -> Call:
         stream=request.stream,
         stop=request.stop,
         deterministic=terms.deterministic,
+        strict=terms.strict,
         parse_special=terms.parse_special,
         tenant=terms.tenant,
     )
@@ -163,6 +164,7 @@ def _call(request: CompletionRequest, terms: Terms, model: str) -> Call:
         user=request.user,
         stream=request.stream,
         deterministic=terms.deterministic,
+        strict=terms.strict,
         parse_special=terms.parse_special,
         tenant=terms.tenant,
     )

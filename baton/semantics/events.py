@@ -52,6 +52,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Put the sum of raw logprobs of a choice on its last `Delta` (best_of needs it)."""
     deterministic: bool = False
     """Compute in a shape that no neighbour changes (embedded engine only)."""
+    strict: bool = False
+    """The caller wants no fills: another Baton must not make any either."""
     parse_special: bool = True
     """Whether text such as `<|im_end|>` in a prompt becomes the special token it names."""
     extra: dict[str, object] | None = None

@@ -1,7 +1,8 @@
 """Dialect `baton`: another Baton. What it lacks it fills itself, so everything is native here.
 
-A caller's wish for determinism travels on as a header. Its own upstreams may still refuse a field:
-that is a 400 in this Baton's own words, and is passed on as one. Its wire has no token ids.
+A caller's wishes for determinism and strictness travel on as headers. Its own upstreams may still
+refuse a field: that is a 400 in a Baton's own words, and is passed on as one. Its wire has no token
+ids.
 """
 
 import msgspec
@@ -42,7 +43,8 @@ class BatonAdapter(OpenAIAdapter):
 
     def request(self, call: Call) -> HttpRequest:
         request = super().request(call)
-        if not call.deterministic:
+        if not (call.deterministic or call.strict):
             return request
-        headers = (("X-Baton-Deterministic", "true"),)
+        wishes = (("X-Baton-Deterministic", call.deterministic), ("X-Baton-Strict", call.strict))
+        headers = tuple((name, "true") for name, wished in wishes if wished)
         return msgspec.structs.replace(request, headers=headers)

@@ -136,6 +136,11 @@ class HttpUpstream:
         self._transport.close()
 
     @property
+    def adapter(self) -> Adapter:
+        """How it speaks."""
+        return self._adapter
+
+    @property
     def in_flight_max(self) -> int:
         """Calls under way at once; more wait."""
         return self._transport.limits.connections_max

@@ -1,11 +1,16 @@
 """`baton upstream`: added, shown without its key, removed."""
 
+import asyncio
+import contextlib
 import json
+import threading
+from collections.abc import Iterator
 
 import pytest
 
 from baton.cli.opened import opened
 from tests.cli.conftest import Cli
+from tests.fakes.fake_local import FakeOllama
 
 ADD = [
     "upstream",
@@ -142,3 +147,35 @@ def test_what_must_not_be_configured(cli: Cli, words: list[str]) -> None:
     refused = cli("upstream", "add", "x", "--model", "a", *words)
     assert refused.code != 0
     assert json.loads(cli("upstream", "list", "--json").out) == []
+
+
+@contextlib.contextmanager
+def served(fake: FakeOllama) -> Iterator[str]:
+    """The fake on a loop of its own: commands run loops themselves."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(fake.start(), loop).result(5)
+    try:
+        yield fake.url
+    finally:
+        asyncio.run_coroutine_threadsafe(fake.stop(), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()
+
+
+def test_auto_and_test(cli: Cli) -> None:
+    """The server's dialect is found and told; its row is printed; what it lacks is status 1."""
+    with served(FakeOllama()) as url:
+        place = ["--url", url, "--dialect", "auto", "--model", "m"]
+        added = cli("upstream", "add", "found", *place, "--json")
+        assert json.loads(added.out)["dialect"] == "openai"
+        assert "Dialect assumed: openai" in added.err
+        place[3] = "ollama"
+        assert cli("upstream", "add", "local", *place).code == 0
+        tested = cli("upstream", "test", "local", "--json")
+        found = {each["capability"]: each["found"] for each in json.loads(tested.out)}
+        assert (tested.code, found["completes"], found["suffix"]) == (0, "works", "works")
+        assert cli("upstream", "test", "found").code == 1
+        assert cli("upstream", "test", "local", "--model", "x").code == 1

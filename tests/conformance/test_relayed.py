@@ -40,6 +40,7 @@ LLAMA_SERVER = {
 }
 TINY = {**LLAMA_SERVER, "stream-15": "the tiny model says bytes that are no characters"}
 BATON = {
+    "own-suffix-02": "what the other Baton fills in is told to this one, not to the caller",
     "own-shape-07": "a fingerprint that another Baton vouches for is not passed on",
     "range-15": "asks /tokenize for an id, which is refused: only the embedded model has one",
     "own-range-37": "asks /tokenize for an id, which is refused: only the embedded model has one",

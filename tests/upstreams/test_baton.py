@@ -14,6 +14,12 @@ def test_determinism_travels_on() -> None:
     assert request.body == BatonAdapter().request(call).body
 
 
+def test_strictness_travels_on() -> None:
+    """Else the other Baton would fill in what this caller refuses to have filled."""
+    call = Call(model="m", prompts=["p"], max_tokens=1, strict=True)
+    assert BatonAdapter().request(call).headers == (("X-Baton-Strict", "true"),)
+
+
 def test_what_a_baton_fills_is_native() -> None:
     """All fields, and counts to bill from."""
     found = BatonAdapter.capabilities
