@@ -56,6 +56,7 @@ STREAM = stream(
     '{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}',
     '{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm"}}',
     '{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"E"}}',
+    '{"type":"content_block_delta","index":0,"delta":{"type":"note_delta","text":"not text"}}',
     '{"type":"content_block_stop","index":0}',
     BLOCK,
     '{"type":"ping"}',

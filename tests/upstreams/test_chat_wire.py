@@ -91,6 +91,16 @@ def test_logprobs_follow_the_text_that_stays() -> None:
     assert (last.score, last.scored_tokens) == (-10.0, 4)
 
 
+def test_logprobs_wait_until_it_is_known_what_stays() -> None:
+    """A token over the end of a polite line may still be the beginning of what goes too."""
+    one = reply(SCORED)
+    found = one.events("Sure!", None, content(("Sure!", -1.0)))
+    found += one.events("\n<", None, content(("\n<", -1.0)))
+    found += one.events("unfinished_text> bl", None, content(("unfinished_text> bl", -1.0)))
+    found += one.events("ue", "stop", content(("ue", -1.0)))
+    assert [d.logprobs.tokens for d in deltas(found) if d.logprobs] == [[" bl"], ["ue"]]
+
+
 def test_logprobs_of_text_that_was_cut_are_not_shown() -> None:
     """Nor those of text that is still held."""
     call = msgspec.structs.replace(SCORED, suffix="\nand that is all there is to it")

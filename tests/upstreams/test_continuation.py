@@ -67,6 +67,8 @@ TEXTS = [
     # 4: the prompt's end again
     ("It was in Par", "Paris.", "is."),
     ("It was in Par", "is.", "is."),
+    ("It was in Par", "Portugal.", "Portugal."),
+    ("The cat sat on the ", "The cat sat on the  mat.", " mat."),
     ("The cat sat on the", "The cat sat on the mat.", " mat."),
     ("The cat sat on the", "\n\nThe cat sat on the mat.", " mat."),
     ("Well.\n\nThe cat sat on the ", "The cat sat on the mat.", "mat."),

@@ -166,7 +166,7 @@ def test_whole_answers(message: str, reason: str, expected: Delta) -> None:
     [
         stream(chunk('{"content":" x"}', '"finish_reason":"tool_calls"')),
         stream(chunk('{"content":" x"}', '"finish_reason":"error"')),
-        stream('{"choices":[{"index":1,"delta":{"content":"x"}}]}'),
+        stream('{"choices":[{"index":1,"delta":{"content":"x"},"finish_reason":"stop"}]}'),
         stream('{"error":{"message":"boom","type":"server_error"}}'),
         stream('{"choices":[{"delta":{"content":5}}]}'),
         stream('{"choices":5}'),
