@@ -34,6 +34,7 @@ Fields = Annotated[tuple[FieldName, ...], msgspec.Meta(max_length=100)]
 Continuation = Annotated[dict[ModelName, Way], msgspec.Meta(max_length=1000)]
 Templates = Annotated[dict[ModelName, str], msgspec.Meta(max_length=1000)]
 
+
 class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new upstream. Timeouts that are left out are Baton's own settings."""
 
