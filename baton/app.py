@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import datetime
+import importlib
 import importlib.metadata
 import secrets
+import socket
 import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from types import TracebackType
@@ -15,7 +17,7 @@ from starlette.types import ASGIApp
 
 from baton import webhooks
 from baton.admission import keys
-from baton.admission.counters import MachineCounters
+from baton.admission.counters import Counters, MachineCounters
 from baton.admission.feed import ChangeFeed
 from baton.admission.gate import Caller, Gate, credential
 from baton.admission.origins import Networks, trusted
@@ -130,11 +132,19 @@ class Worker:
         ending.push_async_callback(self.room.once.close)
         self.web = routes.build(self._services(publisher, log))
 
-    def _counters(self, ending: contextlib.AsyncExitStack) -> MachineCounters:
-        """Rates of this machine's workers together."""
-        counters = MachineCounters(self._settings.home_path / "run/rates")
+    def _counters(self, ending: contextlib.AsyncExitStack) -> Counters:
+        """Rates of this machine's workers together, and of all nodes where they share a server."""
+        settings = self._settings
+        counters = MachineCounters(settings.home_path / "run/rates")
         ending.callback(counters.close)
-        return counters
+        if not settings.redis_url:
+            return counters
+        shared_counters = importlib.import_module("baton.admission.shared_counters")
+        node = f"{socket.gethostname()}:{settings.home}"
+        shared = shared_counters.SharedCounters(counters, settings.redis_url, node)
+        ending.push_async_callback(shared.close)
+        found: Counters = shared
+        return found
 
     def _engine(self) -> EmbeddedUpstream | None:
         if self._settings.model == "none":

@@ -87,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lease_term_s: Annotated[float, msgspec.Meta(ge=2, le=86_400)] = 300.0
     """So long a node spends what it holds by lease without hearing from PostgreSQL."""
     redis_url: str = ""
+    """redis://… of a server on which nodes count rates together; "": each machine for itself."""
     journal_checkpoint_tokens: Count = 64
     """A stream's count is written down this often (or each second): what recovery charges."""
 

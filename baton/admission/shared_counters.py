@@ -1,0 +1,268 @@
+"""Rates that several nodes share, counted by a server that speaks Redis's protocol.
+
+Theory of operation. Each limit has one number on the server: when all of its minute will be
+available again (rates.py has the arithmetic). A process does not ask for each request: it takes a
+share, about a second's worth of the limit, and counts requests against that without waiting. What
+it did not use within `SHARE_S` goes back. All who wait for a share are in one question, and there
+is one question at a time. So a limit holds over all nodes; what a process holds unused is at most a
+sixtieth of it.
+
+Tokens are taken for the worst case, and what was not needed comes back when the request ends. Of a
+request that took d seconds up to d/60 of that had worn off by itself: so much is available twice.
+
+On this machine every request is counted as without a server (counters.py), too: its workers know
+each other's load, and when the server is away (it does not answer within `ANSWER_S`), each machine
+goes on with its own part of the limit: one n-th, for as many nodes as there were. Requests at once
+are counted for each machine: a lost node would leave them counted.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import redis.asyncio
+import redis.exceptions
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from baton.admission.counters import Counters, Limits
+from baton.admission.rates import Decision, Kind, Left, Limit
+from baton.stores.base import StoreError
+
+SHARE_S = 2.0
+ANSWER_S = 0.25
+AWAY_S = 1.0
+"""So long nobody asks a server that did not answer."""
+SHARES_PER_MINUTE = 60
+MINUTE_US = 60_000_000
+NODES = "baton:nodes"
+
+SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 30000000)
+local told = {redis.call('ZCARD', KEYS[1])}
+for i = 2, #KEYS do
+  local limit, want = tonumber(ARGV[2 * i - 2]), tonumber(ARGV[2 * i - 1])
+  local used = math.max(0, tonumber(redis.call('GET', KEYS[i]) or '0') - now)
+  local fits = math.max(0, math.floor((60000000 - used) * limit / 60000000 + 0.000001))
+  local granted = math.min(want, fits)
+  if granted ~= 0 then
+    used = math.max(0, used + granted * 60000000 / limit)
+    redis.call('SET', KEYS[i], string.format('%.0f', now + used), 'PX', 61000)
+  end
+  told[2 * i - 2], told[2 * i - 1] = granted, math.floor(used)
+end
+return told
+"""
+"""KEYS: the nodes, then limits. ARGV: this node, then for each limit it and what is wanted of it
+(less than 0: given back). Answers: how many nodes, then what was granted and the microseconds of
+the minute that are used now."""
+
+FAILURES = (redis.exceptions.RedisError, OSError, TimeoutError)
+_log = structlog.get_logger(__name__)
+
+
+Key = tuple[str, Kind]
+
+
+class _Share:
+    """What this process has of one limit. `credit` below 0 was used and is still to be counted."""
+
+    __slots__ = ("credit", "limit", "since_s", "used_us", "wanted")
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.credit, self.wanted, self.used_us = limit, 0, 0, 0
+        self.since_s = time.monotonic()
+
+
+class SharedCounters:
+    """Counts over all nodes on one server; `own` counts for this machine. Of one event loop."""
+
+    def __init__(self, own: Counters, url: str, node: str) -> None:
+        """`node` names the machine (its home); workers of one machine have the same. Raises
+        StoreError for what is no URL of such a server."""
+        self._own, self._node = own, node
+        try:
+            self._client = redis.asyncio.Redis.from_url(
+                url,
+                socket_timeout=ANSWER_S,
+                socket_connect_timeout=ANSWER_S,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except ValueError as error:
+            raise StoreError(f"BATON_REDIS_URL: {error}") from None
+        self._script = self._client.register_script(SCRIPT)
+        self._shares: dict[Key, _Share] = {}
+        self._asking = asyncio.Lock()
+        self._questions, self._nodes, self._away_until_s = 0, 1, 0.0
+        self._tending = asyncio.get_running_loop().create_task(self._tend())
+
+    @property
+    def away(self) -> bool:
+        """Whether the server did not answer just now."""
+        return time.monotonic() < self._away_until_s
+
+    async def arrive(self, limits: Limits) -> Decision | None:
+        wanted = [(limit, limit.requests_per_minute) for limit in limits]
+        return await self._count("requests", wanted, 1, self._own.arrive, limits)
+
+    async def reserve(self, limits: Limits, tokens: int) -> Decision | None:
+        async def reserve(parts: Limits) -> Decision | None:
+            return await self._own.reserve(parts, tokens)
+
+        wanted = [(limit, limit.tokens_per_minute) for limit in limits]
+        return await self._count("tokens", wanted, tokens, reserve, limits)
+
+    def end(self, limits: Limits, reserved: int, used: int) -> None:
+        self._own.end(limits, reserved, used)
+        for limit in limits:
+            share = self._shares.get((limit.scope, "tokens"))
+            if share is not None and limit.tokens_per_minute is not None:
+                share.credit += reserved - used
+
+    def left(self, limits: Limits) -> tuple[Left, ...]:
+        return self._own.left(self._parts(limits))
+
+    async def close(self) -> None:
+        """Give back what is unused, and let go of the server."""
+        self._tending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._tending
+        for share in self._shares.values():
+            share.since_s = 0.0
+        await self._give_back()
+        await self._client.aclose()
+
+    async def _count(
+        self,
+        kind: Kind,
+        wanted: list[tuple[Limit, int | None]],
+        amount: int,
+        own: Callable[[Limits], Awaitable[Decision | None]],
+        limits: Limits,
+    ) -> Decision | None:
+        """First what all nodes share, then this machine's own count."""
+        shares = [
+            (limit, self._share((limit.scope, kind), allowed))
+            for limit, allowed in wanted
+            if allowed is not None
+        ]
+        taken = bool(shares) and not self.away and await self._take(shares, amount)
+        if shares and not taken and not self.away:
+            return _refused(kind, shares, amount)
+        decision = await own(self._parts(limits))
+        if taken and decision is not None and not decision.allowed:
+            for _, share in shares:
+                share.credit += amount
+        return decision
+
+    def _share(self, key: Key, allowed: int) -> "_Share":
+        share = self._shares.get(key)
+        if share is None:
+            share = self._shares[key] = _Share(allowed)
+        share.limit = allowed
+        return share
+
+    def _parts(self, limits: Limits) -> Limits:
+        """Whole while the server counts, else this machine's part of each limit."""
+        if not self.away or self._nodes == 1:
+            return limits
+        return tuple(_part(limit, self._nodes) for limit in limits)
+
+    async def _take(self, shares: list[tuple[Limit, "_Share"]], amount: int) -> bool:
+        """Of every share or of none, asking the server for more."""
+        if all(share.credit >= amount for _, share in shares):
+            return _spend(shares, amount)
+        for _, share in shares:
+            share.wanted += amount
+        asked_before = self._questions
+        try:
+            async with self._asking:
+                included = self._questions > asked_before
+                short = any(share.credit < amount for _, share in shares)
+                if short and not included and not self.away:
+                    self._questions += 1
+                    await self._ask()
+        finally:
+            for _, share in shares:
+                share.wanted -= amount
+        return all(share.credit >= amount for _, share in shares) and _spend(shares, amount)
+
+    async def _ask(self) -> None:
+        """For all who wait, and a little more of each limit for those who come next."""
+        wants = {
+            key: share.wanted - share.credit + share.limit // SHARES_PER_MINUTE
+            for key, share in self._shares.items()
+            if share.wanted > share.credit
+        }
+        await self._exchange(wants)
+
+    async def _exchange(self, wants: dict[Key, int]) -> None:
+        """What is granted is credit; what is less than 0 goes back."""
+        names = [NODES, *(f"baton:{kind}:{scope}" for scope, kind in wants)]
+        numbers = [n for key, want in wants.items() for n in (self._shares[key].limit, want)]
+        try:
+            async with asyncio.timeout(2 * ANSWER_S):
+                told = await self._script(keys=names, args=[self._node, *numbers])
+        except FAILURES as error:
+            _log.warning("rates are counted by this machine alone", reason=repr(error))
+            self._away_until_s = time.monotonic() + AWAY_S
+            return
+        self._nodes = max(1, told[0])
+        for place, (key, want) in enumerate(wants.items()):
+            share = self._shares[key]
+            granted, share.used_us = told[2 * place + 1], told[2 * place + 2]
+            if want > 0:
+                share.credit, share.since_s = share.credit + granted, time.monotonic()
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(SHARE_S / 2)
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        """Return credit that nobody used, settle what was used beyond it, forget the idle."""
+        now_s = time.monotonic()
+        wants = {}
+        for key, share in list(self._shares.items()):
+            if share.wanted or now_s - share.since_s < SHARE_S:
+                continue
+            if share.credit:
+                wants[key] = -share.credit
+                share.credit, share.since_s = min(0, share.credit), now_s
+            elif now_s - share.since_s > 2 * MINUTE_US / 1e6:
+                del self._shares[key]
+        if not self.away:
+            await self._exchange(wants)
+
+
+def _spend(shares: list[tuple[Limit, "_Share"]], amount: int) -> bool:
+    for _, share in shares:
+        share.credit -= amount
+    return True
+
+
+def _refused(kind: Kind, shares: list[tuple[Limit, "_Share"]], amount: int) -> Decision:
+    """By the share that is used most."""
+    limit, share = max(shares, key=lambda each: (each[1].credit < amount, each[1].used_us))
+    need_us = amount * MINUTE_US / share.limit
+    wait_s = math.inf if amount > share.limit else (share.used_us + need_us - MINUTE_US) / 1e6
+    remaining = max(0, (MINUTE_US - share.used_us) * share.limit // MINUTE_US)
+    wait_s = max(wait_s, 0.01)
+    return Decision(kind, limit.name, False, share.limit, remaining, share.used_us / 1e6, wait_s)
+
+
+def _part(limit: Limit, nodes: int) -> Limit:
+    """One machine's part; at least one, so that a small limit does not shut everybody out."""
+    requests, tokens = limit.requests_per_minute, limit.tokens_per_minute
+    return msgspec.structs.replace(
+        limit,
+        requests_per_minute=None if requests is None else max(1, requests // nodes),
+        tokens_per_minute=None if tokens is None else max(1, tokens // nodes),
+    )

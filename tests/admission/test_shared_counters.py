@@ -1,0 +1,138 @@
+"""Rates that nodes share: a limit holds over all of them; without the server each has a part."""
+
+import asyncio
+import contextlib
+import pathlib
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from baton.admission.counters import MachineCounters
+from baton.admission.rates import Limit
+from baton.admission.shared_counters import SharedCounters
+from baton.stores.base import StoreError
+from tests.servers import Redis, redis
+
+NODES = ("a", "b", "c")
+DEADLINE_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    with redis() as started:
+        yield started
+
+
+@contextlib.asynccontextmanager
+async def nodes(folder: pathlib.Path, server: Redis) -> AsyncIterator[list[SharedCounters]]:
+    """Three machines, each with one worker."""
+    async with contextlib.AsyncExitStack() as ending:
+        found = []
+        for name in NODES:
+            own = MachineCounters(folder / name)
+            ending.callback(own.close)
+            shared = SharedCounters(own, server.url, name)
+            ending.push_async_callback(shared.close)
+            found.append(shared)
+        yield found
+
+
+async def passed(found: list[SharedCounters], limit: Limit, requests: int) -> int:
+    """How many of so many requests pass that arrive at once, over all nodes."""
+    asked = [found[number % len(found)].arrive((limit,)) for number in range(requests)]
+    decisions = await asyncio.gather(*asked)
+    assert all(each is not None and (each.allowed or each.wait_s > 0) for each in decisions)
+    return sum(each is not None and each.allowed for each in decisions)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def test_a_limit_holds_over_all_nodes(tmp_path: pathlib.Path, server: Redis) -> None:
+    """Of 500 requests at once on three nodes as many pass as one minute has; a few may be held
+    where nobody needs them any more."""
+    limit = Limit("key:one", "one", requests_per_minute=100)
+
+    async def run() -> None:
+        async with nodes(tmp_path, server) as found:
+            count = await passed(found, limit, 500)
+            assert 97 <= count <= 101  # one comes back each 0.6 s
+
+    asyncio.run(run())
+
+
+def test_tokens_are_shared_and_come_back(tmp_path: pathlib.Path, server: Redis) -> None:
+    """What one node has reserved no other has; what was not used is there again at once."""
+    limit = Limit("key:two", "two", tokens_per_minute=1_000)
+
+    async def run() -> None:
+        async with nodes(tmp_path, server) as (first, second, _):
+            for node in (first, second):
+                await node.arrive((limit,))
+            mine = await first.reserve((limit,), 900)
+            theirs = await second.reserve((limit,), 900)
+            assert (True, False) == (mine and mine.allowed, theirs and theirs.allowed)
+            first.end((limit,), 900, 10)
+            deadline = time.monotonic() + DEADLINE_S
+            while True:
+                theirs = await second.reserve((limit,), 900)
+                if theirs is not None and theirs.allowed:
+                    break
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+
+
+def test_few_round_trips(tmp_path: pathlib.Path, server: Redis) -> None:
+    """A request is counted against a share that the process has: it does not ask each time."""
+    limit = Limit("key:three", "three", requests_per_minute=60_000)
+
+    async def run() -> None:
+        async with nodes(tmp_path, server) as (first, *_):
+            for _ in range(500):
+                await first.arrive((limit,))
+            assert first._questions <= 3
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["killed", "hanging"])
+def test_without_the_server_each_has_a_part(tmp_path: pathlib.Path, how: str) -> None:
+    """A server that is away holds nobody up: a machine goes on with its part, and shares again when
+    the server is back."""
+    limit = Limit("key:four", "four", requests_per_minute=90)
+
+    async def run(server: Redis) -> None:
+        async with nodes(tmp_path, server) as found:
+            await until(lambda: all(each._nodes == len(NODES) for each in found))
+            server.kill() if how == "killed" else server.signal(signal.SIGSTOP)
+            began_s = time.monotonic()
+            await passed(found, limit, 3)
+            assert time.monotonic() - began_s < 5
+            assert await passed(found, limit, 300) <= 93, "three parts of 30"
+            server.start() if how == "killed" else server.signal(signal.SIGCONT)
+            await until(lambda: not any(each.away for each in found))
+            fresh = Limit("key:five", "five", requests_per_minute=30)
+            assert 27 <= await passed(found, fresh, 200) <= 31
+
+    with redis() as server:
+        asyncio.run(run(server))
+
+
+def test_what_is_no_url_is_told(tmp_path: pathlib.Path) -> None:
+    """A wrong setting stops the start with its name."""
+
+    async def run() -> None:
+        own = MachineCounters(tmp_path)
+        with pytest.raises(StoreError, match="BATON_REDIS_URL"):
+            SharedCounters(own, "http://x", "a")
+        own.close()
+
+    asyncio.run(run())
