@@ -1,28 +1,31 @@
-"""`baton apply FILE`: bring keys, upstreams and prices to what a TOML file says."""
+"""`baton apply FILE`: bring accounts, keys, upstreams and prices to what a TOML file says."""
 
 import os
 import pathlib
+import secrets
 import sys
 import time
 from typing import Annotated, Any, assert_never, cast
 
+import msgspec
 import typer
 
 from baton.admission import issue
 from baton.cli.checked import check_place
 from baton.cli.declaration import Change, Present, changes, parse
+from baton.cli.declared_accounts import found
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_json
 from baton.cli.upstream import new_record
-from baton.stores.base import PriceRecord
+from baton.stores.base import PartyRecord, PriceRecord
 from baton.stores.book import Store
 
 
 def run(
     file: Annotated[str, typer.Argument(help="TOML file (docs: baton export); '-' reads stdin.")],
     prune: Annotated[
-        bool, typer.Option(help="Remove upstreams and revoke users' keys it does not name.")
+        bool, typer.Option(help="Also remove upstreams, accounts and users' keys not named.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     as_json: AsJson = False,
@@ -30,15 +33,15 @@ def run(
     """Apply a declaration. Applying it again changes nothing. Secrets come from the environment."""
     wanted = parse(_read(file))
     with opened() as store:
-        found = changes(wanted, read(store), os.environ, prune=prune)
-        for change in found if not dry_run else ():
+        differing = changes(wanted, read(store), os.environ, prune=prune)
+        for change in differing if not dry_run else ():
             perform(store, change)
     if as_json:
-        return print_json([_told(change) for change in found])
-    for change in found:
+        return print_json([_told(change) for change in differing])
+    for change in differing:
         fields = f" ({', '.join(change.fields)})" if change.action == "update" else ""
         print(f"{change.action} {change.kind} {change.name}{fields}")
-    print("Nothing was changed: a dry run." if dry_run else f"{len(found)} changes.")
+    print("Nothing was changed: a dry run." if dry_run else f"{len(differing)} changes.")
 
 
 def read(store: Store) -> Present:
@@ -47,6 +50,7 @@ def read(store: Store) -> Present:
         keys=store.keys.all(),
         upstreams=store.upstreams.all(secrets=True),
         prices=store.prices.all(),
+        parties=store.parties.all(),
         now_us=time.time_ns() // 1000,
     )
 
@@ -56,6 +60,8 @@ def perform(store: Store, change: Change) -> None:
     match change.kind:
         case "key":
             _perform_key(store, change)
+        case "account":
+            _perform_account(store, change)
         case "upstream":
             _perform_upstream(store, change)
         case "price":
@@ -65,9 +71,24 @@ def perform(store: Store, change: Change) -> None:
             assert_never(change.kind)
 
 
+def _perform_account(store: Store, change: Change) -> None:
+    if change.action == "create":
+        fields, kind = dict(change.fields), change.fields["kind"]
+        parent = str(fields["parent"])
+        fields["parent"] = found(store.parties.all(), parent).id if parent else ""
+        fields |= {"id": f"{kind}_{secrets.token_hex(8)}", "created_us": time.time_ns() // 1000}
+        store.parties.add(msgspec.convert(fields, PartyRecord), ACTOR)
+    elif change.action == "update":
+        store.parties.update(change.id, ACTOR, None, **change.fields)
+    else:
+        store.parties.close(change.id, ACTOR)
+
+
 def _perform_key(store: Store, change: Change) -> None:
     if change.action == "create":
         fields = {name: value for name, value in change.fields.items() if name != "name"}
+        if fields.get("owner") is not None:
+            fields["owner"] = found(store.parties.all(), str(fields["owner"])).id
         issue.import_key(store, change.name, change.sha256, ACTOR, **fields)
     elif change.action == "update":
         store.keys.update(change.id, ACTOR, None, **change.fields)

@@ -29,13 +29,15 @@ from typing import Any, Literal
 
 import msgspec
 
+from baton.cli import limits
 from baton.cli.checked import key_fields, upstream_fields
+from baton.cli.declared_accounts import AccountEntry, account_changes, ordered, paths
 from baton.cli.main import CommandError
 from baton.cli.money import nano
 from baton.cli.output import moment_us
 from baton.cli.price_entries import Amount, PriceEntry, new_prices
 from baton.cli.upstream_options import VARIABLE, keys_of, valued
-from baton.stores.base import KeyRecord, PriceRecord, Role, UpstreamRecord
+from baton.stores.base import KeyRecord, PartyRecord, PriceRecord, Role, UpstreamRecord
 
 KEY_FIELDS = (
     "name",
@@ -47,6 +49,10 @@ KEY_FIELDS = (
     "strict",
     "deterministic",
     "parse_special",
+    "tokens_per_minute",
+    "requests_at_once",
+    "networks",
+    "budgets",
 )
 UPSTREAM_FIELDS = tuple(
     name for name in UpstreamRecord.__struct_fields__ if name not in ("name", "created_us")
@@ -67,6 +73,14 @@ class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     strict: bool = False
     deterministic: bool = False
     parse_special: bool = True
+    owner: str = ""
+    """Path of the account that it belongs to."""
+    tokens_per_minute: int | None = None
+    requests_at_once: int | None = None
+    networks: list[str] = []
+    budgets: list[str] = []
+    """Beside `budget_usd`, as `baton key --budget` takes them; quotas likewise."""
+    quotas: list[str] = []
 
 
 class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +116,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     key: list[KeyEntry] = []
     upstream: list[UpstreamEntry] = []
     price: list[PriceEntry] = []
+    account: list[AccountEntry] = []
 
 
 class Present(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,16 +126,18 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     upstreams: list[UpstreamRecord]
     prices: list[PriceRecord]
     now_us: int
+    parties: list[PartyRecord] = []
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to do, so that the store becomes what the file says."""
 
-    kind: Literal["key", "upstream", "price"]
-    action: Literal["create", "update", "revoke", "delete"]
+    kind: Literal["key", "upstream", "price", "account"]
+    action: Literal["create", "update", "revoke", "delete", "close"]
     name: str
+    """Of an account: its path."""
     id: str = ""
-    """The key's id, for update and revoke."""
+    """The key's or account's id, for update, revoke and close."""
     sha256: str = ""
     """Of a key to create."""
     fields: dict[str, object] = {}
@@ -141,13 +158,23 @@ def parse(text: str) -> Declaration:
 def changes(
     wanted: Declaration, present: Present, environment: Mapping[str, str], *, prune: bool = False
 ) -> list[Change]:
-    """What to do, in order. `prune` also removes upstreams and revokes users' keys that the file
-    does not name; admin keys and prices stay."""
+    """What to do, in order. `prune` also removes upstreams, closes accounts and revokes users' keys
+    that the file does not name; admin keys and prices stay."""
     return [
+        *_account_changes(wanted.account, present, prune),
         *_upstream_changes(wanted.upstream, present, environment, prune),
         *_price_changes(wanted.price, present),
         *_key_changes(wanted.key, present, prune),
     ]
+
+
+def _account_changes(
+    wanted: Iterable[AccountEntry], present: Present, prune: bool
+) -> Iterator[Change]:
+    for each in account_changes(wanted, present.parties, present.now_us, prune=prune):
+        yield Change(
+            kind="account", action=each.action, name=each.path, id=each.id, fields=each.fields
+        )
 
 
 def _upstream_changes(
@@ -216,6 +243,7 @@ def _price_changes(wanted: Iterable[PriceEntry], present: Present) -> Iterator[C
 
 def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> Iterator[Change]:
     there = {record.digest.hex(): record for record in present.keys}
+    owners = paths(present.parties)
     for entry in wanted:
         sha256 = entry.sha256.lower()
         record = there.pop(sha256, None)
@@ -223,7 +251,7 @@ def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> I
         if record is None:
             yield Change(kind="key", action="create", name=entry.name, sha256=sha256, fields=fields)
             continue
-        _check_kept(entry, record)
+        _check_kept(entry, record, owners.get(record.owner or "", ""))
         if differing := _differing(fields, record, KEY_FIELDS):
             yield Change(
                 kind="key", action="update", name=entry.name, id=record.id, fields=differing
@@ -233,7 +261,10 @@ def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> I
             yield Change(kind="key", action="revoke", name=record.name, id=record.id)
 
 
-def _check_kept(entry: KeyEntry, record: KeyRecord) -> None:
+def _check_kept(entry: KeyEntry, record: KeyRecord, owner: str) -> None:
+    if owner != entry.owner:
+        message = f"it belongs to {owner or 'nobody'}, and no key changes its owner"
+        raise CommandError(f"key {entry.name}: {message}")
     if record.revoked_us is not None:
         raise CommandError(f"key {entry.name}: it was revoked, and a revoked key never comes back")
     if record.role != entry.role:
@@ -241,13 +272,15 @@ def _check_kept(entry: KeyEntry, record: KeyRecord) -> None:
 
 
 def _key_fields(entry: KeyEntry, now_us: int) -> dict[str, object]:
-    fields = msgspec.structs.asdict(entry)
-    for name in ("sha256", "expires", "budget_usd"):
+    fields: dict[str, object] = msgspec.structs.asdict(entry)
+    for name in ("sha256", "expires", "budget_usd", "quotas"):
         del fields[name]
+    fields["owner"] = entry.owner or None
+    fields["budgets"] = ordered(limits.budgets(entry.budgets, entry.quotas))
     budget, expires = entry.budget_usd, entry.expires
     fields["budget_nano"] = None if budget is None else nano(str(budget))
     fields["expires_us"] = None if expires is None else moment_us(expires, now_us)
-    return key_fields(fields)
+    return {**key_fields(fields), "budgets": fields["budgets"]}
 
 
 def _differing(

@@ -14,6 +14,7 @@ from baton.cli.declaration import (
     Present,
     UpstreamEntry,
 )
+from baton.cli.declared_accounts import entries, paths, texts
 from baton.cli.money import usd
 from baton.cli.opened import opened
 from baton.cli.output import AsJson, print_json, when
@@ -35,9 +36,16 @@ def run(as_json: AsJson = False) -> None:
 
 
 def describe(present: Present) -> Declaration:
-    """What is in force, or will be; revoked keys and superseded prices are left out."""
+    """What is in force, or will be; revoked keys, closed accounts and superseded prices are left
+    out."""
+    accounts = entries(present.parties)
+    owners = {"", *(each.path for each in accounts)}
+    keys = [
+        _key(record, paths(present.parties)) for record in present.keys if not record.revoked_us
+    ]
     return Declaration(
-        key=[_key(record) for record in present.keys if record.revoked_us is None],
+        account=accounts,
+        key=[each for each in keys if each.owner in owners],
         upstream=[_upstream(record) for record in present.upstreams],
         price=[entry(record) for record in in_force(present.prices, present.now_us)],
     )
@@ -60,7 +68,7 @@ def variable(upstream: str) -> str:
 def as_toml(declaration: Declaration) -> str:
     """The file's text. Fields at their default are left out."""
     blocks = []
-    for kind in ("upstream", "price", "key"):
+    for kind in ("upstream", "price", "account", "key"):
         for each in getattr(declaration, kind):
             lines = [f"{name} = {_value(value)}" for name, value in _given(each).items()]
             blocks.append("\n".join([f"\n[[{kind}]]", *lines, ""]))
@@ -99,7 +107,7 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _key(record: KeyRecord) -> KeyEntry:
+def _key(record: KeyRecord, owners: Mapping[str, str]) -> KeyEntry:
     budget = record.budget_nano
     return KeyEntry(
         name=record.name,
@@ -113,6 +121,11 @@ def _key(record: KeyRecord) -> KeyEntry:
         strict=record.strict,
         deterministic=record.deterministic,
         parse_special=record.parse_special,
+        owner=owners.get(record.owner or "", ""),
+        tokens_per_minute=record.tokens_per_minute,
+        requests_at_once=record.requests_at_once,
+        networks=list(record.networks),
+        **texts(record.budgets),
     )
 
 

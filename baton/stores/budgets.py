@@ -54,7 +54,7 @@ def put(connection: sqlalchemy.Connection, subject: str, budgets: Sequence[Budge
 def within(
     connection: sqlalchemy.Connection, subjects: Sequence[str] | None = None
 ) -> dict[str, tuple[BudgetRecord, ...]]:
-    """Budgets by subject, in one order; of all subjects without any given."""
+    """Budgets by subject, by unit and span; of all subjects without any given."""
     query = select(budget).order_by(budget.c.id)
     if subjects is not None:
         query = query.where(budget.c.subject.in_(subjects))
@@ -62,6 +62,8 @@ def within(
     for row in connection.execute(query):
         fields = {name: row._mapping[name] for name in BudgetRecord.__struct_fields__}
         found[row.subject] += (BudgetRecord(**fields),)
+    for subject, records in found.items():
+        found[subject] = tuple(sorted(records, key=lambda each: (each.unit, each.span)))
     return found
 
 

@@ -1,0 +1,162 @@
+"""Organisations, teams and users in the TOML file of `apply`, and what differs from the store."""
+
+    [[account]]
+    kind = "organisation"
+    name = "Acme"
+    budgets = ["50/month@Asia/Shanghai"]     # USD; quotas = ["1000000/day"] are tokens
+
+    [[account]]
+    kind = "team"
+    name = "Core"
+    parent = "Acme"                          # a user's: "Acme/Core"
+
+An account is meant by its path, the names from its organisation down; a key names its `owner` so.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from baton.cli import limits
+from baton.cli.checked import party_fields
+from baton.cli.main import CommandError
+from baton.cli.output import moment_us, when
+from baton.stores.base import BudgetRecord, PartyKind, PartyRecord
+
+KINDS: tuple[PartyKind, ...] = ("organisation", "team", "user")
+FIELDS = (
+    "expires_us",
+    "models",
+    "networks",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "requests_at_once",
+    "budgets",
+)
+
+
+class AccountEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An organisation, a team or a user. What is left out is unlimited."""
+
+    kind: PartyKind
+    name: str
+    parent: str = ""
+    expires: str | None = None
+    models: list[str] = []
+    networks: list[str] = []
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    requests_at_once: int | None = None
+    budgets: list[str] = []
+    quotas: list[str] = []
+
+    @property
+    def path(self) -> str:
+        return f"{self.parent}/{self.name}" if self.parent else self.name
+
+
+class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do with one account; `fields` of a new one name its parent by its path."""
+
+    action: Literal["create", "update", "close"]
+    path: str
+    id: str = ""
+    fields: dict[str, Any] = {}
+
+
+def paths(parties: Iterable[PartyRecord]) -> dict[str, str]:
+    """By id, the names from the organisation down."""
+    by_id = {record.id: record for record in parties}
+
+    def path(record: PartyRecord) -> str:
+        above = by_id.get(record.parent)
+        return record.name if above is None else f"{path(above)}/{record.name}"
+
+    return {party_id: path(record) for party_id, record in by_id.items()}
+
+
+def found(parties: Iterable[PartyRecord], path: str) -> PartyRecord:
+    """The account of that path; CommandError when there is none, or two."""
+    parties = list(parties)
+    names = paths(parties)
+    meant = [record for record in parties if names[record.id] == path]
+    if len(meant) != 1:
+        raise CommandError(f"there is {'more than one' if meant else 'no'} account {path!r}")
+    return meant[0]
+
+
+def account_changes(
+    wanted: Iterable[AccountEntry], present: list[PartyRecord], now_us: int, *, prune: bool
+) -> Iterator[AccountChange]:
+    """What to do, parents first. `prune` closes accounts that the file does not name."""
+    names = paths(present)
+    there = {(record.kind, names[record.id]): record for record in present}
+    for entry in sorted(wanted, key=lambda entry: KINDS.index(entry.kind)):
+        record = there.pop((entry.kind, entry.path), None)
+        fields = _fields(entry, now_us)
+        if record is None:
+            made = {**fields, "name": entry.name, "kind": entry.kind, "parent": entry.parent}
+            yield AccountChange(action="create", path=entry.path, fields=made)
+            continue
+        if record.closed_us is not None:
+            raise CommandError(f"account {entry.path}: it was closed, and never comes back")
+        differing = {each: fields[each] for each in FIELDS if fields[each] != getattr(record, each)}
+        if differing:
+            yield AccountChange(action="update", path=entry.path, id=record.id, fields=differing)
+    for (_, path), record in there.items() if prune else ():
+        if record.closed_us is None:
+            yield AccountChange(action="close", path=path, id=record.id)
+
+
+def entries(parties: list[PartyRecord]) -> list[AccountEntry]:
+    """What would make these accounts; closed ones, and those under them, are left out."""
+    names = paths(parties)
+    closed = {record.id for record in parties if record.closed_us is not None}
+    by_id = {record.id: record for record in parties}
+
+    def open_(record: PartyRecord) -> bool:
+        above = by_id.get(record.parent)
+        return record.id not in closed and (above is None or open_(above))
+
+    living = sorted(filter(open_, parties), key=lambda record: KINDS.index(record.kind))
+    return [_entry(record, names.get(record.parent, "")) for record in living]
+
+
+def texts(budgets: Iterable[BudgetRecord]) -> Mapping[str, list[str]]:
+    """Budgets as the file writes them."""
+    found: dict[str, list[str]] = {"budgets": [], "quotas": []}
+    for each in budgets:
+        words = limits.written(each).removeprefix("$").replace(" tokens", "")
+        found["budgets" if each.unit == "nano_usd" else "quotas"].append(words)
+    return found
+
+
+def ordered(budgets: Iterable[BudgetRecord]) -> tuple[BudgetRecord, ...]:
+    """As the store lists them."""
+    return tuple(sorted(budgets, key=lambda each: (each.unit, each.span)))
+
+
+def _entry(record: PartyRecord, parent: str) -> AccountEntry:
+    return AccountEntry(
+        kind=record.kind,
+        name=record.name,
+        parent=parent,
+        expires=when(record.expires_us, exact=True),
+        models=list(record.models),
+        networks=list(record.networks),
+        requests_per_minute=record.requests_per_minute,
+        tokens_per_minute=record.tokens_per_minute,
+        requests_at_once=record.requests_at_once,
+        **texts(record.budgets),
+    )
+
+
+def _fields(entry: AccountEntry, now_us: int) -> dict[str, Any]:
+    fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    for name in ("kind", "parent", "expires", "budgets", "quotas"):
+        del fields[name]
+    fields["expires_us"] = None if entry.expires is None else moment_us(entry.expires, now_us)
+    fields["budgets"] = limits.budgets(entry.budgets, entry.quotas)
+    checked = party_fields(fields)
+    return {**checked, "budgets": ordered(limits.budgets(entry.budgets, entry.quotas))}
