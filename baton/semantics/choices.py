@@ -4,7 +4,7 @@ Everywhere index = prompt * n + sample, prompt-major, counted within whoever num
 request counts its prompts and n; a call counts its own prompts and its own n.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,19 +14,6 @@ from baton.semantics.events import Delta
 def index_of(prompt: int, sample: int, n: int) -> int:
     assert 0 <= sample < n
     return prompt * n + sample
-
-
-def place_of(index: int, n: int) -> tuple[int, int]:
-    """(prompt, sample) of an index."""
-    return divmod(index, n)
-
-
-def renumber(deltas: Iterable[Delta], prompts: Sequence[int], n: int) -> list[Delta]:
-    """A call's deltas as the request numbers them; `prompts[i]` is the request's number of the
-    call's prompt i. Both count n samples a prompt."""
-    return [
-        moved(delta, index_of(prompts[delta.index // n], delta.index % n, n)) for delta in deltas
-    ]
 
 
 def pick_best(deltas: Sequence[Delta], n: int, candidates: int) -> list[Delta]:

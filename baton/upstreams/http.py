@@ -115,7 +115,7 @@ class HttpUpstream:
     async def detokenize(self, model: str, ids: list[int]) -> str:
         """Text of ids. Raises RequestError (the caller's fault) or UpstreamError."""
         adapter = self._adapter
-        if not isinstance(adapter, Detokenizer):
+        if not (self.capabilities.detokenizes and isinstance(adapter, Detokenizer)):
             raise unsupported("prompt", model, "it takes text, not token ids.")
         response = await self._transport.send(adapter.detokenization(model, ids))
         if response.status != 200:

@@ -4,7 +4,7 @@ import msgspec
 
 from baton.semantics.events import Call
 from baton.semantics.overrides import Forbidden, Overrides, apply
-from baton.upstreams.base import Adapter, Capabilities, Decoder, HttpRequest
+from baton.upstreams.base import Adapter, Capabilities, Decoder, Detokenizer, HttpRequest
 
 LACKS: dict[Forbidden, dict[str, object]] = {
     "best_of": {"best_of": False},
@@ -45,6 +45,15 @@ class OverridingAdapter:
 
     def decoder(self, call: Call) -> Decoder:
         return self._adapter.decoder(call)
+
+    def detokenization(self, model: str, ids: list[int]) -> HttpRequest:
+        """Only where the dialect's capabilities have it."""
+        assert isinstance(self._adapter, Detokenizer)
+        return self._adapter.detokenization(model, ids)
+
+    def detokenized(self, body: bytes) -> str:
+        assert isinstance(self._adapter, Detokenizer)
+        return self._adapter.detokenized(body)
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
         return self._adapter.error(status, body, retry_after)

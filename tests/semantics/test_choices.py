@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baton.semantics.choices import index_of, mean_logprob, pick_best, place_of, renumber
+from baton.semantics.choices import index_of, mean_logprob, pick_best
 from baton.semantics.events import Delta
 
 
@@ -12,7 +12,7 @@ from baton.semantics.events import Delta
 def test_index_and_place_are_inverse(prompt: int, n: int, data: st.DataObject) -> None:
     """Prompt-major, in both directions."""
     sample = data.draw(st.integers(0, n - 1))
-    assert place_of(index_of(prompt, sample, n), n) == (prompt, sample)
+    assert divmod(index_of(prompt, sample, n), n) == (prompt, sample)
 
 
 def test_numbers_follow_the_order_of_prompts_then_samples() -> None:
@@ -20,17 +20,6 @@ def test_numbers_follow_the_order_of_prompts_then_samples() -> None:
     assert [index_of(p, s, 2) for p in range(2) for s in range(2)] == [0, 1, 2, 3]
     with pytest.raises(AssertionError):
         index_of(0, 2, 2)
-
-
-def test_renumbering_a_part_of_a_request() -> None:
-    """A call for prompts 3 and 1 of the request, two samples each."""
-    deltas = [Delta(index, str(index)) for index in range(4)]
-    assert [(d.index, d.text) for d in renumber(deltas, [3, 1], 2)] == [
-        (6, "0"),
-        (7, "1"),
-        (2, "2"),
-        (3, "3"),
-    ]
 
 
 def candidate(index: int, score: float | None, tokens: int) -> list[Delta]:

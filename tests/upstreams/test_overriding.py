@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from baton.semantics.events import Call
 from baton.semantics.overrides import Forbidden, Overrides
+from baton.upstreams.llama_server import LlamaServerAdapter
 from baton.upstreams.openai import OpenAIAdapter
 from baton.upstreams.overriding import LACKS, OverridingAdapter, lacking
 
@@ -42,3 +43,10 @@ def test_the_rest_is_the_adapters() -> None:
     assert adapter.decoder(CALL).media_type == b"application/json"
     assert str(adapter.error(503, b"", None)) == str(OpenAIAdapter().error(503, b"", None))
     assert not adapter.capabilities.n
+
+
+def test_ids_are_told_as_the_adapter_has_it() -> None:
+    """Its route and its answer, unchanged."""
+    adapter = OverridingAdapter(LlamaServerAdapter(), Overrides(force={"top_k": 3}))
+    assert LlamaServerAdapter().detokenization("m", [1]) == adapter.detokenization("m", [1])
+    assert "a" == adapter.detokenized(b'{"content":"a"}')
