@@ -1,4 +1,4 @@
-"""Organisations, teams and users in the TOML file of `apply`, and what differs from the store."""
+"""Organisations, teams and users in the TOML file of `apply`, and what differs from the store.
 
     [[account]]
     kind = "organisation"
