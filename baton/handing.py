@@ -156,7 +156,6 @@ class _Search:
         self._lost = stream.host if isinstance(stream, HandedOver) else cut.upstream.name
         self._unfit: set[str] = set()
         """Upstreams that would answer the same again."""
-        handing.may_retry()
         self._paid = True
         """Whether the next attempt is paid for. The first one of a hand-off is counted, but never
         refused: when an upstream dies, all that ran there is handed over at once."""
@@ -165,6 +164,8 @@ class _Search:
     async def find(self) -> UpstreamStream:
         """The successor. Raises the error of the cut."""
         found: UpstreamStream | None = self._finished()
+        if found is None:
+            self._handing.may_retry()
         if found is None and self._replays and self._cut.call.deterministic:
             found = await self._ask_on(alone=True)
         if found is None:

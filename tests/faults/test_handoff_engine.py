@@ -20,6 +20,7 @@ from tests.faults.streaming import Streamed, streaming, until
 
 DETERMINISTIC = {"x-baton-deterministic": "true"}
 TOKENS = 14
+SOAK_TOKENS = 28
 TALES = (
     "In a village at the foot of a mountain there lived an old clockmaker who had built, over forty"
     " years, a machine that could tell what the weather would be. One morning in October it said"
@@ -34,12 +35,12 @@ TALES = (
 )
 
 
-def request(number: int, deterministic: bool = True) -> dict[str, Any]:
+def request(number: int, deterministic: bool = True, tokens: int = TOKENS) -> dict[str, Any]:
     """Every other one greedy, the rest seeded."""
     sampling = {"temperature": 0} if number % 2 == 0 else {"temperature": 0.9, "seed": number}
     return {
         "prompt": f"{TALES[number % len(TALES)]}{' ' * (number // len(TALES))}",
-        "max_tokens": TOKENS,
+        "max_tokens": tokens,
         "logprobs": 1 if deterministic else None,
         "headers": DETERMINISTIC if deterministic else {},
         **sampling,
@@ -117,9 +118,11 @@ def test_a_whole_answer(engine: running.Server) -> None:
 @pytest.mark.soak
 def test_fifty_streams(engine: running.Server) -> None:
     """Ten alone, the others by eight."""
-    hits = sum(check(engine, [request(number)], after=3 + number) for number in range(10))
+    bodies = [request(number, tokens=SOAK_TOKENS) for number in range(50)]
+    hits = sum(check(engine, [bodies[at]], after=3 + at % 5) for at in range(10))
     for at in range(10, 50, 8):
-        hits += check(engine, [request(number) for number in range(at, at + 8)], after=1 + at % 9)
+        hits += check(engine, bodies[at : at + 8], after=2 + at % 7)
+    print(f"50 of 50 identical, {hits} hit")
     assert hits >= 45
 
 

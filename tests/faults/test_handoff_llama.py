@@ -47,7 +47,10 @@ OPENINGS = (
 def servers(model: pathlib.Path) -> Iterator[list[int]]:
     """Two of them; their ports."""
     words = [sys.executable, "-m", "bench.llama_server", str(model), "1", "2", "512"]
-    started = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    started = [
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(2)
+    ]
     try:
         ports = []
         for process in started:
