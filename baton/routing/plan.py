@@ -8,7 +8,7 @@ from baton.errors import RequestError, strictly_unfilled, strictly_unknown, unkn
 from baton.protocol import CompletionRequest, FillLimits
 from baton.routing.capabilities import fills
 from baton.routing.routes import Candidate, Routes
-from baton.routing.work import NOTHING, Work, worked
+from baton.routing.work import NOTHING, Work, worked, wrapped_tokens
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities
 
@@ -46,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int = 0
     """Of what is drawn for this request: equal seeds draw equally."""
     wrapping_tokens: int = 0
-    """What is put around each prompt where an upstream only chats: a hold must cover it."""
+    """What is put around each prompt, by a chat or a template: a hold must cover it."""
 
     @property
     def candidates_max(self) -> int:
@@ -79,7 +79,8 @@ def plan(
             continue
         attempts.append(attempt)
         if attempt.fills:
-            wrapping = max(wrapping, native[candidate.upstream].wrapping_tokens)
+            around = wrapped_tokens(native[candidate.upstream], attempt.work)
+            wrapping = max(wrapping, around)
     if not attempts:
         assert refusal is not None
         raise refusal

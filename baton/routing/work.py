@@ -101,6 +101,13 @@ def worked(
     return call, work
 
 
+def wrapped_tokens(native: Capabilities, work: Work | None) -> int:
+    """Upper bound of the tokens that are put around each prompt: none has less than a byte."""
+    if work is None or not work.template:
+        return native.wrapping_tokens
+    return native.wrapping_tokens + len(TEMPLATES[work.template].prompt("", "").encode())
+
+
 def arrays_taken(request: CompletionRequest, native: Capabilities) -> bool:
     """Whether several prompts may go in one call."""
     return native.prompt_arrays and not _apart(request, native)

@@ -6,7 +6,7 @@ import pytest
 from baton.errors import RequestError
 from baton.protocol import CompletionRequest, FillLimits
 from baton.routing.capabilities import fills
-from baton.routing.work import ANY, NOTHING, Work, template_of, worked
+from baton.routing.work import ANY, NOTHING, Work, template_of, worked, wrapped_tokens
 from baton.semantics.events import Call
 from baton.semantics.fim import TEMPLATES
 from baton.upstreams.base import Capabilities
@@ -98,6 +98,15 @@ def test_a_suffix_by_template_or_by_ranking() -> None:
     scoring = msgspec.structs.replace(RICH, prompt_logprobs=True, n_max=8)
     call, work = made(scoring, suffix="x", n=2, best_of=2)
     assert (8, True) == (call.n, work.ranked)
+
+
+def test_what_is_put_around_a_prompt_is_covered() -> None:
+    """By a chat, by a template, or not at all."""
+    told = msgspec.structs.replace(RICH, fim={"*": "codellama"})
+    work = made(told, suffix="x")[1]
+    assert len("<PRE>  <SUF> <MID>") == wrapped_tokens(told, work)
+    assert 0 == wrapped_tokens(told, None)
+    assert 9 == wrapped_tokens(msgspec.structs.replace(RICH, wrapping_tokens=9), None)
 
 
 def test_the_operators_word_on_the_template_counts_first() -> None:
