@@ -106,8 +106,10 @@ def test_a_failure_leaves_the_key_free(tmp_path: pathlib.Path) -> None:
         refused = ask(relay.user, prompt=[])
         relay.fake.fault(status=500)
         failed = ask(relay.user)
+    with relaying(tmp_path, handoffs_max=0) as relay:  # which thinks nothing bad of it yet
         relay.fake.fault(cut_after_bytes=300)
         broken = ask(relay.user, stream=True, max_tokens=30)
+    with relaying(tmp_path) as relay:
         answered = ask(relay.user)
     assert (400, 502) == (refused.status, failed.status)
     assert b"[DONE]" not in broken.raw
@@ -174,3 +176,18 @@ def test_without_the_header_nothing_is_kept(tmp_path: pathlib.Path) -> None:
 def kept_rows(home: pathlib.Path) -> list[tuple[str]]:
     with contextlib.closing(sqlite3.connect(book_path(home))) as connection:
         return connection.execute("SELECT state FROM idempotency").fetchall()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_editors_doors(tmp_path: pathlib.Path, stream: bool) -> None:
+    """A key belongs to one shape of request: the same body elsewhere is another request; the
+    replay is in the shape that was asked for."""
+    body = {"model": MODEL, "prompt": PROMPT, "suffix": "", "max_tokens": 9, "stream": stream}
+    with relaying(tmp_path) as relay:
+        path = "/v1/fim/completions"
+        first, again = (relay.user.post(path, body, Idempotency_Key=KEY) for _ in range(2))
+        other = relay.user.post("/v1/completions", body, Idempotency_Key=KEY)
+        assert 1 == len(relay.fake.seen)
+    assert (200, first.raw, first.content_type) == (again.status, again.raw, again.content_type)
+    assert "chat.completion" in first.text
+    assert (422, "idempotency_mismatch") == (other.status, other.error["code"])

@@ -152,11 +152,11 @@ def replay(answered: Answered, exchange: Exchange, own: Iterable[HeaderPair]) ->
     lines = header_lines([*answered.headers, *own])
     if not answered.stream:
         return exchange.respond(200, lines, answered.body)
-    *events, last = answered.body.split(b"\n\n")[:-1]
+    events = [event + b"\n\n" for event in answered.body.split(b"\n\n")[:-1]]
     exchange.start_stream(lines)
-    for event in events:
-        exchange.send(event + b"\n\n")
-    return exchange.end(last + b"\n\n")
+    for event in events[:-1]:
+        exchange.send(event)
+    return exchange.end(events[-1] if events else b"")
 
 
 def _shared(pairs: Iterable[HeaderPair]) -> tuple[HeaderPair, ...]:

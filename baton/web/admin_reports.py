@@ -243,7 +243,7 @@ OPERATIONS = (
         tag="admin",
         method="GET",
         path="/admin/v1/audit-ledger",
-        access=Access.ADMIN,
+        access=Access.REPORTS,
         run=audit_ledger,
         answer=Audit,
     ),

@@ -7,7 +7,7 @@ EXPOSED = (
     b"x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, "
     b"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, "
-    b"x-baton-upstream, x-baton-fills, x-baton-ignored, x-baton-handoffs"
+    b"x-baton-upstream, x-baton-fills, x-baton-ignored, x-baton-handoffs, idempotent-replayed"
 )
 PREFLIGHT_S = b"600"
 

@@ -74,6 +74,7 @@ def test_once_killed(home: pathlib.Path, fake_url: str, kills: int) -> None:
             assert (200, "true") == (again.status, again.headers.get("idempotent-replayed"))
             assert answers[name] == again.raw
         server.stop()
+        assert "right" in server.cli("audit")
     read = [whole_stream, whole_body]
     whole = [read[number % 2](answers[name]) for number, name in enumerate(names)]
     book = read_book(home)

@@ -212,3 +212,14 @@ def test_what_is_kept_is_what_is_replayed() -> None:
     assert [b"9\r\ndata: 1\n\n\r\n", b"9\r\ndata: 2\n\n\r\n"] == written[1:3]
     assert written[3] == b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
     assert written[4].endswith(b"content-length: 4\r\n\r\nbody")
+
+
+def test_a_stream_of_nothing() -> None:
+    """Some shapes of answer have no last event: what had none at all is replayed as such."""
+
+    async def run() -> list[bytes]:
+        wire = Wire()
+        replay(Answered((), True, b""), exchange_on(wire), [])
+        return wire.written
+
+    assert b"0\r\n\r\n" == asyncio.run(run())[-1]
