@@ -102,38 +102,37 @@ def test_a_chat_answers_as_any_upstream_does(tmp_path: pathlib.Path, way: Way) -
         assert row.cache_write_tokens == (2 if dialect == "anthropic" else None)
 
 
-def test_everything_else_is_filled_around_it(tmp_path: pathlib.Path) -> None:
+def test_everything_else_is_filled_around_it(chats: Chats) -> None:
     """Prompts and samples by calls, stops cut behind the cleaning, the echo before it."""
-    with chatting(tmp_path) as chats:
-        for dialect, fake in chats.fakes.items():
-            fields = {"prompt": [PROMPT, "a stone"], "n": 2, "echo": True, "stop": ["\n", "zz"]}
-            answer = chats.ask(dialect, **fields)
-            fills = answer.headers["x-baton-fills"].split(",")
-            assert {"continuation", "prompt", "n", "stop", "echo"} == set(fills)
-            assert [0, 1, 2, 3] == [choice["index"] for choice in answer.json["choices"]]
-            texts = [choice["text"] for choice in answer.json["choices"]]
-            assert all(text.startswith(PROMPT) for text in texts[:2])
-            assert 4 == len(fake.seen)
-            fake.script(said("Sure! Here is the continuation:\n\n five\nsix"))
-            answer = chats.ask(dialect, stop="\n")
-            assert " five" == answer.json["choices"][0]["text"]
+    for dialect, fake in chats.fakes.items():
+        fake.seen.clear()
+        fields = {"prompt": [PROMPT, "a stone"], "n": 2, "echo": True, "stop": ["\n", "zz"]}
+        answer = chats.ask(dialect, **fields)
+        fills = answer.headers["x-baton-fills"].split(",")
+        assert {"continuation", "prompt", "n", "stop", "echo"} == set(fills)
+        assert [0, 1, 2, 3] == [choice["index"] for choice in answer.json["choices"]]
+        texts = [choice["text"] for choice in answer.json["choices"]]
+        assert all(text.startswith(PROMPT) for text in texts[:2])
+        assert 4 == len(fake.seen)
+        fake.script(said("Sure! Here is the continuation:\n\n five\nsix"))
+        answer = chats.ask(dialect, stop="\n")
+        assert " five" == answer.json["choices"][0]["text"]
 
 
-def test_streams_tell_the_same(tmp_path: pathlib.Path) -> None:
+def test_streams_tell_the_same(chats: Chats) -> None:
     """In order, with one finish_reason, usage when asked, and [DONE] last."""
-    with chatting(tmp_path) as chats:
-        for dialect in CHATS:
-            options = {"stream": True, "stream_options": {"include_usage": True}}
-            answer = chats.ask(dialect, max_tokens=30, **options)
-            events = answer.events
-            assert events is not None
-            assert "[DONE]" == events.pop()
-            chunks = [json.loads(event) for event in events]
-            assert expected(30).counted == chunks.pop()["usage"]["completion_tokens"]
-            choices = [choice for chunk in chunks for choice in chunk["choices"]]
-            assert "".join(expected(30).pieces) == "".join(choice["text"] for choice in choices)
-            finished = [each["finish_reason"] for each in choices if each["finish_reason"]]
-            assert [expected(30).finish_reason] == finished
+    for dialect in CHATS:
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        answer = chats.ask(dialect, max_tokens=30, **options)
+        events = answer.events
+        assert events is not None
+        assert "[DONE]" == events.pop()
+        chunks = [json.loads(event) for event in events]
+        assert expected(30).counted == chunks.pop()["usage"]["completion_tokens"]
+        choices = [choice for chunk in chunks for choice in chunk["choices"]]
+        assert "".join(expected(30).pieces) == "".join(choice["text"] for choice in choices)
+        finished = [each["finish_reason"] for each in choices if each["finish_reason"]]
+        assert [expected(30).finish_reason] == finished
 
 
 @pytest.mark.parametrize(
@@ -152,6 +151,7 @@ def test_what_cannot_be_had_is_refused_by_name(
     chats: Chats, dialect: str, fields: dict[str, object], param: str
 ) -> None:
     """A 400 that names the field; nothing is sent."""
+    chats.fakes[dialect].seen.clear()
     answer = chats.ask(dialect, **fields)
     assert (400, param) == (answer.status, answer.error["param"])
     assert [] == chats.fakes[dialect].seen
