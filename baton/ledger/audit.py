@@ -174,7 +174,11 @@ def _journals(store: Store) -> tuple[int, list[str]]:
         dead.add(slot.path)
         slot.release()
     for path in sorted(folder.glob("*.db")):
-        waiting = _waiting(store, path)
+        try:
+            waiting = _waiting(store, path)
+        except sqlite3.Error as error:
+            forgotten.append(f"the journal {path.stem} cannot be read: {error}")
+            continue
         unfolded += waiting
         if waiting and path in dead:
             forgotten.append(f"{waiting} requests of the journal {path.stem} are not folded")
