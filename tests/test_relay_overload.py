@@ -9,8 +9,8 @@ from collections import Counter
 
 from tests.relaying import Relay, relaying
 
-PLACES = 8
-SERVICE_S = 0.2
+PLACES = 4
+SERVICE_S = 0.1
 CAPACITY = PLACES / SERVICE_S
 SECONDS = 2.5
 OVERLOAD = 5

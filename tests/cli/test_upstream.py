@@ -11,6 +11,7 @@ import pytest
 from baton.cli.opened import opened
 from tests.cli.conftest import Cli
 from tests.fakes.fake_local import FakeOllama
+from tests.relaying import relaying
 
 ADD = [
     "upstream",
@@ -179,3 +180,24 @@ def test_auto_and_test(cli: Cli) -> None:
         assert (tested.code, found["completes"], found["suffix"]) == (0, "works", "works")
         assert cli("upstream", "test", "found").code == 1
         assert cli("upstream", "test", "local", "--model", "x").code == 1
+
+
+def test_a_running_baton_tells_how_upstreams_fare(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the admin key of the settings or of the data folder; without an answer the fields are
+    empty, and the list is there all the same."""
+    cli.home.mkdir()
+    with relaying(cli.home) as relay:
+        admin = relay.key("admin", role="admin")
+        assert 200 == relay.user.complete(prompt="a", stream=True).status
+        monkeypatch.setenv("BATON_PORT", str(relay.port))
+        assert cli.ok("upstream", "list")[0]["state"] is None
+        (cli.home / "admin.key").write_text(f"{admin.key}\n")
+        [listed] = cli.ok("upstream", "list")
+        assert ("healthy", 0) == (listed["state"], listed["ejections"])
+        assert listed["first_token_p50_ms"] > 0
+        assert "healthy" in cli("upstream", "list").out
+        monkeypatch.setenv("BATON_ADMIN_KEY", admin.key)
+        assert "healthy" == cli.ok("upstream", "show", "fake")["state"]
+    assert cli.ok("upstream", "list")[0]["state"] is None
