@@ -52,6 +52,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "models": {"public-name": "its-own-name"},
     },
     "adminchangeupstream": {"weight": 50},
+    "admincheckupstream": {},
     "adminsetprice": {"model": MODEL, "input_pico": 150_000, "output_pico": 600_000},
 }
 """A body that works, by operation id. The model's name is replaced by one that is served."""

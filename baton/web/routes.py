@@ -21,6 +21,7 @@ from baton.protocol import Completion
 from baton.stores.base import StoreUnavailable
 from baton.web import (
     admin_audit,
+    admin_checks,
     admin_keys,
     admin_parties,
     admin_reports,
@@ -87,6 +88,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *admin_parties.OPERATIONS,
     *admin_keys.OPERATIONS,
     *admin_upstreams.OPERATIONS,
+    *admin_checks.OPERATIONS,
     *admin_reports.OPERATIONS,
     *admin_audit.OPERATIONS,
     *documents.OPERATIONS,

@@ -1,0 +1,25 @@
+"""The live check of an upstream by the admin API."""
+
+from tests.fakes.web_parts import Web
+
+UPSTREAM = {
+    "name": "checked",
+    "url": "http://127.0.0.1:9/v1",
+    "dialect": "vllm",
+    "models": {"big": "org/big"},
+    "secret": "provider-secret-0123456789",
+}
+
+
+def test_an_upstream_is_asked(site: Web) -> None:
+    """Nobody listens there: one row says so, without a word of the key."""
+    assert site.admin.post("/admin/v1/upstreams", UPSTREAM).status == 201
+    checked = site.admin.post("/admin/v1/upstreams/checked/check", {})
+    assert checked.status == 200
+    [row] = checked.json["data"]
+    assert (row["capability"], row["found"], row["declared"]) == ("completes", "failed", True)
+    assert row["remedy"] == "check address, key and model"
+    assert "provider-secret" not in checked.text
+    unknown = site.admin.post("/admin/v1/upstreams/checked/check", {"model": "small"})
+    assert (unknown.status, unknown.error["param"]) == (400, "model")
+    assert site.admin.post("/admin/v1/upstreams/none/check", {}).status == 404
