@@ -50,6 +50,8 @@ LOCK_WAIT_S = 1.0
 LOCK_RETRY_S = 20e-6
 """Others hold the lock for less; a process that shares its core may have to wait for its turn."""
 
+TRY = fcntl.LOCK_EX | fcntl.LOCK_NB
+
 Limits = tuple[Limit, ...]
 
 
@@ -206,6 +208,14 @@ class MachineCounters:
 
     def _take(self) -> bool:
         """The lock, or after a while the decision to do without."""
+        try:
+            fcntl.flock(self._lock, TRY)
+        except BlockingIOError:
+            return self._wait()
+        self._patience_s = LOCK_WAIT_S
+        return True
+
+    def _wait(self) -> bool:
         deadline_s = 0.0
         while not self._try_lock():
             now_s = time.monotonic()
@@ -221,7 +231,7 @@ class MachineCounters:
 
     def _try_lock(self) -> bool:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, TRY)
         except BlockingIOError:
             return False
         return True

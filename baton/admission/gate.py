@@ -48,6 +48,7 @@ class Caller:
         "_ends_s",
         "_models",
         "_until_s",
+        "lasting",
         "levels",
         "limits",
         "networks",
@@ -62,6 +63,8 @@ class Caller:
         """`ends_s`: when the value that was shown ends, where that is before the key itself."""
         self.record, self.levels = record, found
         self.limits = levels.limits(found)
+        self.lasting = any(limit.lasting for limit in self.limits)
+        """Whether a limit has to know when a request ends."""
         self.networks = tuple(level.networks for level in found if level.networks)
         self.restricted = bool(self.limits or self.networks)
         """Whether there is more to check than the key and its budgets."""
@@ -100,7 +103,7 @@ class Passage:
 
     def __init__(self, caller: Caller, counters: Counters, decision: Decision | None) -> None:
         self._limits, self._counters = caller.limits, counters
-        self._open = any(limit.lasting for limit in caller.limits)
+        self._open = caller.lasting
         self._reserved = 0
         self.headers: Headers = () if decision is None else decision.headers()
         """What is left, for the response."""

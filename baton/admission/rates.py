@@ -102,14 +102,20 @@ def arrive(
     None where no limit of them has to do with it."""
     decision: Decision | None = None
     for limit, row in zip(limits, rows, strict=True):
-        decision = _tighter(decision, _one_request(limit, cells, row, now_ns))
-        decision = _tighter(decision, _one_more(limit, cells, row))
-    if decision is None or decision.allowed:
-        for limit, row in zip(limits, rows, strict=True):
-            if limit.requests_per_minute is not None:
-                used_ns = _used_ns(cells[row + REQUESTS_FULL], now_ns)
-                cells[row + REQUESTS_FULL] = now_ns + used_ns + _interval(limit.requests_per_minute)
-            cells[row + AT_ONCE] += limit.requests_at_once is not None
+        if limit.requests_per_minute is not None:
+            decision = _tighter(decision, _one_request(limit, cells, row, now_ns))
+        if limit.requests_at_once is not None:
+            decision = _tighter(decision, _one_more(limit, cells, row))
+    if decision is not None and not decision.allowed:
+        return decision
+    for limit, row in zip(limits, rows, strict=True):
+        if limit.requests_per_minute is not None:
+            used_ns = cells[row + REQUESTS_FULL] - now_ns
+            used_ns = used_ns if 0 < used_ns <= MINUTE_NS else 0
+            interval_ns = MINUTE_NS // min(limit.requests_per_minute, RATE_MAX)
+            cells[row + REQUESTS_FULL] = now_ns + used_ns + interval_ns
+        if limit.requests_at_once is not None:
+            cells[row + AT_ONCE] += 1
     return decision
 
 
