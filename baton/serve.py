@@ -11,6 +11,7 @@ from baton.admission.issue import bootstrap
 from baton.config import Settings
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
+from baton.running import marked
 from baton.stores.book import open_store
 from baton.supervisor import Supervisor, bind, say
 
@@ -39,9 +40,10 @@ def serve(settings: Settings) -> int:
     model = find_model(settings)
     settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
     command = None if model is None else engine_command(settings, model)
-    return Supervisor(
-        settings, listener, command, lambda: _banner(settings, first_key, model)
-    ).run()
+    with marked(settings.home_path):
+        return Supervisor(
+            settings, listener, command, lambda: _banner(settings, first_key, model)
+        ).run()
 
 
 def prepare_home(settings: Settings) -> str | None:

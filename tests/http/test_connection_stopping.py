@@ -17,20 +17,26 @@ def post(body: bytes, path: str = "/v1/completions") -> bytes:
 
 
 def test_a_request_under_way_when_the_server_stops_is_answered() -> None:
-    """A new connection may still ask, on either side of ASGI, and is closed then; one that says
-    nothing is closed soon; an idle one at once."""
+    """A connection may still ask, a new one on either side of ASGI and one that was used before,
+    and is closed then; one that says nothing is closed soon."""
     with listening(echo) as listener, contextlib.ExitStack() as clients:
-        idle, new, other, silent = (clients.enter_context(listener.connect()) for _ in range(4))
-        idle.sendall(post(b"1"))
-        received(idle, b":1")
-        wait_until(lambda: len(listener.server.server_state.connections) == 4)
+        used, idle, new, other, silent = (
+            clients.enter_context(listener.connect()) for _ in range(5)
+        )
+        for client in (used, idle):
+            client.sendall(post(b"1"))
+            received(client, b":1")
+        wait_until(lambda: len(listener.server.server_state.connections) == 5)
         listener.shared.draining = listener.server.should_exit = True
-        assert b"" == rest(idle)
+        wait_until(lambda: not listener.server.servers or not listener.server.servers[0].sockets)
+        used.sendall(post(b"4"))
+        assert rest(used).endswith(b":4")
         new.sendall(post(b"2"))
         other.sendall(post(b"3", "/other"))
         assert rest(new).endswith(b":2")
         assert b"connection: close" in rest(other).lower()
         assert b"" == rest(silent)
+        assert b"" == rest(idle)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
