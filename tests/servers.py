@@ -142,9 +142,9 @@ def create_database(url: str, name: str, template: str = "template1") -> str:
 
 
 @contextlib.contextmanager
-def postgres(*, durable: bool = False) -> Iterator[Postgres]:
-    """A running cluster, gone with all its data at the end."""
-    with user_folder() as folder:
+def postgres(*, durable: bool = False, place: str | None = None) -> Iterator[Postgres]:
+    """A running cluster, gone with all its data at the end; `place`: where its folder is."""
+    with user_folder(place) as folder:
         server = Postgres(folder, durable)
         server.start()
         try:
@@ -204,9 +204,10 @@ def redis() -> Iterator[Redis]:
 
 
 @contextlib.contextmanager
-def user_folder() -> Iterator[pathlib.Path]:
+def user_folder(place: str | None = None) -> Iterator[pathlib.Path]:
     """A folder that the servers' user may write in; in memory where there is room for it."""
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    if place is None and os.access("/dev/shm", os.W_OK):
+        place = "/dev/shm"
     with tempfile.TemporaryDirectory(dir=place) as name:
         if os.getuid() == 0:
             user = pwd.getpwnam(USER)

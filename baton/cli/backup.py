@@ -9,6 +9,7 @@ from baton import config
 from baton.cli.main import CommandError
 from baton.cli.output import AsJson, print_fields
 from baton.stores import backup
+from baton.stores.book import book_place
 
 
 def run(
@@ -28,7 +29,13 @@ def run(
     safe as the keys themselves. To restore: `baton restore FOLDER`.
     """
     if not check:
-        backup.backup(config.load().home_path, target, master_key=not without_master_key)
+        settings = config.load()
+        backup.backup(
+            settings.home_path,
+            target,
+            master_key=not without_master_key,
+            book=book_place(settings),
+        )
     if faults := backup.check(target):
         raise CommandError(f"{target} cannot be restored: {'; '.join(faults)}")
     files = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())

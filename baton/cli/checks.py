@@ -3,6 +3,7 @@
 Each check looks and returns; none changes anything, none raises for what it finds.
 """
 
+import contextlib
 import http.client
 import pathlib
 import platform
@@ -22,8 +23,10 @@ from baton.cli.checked import base_url
 from baton.config import Settings
 from baton.engine import models
 from baton.errors import BatonError
+from baton.stores.audit import damaged
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import Store, book_path
+from baton.stores.database import name
 
 State = Literal["ok", "warning", "failed"]
 
@@ -117,23 +120,21 @@ def folder(settings: Settings) -> Finding:
 
 def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, list[UpstreamRecord]]:
     """The book, and the upstreams in it (none where it cannot be read)."""
-    if not book_path(settings.home_path).exists():
+    on_server, file = bool(settings.database_url), book_path(settings.home_path)
+    if not on_server and not file.exists():
         return Finding("store", "ok", "will be made at the first start"), []
     remedy = "restore it from a backup, or see that this user may write in BATON_HOME"
+    if on_server:
+        remedy = "look at BATON_DATABASE_URL, and whether PostgreSQL takes connections from here"
     try:
-        book = opened()
-        try:
+        with contextlib.closing(opened()) as book:
             upstreams = book.upstreams.all(secrets=True)
-            with book.database.reading() as connection:
-                problem = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        finally:
-            book.close()
+            where = name(book.database.place)
     except (BatonError, OSError) as error:
         return Finding("store", "failed", str(error), remedy), []
-    if problem != "ok":
-        return Finding("store", "failed", f"the book is damaged: {problem}", remedy), upstreams
-    message = f"{book_path(settings.home_path)} is whole; upstreams: {len(upstreams)}"
-    return Finding("store", "ok", message), upstreams
+    if not on_server and damaged(file):
+        return Finding("store", "failed", f"the book {where} is damaged", remedy), upstreams
+    return Finding("store", "ok", f"{where} is whole; upstreams: {len(upstreams)}"), upstreams
 
 
 def port(settings: Settings) -> Finding:

@@ -4,6 +4,9 @@ Journals are copied first, then the book: what was folded in between is in both,
 journal recognises it; the other way round it would be in neither. Requests that run during the
 backup are interrupted in the copy.
 
+A book on PostgreSQL is copied into a SQLite file, from one snapshot; each node's journals are in
+its own home. To go back, `baton store copy` puts the file into a new database.
+
 `master.key` opens the provider keys in the book. It comes along, mode 0600, unless it is left out:
 then it (or BATON_MASTER_KEY) must be kept elsewhere, or the provider keys are lost with the home.
 """
@@ -17,26 +20,35 @@ import sqlite3
 from baton.stores import audit, migrate
 from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.book import book_path, journal_folder
+from baton.stores.copy import copy_book
+from baton.stores.database import Place
 
 MASTER_KEY = "master.key"
 PLAIN = ("baton.toml", MASTER_KEY)
 
 
-def backup(home: pathlib.Path, target: pathlib.Path, *, master_key: bool = True) -> list[str]:
+def backup(
+    home: pathlib.Path, target: pathlib.Path, *, master_key: bool = True, book: Place | None = None
+) -> list[str]:
     """Copy what a home knows into the new folder `target`, while Baton runs; returns the file
-    names.
+    names. `book`: where that is, if it is not in the home.
 
     Raises StoreError when `target` is there and not empty, StoreUnavailable when a copy fails."""
+    book = book or book_path(home)
     if target.exists() and any(target.iterdir()):
         raise StoreError(f"{target} is not empty")
-    if not book_path(home).exists():
+    if isinstance(book, pathlib.Path) and not book.exists():
         raise StoreError(f"there is no book in {home}")
     journals = sorted(journal_folder(home).glob("*.db"))
     plain = [home / name for name in PLAIN if master_key or name != MASTER_KEY]
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     journal_folder(target).mkdir(mode=0o700)
-    for path in [*journals, book_path(home)]:
+    for path in journals:
         _copy_database(path, target / path.relative_to(home))
+    if isinstance(book, pathlib.Path):
+        _copy_database(book, book_path(target))
+    else:
+        copy_book(book, book_path(target))
     for path in plain:
         if path.exists():
             shutil.copy2(path, target / path.name)

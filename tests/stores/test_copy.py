@@ -7,7 +7,7 @@ import pathlib
 import pytest
 import sqlalchemy
 
-from baton.stores import audit
+from baton.stores import audit, backup
 from baton.stores.base import StoreError, UpstreamRecord
 from baton.stores.book import Store, book_path, open_store
 from baton.stores.copy import copy_book
@@ -72,6 +72,19 @@ def test_what_is_no_book_is_not_copied(tmp_path: pathlib.Path, server: Place) ->
     """A source without this schema is refused, and the target left alone."""
     with pytest.raises(StoreError, match="no book"):
         copy_book(tmp_path / "nothing.db", server)
+
+
+def test_a_backup_of_a_server_is_a_file(tmp_path: pathlib.Path, server: sqlalchemy.URL) -> None:
+    """The backup of a home whose book is on PostgreSQL has it as SQLite, and can be restored."""
+    url = server.render_as_string(hide_password=False)
+    store = open_store(settings(tmp_path / "home", database_url=url))
+    asyncio.run(spend(store, "first"))
+    backup.backup(tmp_path / "home", tmp_path / "copy", book=server)
+    assert [] == backup.check(tmp_path / "copy")
+    with contextlib.closing(new_store(tmp_path / "copy")) as restored:
+        assert store.keys.all() == restored.keys.all()
+        assert 3 == len(restored.usage.requests())
+    store.close()
 
 
 def test_places(tmp_path: pathlib.Path) -> None:
