@@ -4,7 +4,13 @@ import contextlib
 import pathlib
 import sqlite3
 
-from baton.ledger.entries import END_COLUMNS, HOLD_COLUMNS, REQUEST_COLUMNS
+from baton.ledger.entries import (
+    END_COLUMNS,
+    HOLD_COLUMNS,
+    REQUEST_COLUMNS,
+    EndRow,
+    tokens_used,
+)
 from baton.ledger.journal_file import JournalFile
 from baton.stores.base import RequestRecord
 from baton.stores.tables import request
@@ -27,3 +33,13 @@ def test_request_table_has_every_column() -> None:
     expected = {"id", *HOLD_COLUMNS, *END_COLUMNS}
     assert expected == {column.name for column in request.columns}
     assert expected == set(RequestRecord.__struct_fields__)
+
+
+def test_what_counts_against_quotas() -> None:
+    """The prompt and all that was generated; nothing of what was released; unknown counts as 0."""
+    assert [15, 10, 0, 0] == [
+        tokens_used(EndRow(state="settled", prompt_tokens=10, completion_tokens=5)),
+        tokens_used(EndRow(state="interrupted", prompt_tokens=10)),
+        tokens_used(EndRow(state="released", prompt_tokens=10, completion_tokens=5)),
+        tokens_used(EndRow(state="settled")),
+    ]

@@ -8,7 +8,7 @@ import pytest
 
 from baton.ledger.leases import Leases
 from baton.stores.accounts import Accounts
-from baton.stores.base import StoreUnavailable, Uncertain
+from baton.stores.base import BudgetRecord, StoreUnavailable, Uncertain
 from baton.stores.book import Store
 from tests.bookkeeping import new_key, new_store
 
@@ -179,3 +179,43 @@ def test_waiting_for_another_account_refuses_nobody(tmp_path: pathlib.Path) -> N
         return await asyncio.gather(*(leases.acquire((each,), 10) for each in accounts))
 
     assert [None] * 3 == asyncio.run(run())
+
+
+def test_tokens_are_taken_from_quotas(tmp_path: pathlib.Path) -> None:
+    """An account that counts tokens gives tokens, all others money; of all or of none."""
+    store = new_store(tmp_path)
+    quota = BudgetRecord(amount=100, unit="tokens")
+    money = new_key(store, budget_nano=1_000, budgets=(quota,)).account
+    tokens = f"tokens:{money}/total"
+
+    async def run() -> None:
+        leases = Leases(store.accounts, 1)
+        both = (money, tokens)
+        assert await leases.acquire(both, 10, 90) is None
+        assert tokens == await leases.acquire(both, 10, 20)
+        assert not leases.take(both, 1, 11)
+        leases.finish(both, 10, 80)
+        assert leases.take(both, 1, 80)
+        assert 100 == leased(store, tokens)
+
+    asyncio.run(run())
+
+
+def test_a_recall_takes_what_is_unspent(tmp_path: pathlib.Path) -> None:
+    """Of that key's accounts alone; what a request holds stays with it."""
+    store = new_store(tmp_path)
+    first, other = (new_key(store, name, budget_nano=8_000) for name in ("first", "other"))
+
+    async def run() -> None:
+        leases = Leases(store.accounts, 1)
+        for record in (first, other):
+            assert await leases.acquire((record.account,), 10) is None
+        granted = leased(store, first.account)
+        assert granted > 10
+        await leases.give_back(leases.recalled(first.id))
+        assert [10, granted] == [leased(store, each.account) for each in (first, other)]
+        assert {} == leases.recalled(first.id)
+        leases.finish((first.account,), 4)
+        assert {first.account: 4} == leases.recalled(first.id)
+
+    asyncio.run(run())
