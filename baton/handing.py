@@ -91,10 +91,11 @@ class Place(msgspec.Struct, frozen=True):
 class Handing:
     """Implements answer.Onward for the calls of one request. Costs nothing until one is lost."""
 
-    handoffs = 0
+    __slots__ = ("_plan", "_roster", "bounds", "handoffs")
 
     def __init__(self, roster: Roster, plan: Plan, bounds: Bounds) -> None:
         self._roster, self._plan, self.bounds = roster, plan, bounds
+        self.handoffs = 0
 
     async def successor(self, cut: Cut) -> UpstreamStream:
         """The rest of a call. Raises the error of the cut where nobody can go on."""

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from baton.semantics.events import Call, Delta, FinishReason, Prompt
+from baton.semantics.events import Call, Delta, FinishReason, Logprobs, Prompt
 from baton.semantics.parts import seed_of
 
 RECEIVED_BYTES_MAX = 1024 * 1024
@@ -83,6 +83,11 @@ class Kept:
         """The first text_offset that came."""
         self.finish_reason: FinishReason | None = None
 
+    def placed(self, logprobs: Logprobs) -> None:
+        """Where the upstream counts from."""
+        if self.first_offset is None and logprobs.text_offset:
+            self.first_offset = logprobs.text_offset[0]
+
     @property
     def tokens(self) -> int:
         """Generated tokens so far."""
@@ -113,20 +118,36 @@ class Received:
         """False once more came than is kept; then nothing is kept any more."""
 
     def add(self, delta: Delta) -> None:
-        """Keep a delta's text and ids."""
-        if not self.resumable:
-            return
+        """Keep a delta's text and ids. Once a token of every stream, so without further calls."""
         kept = self.choices.get(delta.index)
         if kept is None:
+            if not self.resumable:
+                return
             kept = self._begin(delta.index)
-        if kept.first_offset is None and delta.logprobs is not None and delta.logprobs.text_offset:
-            kept.first_offset = delta.logprobs.text_offset[0]
+        if delta.logprobs is not None:
+            kept.placed(delta.logprobs)
         if delta.finish_reason is not None:
             kept.finish_reason = delta.finish_reason
+        text, ids = delta.text, delta.token_ids
         if kept.echo_left:
-            self._add_echo(kept, delta)
-        else:
-            self._keep(kept, delta.text, delta.token_ids)
+            text, ids = self._behind_echo(kept, text), None
+        size = self._bytes
+        if text:
+            data = text.encode()
+            kept.text += data
+            kept.deltas += 1
+            size += len(data)
+        if ids is not None:
+            kept.ids.extend(ids)
+            size += 4 * len(ids)
+            if text:
+                kept.synced = len(kept.ids)
+        elif text:
+            kept.untold += 1
+        self._bytes = size
+        if size > self._bytes_max:
+            self.resumable = False
+            self.choices.clear()
 
     def text(self, index: int) -> str:
         """The generated text of a choice; only while `resumable`."""
@@ -148,35 +169,18 @@ class Received:
         kept = self.choices[index] = Kept(echo_left)
         return kept
 
-    def _keep(self, kept: Kept, text: str, ids: list[int] | None) -> None:
-        if text:
-            data = text.encode()
-            kept.text += data
-            kept.deltas += 1
-            self._bytes += len(data)
-        if ids is not None:
-            kept.ids.extend(ids)
-            self._bytes += 4 * len(ids)
-            if text:
-                kept.synced = len(kept.ids)
-        elif text:
-            kept.untold += 1
-        if self._bytes > self._bytes_max:
-            self.resumable = False
-            self.choices.clear()
+    def _behind_echo(self, kept: Kept, text: str) -> str:
+        """What a delta has beyond the prompt, which comes back alone or with the first tokens.
 
-    def _add_echo(self, kept: Kept, delta: Delta) -> None:
-        """The prompt comes back, alone or together with the first tokens (vLLM).
-
-        The echo of ids comes in one delta. Ids that come with an echo may be the prompt's too."""
-        text = delta.text
+        The echo of ids comes in one delta. Ids that come with an echo may be the prompt's too: they
+        are not kept."""
         if kept.echo_left < 0:
             kept.echo_left, kept.echoed = 0, len(text)
-            return
+            return ""
         came = min(kept.echo_left, len(text))
         kept.echo_left -= came
         kept.echoed += came
-        self._keep(kept, text[came:], None)
+        return text[came:]
 
 
 class Rest(msgspec.Struct, frozen=True, kw_only=True):
