@@ -121,8 +121,6 @@ class Received:
         """Keep a delta's text and ids. Once a token of every stream, so without further calls."""
         kept = self.choices.get(delta.index)
         if kept is None:
-            if not self.resumable:
-                return
             kept = self._begin(delta.index)
         if delta.logprobs is not None:
             kept.placed(delta.logprobs)
@@ -166,7 +164,9 @@ class Received:
         if call.echo:
             prompt = call.prompts[index // call.n]
             echo_left = len(prompt) if isinstance(prompt, str) else -1
-        kept = self.choices[index] = Kept(echo_left)
+        kept = Kept(echo_left)
+        if self.resumable:
+            self.choices[index] = kept
         return kept
 
     def _behind_echo(self, kept: Kept, text: str) -> str:
