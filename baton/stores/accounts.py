@@ -59,9 +59,7 @@ class Accounts:
             _fence(connection, journal, epoch)
             return {name: _lend(connection, journal, name, wants[name]) for name in sorted(wants)}
 
-    def give_back(
-        self, journal: int, amounts: Mapping[str, int], epoch: int | None = None
-    ) -> None:
+    def give_back(self, journal: int, amounts: Mapping[str, int], epoch: int | None = None) -> None:
         """Return what was granted and not spent. The caller must have stopped counting on it.
         Raises Fenced, as `lend`."""
         with self._database.writing(alone=False) as connection:
