@@ -117,7 +117,7 @@ class Opened:
                 self.begin(leaving=True)
                 break
             except FAULTS as error:
-                if left == 1 or not self.store.database.on_server:
+                if left == 1 or not self.store.database.away:
                     _log.warning("the last fold is left to the next start", reason=str(error))
                     break
             time.sleep(LAST_FOLDS_S)

@@ -66,6 +66,11 @@ class Database:
         """Whether it is PostgreSQL, which nodes share; else a file of this machine."""
         return not isinstance(self.place, pathlib.Path)
 
+    @property
+    def away(self) -> bool:
+        """Whether its server did not answer just now."""
+        return time.monotonic() < self._away_until_s
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlalchemy.Connection]:
         """One consistent snapshot. Raises StoreUnavailable."""
@@ -110,7 +115,7 @@ class Database:
 
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:
-        if time.monotonic() < self._away_until_s:
+        if self.away:
             raise StoreUnavailable("the book cannot be used: its server did not answer just now")
         try:
             yield

@@ -130,7 +130,7 @@ def test_a_book_that_is_away_says_nothing_about_budgets(tmp_path: pathlib.Path) 
         ) -> dict[str, int]:
             raise StoreUnavailable("away")
 
-    async def run() -> list[str | None | BaseException]:
+    async def run() -> list[str | BaseException | None]:
         leases = Leases(Away(store.database), 1)
         asking = (leases.acquire((account,), 10) for _ in range(10))
         return await asyncio.gather(*asking, return_exceptions=True)

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Sequence
 from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -38,7 +39,8 @@ from tests.ledger.machine_books import FileBook, ServerBook, fast_folder
 
 ROUNDS_MAX = 3
 QUICK_RUNS = 200
-RUNS = int(os.environ.get("BATON_MACHINE_RUNS", QUICK_RUNS))
+LONG_RUNS = int(os.environ.get("BATON_MACHINE_RUNS", "1000"))
+MANY = pytest.param(LONG_RUNS, marks=pytest.mark.soak, id="long")
 STATES = st.sampled_from(["settled", "released", "interrupted"])
 which = st.integers(0, 1_000)
 ENDS = st.tuples(which, st.integers(0, 150), STATES, st.booleans())
@@ -359,9 +361,10 @@ class LedgerMachine(RuleBasedStateMachine):
         shutil.rmtree(self.home)
 
 
-def test_ledger_machine() -> None:
+@pytest.mark.parametrize("runs", [QUICK_RUNS, MANY])
+def test_ledger_machine(runs: int) -> None:
     """The invariants hold in every life of two processes; and enough happened to say so."""
-    drive(LedgerMachine, RUNS)
+    drive(LedgerMachine, runs)
 
 
 def drive(machine: type[LedgerMachine], runs: int) -> None:
@@ -370,7 +373,7 @@ def drive(machine: type[LedgerMachine], runs: int) -> None:
     case.settings = settings(
         max_examples=runs,
         stateful_step_count=20,
-        derandomize=RUNS == QUICK_RUNS,  # the same runs each time; longer ones look for new ones
+        derandomize=runs != LONG_RUNS,  # the same runs each time; long ones look for new ones
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
