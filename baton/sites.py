@@ -26,6 +26,8 @@ class Watched(Upstream, Protocol):
 
     @property
     def in_flight(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
 
 
 class Site:
@@ -109,6 +111,7 @@ class Site:
             name=self.name,
             states={self.state: 1},
             in_flight=self.in_flight,
+            waiting=self.upstream.waiting,
             ejections=self.health.ejections,
             failed_calls=self.failed_calls,
             lost_streams=self.lost_streams,

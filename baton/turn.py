@@ -162,7 +162,7 @@ class Turn:
 
     def _settle(self, state: State) -> int:
         assert self._hold is not None
-        self._books.metrics.hold_ended()
+        self._books.metrics.hold_ended(state)
         return self._books.ledger.settle(self._hold, self._outcome(state))
 
     def _outcome(self, state: State) -> Outcome:
@@ -325,6 +325,8 @@ class Turn:
         series.answered(status, time.perf_counter() - self._began)
         if answer is None or self._hold is None:
             return
+        if answer.attempt.fills or self.named:
+            self._books.metrics.filled(self.fills)
         usage = answer.usage
         series.charged(
             usage.prompt_tokens,

@@ -252,6 +252,19 @@ def test_metrics(tmp_path: pathlib.Path) -> None:
     assert PRICE.output_pico == 2000
 
 
+def test_fills_and_ends_are_counted(tmp_path: pathlib.Path) -> None:
+    """Of an answered request, each field that Baton made; of every hold, how it ended."""
+    with relaying(tmp_path, OPENAI, handoffs_max=0) as relay:
+        relay.user.complete(prompt="a b")
+        assert "model" in relay.user.complete(prompt="a b", model="").headers["x-baton-fills"]
+        relay.fake.fault(status=500)
+        assert 502 == relay.user.complete(prompt="a b", model="").status
+        relay.fake.faults.clear()
+        snapshot = relay.worker.room._books.metrics.snapshot()
+    assert {"model": 1} == snapshot.fills
+    assert {"settled": 2, "released": 1, "interrupted": 0} == snapshot.ends
+
+
 def test_randomness_is_never_given_twice() -> None:
     """Also where a bulk ends and the next begins."""
     randomness = Randomness()

@@ -12,6 +12,7 @@ import pathlib
 import signal
 import sys
 import threading
+from dataclasses import fields
 
 import msgspec
 import uvloop
@@ -134,10 +135,8 @@ class Process:
             self._description,
             running=scheduler.running,
             waiting=scheduler.waiting,
-            steps=counters.steps,
-            generated_tokens=counters.generated_tokens,
-            prompt_tokens=counters.prompt_tokens,
-            cached_tokens=counters.cached_tokens,
+            kept_tokens=scheduler.kept_tokens,
+            **{field.name: getattr(counters, field.name) for field in fields(counters)},
         )
 
     def _deliver(self, post: Post) -> None:

@@ -14,6 +14,11 @@ class Memory:
         """Whether content may be reused: state that cannot be cut cannot be shared."""
         self._cache = PrefixCache(context.sequences_max, context.sequence_tokens_max)
 
+    @property
+    def tokens(self) -> int:
+        """How many it holds, over all sequences."""
+        return self._cache.total
+
     def begin(self, sequence: int, prompt: Sequence[int], free: Iterable[int]) -> int:
         """Prepare an id for a prompt; returns how many of its tokens it holds already.
 

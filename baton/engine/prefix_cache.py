@@ -32,6 +32,11 @@ class PrefixCache:
     def length(self, sequence: int) -> int:
         return int(self._lengths[sequence])
 
+    @property
+    def total(self) -> int:
+        """Tokens of all sequences."""
+        return int(self._lengths.sum())
+
     def tokens(self, sequence: int) -> Ints:
         """What the sequence holds."""
         return self._tokens[sequence, : self._lengths[sequence]]

@@ -97,6 +97,11 @@ class Scheduler:
         return len(self._sequences.at_work)
 
     @property
+    def kept_tokens(self) -> int:
+        """Tokens in the memory of all sequences, at work or kept for later prompts."""
+        return self._memory.tokens
+
+    @property
     def waiting(self) -> int:
         """Choices without a sequence."""
         with self._lock:
@@ -179,6 +184,7 @@ class Scheduler:
             else:
                 self._absorb(parts, out)
                 self._measure(parts, length, elapsed_s)
+                self.counters.stepped(length, len(parts), elapsed_s)
         self._post(out)
         if fault and fault != ABORTED and len(parts) > 1:
             for part in parts:
@@ -215,7 +221,6 @@ class Scheduler:
             at += len(rows)
             self._sequences.absorb(sequence, count, rows, out)
         self._sequences.start_samples(out)
-        self.counters.steps += 1
 
     def _recover(self, parts: Step, fault: int, out: Outbox) -> None:
         """A step was not computed: forget what it left behind. A call that fails alone has

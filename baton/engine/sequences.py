@@ -16,6 +16,7 @@ from baton.engine.policy import Roster
 from baton.engine.runs import PromptGroup, Run
 from baton.engine.wire import Deltas, Finished, Refused
 from baton.semantics.events import Delta
+from baton.telemetry.metrics import Histogram
 
 Message = Deltas | Finished | Refused
 Post = list[tuple[Run, Message]]
@@ -34,6 +35,25 @@ class Counters:
     generated_tokens: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    prompts: int = 0
+    """Prompts that were begun."""
+    reused_prompts: int = 0
+    """Of these, prompts of which a beginning lay in the cache."""
+    batch_tokens: int = 0
+    """Tokens computed in all steps."""
+    batch_sequences: int = 0
+    """Sequences in all steps: together with `steps`, how many share one."""
+    step: Histogram = dataclasses.field(default_factory=Histogram)
+    """Seconds of each step."""
+    queue: Histogram = dataclasses.field(default_factory=Histogram)
+    """Seconds between a call's acceptance and the first step that serves it."""
+
+    def stepped(self, tokens: int, sequences: int, seconds: float) -> None:
+        """One decode was computed."""
+        self.steps += 1
+        self.batch_tokens += tokens
+        self.batch_sequences += sequences
+        self.step.observe(seconds)
 
 
 class Outbox:
@@ -157,6 +177,7 @@ class Sequences:
         run = group.run
         if run.started_s is None:
             run.started_s = time.monotonic()
+            self.counters.queue.observe(run.started_s - run.accepted_s)
         splits = run.planned_splits(group.at)
         if run.alone or splits:
             self._memory.cut(sequence, 0)
@@ -165,6 +186,8 @@ class Sequences:
             reused = self._memory.begin(sequence, group.prompt.ids, self._roster.free)
         run.cached_tokens += reused
         self.counters.cached_tokens += reused
+        self.counters.prompts += 1
+        self.counters.reused_prompts += reused > 0
         group.entries = group.prompt.entries() if run.scored else []
         group.sequences.add(sequence)
         self._orders += 1

@@ -16,6 +16,7 @@ import struct
 import msgspec
 
 from baton.semantics.events import Call, Delta, Usage
+from baton.telemetry.metrics import Histogram
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024  # a token-array body of 8 MiB grows at most eightfold in msgpack
 HEADER = struct.Struct(">I")
@@ -121,6 +122,14 @@ class Description(msgspec.Struct, tag="description", frozen=True, kw_only=True):
     generated_tokens: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    prompts: int = 0
+    reused_prompts: int = 0
+    batch_tokens: int = 0
+    batch_sequences: int = 0
+    kept_tokens: int = 0
+    """In the sequences' memory now, of `sequences_max` × `context_tokens_max`."""
+    step: Histogram = msgspec.field(default_factory=Histogram)
+    queue: Histogram = msgspec.field(default_factory=Histogram)
 
 
 ToEngine = Generate | Cancel | Tokenize | Detokenize | Describe

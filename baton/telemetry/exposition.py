@@ -2,7 +2,7 @@
 shows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from baton.telemetry.metrics import SECONDS, Histogram, Series, Snapshot
+from baton.telemetry.metrics import SECONDS, End, Histogram, Series, Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LABELS = ("model", "upstream")
@@ -37,15 +37,30 @@ UPSTREAM_COUNTERS = (
     ("failed_calls", "upstream_failed_calls", "Calls that could not be placed there."),
     ("lost_streams", "upstream_lost_streams", "Answers that broke off."),
 )
+UPSTREAM_GAUGES = (
+    ("in_flight", "Calls under way or waiting."),
+    ("waiting", "Of these, calls that wait for a place there."),
+)
 ENGINE_GAUGES = (
     ("running", "Choices that the engine computes now."),
     ("waiting", "Choices that wait for the engine."),
+    ("sequences_max", "Choices that it can compute side by side."),
+    ("kept_tokens", "Tokens in the memory of its sequences, at work or kept for later prompts."),
+    ("context_tokens_max", "Tokens that one sequence can hold."),
 )
 ENGINE_COUNTERS = (
     ("steps", "Batches that the engine has computed."),
     ("prompt_tokens", "Prompt tokens that the engine was given."),
     ("generated_tokens", "Tokens that the engine has generated."),
     ("cached_tokens", "Prompt tokens that the engine had in its cache."),
+    ("prompts", "Prompts that the engine has begun."),
+    ("reused_prompts", "Of these, prompts whose beginning was in its cache."),
+    ("batch_tokens", "Tokens in all batches that the engine has computed."),
+    ("batch_sequences", "Sequences in all batches that the engine has computed."),
+)
+ENGINE_HISTOGRAMS = (
+    ("step", "What the engine takes for one batch."),
+    ("queue", "From a call's acceptance to the first batch that serves it."),
 )
 
 
@@ -64,6 +79,24 @@ class EngineNumbers(Protocol):
     def generated_tokens(self) -> int: ...
     @property
     def cached_tokens(self) -> int: ...
+    @property
+    def sequences_max(self) -> int: ...
+    @property
+    def context_tokens_max(self) -> int: ...
+    @property
+    def kept_tokens(self) -> int: ...
+    @property
+    def prompts(self) -> int: ...
+    @property
+    def reused_prompts(self) -> int: ...
+    @property
+    def batch_tokens(self) -> int: ...
+    @property
+    def batch_sequences(self) -> int: ...
+    @property
+    def step(self) -> Histogram: ...
+    @property
+    def queue(self) -> Histogram: ...
 
 
 class Exposition(Collector):
@@ -113,14 +146,15 @@ class Exposition(Collector):
             "Relay processes for which it is in this state.",
             labels=("upstream", "state"),
         )
-        running = GaugeMetricFamily(
-            "baton_upstream_in_flight", "Calls under way or waiting.", labels=("upstream",)
-        )
         for each in found:
             for state, count in each.states.items():
                 states.add_metric((each.name, state), count)
-            running.add_metric((each.name,), each.in_flight)
-        yield from (states, running)
+        yield states
+        for name, meaning in UPSTREAM_GAUGES:
+            gauge = GaugeMetricFamily(f"baton_upstream_{name}", meaning, labels=("upstream",))
+            for each in found:
+                gauge.add_metric((each.name,), getattr(each, name))
+            yield gauge
         for attribute, name, meaning in UPSTREAM_COUNTERS:
             family = CounterMetricFamily(f"baton_{name}", meaning, labels=("upstream",))
             for each in found:
@@ -130,17 +164,24 @@ class Exposition(Collector):
     def _ledger(self) -> Iterator[Metric]:
         one = self.snapshot
         yield CounterMetricFamily("baton_holds", "Holds that were reserved.", value=one.holds)
+        yield by_name("baton_holds_ended", "Holds that ended, by how.", "end", one.ends)
         wait = HistogramMetricFamily(
             "baton_journal_wait_seconds", "Waits for the journal's commit."
         )
         wait.add_metric((), *buckets(one.journal_wait))
         yield wait
-        rejected = CounterMetricFamily(
-            "baton_rejected", "Requests refused before any upstream was asked.", labels=("reason",)
-        )
-        for reason, count in one.rejected.items():
-            rejected.add_metric((reason,), count)
-        yield rejected
+        meaning = "Requests refused before any upstream was asked."
+        yield by_name("baton_rejected", meaning, "reason", one.rejected)
+        yield by_name("baton_fills", "Answers with a field that Baton made.", "field", one.fills)
+
+
+def by_name(
+    name: str, meaning: str, label: str, counts: Mapping[End, int] | Mapping[str, int]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, meaning, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
 
 
 def counters(
@@ -174,6 +215,10 @@ def engine_families(engine: EngineNumbers) -> Iterator[Metric]:
         yield GaugeMetricFamily(f"baton_engine_{name}", meaning, getattr(engine, name))
     for name, meaning in ENGINE_COUNTERS:
         yield CounterMetricFamily(f"baton_engine_{name}", meaning, value=getattr(engine, name))
+    for name, meaning in ENGINE_HISTOGRAMS:
+        family = HistogramMetricFamily(f"baton_engine_{name}_seconds", meaning)
+        family.add_metric((), *buckets(getattr(engine, name)))
+        yield family
 
 
 def render(snapshot: Snapshot, engine: EngineNumbers | None, version: str) -> bytes:

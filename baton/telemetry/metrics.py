@@ -32,6 +32,9 @@ Reason = Literal[
 ]  # fmt: skip
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Why a request was refused before any upstream was asked."""
+End = Literal["settled", "released", "interrupted"]
+ENDS: tuple[End, ...] = get_args(End)
+"""How a hold ends, in the ledger's words."""
 
 
 class Histogram(msgspec.Struct):
@@ -116,6 +119,10 @@ class Snapshot(msgspec.Struct, kw_only=True):
     series: list[Series] = []
     rejected: dict[str, int] = {}
     holds: int = 0
+    ends: dict[End, int] = {}
+    """Holds that ended, by how."""
+    fills: dict[str, int] = {}
+    """Answers in which Baton made a field itself, by field."""
     journal_wait: Histogram = msgspec.field(default_factory=Histogram)
     in_flight: int = 0
     holds_open: int = 0
@@ -151,6 +158,8 @@ class Metrics:
     __slots__ = (
         "_pairs",
         "_past_upstreams",
+        "ends",
+        "fills",
         "holds",
         "holds_open",
         "in_flight",
@@ -170,6 +179,8 @@ class Metrics:
         """Completions under way: the relay adds and subtracts."""
         self.holds = 0
         self.holds_open = 0
+        self.ends: dict[End, int] = dict.fromkeys(ENDS, 0)
+        self.fills: dict[str, int] = {}
 
     def series(self, model: str, upstream: str) -> Series:
         """The numbers of this pair. Give only configured names, or "" for what was never routed."""
@@ -183,8 +194,14 @@ class Metrics:
         self.holds += 1
         self.holds_open += 1
 
-    def hold_ended(self) -> None:
+    def hold_ended(self, end: End) -> None:
         self.holds_open -= 1
+        self.ends[end] += 1
+
+    def filled(self, fields: Iterable[str]) -> None:
+        """Give only names of fields from the code: whatever a caller may send bounds nothing."""
+        for field in fields:
+            self.fills[field] = self.fills.get(field, 0) + 1
 
     def snapshot(self) -> Snapshot:
         """The live numbers, not a copy: encode or merge it before the loop turns."""
@@ -192,6 +209,8 @@ class Metrics:
             series=list(self._pairs.values()),
             rejected=self.rejections,
             holds=self.holds,
+            ends=self.ends,
+            fills=self.fills,
             journal_wait=self.journal_wait,
             in_flight=self.in_flight,
             holds_open=self.holds_open,
@@ -207,6 +226,10 @@ class Metrics:
             self.rejections[known] += count
         self._past_upstreams = added([*self._past_upstreams, *past.upstreams])
         self.holds += past.holds
+        for end in ENDS:
+            self.ends[end] += past.ends.get(end, 0)
+        for field, count in past.fills.items():
+            self.fills[field] = self.fills.get(field, 0) + count
         self.journal_wait.add(past.journal_wait)
 
     def _new(self, model: str, upstream: str) -> Series:

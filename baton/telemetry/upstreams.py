@@ -22,6 +22,8 @@ class UpstreamNumbers(msgspec.Struct):
     """Answers that broke off."""
     handoffs: int = 0
     """Calls that went on elsewhere."""
+    waiting: int = 0
+    """Of `in_flight`, calls that wait for a place there."""
 
     @property
     def state(self) -> str:
@@ -32,6 +34,7 @@ class UpstreamNumbers(msgspec.Struct):
         for state, count in other.states.items():
             self.states = {**self.states, state: self.states.get(state, 0) + count}
         self.in_flight += other.in_flight
+        self.waiting += other.waiting
         self.ejections += other.ejections
         self.failed_calls += other.failed_calls
         self.lost_streams += other.lost_streams
@@ -39,7 +42,7 @@ class UpstreamNumbers(msgspec.Struct):
 
     def ended(self) -> "UpstreamNumbers":
         """Of a process that is no more: what it counted, and nothing that it was."""
-        return msgspec.structs.replace(self, states={}, in_flight=0)
+        return msgspec.structs.replace(self, states={}, in_flight=0, waiting=0)
 
 
 def added(found: Iterable[UpstreamNumbers]) -> list[UpstreamNumbers]:

@@ -240,6 +240,11 @@ class EmbeddedUpstream:
     def in_flight(self) -> int:
         return len(self._busy)
 
+    @property
+    def waiting(self) -> int:
+        """None here: the engine tells of its own queue."""
+        return 0
+
     async def open(self, call: Call) -> EmbeddedStream:
         """Queue a call. Raises RequestError (with the engine's status) or UpstreamError."""
         return await self.generate(Generate(call))

@@ -150,6 +150,11 @@ class HttpUpstream:
         """Calls under way, and those that wait for a connection."""
         return self._transport.lent + self._transport.waiting
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return self._transport.waiting
+
     async def _refusal(self, response: Response) -> Exception:
         """What an answer other than 200 means. A redirect is never followed: it is a refusal."""
         retry_after = response.header("retry-after")

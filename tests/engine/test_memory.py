@@ -35,6 +35,7 @@ def test_a_prefix_is_copied(tiny: Model) -> None:
     other = [*PROMPT[:70], 1, 2, 3]
     assert 70 == memory.begin(1, other, [1, 2])
     assert 80 == memory.begin(1, PROMPT, [1, 2])
+    assert 80 + 80 + 70 == memory.tokens, "the first prompt was carried to the third id"
     found = rest(context, 1, 80)
     assert np.allclose(logits(context, PROMPT)[-1], found, atol=1e-3)
     context.close()

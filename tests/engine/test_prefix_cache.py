@@ -40,6 +40,7 @@ def test_content_follows_every_change() -> None:
     cache.append(1, [9])
     cache.cut(0, 1)
     assert ([1], [1, 2, 9]) == (cache.tokens(0).tolist(), cache.tokens(1).tolist())
+    assert 4 == cache.total
 
 
 def test_what_was_cut_is_not_matched() -> None:

@@ -1,5 +1,6 @@
 """Arrays, samples and waves on few sequences; fairness as callers see it."""
 
+import dataclasses
 from typing import Any
 
 from tests.engine.rig import Rig, call
@@ -96,6 +97,33 @@ def test_many_scored_echoes_come_in_portions(tiny_rig: Rig) -> None:
         messages += 1
     assert 100 * 200 <= sum(len(d.logprobs.tokens) for d in done.deltas if d.logprobs)
     assert 3 == messages
+
+
+def test_what_is_computed_is_counted(tiny_rig: Rig) -> None:
+    """Every step with its tokens and sequences; every prompt, and whether the cache had some."""
+    counters = tiny_rig.scheduler.counters
+    prompt = "another prompt that is long enough to be kept"
+    tiny_rig.complete(call(prompt, max_tokens=1))
+    before = dataclasses.replace(counters)
+    times = [sum(counters.step.counts), sum(counters.queue.counts)]
+    done = tiny_rig.complete(call(prompt, max_tokens=3, n=2, logit_bias=ban(tiny_rig)))
+    length = done.finished.usage.prompt_tokens
+    assert (1, 1) == (
+        counters.prompts - before.prompts,
+        counters.reused_prompts - before.reused_prompts,
+    )
+    # Of the prompt its last token; then two of three tokens of each sample: nothing follows a last.
+    steps = counters.steps - before.steps
+    assert 1 + 2 * 2 == counters.batch_tokens - before.batch_tokens
+    assert counters.batch_tokens - before.batch_tokens == (
+        counters.batch_sequences - before.batch_sequences
+    )
+    assert [steps, 1] == [
+        sum(counters.step.counts) - times[0],
+        sum(counters.queue.counts) - times[1],
+    ]
+    assert counters.step.sum_s > 0
+    assert length <= tiny_rig.scheduler.kept_tokens
 
 
 def test_queueing_is_told(tiny_rig: Rig) -> None:

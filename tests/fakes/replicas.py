@@ -43,7 +43,7 @@ class Replica:
         self.name = name
         self.capabilities: Capabilities = EXACT
         self.watch: Watch = Unwatched()
-        self.in_flight = 0
+        self.in_flight = self.waiting = 0
         self.down = False
         self.breaks = False
         """It accepts, and breaks off."""

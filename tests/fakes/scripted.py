@@ -36,7 +36,7 @@ class Scripted:
         self.name, self.capabilities, self.scripts = "scripted", native, list(scripts)
         self.prompt_tokens: int | None = None
         self.watch: Watch = Unwatched()
-        self.in_flight = 0
+        self.in_flight = self.waiting = 0
         self.calls: list[Call] = []
         self.streams: list[ScriptedStream] = []
 

@@ -39,7 +39,7 @@ class Words:
     ) -> None:
         self.name, self.cuts, self.capabilities = name, list(cuts), native
         self.watch: Watch = Unwatched()
-        self.in_flight = 0
+        self.in_flight = self.waiting = 0
         self.calls: list[Call] = []
         self.closed = 0
 

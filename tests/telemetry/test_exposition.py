@@ -1,11 +1,11 @@
 """The text that Prometheus reads: every name, its labels and its numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from baton.telemetry.exposition import CONTENT_TYPE, render
-from baton.telemetry.metrics import Metrics, Snapshot
+from baton.telemetry.metrics import Histogram, Metrics, Snapshot
 from baton.telemetry.upstreams import UpstreamNumbers
 
 
@@ -17,6 +17,22 @@ class Engine:
     prompt_tokens: int = 500
     generated_tokens: int = 600
     cached_tokens: int = 70
+    sequences_max: int = 4
+    context_tokens_max: int = 2048
+    kept_tokens: int = 80
+    prompts: int = 9
+    reused_prompts: int = 5
+    batch_tokens: int = 1100
+    batch_sequences: int = 90
+    step: Histogram = field(default_factory=lambda: times(0.02, 0.04))
+    queue: Histogram = field(default_factory=lambda: times(0.3))
+
+
+def times(*seconds: float) -> Histogram:
+    histogram = Histogram()
+    for each in seconds:
+        histogram.observe(each)
+    return histogram
 
 
 def samples(snapshot: Snapshot, engine: Engine | None = None) -> dict[str, float]:
@@ -38,9 +54,13 @@ def counted() -> Snapshot:
     series.answered(0, 0.3)
     series.charged(10, 20, 5, 7)
     series.streamed(0.004, 0.02, 3)
-    metrics.upstreams = lambda: [UpstreamNumbers("embedded", {"ejected": 2}, 3, 4, 5, 6, 1)]
+    metrics.upstreams = lambda: [UpstreamNumbers("embedded", {"ejected": 2}, 3, 4, 5, 6, 1, 2)]
     metrics.rejected("quota")
     metrics.held()
+    metrics.held()
+    metrics.hold_ended("interrupted")
+    metrics.filled(("echo", "n"))
+    metrics.filled(("echo",))
     return metrics.snapshot()
 
 
@@ -66,7 +86,12 @@ def test_every_number_is_shown_under_its_name() -> None:
         f"baton_request_duration_seconds_count{pair}": 2,
         "baton_rejected_total|quota": 1,
         "baton_rejected_total|rate": 0,
-        "baton_holds_total": 1,
+        "baton_holds_total": 2,
+        "baton_holds_ended_total|interrupted": 1,
+        "baton_holds_ended_total|settled": 0,
+        "baton_fills_total|echo": 2,
+        "baton_fills_total|n": 1,
+        "baton_upstream_waiting|embedded": 2,
         "baton_holds_open": 1,
         "baton_requests_in_flight": 0,
         "baton_workers": 1,
@@ -77,6 +102,16 @@ def test_every_number_is_shown_under_its_name() -> None:
         "baton_engine_prompt_tokens_total": 500,
         "baton_engine_generated_tokens_total": 600,
         "baton_engine_cached_tokens_total": 70,
+        "baton_engine_sequences_max": 4,
+        "baton_engine_context_tokens_max": 2048,
+        "baton_engine_kept_tokens": 80,
+        "baton_engine_prompts_total": 9,
+        "baton_engine_reused_prompts_total": 5,
+        "baton_engine_batch_tokens_total": 1100,
+        "baton_engine_batch_sequences_total": 90,
+        "baton_engine_step_seconds_count": 2,
+        "baton_engine_step_seconds_bucket|0.025": 1,
+        "baton_engine_queue_seconds_sum": 0.3,
         "baton_build_info|9.9": 1,
     }
     assert expected == {name: shown.get(name) for name in expected}

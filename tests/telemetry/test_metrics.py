@@ -17,7 +17,7 @@ def one_request(metrics: Metrics) -> None:
     series.streamed(0.03, 0.012, 15)
     series.charged(12, 16, 4, 2_500)
     series.answered(200, 0.21)
-    metrics.hold_ended()
+    metrics.hold_ended("settled")
     metrics.in_flight -= 1
 
 
@@ -78,6 +78,8 @@ def test_merging_adds_counters_and_gauges_and_changes_no_part() -> None:
     one_request(second)
     second.in_flight = 3
     second.rejected("rate")
+    for metrics in (first, second):
+        metrics.filled(("echo",))
     before = first.snapshot().series[0].prompt_tokens
     merged = merge([first.snapshot(), second.snapshot()])
     assert (24, 2, 3, 2) == (
@@ -87,6 +89,8 @@ def test_merging_adds_counters_and_gauges_and_changes_no_part() -> None:
         merged.processes,
     )
     assert 1 == merged.rejected["rate"]
+    assert {"settled": 2, "released": 0, "interrupted": 0} == merged.ends
+    assert {"echo": 2} == merged.fills
     assert before == first.snapshot().series[0].prompt_tokens
 
 

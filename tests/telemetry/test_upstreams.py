@@ -12,17 +12,18 @@ def numbers(state: str, **counts: int) -> UpstreamNumbers:
 def test_sums() -> None:
     """One of each name; what was given stays as it was."""
     given = [
-        numbers("healthy", in_flight=2, ejections=1),
+        numbers("healthy", in_flight=2, ejections=1, waiting=1),
         UpstreamNumbers("other", handoffs=5),
-        numbers("ejected", in_flight=3, failed_calls=4, lost_streams=6),
+        numbers("ejected", in_flight=3, failed_calls=4, lost_streams=6, waiting=2),
         numbers("healthy", handoffs=1),
     ]
     before = msgspec.msgpack.encode(given)
     one, other = added(given)
     assert before == msgspec.msgpack.encode(given)
     assert {"healthy": 2, "ejected": 1} == one.states
-    assert (5, 1, 4, 6, 1) == (
+    assert (5, 3, 1, 4, 6, 1) == (
         one.in_flight,
+        one.waiting,
         one.ejections,
         one.failed_calls,
         one.lost_streams,
@@ -39,5 +40,5 @@ def test_the_worst_state_is_told() -> None:
 
 def test_the_ended_keep_their_counts() -> None:
     """And are in no state any more."""
-    ended = numbers("ejected", in_flight=2, ejections=3).ended()
-    assert ({}, 0, 3) == (ended.states, ended.in_flight, ended.ejections)
+    ended = numbers("ejected", in_flight=2, waiting=1, ejections=3).ended()
+    assert ({}, 0, 0, 3) == (ended.states, ended.in_flight, ended.waiting, ended.ejections)

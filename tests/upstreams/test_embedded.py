@@ -140,6 +140,10 @@ def test_a_full_queue(engine: EngineProcess) -> None:
             stream.close()
         await until_idle(upstream)
         await whole(await upstream.open(call()))
+        told = await upstream.describe()
+        assert 0 < told.steps == sum(told.step.counts) <= told.batch_tokens
+        assert 0 < told.prompts == sum(told.queue.counts)
+        assert 0 < told.kept_tokens <= told.sequences_max * told.context_tokens_max
 
     run(engine.socket, test)
 
