@@ -15,6 +15,7 @@ from tests.fakes.faults import Fault
 from tests.fakes.word_model import Generated, Sampling
 
 CONTEXT_TOKENS = 4096
+OUTPUT_TOKENS_MAX = 64000
 CACHED_TOKENS, WRITTEN_TOKENS = 3, 2
 REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
 
@@ -35,7 +36,12 @@ class FakeAnthropic(FakeChat):
             raise refused(
                 f"prompt is too long: {tokens(wrapped)} tokens > {CONTEXT_TOKENS} maximum"
             )
-        sampling = Sampling(limit, body.get("temperature", 1.0))
+        if limit > OUTPUT_TOKENS_MAX:
+            raise refused(
+                f"max_tokens: {limit} > {OUTPUT_TOKENS_MAX}, which is the maximum allowed number of"
+                " output tokens for claude-fake"
+            )
+        sampling = Sampling(limit, body.get("temperature", 1.0), top_p=body.get("top_p", 1.0))
         prompt = unwrapped(contents["user"], contents.get("assistant"))
         return Asked(prompt, wrapped, sampling, bool(body.get("stream")))
 

@@ -20,6 +20,7 @@ import msgspec
 
 from tests.fakes import word_model
 from tests.fakes.faults import Fault, send_faulty
+from tests.fakes.knobs import knobs_of, known_ids
 from tests.fakes.refused import CONTEXT_TOKENS, Refused, error_body, too_long
 from tests.fakes.wire import Exchange, WireServer, chunked_head, whole
 
@@ -48,6 +49,10 @@ class Quirks:
     errors: str = "openai"
     """`openai` | `int_code` | `flat` | `no_param`"""
     zero_tokens_allowed: bool = True
+    end_scored: bool = False
+    """Logprobs have an entry for the token that ended the text."""
+    bias_refused: bool = True
+    """A bias on an id that is none is a 400; else it is without effect."""
     token_ids: bool = False
     """Tells ids where return_token_ids asks for them."""
     default_temperature: float = 1.0
@@ -57,9 +62,13 @@ class Quirks:
 
 DIALECTS = {
     "openai": Quirks(finish_apart=True, null_usage=True, cached_tokens=True),
-    "vllm": Quirks(errors="int_code", offsets="zero", token_ids=True),
+    "vllm": Quirks(errors="int_code", offsets="zero", token_ids=True, end_scored=True),
     "sglang": Quirks(
-        errors="flat", offsets="minus_one", null_usage=True, zero_tokens_allowed=False
+        errors="flat",
+        offsets="minus_one",
+        null_usage=True,
+        zero_tokens_allowed=False,
+        end_scored=True,
     ),
     "llama-server": Quirks(
         echo=False,
@@ -69,13 +78,14 @@ DIALECTS = {
         finish_apart=True,
         null_events=True,
         errors="no_param",
+        bias_refused=False,
         default_temperature=0.8,
         default_max_tokens=2048,
         cached_tokens=True,
     ),
     "deepseek": Quirks(),
     "azure": Quirks(finish_apart=True, null_usage=True),
-    "baton": Quirks(null_usage=True, cached_tokens=True),
+    "baton": Quirks(null_usage=True, cached_tokens=True, end_scored=True),
     "together": Quirks(usage_in_stream="always", echo=False),
     "fireworks": Quirks(usage_in_stream="always"),
 }
@@ -191,15 +201,22 @@ class FakeCompletions(WireServer):
         echo, asked = body.get("echo") and self.quirks.echo, body.get("logprobs")
         stops = body.get("stop") or ()
         stops = (stops,) if isinstance(stops, str) else tuple(stops)
+        knobs = knobs_of(body, bias_refused=self.quirks.bias_refused)
         found = []
         for number, prompt in enumerate(prompts):
             tokens = word_model.encode(prompt) if isinstance(prompt, str) else prompt
+            known_ids(tokens)
             if len(tokens) + max_tokens > CONTEXT_TOKENS:
                 raise too_long(self.quirks.errors, len(tokens), max_tokens)
             for sample in range(n):
                 seed = body.get("seed", 0) * self.seed_step + sample
-                sampling = word_model.Sampling(max_tokens, temperature, seed, stops, asked or 0)
+                sampling = word_model.Sampling(
+                    max_tokens, temperature, seed, stops, asked or 0, *knobs
+                )
                 generated = self._generated(word_model.decode(tokens), sampling)
+                if generated.end and asked is not None and self.quirks.end_scored:
+                    generated.positions.append(generated.end)
+                    generated.pieces.append("")
                 echoed = word_model.scored_prompt(tokens, asked or 0) if echo else None
                 found.append(Choice(number * n + sample, tokens, generated, echoed))
         return found

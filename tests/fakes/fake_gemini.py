@@ -11,9 +11,11 @@ from collections.abc import Iterator
 
 from tests.fakes.fake_chat import Asked, FakeChat, Json, Refused, tokens, unwrapped
 from tests.fakes.faults import Fault
+from tests.fakes.knobs import knobs_of
 from tests.fakes.word_model import Generated, Sampling
 
 CONTEXT_TOKENS = 4096
+OUTPUT_TOKENS_MAX = 65536
 ROUTE = re.compile(r"/models/[^/:]+:(generateContent|streamGenerateContent\?alt=sse)$")
 REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
 
@@ -37,8 +39,19 @@ class FakeGemini(FakeChat):
             )
             raise refused(400, message, "INVALID_ARGUMENT")
         settings = body["generationConfig"]
+        limit = settings["maxOutputTokens"]
+        if limit > OUTPUT_TOKENS_MAX:
+            message = (
+                f"Unable to submit request because it has a maxOutputTokens value of {limit} but"
+                " the supported range is from 1 (inclusive) to"
+                f" {OUTPUT_TOKENS_MAX + 1} (exclusive)."
+            )
+            raise refused(400, message, "INVALID_ARGUMENT")
+        names = {"presencePenalty": "presence_penalty", "frequencyPenalty": "frequency_penalty"}
+        named = {names.get(name, name): value for name, value in settings.items()}
+        knobs = knobs_of({**named, "top_p": settings.get("topP")})
         seed = settings.get("seed", 0)
-        sampling = Sampling(settings["maxOutputTokens"], settings["temperature"], seed)
+        sampling = Sampling(limit, settings["temperature"], seed, (), 0, *knobs)
         prompt = unwrapped(texts["user"], texts.get("model"))
         return Asked(prompt, wrapped, sampling, route[1] != "generateContent")
 

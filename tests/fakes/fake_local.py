@@ -21,6 +21,7 @@ from tests.fakes.faults import Fault, send_faulty
 from tests.fakes.refused import CONTEXT_TOKENS, Refused
 from tests.fakes.wire import Exchange, chunked_head, whole
 
+SAMPLED = ("top_p", "presence_penalty", "frequency_penalty", "logit_bias")
 STAMP = "2026-01-01T00:00:00.000000Z"
 
 
@@ -131,6 +132,7 @@ class FakeOllama(_OneChoice):
             "max_tokens": options.get("num_predict", 128),
             "temperature": options.get("temperature", 0.8),
             "seed": options.get("seed", 0),
+            "top_p": options.get("top_p"),
             "stop": options.get("stop"),
             "logprobs": None if self._old else body.get("top_logprobs", 0),
         }
@@ -199,6 +201,7 @@ class FakeMistral(_OneChoice):
             "max_tokens": body.get("max_tokens", 128),
             "temperature": body.get("temperature", 0.7),
             "seed": body.get("random_seed", 0),
+            "top_p": body.get("top_p"),
             "stop": body.get("stop"),
         }
 
@@ -254,6 +257,7 @@ class FakeLlamaServer(_OneChoice):
         if not self._fim:
             raise Refused(501, "Infill is not supported by this model: prefix token is missing. ")
         return {
+            **{name: body[name] for name in SAMPLED if name in body},
             "prompt": self._prompt(body),
             "max_tokens": body.get("n_predict", -1),
             "temperature": body.get("temperature", 0.8),

@@ -8,9 +8,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from tests.fakes import refused
 from tests.fakes.fake_chat import Asked, FakeChat, Json, Refused, tokens, unwrapped
 from tests.fakes.fake_completions import chat_position
 from tests.fakes.faults import Fault
+from tests.fakes.knobs import Knobs, knobs_of
 from tests.fakes.word_model import Generated, Sampling
 
 CONTEXT_TOKENS = 4096
@@ -34,10 +36,17 @@ class FakeOpenAIChat(FakeChat):
             body.get("seed", 0),
             (stops,) if isinstance(stops, str) else tuple(stops),
             body.get("top_logprobs", 0),
+            *self._knobs(body),
         )
         prompt = unwrapped(contents["user"], contents.get("assistant"))
         logprobs = bool(body.get("logprobs"))
         return Asked(prompt, wrapped, sampling, bool(body.get("stream")), logprobs)
+
+    def _knobs(self, body: Json) -> Knobs:
+        try:
+            return knobs_of(body)
+        except refused.Refused as told:
+            raise Refused(told.status, refused.error_body("openai", told)) from None
 
     def shown(self, asked: Asked, made: Generated, fault: Fault) -> Json:
         message = {"role": "assistant", "content": "".join(made.pieces), "refusal": None}

@@ -88,7 +88,16 @@ def candidates(asked: CompletionRequest, prompt: str) -> set[str]:
     found = set()
     for sample in range(asked.best_of):
         seed, stops = (asked.seed or 0) + sample, tuple(asked.stop or ())
-        sampling = word_model.Sampling(asked.max_tokens, asked.temperature, seed, stops)
+        sampling = word_model.Sampling(
+            asked.max_tokens,
+            asked.temperature,
+            seed,
+            stops,
+            top_p=asked.top_p,
+            presence_penalty=asked.presence_penalty,
+            frequency_penalty=asked.frequency_penalty,
+            logit_bias=tuple((asked.logit_bias or {}).items()),
+        )
         found.add("".join(word_model.generate(prompt, sampling).pieces))
     return found
 
