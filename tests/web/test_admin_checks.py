@@ -1,6 +1,10 @@
 """The live check of an upstream by the admin API."""
 
+import pytest
+
 from tests.fakes.web_parts import Web
+
+pytestmark = pytest.mark.usefixtures("_no_upstreams_left")
 
 UPSTREAM = {
     "name": "checked",

@@ -7,6 +7,7 @@ import pytest
 from tests.asking import Answer
 from tests.fakes.web_parts import Web
 
+pytestmark = pytest.mark.usefixtures("_no_upstreams_left")
 UPSTREAMS = "/admin/v1/upstreams"
 SECRET = "provider-secret-0123456789"
 BODY = {
