@@ -320,8 +320,8 @@ def idempotency_in_progress() -> RequestError:
 def idempotency_not_kept() -> RequestError:
     """409 that does not heal: the request is answered and charged, its answer cannot be had."""
     message = (
-        "The request with this Idempotency-Key was answered, but its answer could not be kept (it is "
-        "too large). Use a new key to ask anew."
+        "The request with this Idempotency-Key was answered, but its answer could not be kept "
+        "(it is too large). Use a new key to ask anew."
     )
     return RequestError(
         409,

@@ -99,6 +99,7 @@ def family(model: str) -> str:
     name = model.rpartition("/")[2].lower()
     return next((template for pattern, template in FAMILIES if pattern.search(name)), "")
 
+
 # The likelihood-ranked fill
 
 PREFIX_CHARS_MAX = 512

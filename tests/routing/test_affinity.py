@@ -13,8 +13,8 @@ def test_depths() -> None:
     it."""
     sizes = (255, 256, 511, 512, 1024, 2047, 8192, 10**6)
     assert [0, 1, 1, 2, 4, 5, 10, 10] == [len(beginnings("x" * size)) for size in sizes]
-    sizes = (63, 64, 256, 2048, 5000)
-    assert [0, 1, 4, 10, 10] == [len(beginnings([7] * size)) for size in sizes]
+    counts = (63, 64, 256, 2048, 5000)
+    assert [0, 1, 4, 10, 10] == [len(beginnings([7] * count)) for count in counts]
     assert 10 == len(set(beginnings("x" * 8192)))
     one, other = "é" * 1024 + "one", "é" * 1024 + "other"
     assert beginnings(one) == beginnings(other)
