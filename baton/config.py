@@ -4,6 +4,7 @@ A setting NAME is read from `BATON_NAME` or from the key `name` in BATON_HOME/ba
 keys and values out of range stop the start with a message that names them.
 """
 
+import difflib
 import os
 import pathlib
 import tomllib
@@ -211,6 +212,22 @@ def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Se
         return msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"settings: {error}") from None
+
+
+def misspelt(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What to say of `BATON_*` variables that are no settings: they would be ignored in silence.
+
+    `BATON_UPSTREAM_*` are provider keys that a file for `baton apply` names."""
+    said = []
+    for variable in sorted(environment):
+        name = variable.removeprefix("BATON_").lower()
+        known = name in Settings.__struct_fields__ or name.startswith("upstream_")
+        if known or not variable.startswith("BATON_"):
+            continue
+        near = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
+        hint = f": is BATON_{near[0].upper()} meant?" if near else "."
+        said.append(f"{variable} is no setting{hint}")
+    return said
 
 
 def _home(environment: Mapping[str, str]) -> pathlib.Path:

@@ -8,7 +8,7 @@ import sys
 import msgspec
 
 from baton.admission.issue import bootstrap
-from baton.config import Settings
+from baton.config import Settings, misspelt
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
 from baton.running import marked
@@ -94,6 +94,8 @@ def engine_command(settings: Settings, model: ModelFile) -> list[str]:
 
 
 def _warn(settings: Settings) -> None:
+    for text in misspelt():
+        say(f"WARNING: {text}")
     if settings.host not in LOOPBACK and not settings.tls_certificate_file:
         say(f"WARNING: {settings.host} is reachable from outside and speaks no TLS: keys and texts")
         say("cross the network in the clear unless a proxy in front adds TLS.")

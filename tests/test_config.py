@@ -5,7 +5,7 @@ import pathlib
 import msgspec
 import pytest
 
-from baton.config import Settings, SettingsError, load
+from baton.config import Settings, SettingsError, load, misspelt
 from baton.protocol import RequestLimits
 
 
@@ -101,3 +101,10 @@ def test_request_limits() -> None:
     limits = msgspec.convert(numbers, Settings).request_limits()
     assert numbers == {name: getattr(limits, name) for name in numbers}
     assert 8 == len(numbers)
+
+
+def test_a_variable_that_is_no_setting_is_told() -> None:
+    """With what may be meant; keys of upstreams have names of the operator's choice."""
+    given = {"BATON_PROT": "1", "BATON_PORT": "1", "BATON_UPSTREAM_GPU_KEY": "x", "PORT": "1"}
+    assert ["BATON_PROT is no setting: is BATON_PORT meant?"] == misspelt(given)
+    assert ["BATON_QQQQ is no setting."] == misspelt({"BATON_QQQQ": ""})
