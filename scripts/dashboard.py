@@ -1,0 +1,357 @@
+"""The dashboard for Grafana, made from the table below: `python scripts/dashboard.py` writes it.
+
+`--check` fails when deploy/grafana/baton.json is not what the table says. Every name of a metric in
+it is tested against what /metrics exposes (tests/system/test_dashboard.py).
+"""
+
+import json
+import pathlib
+import sys
+from typing import NamedTuple
+
+FILE = pathlib.Path(__file__).parent.parent / "deploy/grafana/baton.json"
+WIDTH = 24
+"""Columns of Grafana's grid."""
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+PAIR = '{job=~"$job",model=~"$model",upstream=~"$upstream"}'
+UPSTREAM = '{job=~"$job",upstream=~"$upstream"}'
+JOB = '{job=~"$job"}'
+
+
+class Panel(NamedTuple):
+    title: str
+    unit: str
+    queries: tuple[tuple[str, str], ...]
+    """Expression and legend of each line."""
+    width: int = 8
+    kind: str = "timeseries"
+    about: str = ""
+
+
+def rate(metric: str, by: str = "", where: str = PAIR) -> str:
+    """How much a counter grows in a second."""
+    sums = f"sum by ({by})" if by else "sum"
+    return f"{sums} (rate({metric}{where}[$__rate_interval]))"
+
+
+def share(part: str, whole: str, where: str = PAIR) -> str:
+    """0 to 1; no line where there is nothing to divide."""
+    return f"{rate(part, where=where)} / {rate(whole, where=where)}"
+
+
+def percentiles(metric: str, by: str = "", where: str = PAIR) -> tuple[tuple[str, str], ...]:
+    labels = f"le, {by}" if by else "le"
+    legend = f" {{{{{by}}}}}" if by else ""
+    buckets = rate(f"{metric}_bucket", labels, where)
+    return tuple(
+        (f"histogram_quantile({quantile}, {buckets})", f"p{quantile[2:].ljust(2, '0')}{legend}")
+        for quantile in ("0.5", "0.95", "0.99")
+    )
+
+
+def one(expression: str, legend: str = "") -> tuple[tuple[str, str], ...]:
+    return ((expression, legend),)
+
+
+FAILED = '{job=~"$job",model=~"$model",upstream=~"$upstream",status="5xx"}'
+ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
+    (
+        "Now",
+        (
+            Panel("Requests", "reqps", one(rate("baton_requests_total")), 4, "stat"),
+            Panel(
+                "Failed",
+                "percentunit",
+                one(
+                    f"({rate('baton_requests_total', where=FAILED)} or vector(0))"
+                    f" / {rate('baton_requests_total')}"
+                ),
+                4,
+                "stat",
+                "Answers with a status of 500 or above, of all.",
+            ),
+            Panel("Tokens", "short", one(rate("baton_completion_tokens_total")), 4, "stat"),
+            Panel(
+                "Charged in an hour",
+                "currencyUSD",
+                one(f"{rate('baton_charge_nano_usd_total')} * 3600 / 1e9"),
+                4,
+                "stat",
+            ),
+            Panel("Under way", "short", one(f"sum (baton_requests_in_flight{JOB})"), 4, "stat"),
+            Panel("Workers", "short", one(f"sum (baton_workers{JOB})"), 4, "stat"),
+        ),
+    ),
+    (
+        "Requests",
+        (
+            Panel(
+                "By status",
+                "reqps",
+                one(rate("baton_requests_total", "status"), "{{status}}"),
+                about="gone: the caller left before it had a status.",
+            ),
+            Panel("By model", "reqps", one(rate("baton_requests_total", "model"), "{{model}}")),
+            Panel(
+                "Refused before any upstream was asked",
+                "reqps",
+                one(rate("baton_rejected_total", "reason", JOB), "{{reason}}"),
+            ),
+            Panel("Duration", "s", percentiles("baton_request_duration_seconds")),
+            Panel("To the first token", "s", percentiles("baton_time_to_first_token_seconds")),
+            Panel("Between tokens", "s", percentiles("baton_inter_token_seconds")),
+        ),
+    ),
+    (
+        "Tokens and money",
+        (
+            Panel(
+                "Tokens in a second",
+                "short",
+                (
+                    (rate("baton_prompt_tokens_total"), "prompt"),
+                    (rate("baton_completion_tokens_total"), "completion"),
+                    (rate("baton_cached_tokens_total"), "prompt, from a cache"),
+                ),
+            ),
+            Panel(
+                "Charged in an hour, by model",
+                "currencyUSD",
+                one(f"{rate('baton_charge_nano_usd_total', 'model')} * 3600 / 1e9", "{{model}}"),
+            ),
+            Panel(
+                "Fields that Baton made",
+                "ops",
+                one(rate("baton_fills_total", "field", JOB), "{{field}}"),
+            ),
+        ),
+    ),
+    (
+        "Ledger",
+        (
+            Panel("Holds open", "short", one(f"sum (baton_holds_open{JOB})", "open")),
+            Panel(
+                "Holds",
+                "ops",
+                (
+                    (rate("baton_holds_total", where=JOB), "reserved"),
+                    (rate("baton_holds_ended_total", "end", JOB), "{{end}}"),
+                ),
+                about="interrupted: charged up to where a stream was lost.",
+            ),
+            Panel(
+                "Waits for the journal",
+                "s",
+                percentiles("baton_journal_wait_seconds", where=JOB),
+                about="What the last byte of an answer waits for the disk or the database.",
+            ),
+        ),
+    ),
+    (
+        "Upstreams",
+        (
+            Panel(
+                "States other than healthy",
+                "short",
+                one(
+                    "sum by (upstream, state) (baton_upstream_state"
+                    '{job=~"$job",upstream=~"$upstream",state!="healthy"})',
+                    "{{upstream}} {{state}}",
+                ),
+                about="How many workers see it so; ejected: the breaker is open.",
+            ),
+            Panel(
+                "Calls under way",
+                "short",
+                one(f"sum by (upstream) (baton_upstream_in_flight{UPSTREAM})", "{{upstream}}"),
+            ),
+            Panel(
+                "Calls that wait for a place",
+                "short",
+                one(f"sum by (upstream) (baton_upstream_waiting{UPSTREAM})", "{{upstream}}"),
+            ),
+            Panel(
+                "Failures",
+                "ops",
+                (
+                    (
+                        rate("baton_upstream_failed_calls_total", "upstream", UPSTREAM),
+                        "{{upstream}} not placed",
+                    ),
+                    (
+                        rate("baton_upstream_lost_streams_total", "upstream", UPSTREAM),
+                        "{{upstream}} broken off",
+                    ),
+                    (
+                        rate("baton_upstream_ejections_total", "upstream", UPSTREAM),
+                        "{{upstream}} ejected",
+                    ),
+                ),
+            ),
+            Panel(
+                "Hand-offs",
+                "ops",
+                one(rate("baton_handoffs_total", "upstream", UPSTREAM), "from {{upstream}}"),
+                about="Answers that went on at another upstream.",
+            ),
+            Panel(
+                "To the first token, by upstream",
+                "s",
+                percentiles("baton_time_to_first_token_seconds", "upstream")[1:2],
+            ),
+        ),
+    ),
+    (
+        "Engine",
+        (
+            Panel(
+                "Choices",
+                "short",
+                (
+                    (f"sum (baton_engine_running{JOB})", "computed"),
+                    (f"sum (baton_engine_waiting{JOB})", "waiting"),
+                    (f"sum (baton_engine_sequences_max{JOB})", "places"),
+                ),
+            ),
+            Panel(
+                "Tokens in a second",
+                "short",
+                (
+                    (rate("baton_engine_generated_tokens_total", where=JOB), "generated"),
+                    (rate("baton_engine_prompt_tokens_total", where=JOB), "prompt"),
+                ),
+            ),
+            Panel(
+                "In one batch",
+                "short",
+                (
+                    (
+                        share("baton_engine_batch_tokens_total", "baton_engine_steps_total", JOB),
+                        "tokens",
+                    ),
+                    (
+                        share(
+                            "baton_engine_batch_sequences_total", "baton_engine_steps_total", JOB
+                        ),
+                        "sequences",
+                    ),
+                ),
+            ),
+            Panel("Time of a batch", "s", percentiles("baton_engine_step_seconds", where=JOB)),
+            Panel(
+                "Wait for the first batch",
+                "s",
+                percentiles("baton_engine_queue_seconds", where=JOB),
+            ),
+            Panel(
+                "Cache",
+                "percentunit",
+                (
+                    (
+                        share(
+                            "baton_engine_cached_tokens_total",
+                            "baton_engine_prompt_tokens_total",
+                            JOB,
+                        ),
+                        "prompt tokens found",
+                    ),
+                    (
+                        share(
+                            "baton_engine_reused_prompts_total", "baton_engine_prompts_total", JOB
+                        ),
+                        "prompts found in part",
+                    ),
+                    (
+                        f"sum (baton_engine_kept_tokens{JOB}) / sum"
+                        f" (baton_engine_sequences_max{JOB}"
+                        f" * baton_engine_context_tokens_max{JOB})",
+                        "memory filled",
+                    ),
+                ),
+            ),
+        ),
+    ),
+)
+HEIGHTS = {"stat": 4, "timeseries": 8}
+
+
+def dashboard() -> dict[str, object]:
+    panels: list[dict[str, object]] = []
+    top = 0
+    for title, row in ROWS:
+        place = {"h": 1, "w": WIDTH, "x": 0, "y": top}
+        panels.append({"id": len(panels) + 1, "type": "row", "title": title, "gridPos": place})
+        top, left, height = top + 1, 0, 0
+        for panel in row:
+            if left + panel.width > WIDTH:
+                top, left = top + height, 0
+            height = HEIGHTS[panel.kind]
+            place = {"h": height, "w": panel.width, "x": left, "y": top}
+            panels.append({"id": len(panels) + 1, "gridPos": place, **shown(panel)})
+            left += panel.width
+        top += height
+    return {
+        "uid": "baton",
+        "title": "Baton",
+        "tags": ["baton"],
+        "schemaVersion": 39,
+        "timezone": "browser",
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "templating": {"list": variables()},
+        "panels": panels,
+    }
+
+
+def shown(panel: Panel) -> dict[str, object]:
+    targets = [
+        {"refId": chr(ord("A") + at), "datasource": SOURCE, "expr": expression}
+        | ({"legendFormat": legend} if legend else {})
+        for at, (expression, legend) in enumerate(panel.queries)
+    ]
+    return {
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.about,
+        "datasource": SOURCE,
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "targets": targets,
+    }
+
+
+def variables() -> list[dict[str, object]]:
+    """What a reader may choose: the data source, the scraped jobs, models and upstreams."""
+    source: dict[str, object] = {"name": "datasource", "type": "datasource", "query": "prometheus"}
+    chosen = {
+        "job": "label_values(baton_workers, job)",
+        "model": 'label_values(baton_requests_total{job=~"$job"}, model)',
+        "upstream": 'label_values(baton_requests_total{job=~"$job"}, upstream)',
+    }
+    return [source] + [
+        {
+            "name": name,
+            "type": "query",
+            "datasource": SOURCE,
+            "query": {"query": query, "refId": name},
+            "refresh": 2,
+            "multi": True,
+            "includeAll": True,
+            "allValue": ".*",
+            "current": {"text": "All", "value": "$__all"},
+        }
+        for name, query in chosen.items()
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    text = json.dumps(dashboard(), indent=2) + "\n"
+    if "--check" in arguments:
+        current = FILE.read_text(encoding="utf-8") == text
+        print(end="" if current else f"{FILE.name} is not current: run scripts/dashboard.py\n")
+        return not current
+    FILE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
