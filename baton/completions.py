@@ -29,11 +29,11 @@ from baton.http.exchange import Exchange, header_lines
 from baton.http.kept import IDEMPOTENCY_KEY, REPLAYED, KeptExchange, follow, replay
 from baton.ledger.settle import Ledger
 from baton.once import Once
-from baton.protocol import CompletionRequest, RequestLimits, decode
+from baton.protocol import CompletionRequest, CompletionUsage, RequestLimits, decode
 from baton.routing.plan import Plan, Terms, plan
 from baton.semantics.assemble import ChunkEncoder, Encoder, assemble, encode_completion
 from baton.semantics.events import Delta
-from baton.semantics.usage import to_wire
+from baton.semantics.usage import so_far, to_wire
 from baton.stores.base import StoreUnavailable
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
@@ -222,7 +222,7 @@ class Completions:
                 await turn.held()
                 turn.start_stream()
             for delta in batch:
-                usage = to_wire(answer.usage) if request.continuous_usage else None
+                usage = _so_far(answer) if request.continuous_usage else None
                 exchange.send(encoder.delta(delta, usage))
             if exchange.paused:
                 await exchange.drain()
@@ -239,6 +239,10 @@ class Completions:
         if last:
             exchange.send(last)
         exchange.end(encoder.done)
+
+
+def _so_far(answer: Answer) -> CompletionUsage:
+    return to_wire(so_far(answer.usage, answer.generated))
 
 
 def _encoder(turn: Turn, request: CompletionRequest, answer: Answer) -> Encoder:

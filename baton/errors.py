@@ -153,7 +153,10 @@ def strictly_unknown(names: Sequence[str]) -> RequestError:
 def strictly_unfilled(fills: Sequence[str], model: str) -> RequestError:
     """400 where the caller asked for strictness: what Baton would have to fill in itself."""
     message = f"The model '{model}' does not do this natively: {', '.join(fills)}."
-    return invalid(message, fills[0] if fills else None, "unsupported_parameter")
+    field = fills[0] if fills else None
+    if field == "continuation":  # no field of the caller's: what is gone on with is the prompt
+        field = "prompt"
+    return invalid(message, field, "unsupported_parameter")
 
 
 def missing_key() -> RequestError:

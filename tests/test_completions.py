@@ -112,6 +112,18 @@ def test_usage_in_streams(tmp_path: pathlib.Path) -> None:
     assert 2 == len(relay.rows())
 
 
+def test_running_usage_never_shrinks(tmp_path: pathlib.Path) -> None:
+    """Also of an upstream that tells what it generated at the end alone."""
+    with relaying(tmp_path, {"fake": "anthropic"}) as relay:
+        relay.fake.fault(interval_s=0.002)
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        prompt = "Once upon a time there was a small"
+        fields: dict[str, Any] = {"prompt": prompt, "temperature": 0, "max_tokens": 8}
+        answer = relay.user.complete(**fields, stream=True, stream_options=options)
+    counts = [chunk["usage"]["completion_tokens"] for chunk in chunks(answer)]
+    assert (sorted(counts), 8) == (counts, counts[-1])
+
+
 def test_several_prompts_and_choices(tmp_path: pathlib.Path) -> None:
     """Every choice is its own, prompt by prompt, streamed as whole, and all are charged."""
     prompts = ["a", "the river"]

@@ -85,6 +85,13 @@ TABLE: list[tuple[RequestError, int, str, str | None, str | None]] = [
         "unsupported_parameter",
     ),
     (
+        errors.strictly_unfilled(["continuation", "suffix"], "m"),
+        400,
+        "invalid_request_error",
+        "prompt",
+        "unsupported_parameter",
+    ),
+    (
         errors.unsupported("n", "m", "send n requests"),
         400,
         "invalid_request_error",

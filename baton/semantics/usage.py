@@ -92,6 +92,17 @@ def to_wire(usage: Usage, handoffs: int | None = None) -> CompletionUsage:
     )
 
 
+def so_far(usage: Usage, generated: int) -> Usage:
+    """A running count as the caller may see it: it never shrinks.
+
+    A guess that the upstream's own count at the end may fall below is good enough to charge for a
+    cut, and not to be shown: of that only the tokens that certainly came, `generated`.
+    """
+    if not usage.estimated or usage.completion_tokens <= generated:
+        return usage
+    return msgspec.structs.replace(usage, completion_tokens=generated, reasoning_tokens=None)
+
+
 def guess(prompt: Prompt) -> int:
     """Tokens of a prompt (or of any text) that nobody counted; of ids their number."""
     if isinstance(prompt, str):

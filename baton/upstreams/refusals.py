@@ -39,6 +39,13 @@ CONTEXT_TOKENS = re.compile(
     r"(?:context (?:length|window|size)(?: is| of|:)?|n_ctx[\"':= ]+)\D{0,12}(\d{2,9})",
     re.IGNORECASE,
 )
+FIELD_WORDS = re.compile(
+    r"\b(?:(?P<logit_bias>logit_bias)"
+    r"|(?P<prompt>token[ _]ids? \d+ is out of vocab|prompt contains invalid tokens"
+    r"|input_ids .*vocab))",
+    re.IGNORECASE,
+)
+"""Ids that a model does not have: only its server knows, and most name no field but in words."""
 OPENAI_WORDING = "This model's maximum context length is "
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
 NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
@@ -155,7 +162,12 @@ def _callers_fault(status: int, said: Said) -> RequestError:
     if status == 413:
         return RequestError(413, message, code="request_too_large")
     code = said.code if said.code and not said.code.isdigit() else None
-    return RequestError(400, message, param=said.param or None, code=code)
+    return RequestError(400, message, param=said.param or _field(message), code=code)
+
+
+def _field(message: str) -> str | None:
+    found = FIELD_WORDS.search(message)
+    return found.lastgroup if found else None
 
 
 def _context_message(said: Said) -> str:

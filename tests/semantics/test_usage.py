@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baton.semantics.events import Usage
-from baton.semantics.usage import NONE, TOKENS_MAX, add, clamp, to_wire
+from baton.semantics.usage import NONE, TOKENS_MAX, add, clamp, so_far, to_wire
 
 counts = st.integers(-5, 50) | st.integers(-(2**70), 2**70)
 details = st.none() | counts
@@ -98,3 +98,10 @@ def test_a_good_report_is_left_as_it_is() -> None:
     usage = Usage(10, 5, cached_tokens=3, reasoning_tokens=2)
     assert clamp(usage) is usage
     assert clamp(usage, trusted=False) == msgspec.structs.replace(usage, estimated=True)
+
+
+def test_a_running_guess_is_not_told() -> None:
+    """What an end may take back is not shown on the way there; what is exact is."""
+    guessed = Usage(5, 10, estimated=True)
+    assert (7, 10) == (so_far(guessed, 7).completion_tokens, so_far(guessed, 11).completion_tokens)
+    assert Usage(5, 10) == so_far(Usage(5, 10), 7)

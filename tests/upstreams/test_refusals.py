@@ -160,6 +160,31 @@ def test_context_overflows(body: Any, tokens: int | None) -> None:
         ),
         (
             400,
+            {"error": {"message": "token_id(s) [9] in logit_bias contain out-of-vocab token ids."}},
+            (
+                400,
+                "token_id(s) [9] in logit_bias contain out-of-vocab token ids.",
+                None,
+                "logit_bias",
+            ),
+        ),
+        (
+            400,
+            {"object": "error", "message": "Token id 9 is out of vocabulary", "code": 400},
+            (400, "Token id 9 is out of vocabulary", None, "prompt"),
+        ),
+        (
+            400,
+            {"error": {"message": "Prompt contains invalid tokens", "code": 400}},
+            (400, "Prompt contains invalid tokens", None, "prompt"),
+        ),
+        (
+            400,
+            {"error": {"message": "top_p or temperature"}},
+            (400, "top_p or temperature", None, None),
+        ),
+        (
+            400,
             {"error": {"message": "x", "param": "<script>", "code": "a b"}},
             (400, "x", None, None),
         ),
