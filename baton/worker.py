@@ -23,6 +23,9 @@ from baton.http.connection import connection_class
 from baton.http.shared import Shared, sweep
 from baton.telemetry.log import configure
 
+SEND_BUFFER_BYTES = 32 * 1024
+"""In the kernel, for each client (accepted sockets have what the listener has). Left to itself it
+takes megabytes for a client that does not read, and each of its bytes came from an upstream."""
 GC_ALLOCATIONS = 20_000
 """Objects allocated beyond those freed before the collector runs (Python's own default: 700)."""
 
@@ -62,6 +65,7 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
         loop.add_reader(watch_fd, stop)
         sweeper = loop.create_task(sweep(shared, server.server_state))
         listener = socket.socket(fileno=listen_fd)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         with contextlib.suppress(BrokenPipeError):  # replaced already, or the supervisor is gone
             os.write(ready_fd, b"ready\n")
         os.close(ready_fd)

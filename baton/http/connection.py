@@ -39,6 +39,8 @@ DRAIN_HEADER_TIMEOUT_S = 1.0
 """How long a stopping server waits for the request of a connection that is new."""
 DRAIN_IDLE_S = 2.0
 """How long a stopping server waits for one more request on a connection that was used before."""
+WRITE_BUFFER_BYTES = 8 * 1024
+"""Unsent bytes beyond which a stream waits for its client: about forty tokens."""
 LINGER_S = 2.0
 """How long what a refused client still sends is read, and thrown away."""
 OFFER_HEADERS = (b"upgrade", b"http2-settings")
@@ -71,6 +73,7 @@ class Connection(HttpToolsProtocol, Timed):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         # uvicorn itself narrows BaseTransport in this way.
         super().connection_made(transport)
+        transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         if not self.shared.date:
             self.shared.renew(self.loop.time())
         draining = self.shared.draining  # accepted before that, told only now

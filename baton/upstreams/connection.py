@@ -28,7 +28,7 @@ from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.failures import failure, lost
 from baton.upstreams.response import Response
 
-READ_BYTES = 32 * 1024
+READ_BYTES = 8 * 1024
 DRAINED_BYTES_MAX = 4096
 """What may follow an answer that its reader has seen the end of: a last chunk, trailers."""
 

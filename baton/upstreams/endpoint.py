@@ -36,7 +36,7 @@ class TransportLimits(msgspec.Struct, frozen=True, kw_only=True):
     """1xx answers before the real one."""
     response_bytes_max: int = 64 * 1024 * 1024
     """Bytes on the wire of one answer, framing included."""
-    buffered_bytes_max: int = 32 * 1024
+    buffered_bytes_max: int = 4 * 1024
     """Unread body bytes beyond which the socket is not read; one read more may be in hand."""
 
 

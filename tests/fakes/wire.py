@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -142,6 +142,12 @@ class WireServer:
     def url(self) -> str:
         scheme = "https" if self._tls else "http"
         return f"{scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def listening(self) -> Sequence[socket.socket]:
+        """The sockets that it accepts on; what is set on them holds for new connections."""
+        assert self._listener is not None
+        return self._listener.sockets
 
     def changed(self) -> None:
         self._change.set()
