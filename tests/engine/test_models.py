@@ -120,6 +120,15 @@ def test_corrupt_cached_model_is_fetched_again(
     assert GGUF == found.path.read_bytes()
 
 
+def test_a_cache_that_cannot_be_written_serves(tmp_path: pathlib.Path) -> None:
+    """In an image the model lies on a read-only disk: no lock can be made there, nor is needed."""
+    given = settings(tmp_path, "toy-1m")
+    cache = tmp_path / "cache"
+    (cache / "Toy-1M.gguf.lock").mkdir(parents=True)  # opening it to write fails, for root too
+    (cache / "Toy-1M.gguf").write_bytes(GGUF)
+    assert models.ModelFile(cache / "Toy-1M.gguf", "toy-1m", TOY.sha256) == resolve(given)
+
+
 def test_wheel_left_by_a_stopped_start_is_used(tmp_path: pathlib.Path) -> None:
     """A whole wheel in the cache needs no network."""
     (tmp_path / "cache").mkdir()
