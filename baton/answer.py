@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from baton.routing.plan import Attempt
-from baton.semantics.events import Call, Delta, Usage
+from baton.semantics.events import Call, Delta, Event, Usage
 from baton.semantics.handoff import Received
 from baton.semantics.usage import clamp, guess
 from baton.upstreams.base import Upstream, UpstreamError, UpstreamStream
@@ -102,23 +102,34 @@ class Counted:
             except UpstreamError as error:
                 await self._go_on(error)
                 continue
-            deltas: list[Delta] = []
-            for event in events:
-                if isinstance(event, Delta):
-                    ids = event.token_ids
-                    self.generated += len(ids) if ids is not None else self._tokens(event.text)
-                    if self.received is not None:
-                        self.received.add(event)
-                    deltas.append(event)
-                else:
-                    self._reported = event.usage
+            deltas = self._counted(events)
             if deltas:
-                if self.received is None:
-                    self._batches.append(deltas)
                 return deltas
             if not events:
                 self.whole = True
                 return deltas
+
+    def _counted(self, events: Sequence[Event]) -> list[Delta]:
+        """The deltas among the events, when all is noted that they tell."""
+        deltas: list[Delta] = []
+        received = self.received
+        for event in events:
+            if not isinstance(event, Delta):
+                self._reported = event.usage
+                continue
+            deltas.append(event)
+            ids = event.token_ids
+            if ids is not None:
+                self.generated += len(ids)
+            elif received is None:
+                self.generated += guess(event.text)  # a whole text is measured
+            elif event.text:
+                self.generated += 1  # a stream's is one token
+            if received is not None:
+                received.add(event)
+        if received is None and deltas:
+            self._batches.append(deltas)
+        return deltas
 
     async def gather(self) -> list[Delta]:
         """The rest of the answer."""
@@ -193,10 +204,6 @@ class Counted:
         counted = prompt if prompt is not None else sum(map(guess, call.prompts))
         precise = exact and prompt is not None and self.upstream.capabilities.token_ids
         return Usage(counted, generated, estimated=not precise)
-
-    def _tokens(self, text: str) -> int:
-        """Of a delta without ids: a stream's is one token, a whole text is measured."""
-        return bool(text) if self._call.stream else guess(text)
 
 
 class Answer:

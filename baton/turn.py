@@ -34,6 +34,10 @@ EVENTS = (
     # nginx in front would otherwise collect events before it sends them.
     b"x-accel-buffering: no\r\n"
 )
+CHECKPOINT_BATCHES = 16
+"""At least so often the ledger sees how many tokens came, and"""
+CHECKPOINT_LOOK_S = 0.25
+"""so often how long ago the last checkpoint was: looking at each batch costs more than it tells."""
 CLIENT_GONE = 499
 """Status of a request whose caller left, as nginx writes it; nobody receives it."""
 
@@ -94,7 +98,7 @@ class Turn:
     _status = 200
     _error: RequestError | None = None
     _expelled: RequestError | None = None
-    _held_at = _first_at = _last_at = 0.0
+    _held_at = _first_at = _last_at = _look_at = 0.0
     _batches = 0
 
     def __init__(self, exchange: Exchange, books: Books) -> None:
@@ -199,13 +203,19 @@ class Turn:
 
     def came(self, batch: Sequence[Delta]) -> None:
         """Deltas arrived: when, how many, and the finish that the ledger shall know."""
-        self._last_at = time.perf_counter()
+        self._last_at = now = time.perf_counter()
         if not self._batches:
-            self._first_at = self._last_at
+            self._first_at = self._look_at = now
         self._batches += 1
         reason = batch[-1].finish_reason
         if reason is not None:
             self.finish_reason = reason
+        if now >= self._look_at or self._batches % CHECKPOINT_BATCHES == 0:
+            self._checkpoint(now)
+
+    def _checkpoint(self, now: float) -> None:
+        """Let the ledger see how far the answer is, a few times a second."""
+        self._look_at = now + CHECKPOINT_LOOK_S
         if self._hold is not None and self.answer is not None and self.exchange.started:
             self._books.ledger.checkpoint(self._hold, self.answer.generated, self.answer)
 

@@ -24,6 +24,10 @@ from baton.semantics.parts import seed_of
 RECEIVED_BYTES_MAX = 1024 * 1024
 """Of one call, text and ids together: a longer answer cannot be handed over. 64 KiB of text is the
 whole context of most models; the rest is for many choices."""
+FRESH_MAX = 32
+"""Deltas of a call that are kept as they came, and"""
+SMALL_CHARS = 256
+"""the most characters of each: together less than 64 KiB."""
 
 STATELESS = frozenset(
     {
@@ -108,18 +112,43 @@ class Kept:
 class Received:
     """Everything a call has given, by choice; compact: about a byte a character, four an id."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_call", "choices", "resumable")
+    __slots__ = ("_bytes", "_bytes_max", "_call", "_choices", "_fresh", "_resumable")
 
     def __init__(self, call: Call, bytes_max: int = RECEIVED_BYTES_MAX) -> None:
         self._call, self._bytes_max, self._bytes = call, bytes_max, 0
-        self.choices: dict[int, Kept] = {}
+        self._choices: dict[int, Kept] = {}
+        self._fresh: list[Delta] = []
+        """Small deltas as they came: many are put away in the time of a few."""
+        self._resumable = True
+
+    @property
+    def choices(self) -> dict[int, Kept]:
         """By index; empty once there is too much."""
-        self.resumable = True
+        self._put_away()
+        return self._choices
+
+    @property
+    def resumable(self) -> bool:
         """False once more came than is kept; then nothing is kept any more."""
+        self._put_away()
+        return self._resumable
 
     def add(self, delta: Delta) -> None:
-        """Keep a delta's text and ids. Once a token of every stream, so without further calls."""
-        kept = self.choices.get(delta.index)
+        """Keep a delta. Once a token of every stream."""
+        fresh = self._fresh
+        fresh.append(delta)
+        if len(fresh) >= FRESH_MAX or delta.logprobs is not None or len(delta.text) > SMALL_CHARS:
+            self._put_away()
+
+    def _put_away(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        if self._resumable:
+            for delta in fresh:
+                self._keep(delta)
+
+    def _keep(self, delta: Delta) -> None:
+        """A delta's text and ids, compact."""
+        kept = self._choices.get(delta.index)
         if kept is None:
             kept = self._begin(delta.index)
         if delta.logprobs is not None:
@@ -144,8 +173,8 @@ class Received:
             kept.untold += 1
         self._bytes = size
         if size > self._bytes_max:
-            self.resumable = False
-            self.choices.clear()
+            self._resumable = False
+            self._choices.clear()
 
     def text(self, index: int) -> str:
         """The generated text of a choice; only while `resumable`."""
@@ -165,8 +194,8 @@ class Received:
             prompt = call.prompts[index // call.n]
             echo_left = len(prompt) if isinstance(prompt, str) else -1
         kept = Kept(echo_left)
-        if self.resumable:
-            self.choices[index] = kept
+        if self._resumable:
+            self._choices[index] = kept
         return kept
 
     def _behind_echo(self, kept: Kept, text: str) -> str:

@@ -49,14 +49,17 @@ class SseDecoder:
         """The payloads that are complete now."""
         if not data:
             return ()
-        if not self._bytes and data[:6] == b"data: " and data[-2:] == b"\n\n":
-            payload = data[6:-2]
-            # The usual case: exactly one event in one piece.
-            if payload and b"\n" not in payload and b"\r" not in payload:
-                if len(data) - 2 > self._event_bytes_max:
-                    raise self._too_large()
+        if (
+            not self._bytes
+            and data[:6] == b"data: "
+            and data[-2:] == b"\n\n"
+            and len(data) <= self._event_bytes_max
+            and b"\r" not in data
+        ):  # the usual case: whole events, one line each
+            payloads = data[6:-2].split(b"\n\ndata: ")
+            if data.count(b"\n") == 2 * len(payloads) and b"" not in payloads:
                 self._started, self._after_cr = True, False
-                return (payload,)
+                return payloads
         return self._feed_lines(data)
 
     def _feed_lines(self, data: bytes) -> list[bytes]:

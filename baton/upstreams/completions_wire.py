@@ -183,21 +183,28 @@ class Choices:
     def events(self, payload: bytes) -> list[Event]:
         """The events of one chunk (or of the whole answer)."""
         chunk = decode_chunk(payload)
+        choices = chunk.choices
+        if chunk.usage is None and chunk.error is None and choices and len(choices) == 1:
+            delta = self._text(choices[0])
+            if delta is not None:  # by far the most chunks of a stream
+                return [delta]
+        return self._all_of(chunk)
+
+    def _all_of(self, chunk: WireChunk) -> list[Event]:
         if chunk.error is not None or chunk.object == "error":
             raise failure("stream", "status", "an error event")
         events: list[Event] = []
-        choices = chunk.choices
-        if choices is not None:
-            if len(choices) > len(self._finished):
-                raise failure("stream", "protocol", "more choices than were asked for")
-            for choice in choices:
-                delta = self._text(choice) or self._delta(choice)
-                if delta is not None:
-                    events.append(delta)
+        choices = chunk.choices or ()
+        if len(choices) > len(self._finished):
+            raise failure("stream", "protocol", "more choices than were asked for")
+        for choice in choices:
+            delta = self._delta(choice)
+            if delta is not None:
+                events.append(delta)
         if chunk.usage is not None:
             usage = believable(chunk.usage)
             if usage is not None:
-                self._report(usage, choices or (), events)
+                self._report(usage, choices, events)
         return events
 
     def finish(self) -> list[Event]:
