@@ -205,7 +205,7 @@ class FakeCompletions(WireServer):
         found = []
         for number, prompt in enumerate(prompts):
             tokens = word_model.encode(prompt) if isinstance(prompt, str) else prompt
-            known_ids(tokens)
+            known_ids(tokens, self.quirks.errors)
             if len(tokens) + max_tokens > CONTEXT_TOKENS:
                 raise too_long(self.quirks.errors, len(tokens), max_tokens)
             for sample in range(n):

@@ -24,10 +24,16 @@ def knobs_of(body: Json, *, bias_refused: bool = True) -> Knobs:
     return 1.0 if top_p is None else top_p, presence or 0.0, frequency or 0.0, bias
 
 
-def known_ids(tokens: list[int]) -> None:
-    """Raises Refused for an id that is none, in vLLM's words."""
-    if unknown := _unknown(tokens):
-        raise Refused(400, f"Token id {unknown[0]} is out of vocabulary")
+def known_ids(tokens: list[int], errors: str) -> None:
+    """Raises Refused for an id that is none, in the words of the server with these `errors`."""
+    if not (unknown := _unknown(tokens)):
+        return
+    size = word_model.VOCABULARY_SIZE
+    words = {
+        "flat": f"The input_ids {unknown} contains values greater than the vocab size ({size})",
+        "no_param": "Prompt contains invalid tokens",
+    }
+    raise Refused(400, words.get(errors, f"Token id {unknown[0]} is out of vocabulary"))
 
 
 def _bias(given: Json | list[tuple[int, float]]) -> Bias:
