@@ -33,16 +33,12 @@ from baton.errors import (
 )
 from baton.http.exchange import STATUS_LINES, Exchange, edge_lines, note
 from baton.http.paths import Where, completion_path
-from baton.http.shared import NEVER, SWEEP_S, Shared, Timed
+from baton.http.shared import LINGER_S, NEVER, SWEEP_S, WRITE_BUFFER_BYTES, Shared, Timed
 
 DRAIN_HEADER_TIMEOUT_S = 1.0
 """How long a stopping server waits for the request of a connection that is new."""
 DRAIN_IDLE_S = 2.0
 """How long a stopping server waits for one more request on a connection that was used before."""
-WRITE_BUFFER_BYTES = 8 * 1024
-"""Unsent bytes beyond which a stream waits for its client: about forty tokens."""
-LINGER_S = 2.0
-"""How long what a refused client still sends is read, and thrown away."""
 OFFER_HEADERS = (b"upgrade", b"http2-settings")
 Cycle = tuple[RequestResponseCycle, ASGI3Application]
 

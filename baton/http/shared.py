@@ -17,6 +17,10 @@ from baton.http.exchange import Exchange
 
 SWEEP_S = 0.5
 NEVER = float("inf")
+LINGER_S = 2.0
+"""How long what a refused client still sends is read, and thrown away."""
+WRITE_BUFFER_BYTES = 8 * 1024
+"""Unsent bytes beyond which a stream waits for its client: about forty tokens."""
 Room = Callable[[Exchange], Coroutine[Any, Any, None]]
 """Runs an exchange to its end: it answers every exchange and raises nothing."""
 

@@ -181,11 +181,11 @@ class Machine(RuleBasedStateMachine):
     def bounded(self) -> None:
         """Nobody is shut out for longer than the longest ejection; shares are shares."""
         health, now_s = self.health, self.now_s
-        later_s = now_s + EJECTION_S_MAX + PROBE_S
+        later_s = now_s + EJECTION_S_MAX + PROBE_S + 1e-6
         assert health.available(later_s)
         assert WARMING_SHARE_MIN <= health.share(now_s) <= 1
-        assert health.until_s - now_s <= EJECTION_S_MAX
-        assert health.paused_until_s - now_s <= PAUSE_S_MAX
+        assert health.until_s - now_s <= EJECTION_S_MAX + 1e-6
+        assert health.paused_until_s - now_s <= PAUSE_S_MAX + 1e-6
         if health.state(now_s) in ("healthy", "warming"):
             assert health.available(now_s)
         if health.state(now_s) != "healthy":
