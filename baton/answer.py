@@ -125,10 +125,12 @@ class Counted:
                 self.generated += guess(event.text)  # a whole text is measured
             elif event.text:
                 self.generated += 1  # a stream's is one token
-            if received is not None:
-                received.add(event)
-        if received is None and deltas:
+        if not deltas:
+            return deltas
+        if received is None:
             self._batches.append(deltas)
+        else:
+            received.add(deltas)
         return deltas
 
     async def gather(self) -> list[Delta]:
@@ -150,8 +152,7 @@ class Counted:
         if received is None:
             received = Received(self._call)
             for batch in self._batches:
-                for delta in batch:
-                    received.add(delta)
+                received.add(batch)
         if self._attempts is None:
             self._attempts = [Spent(self.upstream.name, self._usage())]
         cut = Cut(

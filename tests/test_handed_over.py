@@ -19,7 +19,7 @@ CALL = Call(model="m", prompts=["ab"], max_tokens=5, n=3, stream=True)
 def cut(*deltas: Delta, reported: bool = False, call: Call = CALL) -> Cut:
     received = Received(call)
     for delta in deltas:
-        received.add(delta)
+        received.add([delta])
     lost = Scripted([])
     stream = asyncio.run(lost.open(call))
     return Cut(

@@ -14,7 +14,7 @@ is simply asked again.
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -133,11 +133,15 @@ class Received:
         self._put_away()
         return self._resumable
 
-    def add(self, delta: Delta) -> None:
-        """Keep a delta. Once a token of every stream."""
-        fresh = self._fresh
-        fresh.append(delta)
-        if len(fresh) >= FRESH_MAX or delta.logprobs is not None or len(delta.text) > SMALL_CHARS:
+    def add(self, deltas: Sequence[Delta]) -> None:
+        """Keep some deltas. Once a read of every stream."""
+        self._fresh += deltas
+        first = deltas[0]
+        if (
+            len(self._fresh) >= FRESH_MAX
+            or first.logprobs is not None
+            or len(first.text) > SMALL_CHARS
+        ):
             self._put_away()
 
     def _put_away(self) -> None:

@@ -35,7 +35,7 @@ def call(**fields: Any) -> Call:
 def received(call: Call, *deltas: Delta, bytes_max: int = 1000) -> Received:
     found = Received(call, bytes_max)
     for delta in deltas:
-        found.add(delta)
+        found.add([delta])
     return found
 
 
@@ -59,7 +59,7 @@ def test_beyond_the_cap_nothing_is_kept() -> None:
     assert received(call(), Delta(0, "é" * 5), bytes_max=10).resumable
     kept = received(call(), Delta(0, "é" * 5), Delta(0, "", token_ids=[1]), bytes_max=10)
     assert not kept.resumable
-    kept.add(Delta(0, "more"))
+    kept.add([Delta(0, "more")])
     with pytest.raises(AssertionError):
         kept.text(0)
     with pytest.raises(NotResumable):
