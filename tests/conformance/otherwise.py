@@ -55,6 +55,7 @@ def refused(pattern: str, **error: str) -> Expected:
     )
 
 
+OTHER_WITHOUT: list[str | dict[str, None]] = ["other_text_than", {"suffix": None}]
 SIZE_TOLD = refused(
     r"^This model's maximum context length is 4096 tokens", code="context_length_exceeded"
 )
@@ -84,7 +85,7 @@ OTHERWISE: tuple[tuple[str, Otherwise], ...] = (
         "own-suffix-02",
         Otherwise(
             among=chats,
-            expect=whole(["header_eq", "x-baton-fills", "continuation"]),
+            expect=whole(["header_eq", "x-baton-fills", "continuation"], OTHER_WITHOUT),
             reason="a chat is asked for what is missing between prompt and suffix",
         ),
     ),
@@ -92,7 +93,7 @@ OTHERWISE: tuple[tuple[str, Otherwise], ...] = (
         "own-suffix-02",
         Otherwise(
             among=native_suffix,
-            expect=whole(["header_absent", "x-baton-fills"]),
+            expect=whole(["header_absent", "x-baton-fills"], OTHER_WITHOUT),
             reason="the server takes a suffix itself",
         ),
     ),

@@ -16,6 +16,7 @@ from tests.fakes.faults import Fault, send_faulty
 from tests.fakes.wire import Exchange, WireServer, chunked_head, whole
 
 Json = dict[str, Any]
+FOLLOWING = re.compile(r"<([a-z_0-9]+)>(.*)</\1>", re.DOTALL)
 UNFINISHED = re.compile(r"<(unfinished_text(?:_[0-9a-f]+)?)>(.*)</\1>", re.DOTALL)
 
 
@@ -118,12 +119,14 @@ class FakeChat(WireServer):
 
 
 def unwrapped(user: str, begun: str | None) -> str:
-    """The raw prompt of a conversation: the message to continue, or what stands in the tags."""
+    """The raw prompt of a conversation: the message to continue, or what stands in the tags; where
+    a hole is to be filled, with what follows it."""
     if begun is not None:
         return begun
     found = UNFINISHED.search(user)
     assert found is not None, user
-    return found[2]
+    after = FOLLOWING.search(user, found.end())
+    return f"{found[2]}<hole>{after[2]}" if after else found[2]
 
 
 def tokens(text: str) -> int:

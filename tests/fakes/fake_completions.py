@@ -20,7 +20,7 @@ import msgspec
 
 from tests.fakes import word_model
 from tests.fakes.faults import Fault, send_faulty
-from tests.fakes.knobs import knobs_of, known_ids
+from tests.fakes.knobs import around, knobs_of, known_ids
 from tests.fakes.refused import CONTEXT_TOKENS, Refused, error_body, too_long
 from tests.fakes.wire import Exchange, WireServer, chunked_head, whole
 
@@ -49,6 +49,8 @@ class Quirks:
     errors: str = "openai"
     """`openai` | `int_code` | `flat` | `no_param`"""
     zero_tokens_allowed: bool = True
+    suffix: bool = False
+    """Fills in the middle; else a suffix is a 400."""
     end_scored: bool = False
     """Logprobs have an entry for the token that ended the text."""
     bias_refused: bool = True
@@ -61,7 +63,7 @@ class Quirks:
 
 
 DIALECTS = {
-    "openai": Quirks(finish_apart=True, null_usage=True, cached_tokens=True),
+    "openai": Quirks(suffix=True, finish_apart=True, null_usage=True, cached_tokens=True),
     "vllm": Quirks(errors="int_code", offsets="zero", token_ids=True, end_scored=True),
     "sglang": Quirks(
         errors="flat",
@@ -83,9 +85,9 @@ DIALECTS = {
         default_max_tokens=2048,
         cached_tokens=True,
     ),
-    "deepseek": Quirks(),
-    "azure": Quirks(finish_apart=True, null_usage=True),
-    "baton": Quirks(null_usage=True, cached_tokens=True, end_scored=True),
+    "deepseek": Quirks(suffix=True),
+    "azure": Quirks(suffix=True, finish_apart=True, null_usage=True),
+    "baton": Quirks(suffix=True, null_usage=True, cached_tokens=True, end_scored=True),
     "together": Quirks(usage_in_stream="always", echo=False),
     "fireworks": Quirks(usage_in_stream="always"),
 }
@@ -206,6 +208,7 @@ class FakeCompletions(WireServer):
         for number, prompt in enumerate(prompts):
             tokens = word_model.encode(prompt) if isinstance(prompt, str) else prompt
             known_ids(tokens, self.quirks.errors)
+            tokens = around(tokens, body.get("suffix"), taken=self.quirks.suffix)
             if len(tokens) + max_tokens > CONTEXT_TOKENS:
                 raise too_long(self.quirks.errors, len(tokens), max_tokens)
             for sample in range(n):

@@ -24,6 +24,16 @@ def knobs_of(body: Json, *, bias_refused: bool = True) -> Knobs:
     return 1.0 if top_p is None else top_p, presence or 0.0, frequency or 0.0, bias
 
 
+def around(prompt: list[int], suffix: str | None, *, taken: bool) -> list[int]:
+    """What is continued where a suffix is told. Raises Refused where none is `taken`."""
+    if not suffix:
+        return prompt
+    if not taken:
+        raise Refused(400, "suffix is not currently supported", param="suffix")
+    text = word_model.decode(prompt)
+    return word_model.encode(f"<|fim_prefix|>{text}<|fim_suffix|>{suffix}<|fim_middle|>")
+
+
 def known_ids(tokens: list[int], errors: str) -> None:
     """Raises Refused for an id that is none, in the words of the server with these `errors`."""
     if not (unknown := _unknown(tokens)):
