@@ -116,7 +116,7 @@ class Postgres:
         return int((self.data / "postmaster.pid").read_text().split()[0])
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        words = [str(binaries() / "postgres"), "-D", str(self.data)]
+        words = [*ends_with_us(), str(binaries() / "postgres"), "-D", str(self.data)]
         for name, value in self._options.items():
             words += ["-c", f"{name}={value}"]
         with (self.folder / "log").open("ab") as log:
@@ -167,9 +167,10 @@ class Redis:
     def start(self) -> None:
         program = shutil.which("redis-server")
         assert program, "Redis is not installed: apt-get install redis-server"
-        words = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        words = [*ends_with_us(), program, "--port", str(self.port), "--bind", "127.0.0.1"]
+        words += ["--save", "", "--appendonly", "no", "--dir", str(self._folder)]
         self._process = subprocess.Popen(
-            [*words, "--appendonly", "no", "--dir", str(self._folder), "--loglevel", "warning"],
+            [*words, "--loglevel", "warning"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             **as_user(),
@@ -213,6 +214,12 @@ def user_folder(place: str | None = None) -> Iterator[pathlib.Path]:
             user = pwd.getpwnam(USER)
             os.chown(name, user.pw_uid, user.pw_gid)
         yield pathlib.Path(name)
+
+
+def ends_with_us() -> list[str]:
+    """Words before a server's command: killed tests leave no server behind (Linux)."""
+    program = shutil.which("setpriv")
+    return [program, "--pdeathsig", "KILL"] if program else []
 
 
 def as_user() -> dict[str, Any]:
