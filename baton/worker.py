@@ -26,6 +26,8 @@ from baton.telemetry.log import configure
 SEND_BUFFER_BYTES = 32 * 1024
 """In the kernel, for each client (accepted sockets have what the listener has). Left to itself it
 takes megabytes for a client that does not read, and each of its bytes came from an upstream."""
+ORPHAN_DRAIN_S = 8.0
+"""How long streams may still run in a worker whose supervisor is gone."""
 GC_ALLOCATIONS = 20_000
 """Objects allocated beyond those freed before the collector runs (Python's own default: 700)."""
 
@@ -59,10 +61,20 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
             worker.drain()
             server.should_exit = True
 
+        def orphaned() -> None:
+            """Nobody starts the engine again, or takes this worker's place on the socket: what has
+            not ended soon waits in vain."""
+            stop()
+            loop.call_later(ORPHAN_DRAIN_S, cut)
+
+        def cut() -> None:
+            for task in list(server.server_state.tasks):
+                task.cancel()
+
         worker.on_lost = stop
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        loop.add_reader(watch_fd, stop)
+        loop.add_reader(watch_fd, orphaned)
         sweeper = loop.create_task(sweep(shared, server.server_state))
         listener = socket.socket(fileno=listen_fd)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

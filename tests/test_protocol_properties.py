@@ -8,6 +8,7 @@ import jsonschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baton.engine_fields import TYPES
 from baton.errors import RequestError
 from baton.protocol import CompletionRequest, RequestLimits, decode
 
@@ -94,7 +95,7 @@ def answered(body: bytes) -> None:
     else:
         return
     assert fault.status == 400
-    assert fault.param is None or fault.param in {*OPTIONAL, "model", "prompt"}
+    assert fault.param is None or fault.param in {*OPTIONAL, *TYPES, "model", "prompt"}
     assert set(json.loads(fault.body())["error"]) == {"message", "type", "param", "code"}
 
 
