@@ -52,6 +52,8 @@ COMMANDS = {
     "doctor": Command("doctor", "Check the installation and say what to do."),
     "apply": Command("apply", "Bring keys, upstreams and prices to what a TOML file says."),
     "export": Command("export", "Write keys, upstreams and prices as TOML for `apply`."),
+    "completion": Command("completion", "Print what makes a shell complete Baton's commands."),
+    "man": Command("man", "Print the manual page."),
 }
 
 
@@ -73,8 +75,9 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def build(asked: str) -> typer.Typer:
-    """The command line with the module of `asked` loaded, the others by name and help only."""
+def build(asked: str, *, whole: bool = False) -> typer.Typer:
+    """The command line with the module of `asked` loaded, the others by name and help only;
+    `whole`: with all of them."""
     app = typer.Typer(
         help="A self-hosted relay for text completions in native OpenAI format.",
         epilog="Settings: BATON_* variables, or baton.toml in BATON_HOME. "
@@ -84,7 +87,7 @@ def build(asked: str) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for name, command in COMMANDS.items():
-        if name != asked:
+        if name != asked and not whole:
             app.command(name, help=command.help)(_unloaded)
             continue
         module = importlib.import_module(f"baton.cli.{command.module}")
