@@ -30,7 +30,6 @@ LLAMA_SERVER = {
     "range-15": "asks /tokenize for an id, which is refused: only the embedded model has one",
     "own-range-37": "asks /tokenize for an id, which is refused: only the embedded model has one",
     "own-prompt-01": "asks /tokenize for ids, which is refused: only the embedded model has one",
-    "own-prompt-16": "the server refuses the ids itself, and does not name the field",
     "own-range-26": "a bias on an id that is none is without effect there",
     "own-shape-07": "only the embedded engine has a fingerprint that Baton vouches for",
     "max_tokens-07": "the server ends where its context does, with finish_reason length",
