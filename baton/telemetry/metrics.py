@@ -161,7 +161,7 @@ class Metrics:
         "ends",
         "fills",
         "holds",
-        "holds_open",
+        "holds_lost",
         "in_flight",
         "journal_wait",
         "rejections",
@@ -178,7 +178,8 @@ class Metrics:
         self.in_flight = 0
         """Completions under way: the relay adds and subtracts."""
         self.holds = 0
-        self.holds_open = 0
+        self.holds_lost = 0
+        """Holds that were open when an adopted process ended: the ledger's recovery ends them."""
         self.ends: dict[End, int] = dict.fromkeys(ENDS, 0)
         self.fills: dict[str, int] = {}
 
@@ -192,10 +193,8 @@ class Metrics:
 
     def held(self) -> None:
         self.holds += 1
-        self.holds_open += 1
 
     def hold_ended(self, end: End) -> None:
-        self.holds_open -= 1
         self.ends[end] += 1
 
     def filled(self, fields: Iterable[str]) -> None:
@@ -213,7 +212,7 @@ class Metrics:
             fills=self.fills,
             journal_wait=self.journal_wait,
             in_flight=self.in_flight,
-            holds_open=self.holds_open,
+            holds_open=self.holds - self.holds_lost - sum(self.ends.values()),
             upstreams=added([*self._past_upstreams, *self.upstreams()]),
         )
 
@@ -226,6 +225,7 @@ class Metrics:
             self.rejections[known] += count
         self._past_upstreams = added([*self._past_upstreams, *past.upstreams])
         self.holds += past.holds
+        self.holds_lost += past.holds - sum(past.ends.values())
         for end in ENDS:
             self.ends[end] += past.ends.get(end, 0)
         for field, count in past.fills.items():

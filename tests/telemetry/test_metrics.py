@@ -94,6 +94,21 @@ def test_merging_adds_counters_and_gauges_and_changes_no_part() -> None:
     assert before == first.snapshot().series[0].prompt_tokens
 
 
+def test_open_holds_of_the_dead_are_not_ours() -> None:
+    """Whoever adopts the counts of a process that died with a hold open has only its own open."""
+    dead, living = Metrics(), Metrics()
+    one_request(dead)
+    dead.held()
+    past = dead.snapshot()
+    assert 1 == past.holds_open
+    past.end()
+    living.held()
+    living.adopt(past)
+    one_request(living)
+    shot = living.snapshot()
+    assert (4, 1, 2) == (shot.holds, shot.holds_open, shot.ends["settled"])
+
+
 def test_a_request_costs_little() -> None:
     """All counting of one request stays far below what the relay may spend on it (2 µs on a quiet
     core).
