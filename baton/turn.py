@@ -15,7 +15,7 @@ from baton.answer import Answer
 from baton.doors.door import Door
 from baton.errors import RequestError, upstream_error, upstream_lost
 from baton.http.exchange import Exchange, HeaderPair, error_lines, header_pairs
-from baton.ledger.entries import Intent, State, Timings, tokens_used
+from baton.ledger.entries import Intent, State, Timings
 from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Hold, Ledger, Outcome
 from baton.protocol import CompletionRequest
@@ -273,8 +273,8 @@ class Turn:
         if self._hold is not None and self._hold.state == "reserved":
             self._settle(self._open_state())
         if self.passage is not None:
-            end = self._hold.end if self._hold is not None else None
-            self.passage.end(0 if end is None else tokens_used(end))
+            ending = self._hold.ending if self._hold is not None else None
+            self.passage.end(0 if ending is None else ending.tokens)
         self._books.metrics.in_flight -= 1
         if self.stood_in:
             return

@@ -119,6 +119,10 @@ class Ending:
         self._hold, self._outcome, self._usage, self._worth = hold, outcome, usage, worth
         self._cost, self.hold_seq = cost, hold.ticket
         self.charge = min(worth, hold.amount)
+        self.tokens = 0
+        """As `entries.tokens_used` counts them."""
+        if usage is not None and outcome.state != "released":
+            self.tokens = usage.prompt_tokens + usage.completion_tokens
 
     @property
     def end(self) -> EndRow:
@@ -228,7 +232,7 @@ class Ledger:
         hold.state = outcome.state
         hold.ending = ending = self._ending(hold, outcome)
         if hold.intent.payer.limited:
-            self._give_back(hold, ending.end)
+            self._give_back(hold, ending)
         try:
             hold.end_ticket = self._journal.settle(ending)
         except StoreUnavailable:  # closed: recovery ends it at its last checkpoint
@@ -272,10 +276,10 @@ class Ledger:
             wait_s = None if frees_us is None else max(0.0, (frees_us - intent.created_us) / 1e6)
             raise errors.quota_exceeded(bound.name, wait_s)
 
-    def _give_back(self, hold: Hold, end: EndRow) -> None:
+    def _give_back(self, hold: Hold, ending: Ending) -> None:
         """What the hold did not need may be spent again."""
-        tokens = hold.intent.tokens_max - tokens_used(end)
-        self._leases.finish(hold.intent.payer.limited, hold.amount - end.charge, tokens)
+        tokens = hold.intent.tokens_max - ending.tokens
+        self._leases.finish(hold.intent.payer.limited, hold.amount - ending.charge, tokens)
 
     async def recall(self, subject: str) -> None:
         """The limits of a key or party changed: return what is held of its accounts and not spent,

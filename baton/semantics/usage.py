@@ -69,10 +69,10 @@ def clamp(usage: Usage, *, trusted: bool = True) -> Usage:
 def to_wire(usage: Usage, handoffs: int | None = None) -> CompletionUsage:
     """As the caller sees it: every detail an integer, the total always the sum.
 
-    Text is what is neither audio nor image nor reasoning. `handoffs` adds `usage.baton`, for
+    `usage` must be possible: an answer's is (`clamp`). Text is what is neither audio nor image nor
+    reasoning. `handoffs` adds `usage.baton`, for
     streams, whose headers are gone when it is known.
     """
-    usage = clamp(usage)
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0
     audio, thought = usage.audio_completion_tokens or 0, usage.reasoning_tokens or 0

@@ -37,7 +37,7 @@ def test_a_clamped_report_is_possible(usage: Usage, trusted: bool) -> None:
 @given(usages, st.none() | st.integers(0, 3))
 def test_what_the_caller_sees_adds_up(usage: Usage, handoffs: int | None) -> None:
     """All integers, none negative, totals and details sum, JSON takes them exactly."""
-    wire = to_wire(usage, handoffs)
+    wire = to_wire(clamp(usage), handoffs)
     shown = msgspec.to_builtins(wire)
     assert shown.get("baton") == (None if handoffs is None else {"handoffs": handoffs})
     assert wire.total_tokens == wire.prompt_tokens + wire.completion_tokens
