@@ -1,5 +1,7 @@
 """The benchmarks: `make bench`, or python -m bench [relay] [engine] [--rounds N] [--quick].
 
+`python -m bench opcodes` counts the bytecodes of a request instead, whatever the machine does.
+
 Results go to build/bench: one JSON file with every single run, one Markdown page, one chart each.
 With --publish they go to docs/benchmarks. The machine should do nothing else meanwhile.
 """
@@ -11,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench import engine_bench, relay_bench, report
+from bench import engine_bench, opcodes, relay_bench, report
 from bench.relays import BenchFailed
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -19,6 +21,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def main() -> int:
     options = _options()
+    if options.parts == ["opcodes"]:
+        print(opcodes.run(stream=options.stream))
+        return 0
     folder = ROOT / ("docs/benchmarks" if options.publish else "build/bench")
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -45,6 +50,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="turns of everything (5)")
     parser.add_argument("--threads", type=int, default=1, help="of both engines (1)")
     parser.add_argument("--quick", action="store_true", help="does it run? No figures to quote")
+    parser.add_argument("--stream", action="store_true", help="opcodes: of a stream of 100 chunks")
     parser.add_argument("--publish", action="store_true", help="write into docs/benchmarks")
     return parser.parse_args()
 
