@@ -28,6 +28,7 @@ from baton.web import (
     admin_upstreams,
     documents,
     health,
+    matrix_page,
     models,
     pages,
     tokens,
@@ -92,6 +93,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *admin_reports.OPERATIONS,
     *admin_audit.OPERATIONS,
     *documents.OPERATIONS,
+    *matrix_page.OPERATIONS,
     *pages.OPERATIONS,
 )
 """The whole interface, in the order in which the documents show it."""

@@ -193,7 +193,8 @@ def test_every_text_is_used(tmp_path: object) -> None:
     parts = Parts(tmp_path)  # type: ignore[arg-type]
     with web(parts) as site:
         pages = [site.user.get(f"/docs/{one.tag}/{one.id}?lang=en").text for one in OPERATIONS]
-        shown = html.unescape(" ".join([*pages, site.user.get("/docs?lang=en").text]))
+        pages += [site.user.get(f"/docs{path}?lang=en").text for path in ("", "/capabilities")]
+        shown = html.unescape(" ".join(pages))
         shown += json.dumps(site.user.get("/openapi/relay.json").json, ensure_ascii=False)
     texts = {key: text for key, text in load()["en"].items() if not key.startswith(ELSEWHERE)}
     assert [] == [key for key, text in texts.items() if text not in shown]
