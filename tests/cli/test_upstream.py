@@ -10,7 +10,9 @@ import pytest
 
 from baton.cli.opened import opened
 from tests.cli.conftest import Cli
+from tests.fakes.fake_completions import FakeCompletions
 from tests.fakes.fake_local import FakeOllama
+from tests.fakes.wire import WireServer
 from tests.relaying import relaying
 
 ADD = [
@@ -151,7 +153,7 @@ def test_what_must_not_be_configured(cli: Cli, words: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def served(fake: FakeOllama) -> Iterator[str]:
+def served(fake: WireServer) -> Iterator[str]:
     """The fake on a loop of its own: commands run loops themselves."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -178,8 +180,12 @@ def test_auto_and_test(cli: Cli) -> None:
         tested = cli("upstream", "test", "local", "--json")
         found = {each["capability"]: each["found"] for each in json.loads(tested.out)}
         assert (tested.code, found["completes"], found["suffix"]) == (0, "works", "works")
-        assert cli("upstream", "test", "found").code == 1
         assert cli("upstream", "test", "local", "--model", "x").code == 1
+    with served(FakeCompletions("together")) as url:
+        place = ["--url", url, "--dialect", "openai", "--model", "m"]
+        assert cli("upstream", "add", "lacking", *place).code == 0
+        lacking = cli("upstream", "test", "lacking")
+        assert lacking.code == 1, lacking.out + lacking.err
 
 
 def test_a_running_baton_tells_how_upstreams_fare(
