@@ -39,7 +39,7 @@ REFUSALS = "\n## What the refusals say\n\n"
 
 
 def page() -> str:
-    tables = {name: registry.dialect(name).adapter().capabilities for name in registry.names()}
+    tables = registry.capabilities()
     fields = markdown(tables) + REFUSALS + remedies(tables)
     return HEAD + fields + ENGINES + engine_markdown(tables)
 

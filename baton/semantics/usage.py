@@ -70,8 +70,7 @@ def to_wire(usage: Usage, handoffs: int | None = None) -> CompletionUsage:
     """As the caller sees it: every detail an integer, the total always the sum.
 
     `usage` must be possible: an answer's is (`clamp`). Text is what is neither audio nor image nor
-    reasoning. `handoffs` adds `usage.baton`, for
-    streams, whose headers are gone when it is known.
+    reasoning. `handoffs` adds `usage.baton`, for streams, whose headers are gone when it is known.
     """
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0

@@ -28,9 +28,9 @@ from baton.upstreams.chat_wire import (
     JsonDecoder,
     Reply,
     believed,
-    count,
     parsed,
 )
+from baton.upstreams.completions_wire import count
 from baton.upstreams.continuation import WRAPPING_TOKENS_MAX, Cleaning, way_of, wrap
 from baton.upstreams.failures import failure
 from baton.upstreams.openai_chat import NO_WAYS

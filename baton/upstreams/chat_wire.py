@@ -15,7 +15,7 @@ from baton.semantics.events import Call, Delta, Event, FinishReason, Logprobs
 from baton.semantics.logprobs import Position, legacy, read
 from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.upstreams.base import Kind
-from baton.upstreams.completions_wire import TOKENS_MAX, answer_bytes_max
+from baton.upstreams.completions_wire import answer_bytes_max
 from baton.upstreams.continuation import Cleaning, text_of
 from baton.upstreams.failures import failure
 
@@ -37,11 +37,6 @@ def believed(decoder: msgspec.json.Decoder[Parsed], raw: msgspec.Raw) -> Parsed 
         return None if raw == NULL else decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def count(number: int | None, number_max: int = TOKENS_MAX) -> int | None:
-    """A count of tokens that can be; None for nonsense."""
-    return number if number is not None and 0 <= number <= number_max else None
 
 
 class Reply:

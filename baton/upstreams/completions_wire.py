@@ -131,7 +131,7 @@ def believable(wire: WireUsage) -> Usage | None:
     details, generated = wire.prompt_tokens_details, wire.completion_tokens_details
     cached = wire.prompt_cache_hit_tokens if details is None else details.cached_tokens
     if details is None and generated is None:
-        return Usage(prompt, completion, _count(cached, prompt))
+        return Usage(prompt, completion, count(cached, prompt))
     details = details or _NO_PROMPT_DETAILS
     generated = generated or _NO_COMPLETION_DETAILS
     usage = Usage(
@@ -153,16 +153,17 @@ def _believable_part(usage: Usage) -> Usage:
     return Usage(
         prompt,
         completion,
-        _count(usage.cached_tokens, prompt),
-        _count(usage.reasoning_tokens, completion),
-        _count(usage.audio_prompt_tokens, prompt),
-        _count(usage.image_prompt_tokens, prompt),
-        _count(usage.audio_completion_tokens, completion),
-        _count(usage.cache_write_tokens, prompt),
+        count(usage.cached_tokens, prompt),
+        count(usage.reasoning_tokens, completion),
+        count(usage.audio_prompt_tokens, prompt),
+        count(usage.image_prompt_tokens, prompt),
+        count(usage.audio_completion_tokens, completion),
+        count(usage.cache_write_tokens, prompt),
     )
 
 
-def _count(number: int | None, number_max: int = TOKENS_MAX) -> int | None:
+def count(number: int | None, number_max: int = TOKENS_MAX) -> int | None:
+    """A count of tokens that can be; None for nonsense."""
     return number if number is not None and 0 <= number <= number_max else None
 
 

@@ -18,7 +18,7 @@ from baton.semantics.overrides import check as check_overrides
 from baton.upstreams.anthropic import AnthropicAdapter
 from baton.upstreams.anthropic import key_headers as anthropic_key
 from baton.upstreams.azure import AzureAdapter, api_key
-from baton.upstreams.base import Adapter
+from baton.upstreams.base import Adapter, Capabilities
 from baton.upstreams.baton import BatonAdapter
 from baton.upstreams.deepseek import DeepseekAdapter
 from baton.upstreams.endpoint import Endpoint, TransportLimits, parse
@@ -120,6 +120,11 @@ class Record(Protocol):
 def names() -> list[str]:
     """Every dialect that an upstream may have."""
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+
+
+def capabilities() -> dict[str, Capabilities]:
+    """What each dialect does natively."""
+    return {name: dialect(name).adapter().capabilities for name in names()}
 
 
 def dialect(name: str) -> Dialect:

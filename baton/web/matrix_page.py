@@ -10,7 +10,7 @@ from baton.web.pages import render
 
 async def get_matrix(visit: Visit[Nothing, AnyQuery]) -> Response:
     """The same table as docs/reference/capabilities.md, with the words of each cell."""
-    tables = {name: registry.dialect(name).adapter().capabilities for name in registry.names()}
+    tables = registry.capabilities()
     rows = [(probe.label, [cell(native, probe) for native in tables.values()]) for probe in PROBES]
     page = {"dialects": list(tables), "rows": rows}
     return render(visit, "matrix.html", root="../", page=page)

@@ -25,7 +25,7 @@ from baton.upstreams import registry
 from baton.upstreams.base import Capabilities
 from scripts import matrix
 
-DIALECTS = {name: registry.dialect(name).adapter().capabilities for name in registry.names()}
+DIALECTS = registry.capabilities()
 ASKED = [*((probe,) for probe in PROBES), *pairs()]
 
 

@@ -15,10 +15,9 @@ from baton.upstreams.chat_wire import (
     JsonDecoder,
     Reply,
     believed,
-    count,
     parsed,
 )
-from baton.upstreams.completions_wire import answer_bytes_max
+from baton.upstreams.completions_wire import answer_bytes_max, count
 from baton.upstreams.continuation import Cleaning
 
 CALL = Call(model="m", prompts=["The sky is"], max_tokens=4)
