@@ -13,11 +13,11 @@ import msgspec
 
 from baton.semantics.events import Call, Delta, Event, FinishReason, Logprobs
 from baton.semantics.logprobs import Position, legacy, read
-from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.upstreams.base import Kind
 from baton.upstreams.completions_wire import answer_bytes_max
 from baton.upstreams.continuation import Cleaning, text_of
 from baton.upstreams.failures import failure
+from baton.upstreams.framing import BoundedBody, BoundedEvents
 
 Parsed = TypeVar("Parsed")
 NULL = msgspec.Raw(b"null")
@@ -145,28 +145,18 @@ class Reader(Protocol):
         ...
 
 
-class EventStreamDecoder:
+class EventStreamDecoder(BoundedEvents):
     """Server-sent events; feed and finish as base.Decoder says."""
 
-    media_type = b"text/event-stream"
-    __slots__ = ("_bytes_left", "_reader", "_sse", "whole")
+    __slots__ = ("_reader",)
 
     def __init__(self, call: Call, reader: Reader) -> None:
+        super().__init__(answer_bytes_max(call))
         self._reader = reader
-        self._bytes_left = bytes_max = answer_bytes_max(call)
-        self._sse = SseDecoder(bytes_max)
-        self.whole = False
 
     def feed(self, data: bytes) -> Sequence[Event]:
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise failure("stream", "protocol", "more bytes than the call can explain")
-        try:
-            payloads = self._sse.feed(data)
-        except EventTooLarge as error:
-            raise failure("stream", "protocol", "an event of too many bytes") from error
         events: list[Event] = []
-        for payload in payloads:
+        for payload in self._payloads(data):
             if self.whole:
                 break
             events += self._reader.read(payload)
@@ -177,25 +167,15 @@ class EventStreamDecoder:
         return self._reader.finish()
 
 
-class JsonDecoder:
+class JsonDecoder(BoundedBody):
     """One JSON body; all events come from finish."""
 
-    media_type = b"application/json"
-    __slots__ = ("_bytes_left", "_parts", "_reader", "whole")
+    __slots__ = ("_reader",)
 
     def __init__(self, call: Call, reader: Reader) -> None:
+        super().__init__(answer_bytes_max(call))
         self._reader = reader
-        self._bytes_left = answer_bytes_max(call)
-        self._parts: list[bytes] = []
-        self.whole = False
-
-    def feed(self, data: bytes) -> Sequence[Event]:
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise failure("stream", "protocol", "more bytes than the call can explain")
-        self._parts.append(data)
-        return ()
 
     def finish(self) -> Sequence[Event]:
-        events = self._reader.read(b"".join(self._parts))
+        events = self._reader.read(self._body())
         return [*events, *self._reader.finish()]

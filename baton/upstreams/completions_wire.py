@@ -10,14 +10,14 @@ finish_reason, more bytes than the call can explain, an error event, and an end 
 has finished. An answer is whole only when each has.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
-from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.semantics.usage import possible
 from baton.upstreams.failures import failure
+from baton.upstreams.framing import BoundedBody, BoundedEvents
 from baton.upstreams.wire_logprobs import LogprobsReader
 
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -277,34 +277,18 @@ class Choices:
         )
 
 
-class StreamDecoder:
+class StreamDecoder(BoundedEvents):
     """Server-sent events; feed and finish as base.Decoder says."""
 
-    media_type = b"text/event-stream"
-    __slots__ = ("_bytes_left", "_choices", "_sse", "whole")
+    __slots__ = ("_choices",)
 
     def __init__(self, call: Call, *, per_choice_usage: bool = False) -> None:
+        super().__init__(answer_bytes_max(call))
         self._choices = Choices(call, per_choice_usage=per_choice_usage)
-        self._bytes_left = bytes_max = answer_bytes_max(call)
-        self._sse = SseDecoder(bytes_max)
-        self.whole = False
 
     def feed(self, data: bytes) -> Sequence[Event]:
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise failure("stream", "protocol", "more bytes than the call can explain")
-        try:
-            payloads = self._sse.feed(data)
-        except EventTooLarge as error:
-            raise failure("stream", "protocol", "an event of too many bytes") from error
-        return self._read(payloads)
-
-    def finish(self) -> Sequence[Event]:
-        return self._choices.finish()
-
-    def _read(self, payloads: Iterable[bytes]) -> Sequence[Event]:
         events: list[Event] = []
-        for payload in payloads:
+        for payload in self._payloads(data):
             if self.whole:
                 break
             if payload.startswith(b"[DONE]"):
@@ -313,27 +297,18 @@ class StreamDecoder:
                 events += self._choices.events(payload)
         return events
 
+    def finish(self) -> Sequence[Event]:
+        return self._choices.finish()
 
-class BodyDecoder:
+
+class BodyDecoder(BoundedBody):
     """One JSON body; all events come from finish."""
 
-    media_type = b"application/json"
-    __slots__ = ("_bytes_left", "_choices", "_parts", "whole")
+    __slots__ = ("_choices",)
 
     def __init__(self, call: Call, *, per_choice_usage: bool = False) -> None:
+        super().__init__(answer_bytes_max(call))
         self._choices = Choices(call, per_choice_usage=per_choice_usage)
-        self._bytes_left = answer_bytes_max(call)
-        self._parts: list[bytes] = []
-        self.whole = False
-
-    def feed(self, data: bytes) -> Sequence[Event]:
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
-            raise failure("stream", "protocol", "more bytes than the call can explain")
-        self._parts.append(data)
-        return ()
 
     def finish(self) -> Sequence[Event]:
-        parts = self._parts
-        events = self._choices.events(parts[0] if len(parts) == 1 else b"".join(parts))
-        return events + self._choices.finish()
+        return self._choices.events(self._body()) + self._choices.finish()
