@@ -43,6 +43,8 @@ from baton.web import routes
 from baton.web.services import Readiness, Services, Standing, UsageQuery, readiness
 
 ENGINE_POLL_S = 0.1
+READY_TIMEOUT_S = 2.0
+"""An engine that says nothing for so long is not ready, whatever it does."""
 LEVELS = ("key", "user", "team", "organisation")
 """Changes of these change who may ask, and how much."""
 
@@ -122,8 +124,8 @@ class Worker:
         feed = ChangeFeed(store.changes, version, self._changed)
         ending.push_async_callback(feed.close)
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
-        expiring = asyncio.get_running_loop().create_task(self.room.under_way.expiring())
-        ending.callback(expiring.cancel)
+        watching = self.room.under_way.watching(self._configured.request_timeout_s)
+        ending.callback(asyncio.get_running_loop().create_task(watching).cancel)
         if (target := webhooks.address(settings)) is not None:
             telling = webhooks.Webhooks(store.notices, target, settings)
             telling.start()
@@ -191,9 +193,10 @@ class Worker:
         engine = None
         if self._embedded is not None:
             try:
-                await self._embedded.describe()
+                async with asyncio.timeout(READY_TIMEOUT_S):
+                    await self._embedded.describe()
                 engine = True
-            except UpstreamError:
+            except (UpstreamError, TimeoutError):
                 engine = False
         return readiness(
             store=not self._ledger.failing,

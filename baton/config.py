@@ -64,6 +64,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_gpu_layers: Annotated[int, msgspec.Meta(ge=-1, le=1000)] = 0
     engine_queue_max: Count = 512
     """Choices that may wait for a sequence; beyond it calls are refused with 429."""
+    engine_stall_timeout_s: Annotated[float, msgspec.Meta(ge=2, le=86_400)] = 20.0
+    """An engine that does not get on for so long (it tells each second) hangs: it is killed and
+    started again, and its streams go on. A step takes a tenth of a second, by intent."""
     engine_deterministic: bool = False
     """Deterministic mode for every call, not only for those that ask."""
     prefill_budget_ms: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 100.0
@@ -124,6 +127,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prompts_max: Count = 2048
     logit_bias_max: Count = 1024
     tokens_total_max: Count = 4_000_000
+
+    request_timeout_s: Seconds = 600.0
+    """Of a request over all its attempts, queues and hand-offs: then it ends with an error, 504 or
+    as an event, charged for what came. Never less than any upstream's own total_timeout_s."""
 
     # Upstreams (each can be overridden where an upstream is added)
     upstream_connect_timeout_s: Seconds = 5.0

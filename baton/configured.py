@@ -66,6 +66,11 @@ class Configured:
         """The engine has said what its vocabulary can do: plan with it."""
         self.current = self._snapshot(self.current.catalogue)
 
+    def request_timeout_s(self) -> float:
+        """Of a request over all its attempts: not less than any upstream may take for one."""
+        own = [record.total_timeout_s or 0.0 for record, _ in self._built.values()]
+        return max([self._settings.request_timeout_s, *own])
+
     async def close(self) -> None:
         """Close every upstream; what runs on them breaks off."""
         for upstream in [*self._retired, *(built for _, built in self._built.values())]:

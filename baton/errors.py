@@ -178,6 +178,12 @@ def ended_key() -> RequestError:
     return RequestError(401, message, code="invalid_api_key")
 
 
+def deadline_passed(timeout_s: float) -> RequestError:
+    """504 as no attempt ended in time, however many were made; an event where it streams."""
+    message = f"The request was not answered within {timeout_s:g} seconds."
+    return RequestError(504, message, type="upstream_error", code="request_timeout")
+
+
 def forbidden(message: str) -> RequestError:
     return RequestError(403, message, type="permission_error", code="forbidden")
 

@@ -7,6 +7,9 @@ ones drain), and on SIGTERM drains and ends all: workers first, then the engine 
 need. It serves no request and runs no event loop: a signal wakes a select, and one pass looks at
 what changed.
 
+An engine says each second that it computes (`engine/pulse.py`). One that was ready and then says
+nothing for `engine_stall_timeout_s` hangs: it is killed, and started again like one that died.
+
 Children hold the read end of a pipe whose write end only the parent has: when the parent dies,
 however it dies, they see its end and stop. Each is a process group of its own, so that Ctrl-C in a
 terminal reaches the parent alone. As process 1 of a container it also reaps orphans.
@@ -50,6 +53,8 @@ class Child:
     ready: bool = False
     unusable: bool = False
     ready_fd: int = -1
+    heard_at: float = 0.0
+    """When it last said something."""
     waiting_to_replace: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
 
@@ -146,6 +151,7 @@ class Supervisor:
                 self._kill_overdue(now)
                 readable = self._wait(now)
                 self._note_ready(readable)
+                self._kill_hung(time.monotonic())
                 if self._wake_read in readable:
                     for number in os.read(self._wake_read, 4096):
                         self._signal(number)
@@ -162,6 +168,7 @@ class Supervisor:
             for child in self.children
             if child.process is None and not child.unusable
         ]
+        due += [self._hung_at(child) - now for child in self.children]
         pause = 0.2 if self._stopping_since else max(0.0, min([*due, 5.0]))
         readable, _, _ = select.select(waits, [], [], pause)
         return readable
@@ -185,11 +192,26 @@ class Supervisor:
         for process in self._processes():
             process.kill()
 
+    def _hung_at(self, child: Child) -> float:
+        """When it counts as hung, if it says nothing until then: an engine that was ready."""
+        tells = child.process is not None and child.process.stdout is not None
+        if not (tells and child.ready):
+            return float("inf")
+        return child.heard_at + self.settings.engine_stall_timeout_s
+
+    def _kill_hung(self, now: float) -> None:
+        for child in self.children:
+            if child.process is not None and now >= self._hung_at(child):
+                say(f"{child.name} says nothing any more: it is killed")
+                child.process.kill()
+                child.ready = False
+
     def _note_ready(self, readable: list[int]) -> None:
         for child in self.children:
             if child.ready_fd < 0 or child.ready_fd not in readable:
                 continue
             said = os.read(child.ready_fd, 4096)
+            child.heard_at = time.monotonic()
             if b"ready" in said:
                 child.ready = True
                 self._retire_replaced(child)

@@ -116,6 +116,11 @@ class Turn:
         return int.from_bytes(self._entropy[:4])
 
     @property
+    def age_s(self) -> float:
+        """Since its first line."""
+        return time.perf_counter() - self._began
+
+    @property
     def created(self) -> int:
         """Seconds since 1970."""
         return int(self._wall)

@@ -1,19 +1,22 @@
-"""The turns that run in this worker, so that a key that ends takes its streams along.
+"""The turns that run in this worker, so that a key that ends takes its streams along, and none runs
+for ever.
 
 A turn stands here from its first line to its last. Whoever hears that a key was revoked calls
-`end`; `expiring` finds those whose time is over. A stream that is ended so is told so by an error
-event, and charged for what was generated; an answer that is not begun is a plain 401.
+`end`; `watching` finds those whose key's time is over, or their own: a deadline over all attempts,
+queues and hand-offs of a request costs it nothing, as turns stand here in the order of arrival. A
+stream that is ended so is told so by an error event, and charged for what was generated; an answer
+that is not begun is a plain 401 or 504.
 """
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from baton.admission.gate import Caller
-from baton.errors import ended_key
+from baton.errors import RequestError, deadline_passed, ended_key
 from baton.turn import Turn
 
-EXPIRY_S = 0.5
+LOOK_S = 0.5
 """How often expiry is looked for: a few microseconds for each hundred turns."""
 
 
@@ -40,24 +43,32 @@ class UnderWay:
         for turn in list(self.turns):
             caller = _caller(turn)
             if caller is not None and caller.record.id in key_ids:
-                self._end(turn)
+                self._end(turn, ended_key())
 
     def expire(self, now_s: float) -> None:
         """End all turns whose key is not valid any more. `now_s`: seconds since 1970."""
         for turn in list(self.turns):
             caller = _caller(turn)
             if caller is not None and not caller.valid(now_s):
-                self._end(turn)
+                self._end(turn, ended_key())
 
-    async def expiring(self) -> None:
-        """Expire for as long as the worker runs."""
+    def cut_overdue(self, timeout_s: float) -> None:
+        """End all turns that began so long ago."""
+        for turn in list(self.turns):
+            if turn.age_s < timeout_s:
+                return
+            self._end(turn, deadline_passed(timeout_s))
+
+    async def watching(self, timeout_s: Callable[[], float]) -> None:
+        """Look for both for as long as the worker runs; `timeout_s` as it is then."""
         while True:
-            await asyncio.sleep(EXPIRY_S)
+            await asyncio.sleep(LOOK_S)
             self.expire(time.time())
+            self.cut_overdue(timeout_s())
 
-    def _end(self, turn: Turn) -> None:
+    def _end(self, turn: Turn, error: RequestError) -> None:
         task = self.turns[turn]
-        if task is not None and turn.expel(ended_key()):
+        if task is not None and turn.expel(error):
             task.cancel()
 
 

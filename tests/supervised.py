@@ -1,8 +1,8 @@
 """A supervisor whose children are small shell scripts: `python -m tests.supervised '{…}'`.
 
-Fields: home, worker (a script in place of the worker), engine (likewise; none without). Scripts run
-with $LOG naming a file to write to; they say `ready` on standard output. It prints `announced` when
-all are ready.
+Fields: home, worker (a script in place of the worker), engine (likewise; none without), stall_s.
+Scripts run with $LOG naming a file to write to; they say `ready` on standard output. It prints
+`announced` when all are ready.
 """
 
 import contextlib
@@ -82,10 +82,11 @@ def serve(name: str) -> str:
 
 @contextlib.contextmanager
 def supervised(
-    folder: pathlib.Path, worker: str, engine: str | None = None
+    folder: pathlib.Path, worker: str, engine: str | None = None, stall_s: float = 60.0
 ) -> Iterator[Supervised]:
     """Run it while the block runs."""
-    given = json.dumps({"home": str(folder), "worker": worker, "engine": engine})
+    fields = {"home": str(folder), "worker": worker, "engine": engine, "stall_s": stall_s}
+    given = json.dumps(fields)
     with (folder / "stderr").open("wb") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.supervised", given],
@@ -108,7 +109,10 @@ def supervised(
 
 def main() -> int:
     given = json.loads(sys.argv[1])
-    settings = Settings(home=given["home"], port=0, drain_timeout_s=20.0)
+    stall_s = given["stall_s"]
+    settings = Settings(
+        home=given["home"], port=0, drain_timeout_s=20.0, engine_stall_timeout_s=stall_s
+    )
     engine = given["engine"] and ["sh", "-c", given["engine"], "engine"]
     supervisor = Supervisor(
         settings, bind(settings), engine, lambda: print("announced", flush=True)

@@ -42,6 +42,25 @@ def test_what_dies_is_restarted_with_growing_pauses(tmp_path: pathlib.Path) -> N
     assert "engine ended with status 7; it starts again in 0.2 s" in said
 
 
+BEATING = """echo began >> $LOG; echo ready
+if [ $(grep -c ^began $LOG) = 1 ]; then exec sleep 60; fi
+while :; do sleep 0.2; echo alive; done"""
+"""The first one hangs."""
+
+
+def test_a_silent_engine_is_started_anew(tmp_path: pathlib.Path) -> None:
+    """Killed once it has said nothing for its time, not before; one that tells goes on."""
+    with supervised(tmp_path, serve("worker"), BEATING, stall_s=2.0) as running_one:
+        assert running_one.announced()
+        began = time.monotonic()
+        running_one.wait_began(2)
+        assert 1.9 < time.monotonic() - began < 5.0
+        time.sleep(2.5)
+        assert 2 == running_one.told().count("began")
+        assert 0 == running_one.end()
+    assert "engine says nothing any more: it is killed" in running_one.errors()
+
+
 def test_an_unusable_engine_is_left_alone(tmp_path: pathlib.Path) -> None:
     """Exit status 3: told once, not started again, the banner comes, and nothing spins. SIGHUP
     tries it once more."""

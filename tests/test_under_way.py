@@ -1,4 +1,4 @@
-"""A key that ends takes its streams along, within two seconds."""
+"""A key that ends takes its streams along, within two seconds; no request runs beyond its time."""
 
 import contextlib
 import json
@@ -87,6 +87,52 @@ def test_before_the_answer(tmp_path: pathlib.Path) -> None:
     assert head.startswith(b"HTTP/1.1 401 ")
     [row] = relay.rows()
     assert ("released", 0) == (row.state, row.charge)
+
+
+def test_the_deadline_is_over_all_attempts(tmp_path: pathlib.Path) -> None:
+    """Two upstreams that hang, each within its own limits: 504 when the request's time is over."""
+    with relaying(tmp_path, {"one": "vllm", "two": "vllm"}, request_timeout_s=1.0) as relay:
+        for name, fake in relay.fakes.items():
+            fake.fault(delay_s=30.0, times=9)
+            relay.add_upstream(name, fake, first_byte_timeout_s=0.6)
+        sites = relay.worker._configured
+        relay.until(
+            lambda: all(
+                s.upstream._transport.limits.first_byte_timeout_s < 1  # type: ignore[attr-defined]
+                for s in sites.sites.values()
+            )
+        )
+        began = time.monotonic()
+        answer = relay.user.complete(prompt="a b")
+        assert 1.0 <= time.monotonic() - began < 1.0 + ENDED_WITHIN_S
+        assert [1, 1] == [len(fake.seen) for fake in relay.fakes.values()]
+    assert (504, "request_timeout") == (answer.status, answer.error["code"])
+    [row] = relay.rows()
+    assert ("released", 0, 504) == (row.state, row.charge, row.status)
+
+
+def test_a_stream_beyond_its_deadline(tmp_path: pathlib.Path) -> None:
+    """It breaks off with an event that says why, charged for what came; the upstream is closed."""
+    with relaying(tmp_path, request_timeout_s=0.7) as relay:
+        relay.fake.fault(interval_s=0.02)
+        with relay.ask(stream=True, max_tokens=3000) as client:
+            tail = rest(client)
+        relay.until(lambda: relay.fake.aborted == 1)
+    events = [line[6:] for line in tail.decode().split("\r\n") if line.startswith("data: ")]
+    assert "request_timeout" == json.loads(events[-1].strip())["error"]["code"]
+    [row] = relay.rows()
+    assert ("interrupted", 504) == (row.state, row.status)
+    assert 0 < (row.completion_tokens or 0) < 3000
+
+
+def test_an_upstream_may_have_more_time_than_other_requests(tmp_path: pathlib.Path) -> None:
+    """The deadline is never less than what an operator allows one attempt."""
+    with relaying(tmp_path, request_timeout_s=0.5) as relay:
+        assert 0.5 == relay.worker._configured.request_timeout_s()
+        relay.add_upstream("fake", relay.fake, total_timeout_s=60.0)
+        relay.until(lambda: relay.worker._configured.request_timeout_s() == 60.0)
+        relay.fake.fault(delay_s=1.5)
+        assert 200 == relay.user.complete(prompt="a b").status
 
 
 def test_other_changes_end_nothing(tmp_path: pathlib.Path) -> None:

@@ -23,6 +23,7 @@ from baton.engine.cores import default_threads, openmp_environment
 from baton.engine.download import file_sha256
 from baton.engine.fingerprint import Identity, fingerprint
 from baton.engine.llama import Context, Model, load_library
+from baton.engine.pulse import Pulse, tell
 from baton.engine.runs import Shape
 from baton.engine.scheduler import Bounds, Scheduler
 from baton.engine.sequences import Post
@@ -155,7 +156,9 @@ class Process:
         thread.start()
         with contextlib.suppress(OSError):  # whoever waited for it is gone: the watch pipe tells
             os.write(sys.stdout.fileno(), b"ready\n")
+        pulse = self._pulse(loop)
         await over.wait()
+        pulse.cancel()
         code = 0 if thread.is_alive() else EXIT_BROKEN
         server.close()
         self._scheduler.stop()
@@ -163,6 +166,11 @@ class Process:
         self._engine.close()
         await asyncio.sleep(0)  # let the cut connections end before the loop does
         return code
+
+    def _pulse(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+        """Tell whoever started it that it lives."""
+        telling = tell(Pulse(self._scheduler), sys.stdout.fileno())
+        return loop.create_task(telling)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
         watched = self._options.watch_fd

@@ -58,6 +58,10 @@ class Scheduler:
         self._in_step: set[Run] = set()
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._stopping = False
+        self.turns = 0
+        """Rounds and steps so far: it hangs where this stands still, unless it is"""
+        self.idle = False
+        """, with nothing to do."""
         self._token_s = self._warm_up()
 
     # From the server's thread
@@ -119,8 +123,11 @@ class Scheduler:
         """Serve until `stop`. An exception that comes out of here is a bug: the process must
         end."""
         while not self._stopping:
+            self.turns += 1
             if not self._round():
+                self.idle = True
                 self._wake.wait()
+                self.idle = False
                 # Whoever sets it has put his work (or the stop) down before: the next turn sees it.
                 self._wake.clear()
 
@@ -148,6 +155,7 @@ class Scheduler:
             steps = plan(self._sequences.at_work.values(), budget, self._limits)
         self._post(out)
         for step in steps:
+            self.turns += 1
             self._step(step)
         return bool(steps)
 

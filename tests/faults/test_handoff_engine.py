@@ -1,4 +1,5 @@
 """kill -9 of the engine in mid-stream: it is started again, and each stream goes on where it was.
+So does one whose engine hangs (SIGSTOP): it is found out by its silence, killed, and started again.
 
 In deterministic mode the answer is the undisturbed one to the last bit of a logprob: greedy and
 seeded, alone and among eight. In the default mode, where neighbours change the shape of what is
@@ -47,9 +48,9 @@ def request(number: int, deterministic: bool = True, tokens: int = TOKENS) -> di
     }
 
 
-def kill_engine(server: running.Server) -> None:
+def kill_engine(server: running.Server, number: int = signal.SIGKILL) -> None:
     [pid] = [pid for pid, words in server.processes().items() if "baton.engine" in words]
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, number)
 
 
 def undisturbed(server: running.Server, bodies: list[dict[str, Any]]) -> list[Streamed]:
@@ -70,7 +71,11 @@ def hit(server: running.Server, bodies: list[dict[str, Any]], after: int) -> lis
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[running.Server]:
     """A server of this file's own: its engine is killed all the time."""
-    with running.serving(tmp_path_factory.mktemp("handoff") / "home") as server:
+    home, settings = (
+        tmp_path_factory.mktemp("handoff") / "home",
+        {"BATON_ENGINE_STALL_TIMEOUT_S": "4"},
+    )
+    with running.serving(home, settings) as server:
         yield server
 
 
@@ -113,6 +118,20 @@ def test_a_whole_answer(engine: running.Server) -> None:
     assert 200 == calm.status, calm.text
     assert (200, calm.json["choices"]) == (found[0].status, found[0].json.get("choices"))
     assert calm.json["usage"]["total_tokens"] == found[0].json["usage"]["total_tokens"]
+
+
+def test_a_hung_engine(engine: running.Server) -> None:
+    """Stopped in mid-stream: not ready, then another one; each stream is the undisturbed one."""
+    bodies = [request(number) for number in range(2)]
+    calm = undisturbed(engine, bodies)
+    with streaming(engine.endpoint, bodies) as found:
+        until(lambda: all(stream.chunks >= 3 for stream in found))
+        kill_engine(engine, signal.SIGSTOP)
+        until(lambda: not running.is_ready(engine.base_url))
+    engine.wait_ready()
+    assert [stream.said for stream in calm] == [stream.said for stream in found]
+    assert [1, 1] == [stream.handoffs for stream in found]
+    assert "engine says nothing any more: it is killed" in engine.printed()
 
 
 @pytest.mark.soak
