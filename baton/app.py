@@ -8,7 +8,7 @@ import importlib.metadata
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine
 from types import TracebackType
 from typing import Self
 
@@ -40,7 +40,7 @@ from baton.upstreams import registry
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.embedded import EmbeddedUpstream
 from baton.web import routes
-from baton.web.services import Readiness, Services, Standing, UsageQuery, readiness
+from baton.web.services import Headers, Readiness, Services, Standing, UsageQuery, readiness
 
 ENGINE_POLL_S = 0.1
 READY_TIMEOUT_S = 2.0
@@ -108,7 +108,9 @@ class Worker:
         upstream = self._engine()
         self._configured = Configured(settings, settings.model, upstream)
         ending.push_async_callback(self._configured.close)
-        self._gate = Gate(store, self._counters(ending), _proxies(settings))
+        self._gate = Gate(
+            store, self._counters(ending), _proxies(settings), settings.console_session_s
+        )
         await self.refresh()
         metrics, log = Metrics(), AccessLog(settings.access_log)
         metrics.upstreams = self._configured.numbers
@@ -181,6 +183,7 @@ class Worker:
             refresh=self.refresh,
             embedded=self._embedded,
             readiness=self._readiness,
+            draining=lambda: self._draining,
             numbers=publisher.merged,
             access_log=log,
             clock_us=lambda: time.time_ns() // 1000,
@@ -268,10 +271,21 @@ class WebGate:
     def __init__(self, gate: Gate, store: Store) -> None:
         self._gate, self._store = gate, store
 
-    async def identify(self, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Caller:
+    async def identify(self, headers: Headers, peer: str) -> Caller:
         caller = await self._gate.identify(credential(headers))
         self._gate.check_origin(caller, peer, headers)
         return caller
+
+    async def sign_in(self, value: str, headers: Headers, peer: str) -> tuple[Caller, str]:
+        caller, token = await self._gate.sign_in(value)
+        self._gate.check_origin(caller, peer, headers)
+        return caller, token
+
+    async def signed_in(self, headers: Headers, peer: str) -> tuple[Caller, str]:
+        cookies = next((value for name, value in headers if name == b"cookie"), None)
+        caller, mark = await self._gate.signed_in(cookies)
+        self._gate.check_origin(caller, peer, headers)
+        return caller, mark
 
     async def standing(self, caller: Caller) -> Standing:
         names = (caller.record.account, *caller.payer.limited)

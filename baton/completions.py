@@ -10,6 +10,7 @@ import asyncio
 import msgspec
 import structlog
 
+from baton.admission import sessions
 from baton.admission.gate import Gate, bearer
 from baton.answer import Answer
 from baton.config import Settings
@@ -264,4 +265,11 @@ def _facts(turn: Turn, request: CompletionRequest) -> Facts:
 def _credential(exchange: Exchange) -> bytes | None:
     """As `gate.credential` finds it for all other routes."""
     shown = exchange.header(b"authorization")
-    return bearer(exchange.header(b"x-api-key")) if shown is None else shown
+    return _other_credential(exchange) if shown is None else shown
+
+
+def _other_credential(exchange: Exchange) -> bytes | None:
+    api_key = exchange.header(b"x-api-key")
+    if api_key is not None:
+        return bearer(api_key)
+    return sessions.shown(exchange.header(b"cookie"), exchange.header(sessions.MARK_HEADER))

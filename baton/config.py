@@ -156,6 +156,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhook_allow_private: bool = False
     """Whether the address may be loopback or private (never link-local or metadata)."""
 
+    # The console
+    console_session_s: Annotated[float, msgspec.Meta(ge=60, le=30 * 86_400)] = 43_200.0
+    """How long a sign-in lasts at most, unless its key ends before: a working day."""
+    console_live_max: Count = 64
+    """Pages of one worker that numbers are pushed to at once; further ones ask by themselves."""
+
     # What amounts are shown in
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "USD"
     """Reports show it beside US dollars, in which the ledger stays."""

@@ -1,6 +1,7 @@
 """Who asks, and whether now. Cached keys are recognised without waiting; others cost one look-up.
 
     credential(headers) -> what the caller showed            the one extractor for all routes
+    await gate.signed_in(cookies) -> Caller, mark            a page's visitor (sessions.py); 401
     gate.known(authorization) -> Caller | None               cached: no await
     await gate.identify(authorization) -> Caller             raises 401
     gate.check_origin(caller, peer, headers)                 raises 403
@@ -20,11 +21,12 @@ from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 from baton import errors
-from baton.admission import keys, levels
+from baton.admission import keys, levels, sessions
 from baton.admission.counters import Counters
 from baton.admission.levels import Level
 from baton.admission.origins import Networks, origin, within
 from baton.admission.rates import Decision, Left
+from baton.admission.sessions import MARK_HEADER, Sessions
 from baton.errors import RequestError
 from baton.stores.base import KeyRecord, Missing, PartyRecord, StoreUnavailable
 from baton.stores.book import Store
@@ -130,9 +132,16 @@ class Passage:
 class Gate:
     """Recognises callers of one process. Owned by one event loop."""
 
-    def __init__(self, store: Store, counters: Counters, proxies: Networks = ()) -> None:
-        """`proxies`: whose X-Forwarded-For is believed."""
+    def __init__(
+        self,
+        store: Store,
+        counters: Counters,
+        proxies: Networks = (),
+        session_s: float = sessions.LASTS_S,
+    ) -> None:
+        """`proxies`: whose X-Forwarded-For is believed; `session_s`: how long a sign-in lasts."""
         self._store, self._counters, self._proxies = store, counters, proxies
+        self.sessions = Sessions(store.session_seal, session_s)
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
         self._changes = 0
@@ -152,6 +161,18 @@ class Gate:
         """The caller that showed this. Raises RequestError: 401 for a missing, malformed, unknown,
         revoked or expired key, 503 when the store cannot tell."""
         return self.known(authorization) or await self._look_up(authorization)
+
+    async def sign_in(self, value: str) -> tuple[Caller, str]:
+        """The caller with that key, and the token of a new session. Raises as `identify`."""
+        caller = await self.identify(bearer(value.encode("utf-8", "replace")))
+        return caller, self.sessions.begin(keys.digest(value.strip()), time.time())
+
+    async def signed_in(self, cookies: bytes | None) -> tuple[Caller, str]:
+        """Whose session the Cookie header holds, and the mark that its pages must show with all
+        that they change. Raises as `identify`."""
+        token = sessions.token_in(cookies)
+        mark = "" if token is None else self.sessions.mark(token)
+        return await self.identify(sessions.shown(cookies, mark.encode())), mark
 
     def check_origin(
         self, caller: Caller, peer: str, headers: Iterable[tuple[bytes, bytes]]
@@ -201,7 +222,7 @@ class Gate:
         return await asyncio.to_thread(lambda: {each for each in key_ids if not valid(each)})
 
     async def _look_up(self, authorization: bytes | None) -> Caller:
-        digest = _digest(authorization)
+        digest, until_s = self._shown(authorization)
         assert authorization is not None
         if self._refused.get(digest, 0.0) > time.monotonic():
             raise errors.bad_key()
@@ -217,12 +238,24 @@ class Gate:
             raise errors.bad_key()
         record, lineage = found
         now_s = time.time()
-        caller = Caller(record, levels.levels(record, lineage), _ends_s(record, digest), now_s)
+        ends_s = min(until_s, _ends_s(record, digest))
+        caller = Caller(record, levels.levels(record, lineage), ends_s, now_s)
         if not caller.valid(now_s):
             raise errors.bad_key()
         if changes == self._changes:  # else it may have changed while it was read
             _put(self._callers, hashlib.sha256(authorization).digest(), caller, CALLERS_MAX)
         return caller
+
+    def _shown(self, authorization: bytes | None) -> tuple[bytes, float]:
+        """The digest of the key that was shown, and when what showed it ends. Raises RequestError
+        (401)."""
+        found = None if authorization is None else sessions.parts(authorization)
+        if found is None:
+            return _digest(authorization), levels.NEVER_S
+        session = self.sessions.open(found[0], time.time())
+        if session is None or not self.sessions.proved(*found):
+            raise errors.bad_key()
+        return session.digest, session.ends_s
 
     def _read(self, digest: bytes) -> tuple[KeyRecord, tuple[PartyRecord, ...]] | None:
         record = self._store.keys.by_digest(digest)
@@ -235,16 +268,20 @@ class Gate:
 
 
 def credential(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """What the caller showed, as `Bearer …`: its Authorization header, else its x-api-key. Names
-    are lower case, as ASGI has them. The same for every route, so that no restriction can be got
-    round."""
-    api_key = None
+    """What the caller showed, as `Bearer …`: its Authorization header, else its x-api-key, else the
+    session of a page of ours. Names are lower case, as ASGI has them. The same for every route, so
+    that no restriction can be got round."""
+    api_key = cookies = mark = None
     for name, value in headers:
         if name == b"authorization":
             return value
         if name == b"x-api-key" and api_key is None:
             api_key = value
-    return bearer(api_key)
+        elif name == b"cookie":
+            cookies = value
+        elif name == MARK_HEADER:
+            mark = value
+    return bearer(api_key) or sessions.shown(cookies, mark)
 
 
 def bearer(api_key: bytes | None) -> bytes | None:

@@ -66,6 +66,8 @@ class Store:
         self.changes = Changes(self.database)
         self.notices = Notices(self.database)
         self.idempotency = Idempotency(self.database, vault.derive("idempotency"))
+        self.session_seal = vault.derive("session")
+        """Seals the tokens of the console (admission/sessions.py)."""
 
     def catalogue(self) -> Catalogue:
         """What requests are planned with, with provider keys in plain text."""

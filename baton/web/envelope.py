@@ -93,9 +93,9 @@ class Envelope:
             (b"x-request-id", trace.request_id.encode()),
             (b"x-content-type-options", b"nosniff"),
         ]
-        kinds = (value for name, value in message.get("headers", ()) if name == b"content-type")
-        if next(kinds, b"").startswith(b"text/html"):
-            headers += PAGE_HEADERS
+        given = dict(message.get("headers", ()))
+        if given.get(b"content-type", b"").startswith(b"text/html"):
+            headers += [each for each in PAGE_HEADERS if each[0] not in given]
         return headers
 
     def _log(self, scope: Scope, trace: Trace) -> None:

@@ -172,10 +172,15 @@ async def authorise(access: Access, services: Services, request: Request) -> Cal
         return None
     peer = request.client.host if request.client is not None else ""
     caller = await services.gate.identify(request.headers.raw, peer)
+    check_role(access, caller)
+    return caller
+
+
+def check_role(access: Access, caller: Caller) -> None:
+    """Raises RequestError (403) where the key's role does not open what demands that access."""
     role, owner = caller.record.role, caller.record.owner
     if role not in ROLES.get(access, ()) or (role == "team_admin" and owner is None):
         raise forbidden(f"This needs {NEEDED[access]}.")
-    return caller
 
 
 async def read_body(operation: AnyOperation, bytes_max: int, request: Request) -> Any:

@@ -1,5 +1,5 @@
 """Every route but POST /v1/completions: the table of operations, and the application that serves
-it.
+it, with the console's pages (console/table.py).
 
 Unknown paths, wrong methods, refusals and our own faults all answer in OpenAI's error shape.
 """
@@ -33,6 +33,8 @@ from baton.web import (
     pages,
     tokens,
 )
+from baton.web.console.screen import routes as screens
+from baton.web.console.table import SCREENS
 from baton.web.envelope import Envelope, trace
 from baton.web.operation import Access, AnyOperation, Operation, answer
 from baton.web.services import Services
@@ -109,7 +111,7 @@ ELSEWHERE = (
 def build(services: Services) -> ASGIApp:
     """The ASGI application of one worker."""
     app = Starlette(
-        routes=routes(OPERATIONS),
+        routes=[*routes(OPERATIONS), *screens(SCREENS, services)],
         exception_handlers={
             RequestError: refuse,
             HTTPException: unmatched,

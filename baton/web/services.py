@@ -26,6 +26,10 @@ from baton.telemetry.metrics import Snapshot
 UsageGroup = Literal["key", "model", "upstream", "day", "organisation", "team", "user", "end_user"]
 
 
+Headers = Sequence[tuple[bytes, bytes]]
+"""As ASGI has them: names in lower case."""
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a caller stands at this moment."""
 
@@ -38,9 +42,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class Gate(Protocol):
     """Who is asking. One extractor of credentials for all routes and the completion endpoint."""
 
-    async def identify(self, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Caller:
+    async def identify(self, headers: Headers, peer: str) -> Caller:
         """The caller. RequestError 401 without a valid key, 403 from where that may not be used.
-        Names are in lower case; `peer` is the address at the other end of the connection."""
+        `peer` is the address at the other end of the connection."""
+        ...
+
+    async def sign_in(self, value: str, headers: Headers, peer: str) -> tuple[Caller, str]:
+        """The caller with that key, and the token of a new session. Raises as `identify`."""
+        ...
+
+    async def signed_in(self, headers: Headers, peer: str) -> tuple[Caller, str]:
+        """Whose session the cookies hold, and the mark that its pages show with all that they
+        change. Raises as `identify`."""
         ...
 
     async def standing(self, caller: Caller) -> Standing: ...
@@ -142,6 +155,8 @@ class Services:
     """Load the configuration anew in this worker: awaited after each change made here."""
     embedded: Embedded | None
     readiness: Callable[[], Awaitable[Readiness]]
+    draining: Callable[[], bool]
+    """Whether this worker was asked to stop: what has no end of its own ends then."""
     numbers: Callable[[], Snapshot]
     """All workers' metrics, merged (`telemetry.publish.Publisher.merged`)."""
     access_log: AccessLog

@@ -38,8 +38,11 @@ class Texts(Mapping[str, str]):
         return len(self._texts)
 
 
-def load() -> dict[Language, Texts]:
-    table = msgspec.json.decode(FILE.read_bytes(), type=dict[str, Pair])
+def load(*files: pathlib.Path) -> dict[Language, Texts]:
+    """The texts of these files together; without any, those of the documents."""
+    table: dict[str, Pair] = {}
+    for file in files or (FILE,):
+        table |= msgspec.json.decode(file.read_bytes(), type=dict[str, Pair])
     return {language: Texts(table, language) for language in LANGUAGES}
 
 

@@ -30,7 +30,7 @@ from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics, Snapshot
 from baton.upstreams.base import UpstreamError
 from baton.web.routes import build
-from baton.web.services import Readiness, Services, Standing, UsageQuery, readiness
+from baton.web.services import Headers, Readiness, Services, Standing, UsageQuery, readiness
 from tests.asking import Endpoint
 
 USER_KEY = "sk-test-web-user-key-00000001"
@@ -108,8 +108,14 @@ class Parts:
         self.catalogue = await asyncio.to_thread(self.store.catalogue)
         self.gate.changed()
 
-    async def identify(self, headers: Sequence[tuple[bytes, bytes]], peer: str) -> Caller:
+    async def identify(self, headers: Headers, peer: str) -> Caller:
         return await WebGate(self.gate, self.store).identify(headers, peer)
+
+    async def sign_in(self, value: str, headers: Headers, peer: str) -> tuple[Caller, str]:
+        return await WebGate(self.gate, self.store).sign_in(value, headers, peer)
+
+    async def signed_in(self, headers: Headers, peer: str) -> tuple[Caller, str]:
+        return await WebGate(self.gate, self.store).signed_in(headers, peer)
 
     async def standing(self, caller: Caller) -> Standing:
         """As it is, but that every key has spent something."""
@@ -150,6 +156,7 @@ class Parts:
             refresh=self.refresh,
             embedded=self.engine,
             readiness=self.readiness,
+            draining=lambda: self.ready.draining,
             numbers=self.numbers,
             access_log=self.access,
             clock_us=lambda: time.time_ns() // 1000,

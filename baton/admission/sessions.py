@@ -1,0 +1,92 @@
+"""Sessions of the console: a cookie that stands for a key, so that no browser keeps the key itself.
+
+A token is sealed under a key that only Baton has: it holds the SHA-256 of the value that signed in,
+and when it ends. Nothing is stored. Each use looks the key up as if its value were shown, so that a
+session ends with its key: revoked, expired, rotated away, or its party closed.
+
+A cookie comes along with every request to its host, whoever made the page that sends it. So a
+session alone opens nothing: a page shows the token's own mark (`mark`) beside it, which only pages
+of Baton are told. What a caller showed is then `Session TOKEN MARK`, beside `Bearer KEY`.
+"""
+
+import base64
+import binascii
+import hmac
+
+import msgspec
+
+from baton.stores.base import StoreError
+from baton.stores.vault import Seal
+
+COOKIE = "baton_session"
+MARK_HEADER = b"x-baton-csrf"
+LASTS_S = 12 * 3600.0
+TOKEN_CHARACTERS_MAX = 512
+_ABOUT = b"session"
+_SCHEME = b"Session "
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True):
+    """What a token says."""
+
+    digest: bytes
+    """SHA-256 of the key's value that signed in."""
+    ends_s: float
+    """Seconds since 1970."""
+
+
+class Sessions:
+    """Makes and opens tokens. `lasts_s`: how long one lasts, at most."""
+
+    def __init__(self, seal: Seal, lasts_s: float = LASTS_S) -> None:
+        self._seal, self.lasts_s = seal, lasts_s
+
+    def begin(self, digest: bytes, now_s: float) -> str:
+        """A new token for the key with that digest."""
+        plain = msgspec.msgpack.encode(Session(digest, now_s + self.lasts_s))
+        return base64.urlsafe_b64encode(self._seal.seal(_ABOUT, plain)).decode().rstrip("=")
+
+    def open(self, token: str, now_s: float) -> Session | None:
+        """What it says; None for one that is not ours, or over."""
+        if len(token) > TOKEN_CHARACTERS_MAX:
+            return None
+        try:
+            sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            plain = self._seal.open(_ABOUT, sealed)
+            session = msgspec.msgpack.decode(plain, type=Session)
+        except (binascii.Error, ValueError, StoreError, msgspec.MsgspecError):
+            return None
+        return session if now_s < session.ends_s else None
+
+    def mark(self, token: str) -> str:
+        """What a page must show beside the token."""
+        return self._seal.digest(token.encode()).hex()[:32]
+
+    def proved(self, token: str, mark: str) -> bool:
+        """Whether the mark is that token's."""
+        return hmac.compare_digest(self.mark(token).encode(), mark.encode())
+
+
+def token_in(cookies: bytes | None) -> str | None:
+    """The token in a Cookie header."""
+    for part in (cookies or b"").decode("latin-1").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE and value:
+            return value
+    return None
+
+
+def shown(cookies: bytes | None, mark: bytes | None) -> bytes | None:
+    """A session as an Authorization header would show it; None without a token or its mark."""
+    token = None if mark is None else token_in(cookies)
+    if token is None or mark is None:
+        return None
+    return _SCHEME + token.encode("latin-1") + b" " + mark.strip()
+
+
+def parts(authorization: bytes) -> tuple[str, str] | None:
+    """Token and mark, where it shows a session."""
+    if not authorization.startswith(_SCHEME):
+        return None
+    token, _, mark = authorization.removeprefix(_SCHEME).decode("latin-1").partition(" ")
+    return token, mark

@@ -1,0 +1,1 @@
+"""The operators' console: pages under /console, signed in to with a key."""

@@ -1,0 +1,55 @@
+"""The way in and out: sign-in with a key, sign-out, and the files that pages use."""
+
+from starlette.responses import Response
+
+from baton.errors import RequestError, unknown_path
+from baton.web.console import navigation
+from baton.web.console.call import Call
+from baton.web.console.screen import Screen
+from baton.web.operation import Access
+from baton.web.pages import CACHED_FOR_GOOD
+
+
+async def show_entrance(call: Call) -> Response:
+    """The form; whoever is in already goes on."""
+    peer = call.request.client.host if call.request.client is not None else ""
+    try:
+        who, _ = await call.services.gate.signed_in(call.request.headers.raw, peer)
+    except RequestError:
+        return call.page("entrance.html")
+    return call.go(navigation.home(who.record))
+
+
+async def sign_in(call: Call) -> Response:
+    """A session for the key that was typed in."""
+    request = call.request
+    peer = request.client.host if request.client is not None else ""
+    try:
+        value = call.form.text("key")
+        who, token = await call.services.gate.sign_in(value, request.headers.raw, peer)
+    except RequestError as error:
+        shown = call.texts["entrance.refused"] if error.status == 401 else error.message
+        return call.page("entrance.html", {"problem": shown}, error.status)
+    return call.signed(call.go(navigation.home(who.record)), token)
+
+
+async def sign_out(call: Call) -> Response:
+    """The cookie goes; the key stays valid."""
+    return call.signed(call.go(""), None)
+
+
+async def get_file(call: Call) -> Response:
+    found = call.room.static.get(call.part("file"))
+    if found is None:
+        raise unknown_path("GET", call.request.scope["path"])
+    fresh = call.request.query_params.get("v") == found.version
+    headers = {"cache-control": CACHED_FOR_GOOD if fresh else "no-cache"}
+    return Response(found.content, 200, headers, media_type=found.media)
+
+
+SCREENS = (
+    Screen(method="GET", path="/console", access=Access.OPEN, run=show_entrance),
+    Screen(method="POST", path="/console", access=Access.OPEN, run=sign_in),
+    Screen(method="POST", path="/console/sign-out", access=Access.KEY, run=sign_out),
+    Screen(method="GET", path="/console/static/{file}", access=Access.OPEN, run=get_file),
+)

@@ -1,0 +1,40 @@
+"""What the console's pages are made of, prepared once per worker: texts, templates, files."""
+
+import pathlib
+
+import jinja2
+
+from baton.ledger.currency import Currency
+from baton.web.console import figures
+from baton.web.console.plain import finalize
+from baton.web.services import Services
+from baton.web.site import StaticFile, static_file
+from baton.web.texts import Language, Texts, load
+
+HERE = pathlib.Path(__file__).parent
+
+
+class Room:
+    """Everything that does not change while a worker runs.
+
+    Whoever adds a page adds its words as a file in texts/, its template and its files beside."""
+
+    def __init__(self, services: Services) -> None:
+        settings = services.settings
+        self.currency = Currency(settings.currency, settings.currency_micro_per_usd)
+        self.texts: dict[Language, Texts] = load(*sorted((HERE / "texts").glob("*.json")))
+        files = [*(HERE / "static").iterdir(), HERE.parent / "static" / "icon.svg"]
+        self.static: dict[str, StaticFile] = {path.name: static_file(path) for path in files}
+        self.live = 0
+        """Pages that numbers are pushed to at this moment."""
+        self.templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            finalize=finalize,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        for name in ("count", "short", "percent", "duration", "moment", "stamp"):
+            self.templates.filters[name] = getattr(figures, name)
+        self.templates.filters["money"] = lambda nano: figures.money(nano, self.currency)

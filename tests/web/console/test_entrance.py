@@ -1,0 +1,84 @@
+"""Signing in and out, and what the cookie is like."""
+
+import pytest
+
+from tests.fakes.web_parts import USER_KEY, Web
+from tests.web.console.browsing import mark_of, visitor
+
+
+def test_sign_in_and_out(site: Web) -> None:
+    """The cookie is for the browser alone: scripts and other sites' pages never have it."""
+    one = visitor(site, None)
+    assert 'name="key"' in one.get("/console").text
+    answer = one.sign_in(USER_KEY)
+    assert (303, "console/own") == (answer.status, answer.headers["location"])
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert "secure" in cookie, "the site's address is https"
+    assert USER_KEY.lower() not in cookie
+    assert 303 == one.get("/console").status
+    out = one.post("/console/sign-out")
+    assert "max-age=0" in out.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize("key", ["", "sk-bt-wrong", "sk-test-nobody-has-this-key-1", "<b>" * 50])
+def test_a_wrong_key_is_told(site: Web, key: str) -> None:
+    answer = visitor(site, None).sign_in(key)
+    assert 401 == answer.status
+    assert "not valid" in answer.text
+    assert "set-cookie" not in answer.headers
+    assert "<b><b>" not in answer.text
+
+
+def test_a_revoked_key_ends_its_session(site: Web) -> None:
+    key = site.key()
+    one = visitor(site, key.key)
+    assert 200 == one.get("/console/own").status
+    [record] = [each for each in site.parts.store.keys.all() if each.name == "other"][-1:]
+    site.parts.store.keys.revoke(record.id, "test")
+    site.run(site.parts.refresh)
+    answer = one.get("/console/own")
+    assert 303 == answer.status
+    assert "max-age=0" in answer.headers["set-cookie"].lower()
+
+
+def test_the_policy_of_the_pages(site: Web) -> None:
+    """No script or style in line, no other host; never framed, never cached."""
+    answer = visitor(site).get("/console/own")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'; style-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "DENY" == answer.headers["x-frame-options"]
+    assert "no-store" == answer.headers["cache-control"]
+    assert "same-origin" == answer.headers["referrer-policy"]
+
+
+def test_language_and_theme_are_kept(site: Web) -> None:
+    one = visitor(site, None)
+    answer = one.get("/console?lang=zh")
+    assert "登录控制台" in answer.text
+    assert "baton_lang=zh" in answer.headers["set-cookie"]
+    one.cookie = "baton_lang=zh; baton_theme=dark"
+    page = one.get("/console").text
+    assert 'lang="zh-CN" data-theme="dark"' in page
+    one.cookie = "baton_theme=<script>"
+    assert 'data-theme="auto"' in one.get("/console").text
+
+
+def test_files(site: Web) -> None:
+    one = visitor(site, None)
+    answer = one.get("/console/static/console.css")
+    assert "text/css" in answer.content_type
+    assert 404 == one.get("/console/static/nothing").status
+
+
+def test_a_session_asks_the_interface_only_with_its_mark(site: Web) -> None:
+    """So pages of ours can complete and tokenize; a cookie alone opens nothing."""
+    one = visitor(site, USER_KEY)
+    assert 401 == one.get("/v1/key").status
+    answer = one.get("/v1/key", **{"x-baton-csrf": mark_of(one.get("/console/own"))})
+    assert (200, "user") == (answer.status, answer.json["name"])
+    assert 401 == one.get("/v1/key", **{"x-baton-csrf": "0" * 32}).status

@@ -1,0 +1,37 @@
+"""Forms: what they hold, and how much of it."""
+
+from baton.web.console.forms import FIELDS_MAX, FORM_BYTES_MAX, Form
+from tests.fakes.web_parts import Web
+from tests.web.console.browsing import visitor
+
+
+def test_fields() -> None:
+    form = Form([("a", " 1 "), ("b", "2"), ("b", "3")])
+    assert ("1", "3", ["2", "3"], "") == (
+        form.text("a"),
+        form["b"],
+        form.several("b"),
+        form.text("none"),
+    )
+    assert {"a", "b"} == set(form)
+    assert 2 == len(form)
+
+
+def test_limits(site: Web) -> None:
+    """More bytes or fields than a page of ours sends are refused."""
+    one = visitor(site)
+    assert 413 == one.post("/console/sign-out", {"a": "x" * FORM_BYTES_MAX}).status
+    assert 400 == one.post("/console/sign-out", [("a", "")] * (FIELDS_MAX + 1)).status
+
+
+def test_the_address_of_the_settings_is_ours_too(site: Web) -> None:
+    """Behind a proxy that names another host."""
+    one = visitor(site)
+    assert 303 == one.post("/console/sign-out", Origin="https://relay.test").status
+
+
+def test_a_browser_that_says_same_origin_is_believed(site: Web) -> None:
+    """It sets the header by itself; no page can."""
+    one = visitor(site)
+    answer = one.post("/console/sign-out", Origin=None, Sec_Fetch_Site="same-origin")
+    assert 303 == answer.status
