@@ -103,6 +103,8 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     first_byte_timeout_s: float | None = None
     stall_timeout_s: float | None = None
     total_timeout_s: float | None = None
+    hedge_after_s: float | None = None
+    probe_interval_s: float | None = None
     priority: int = 0
     weight: int = 100
     fields: list[str] = []

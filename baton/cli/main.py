@@ -39,7 +39,7 @@ COMMANDS = {
     "complete": Command("complete", "Stream a completion from a running Baton."),
     "key": Command("key", "Create, list, show, revoke and import keys.", True),
     "account": Command("account", "Organisations, teams and users, and their limits.", True),
-    "upstream": Command("upstream", "Add, list, show and remove upstreams.", True),
+    "upstream": Command("upstream", "Add, change, list, test and remove upstreams.", True),
     "model": Command(
         "model", "List the models that callers can name; fetch the embedded one.", True
     ),

@@ -17,22 +17,36 @@ from baton.cli.calling import admin_key, call
 from baton.cli.checked import check_place, upstream_fields
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
-from baton.cli.output import AsJson, print_fields, print_rows, when
+from baton.cli.output import AsJson, print_fields, print_rows
 from baton.cli.upstream_options import (
     Continuation,
     Default,
     Field,
     FimTemplate,
+    FirstByte,
     Forbid,
     Force,
     Header,
+    Hedge,
+    InFlightMax,
+    Key,
     LeaveOut,
     MoreKey,
+    Priority,
+    Probe,
+    Stall,
+    Total,
+    Weight,
     headers_of,
     keys_of,
+    model_names,
     overrides_of,
     pairs_of,
+    read_key,
+    row,
+    times,
 )
+from baton.cli.upstream_set import set_upstream
 from baton.stores.base import UpstreamRecord
 from baton.upstreams import endpoint, registry
 from baton.upstreams.checking import check, probe, remedy
@@ -42,8 +56,8 @@ from baton.upstreams.probing import Finding
 from baton.web.upstream_live import UpstreamLive
 
 app = typer.Typer()
+app.command("set")(set_upstream)
 
-KEY_VARIABLE = "BATON_UPSTREAM_KEY"
 AUTO = "auto"
 CHECKED_COLUMNS = {
     "capability": "Capability",
@@ -77,13 +91,15 @@ def add(
     dialect: Annotated[
         str, typer.Option(help="openai, vllm, ollama, …; 'auto' asks the server what it is.")
     ] = "openai",
-    key: Annotated[
-        str | None,
-        typer.Option(help=f"Its API key; '-' reads standard input; else {KEY_VARIABLE} if set."),
-    ] = None,
-    priority: Annotated[int, typer.Option(help="Lower is tried first.")] = 0,
-    weight: Annotated[int, typer.Option(help="Share among those of one priority.", min=0)] = 100,
-    in_flight_max: Annotated[int, typer.Option(help="Calls under way at once.", min=1)] = 1024,
+    key: Key = None,
+    priority: Priority = 0,
+    weight: Weight = 100,
+    in_flight_max: InFlightMax = 1024,
+    first_byte: FirstByte = None,
+    stall: Stall = None,
+    total: Total = None,
+    hedge: Hedge = None,
+    probe: Probe = None,
     field: Field = None,
     continuation: Continuation = None,
     fim: FimTemplate = None,
@@ -115,6 +131,7 @@ def add(
         "overrides": overrides_of(force or (), default or (), leave_out or (), forbid or ()),
         "allow_private": not public_only,
         "in_flight_max": in_flight_max,
+        **times(first_byte, stall, total, hedge, probe),
         "priority": priority,
         "weight": weight,
         "fields": tuple(field or ()),
@@ -207,17 +224,6 @@ async def judged_probe(url: str, key: str | None, *, allow_private: bool) -> Fin
     return await probe(url, key, allow_private=allow_private)
 
 
-def row(record: UpstreamRecord) -> dict[str, object]:
-    """An upstream for output: whether it has a key, never the key."""
-    fields = msgspec.structs.asdict(record)
-    has_key = fields.pop("secret") is not None
-    del fields["created_us"]
-    fields["more_secrets"] = len(record.more_secrets)
-    fields["headers"] = sorted(record.headers)
-    fields["overrides"] = msgspec.to_builtins(record.overrides)
-    return {**fields, "has_key": has_key, "created": when(record.created_us)}
-
-
 def live_numbers(settings: config.Settings) -> dict[str, UpstreamLive]:
     """How each upstream fares, told by the Baton that runs here; nothing where none does."""
     key, found = admin_key(settings), {}
@@ -258,20 +264,3 @@ def shortened(live: UpstreamLive | None) -> dict[str, object]:
 def new_record(fields: Mapping[str, object]) -> UpstreamRecord:
     """The record of an upstream that is made now, of fields that were checked."""
     return msgspec.convert({**fields, "created_us": time.time_ns() // 1000}, UpstreamRecord)
-
-
-def model_names(given: list[str]) -> dict[str, str]:
-    """`public=theirs`, or one name for both, as the mapping that the store keeps."""
-    names: dict[str, str] = {}
-    for text in given:
-        public, _, theirs = text.partition("=")
-        if not public or public in names:
-            raise CommandError(f"--model {text}: write public=theirs, each public name once")
-        names[public] = theirs or public
-    return names
-
-
-def read_key(given: str | None) -> str | None:
-    """The provider key from the option, standard input or the environment; None for none."""
-    text = sys.stdin.readline() if given == "-" else given or os.environ.get(KEY_VARIABLE, "")
-    return text.strip() or None

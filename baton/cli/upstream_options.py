@@ -1,14 +1,20 @@
-"""The options of `baton upstream add` that are more than a word: what they are, and how read."""
+"""The options of `baton upstream add` and `set`: what they are, how they are read and shown."""
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
+import msgspec
 import typer
 
 from baton.cli.main import CommandError
+from baton.cli.output import when
+from baton.stores.base import UpstreamRecord
 
 VARIABLE = "$"
+KEY_VARIABLE = "BATON_UPSTREAM_KEY"
 
 Repeated = list[str] | None
 Field = Annotated[
@@ -33,6 +39,49 @@ LeaveOut = Annotated[Repeated, typer.Option(help="Never send this field. Repeat.
 Forbid = Annotated[
     Repeated, typer.Option(help="A field that it lacks, whatever its dialect. Repeat.")
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(help=f"Its API key; '-' reads standard input; else {KEY_VARIABLE} if set."),
+]
+Priority = Annotated[int, typer.Option(help="Lower is tried first.")]
+Weight = Annotated[int, typer.Option(help="Share among those of one priority.", min=0)]
+InFlightMax = Annotated[int, typer.Option(help="Calls under way at once.", min=1)]
+FirstByte = Annotated[
+    float | None,
+    typer.Option("--first-byte-s", help="Until an answer's head; 0: Baton's setting.", min=0),
+]
+Stall = Annotated[
+    float | None,
+    typer.Option("--stall-s", help="Between two bytes of an answer; 0: Baton's setting.", min=0),
+]
+Total = Annotated[
+    float | None, typer.Option("--total-s", help="One whole answer; 0: Baton's setting.", min=0)
+]
+Hedge = Annotated[
+    float | None,
+    typer.Option("--hedge-after-s", help="Then ask another one as well; 0: never.", min=0),
+]
+Probe = Annotated[
+    float | None, typer.Option("--probe-every-s", help="Ask whether it is there; 0: never.", min=0)
+]
+
+
+def times(
+    first_byte: float | None,
+    stall: float | None,
+    total: float | None,
+    hedge: float | None,
+    probe: float | None,
+) -> dict[str, object]:
+    """The record's fields of those that are given; 0 leaves the matter to Baton."""
+    given = {
+        "first_byte_timeout_s": first_byte,
+        "stall_timeout_s": stall,
+        "total_timeout_s": total,
+        "hedge_after_s": hedge,
+        "probe_interval_s": probe,
+    }
+    return {name: seconds or None for name, seconds in given.items() if seconds is not None}
 
 
 def headers_of(given: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
@@ -89,3 +138,31 @@ def _fields(given: Iterable[str]) -> dict[str, object]:
         except ValueError:
             raise CommandError(f"{name}: write name=JSON, a text in quotes") from None
     return found
+
+
+def model_names(given: list[str]) -> dict[str, str]:
+    """`public=theirs`, or one name for both, as the mapping that the store keeps."""
+    names: dict[str, str] = {}
+    for text in given:
+        public, _, theirs = text.partition("=")
+        if not public or public in names:
+            raise CommandError(f"--model {text}: write public=theirs, each public name once")
+        names[public] = theirs or public
+    return names
+
+
+def read_key(given: str | None) -> str | None:
+    """The provider key from the option, standard input or the environment; None for none."""
+    text = sys.stdin.readline() if given == "-" else given or os.environ.get(KEY_VARIABLE, "")
+    return text.strip() or None
+
+
+def row(record: UpstreamRecord) -> dict[str, object]:
+    """An upstream for output: whether it has a key, never the key."""
+    fields = msgspec.structs.asdict(record)
+    has_key = fields.pop("secret") is not None
+    del fields["created_us"]
+    fields["more_secrets"] = len(record.more_secrets)
+    fields["headers"] = sorted(record.headers)
+    fields["overrides"] = msgspec.to_builtins(record.overrides)
+    return {**fields, "has_key": has_key, "created": when(record.created_us)}

@@ -140,6 +140,10 @@ class UpstreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_timeout_s: float | None = None
     stall_timeout_s: float | None = None
     total_timeout_s: float | None = None
+    hedge_after_s: float | None = None
+    """Where it has not begun to answer by then, another upstream is asked as well; None: never."""
+    probe_interval_s: float | None = None
+    """How often it is asked whether it is there while no request tells; None: never."""
     priority: int = 0
     """Lower is tried first."""
     weight: int = 100

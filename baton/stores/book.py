@@ -104,8 +104,10 @@ def open_store(settings: Settings) -> Store:
 
 
 def term(settings: Settings) -> Term:
-    """How long leases hold. Of a journal within the book nothing can come late."""
-    late_s = 0.0 if settings.journal == "shared" else settings.upstream_total_timeout_s
+    """How long leases hold. Of a journal within the book nothing can come late; else what was begun
+    on a lease ends with its request."""
+    request_s = max(settings.request_timeout_s, settings.upstream_total_timeout_s)
+    late_s = 0.0 if settings.journal == "shared" else request_s
     process_s = settings.lease_term_s
     return Term(process_s=process_s, book_s=process_s + late_s + LATE_S)
 

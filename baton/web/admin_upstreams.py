@@ -25,6 +25,7 @@ Secret = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+$", max_length=8192)
 Models = Annotated[dict[ModelName, ModelName], msgspec.Meta(max_length=1000)]
 InFlight = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 TimeoutS = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+ProbeS = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
 Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 Weight = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 MoreSecrets = Annotated[tuple[Secret, ...], msgspec.Meta(max_length=64)]
@@ -58,6 +59,10 @@ class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     first_byte_timeout_s: TimeoutS | None = None
     stall_timeout_s: TimeoutS | None = None
     total_timeout_s: TimeoutS | None = None
+    hedge_after_s: TimeoutS | None = None
+    """Where it has not begun to answer by then, another one is asked as well: costs, rarely."""
+    probe_interval_s: ProbeS | None = None
+    """How often it is asked whether it is there; left out: only requests tell."""
     priority: Priority = 0
     weight: Weight = 100
     fields: Fields = ()
@@ -84,6 +89,8 @@ class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     first_byte_timeout_s: TimeoutS | UnsetType | None = UNSET
     stall_timeout_s: TimeoutS | UnsetType | None = UNSET
     total_timeout_s: TimeoutS | UnsetType | None = UNSET
+    hedge_after_s: TimeoutS | UnsetType | None = UNSET
+    probe_interval_s: ProbeS | UnsetType | None = UNSET
     priority: Priority | UnsetType = UNSET
     weight: Weight | UnsetType = UNSET
     fields: Fields | UnsetType = UNSET
@@ -108,6 +115,8 @@ class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_timeout_s: float | None
     stall_timeout_s: float | None
     total_timeout_s: float | None
+    hedge_after_s: float | None
+    probe_interval_s: float | None
     priority: int
     weight: int
     fields: tuple[str, ...]
