@@ -120,14 +120,14 @@ class Worker:
         log.start()
         ending.push_async_callback(log.stop)
         if self._embedded is not None:
-            learning = asyncio.get_running_loop().create_task(self._learn(self._embedded))
-            ending.callback(learning.cancel)
+            _until_the_end(ending, self._learn(self._embedded))
         version = self._configured.current.catalogue.version
         feed = ChangeFeed(store.changes, version, self._changed)
         ending.push_async_callback(feed.close)
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
         watching = self.room.under_way.watching(self._configured.request_timeout_s)
-        ending.callback(asyncio.get_running_loop().create_task(watching).cancel)
+        _until_the_end(ending, watching)
+        _until_the_end(ending, self._configured.probes.run())
         if (target := webhooks.address(settings)) is not None:
             telling = webhooks.Webhooks(store.notices, target, settings)
             telling.start()
@@ -291,6 +291,11 @@ class WebGate:
         names = (caller.record.account, *caller.payer.limited)
         balances = await asyncio.to_thread(self._store.accounts.some, names)
         return Standing(balances=balances, left=self._gate.left(caller))
+
+
+def _until_the_end(ending: contextlib.AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+    """Run it for as long as the worker does."""
+    ending.callback(asyncio.get_running_loop().create_task(work).cancel)
 
 
 def _proxies(settings: Settings) -> Networks:

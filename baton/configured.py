@@ -10,8 +10,9 @@ import structlog
 from baton.config import Settings
 from baton.handing import Bounds
 from baton.ledger.prices import PriceBook
+from baton.probes import Probe, Probes, question
 from baton.relay import Relay
-from baton.routing.budget import Budget
+from baton.routing.budget import HEDGES_MAX, HEDGES_MIN, HEDGES_PER_REQUEST, Budget
 from baton.routing.routes import EMBEDDED, Routes
 from baton.sites import Site
 from baton.stores.base import Catalogue, UpstreamRecord
@@ -20,7 +21,7 @@ from baton.upstreams.base import Capabilities, Upstream
 from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.http import HttpUpstream
-from baton.upstreams.registry import build
+from baton.upstreams.registry import build, dialect
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -43,11 +44,13 @@ class Configured:
         self._settings, self._model, self._embedded = settings, model, embedded
         self._built: dict[str, tuple[UpstreamRecord, HttpUpstream]] = {}
         self._retries = Budget()
+        self._hedges = Budget(HEDGES_PER_REQUEST, HEDGES_MIN, HEDGES_MAX)
         self.sites: dict[str, Site] = {}
         """Every upstream in use, by name, the embedded model among them."""
         if embedded is not None:
             self.sites[EMBEDDED] = Site(EMBEDDED, embedded)
         self._retired: list[HttpUpstream] = []
+        self.probes = Probes()
         self.current = self._snapshot(Catalogue(version=0, upstreams={}, prices=()))
 
     async def apply(self, catalogue: Catalogue) -> None:
@@ -59,6 +62,7 @@ class Configured:
         for name in self._built.keys() - catalogue.upstreams.keys():
             self._retire(self._built.pop(name)[1])
             del self.sites[name]
+            self.probes.forget(name)
         self.current = self._snapshot(catalogue)
         await self._close_unused()
 
@@ -98,9 +102,14 @@ class Configured:
             weight=record.weight,
             in_flight_max=upstream.in_flight_max,
         )
+        site.hedge_after_s = record.hedge_after_s
         if name in self.sites:
             site.count_on(self.sites[name])
         self.sites[name] = site
+        self.probes.forget(name)
+        if record.probe_interval_s is not None:
+            asked = question(dialect(record.dialect))
+            self.probes.put(name, Probe(site, upstream, asked, record.probe_interval_s))
 
     def _retire(self, upstream: HttpUpstream) -> None:
         upstream.retire()
@@ -133,6 +142,7 @@ class Configured:
                 dict(self.sites),
                 self._retries,
                 Bounds(self._settings.handoffs_max, self._settings.handoff_wait_s),
+                hedges=self._hedges,
             ),
             PriceBook(catalogue.prices),
         )

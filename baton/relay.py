@@ -3,6 +3,7 @@
 `Relay.open` asks the plan's upstreams in the order of `routing/order.py`: by priority, health, load
 and the prompt's beginning. Where there is only one there is nothing to order. Every attempt beyond
 a request's first is paid from a budget (`routing/budget.py`), so that an outage is not amplified.
+Where an upstream's operator allows it, a slow first one is not waited for (`hedging.py`).
 A plan without fills hands its upstream's deltas on as they are (`answer.Answer`); what Baton fills
 in is made in `filled.py`.
 
@@ -12,12 +13,13 @@ Upstreams tell their sites themselves how calls fare, so whoever opens a call ha
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from baton.answer import Answer, Counted
+from baton.answer import Answer, Counted, Onward
 from baton.filled import open_filled
 from baton.handing import Bounds, Handing
+from baton.hedging import Race
 from baton.protocol import CompletionRequest
 from baton.routing.affinity import Popularity, beginnings
-from baton.routing.budget import Budget
+from baton.routing.budget import HEDGES_MAX, HEDGES_MIN, HEDGES_PER_REQUEST, Budget
 from baton.routing.order import order
 from baton.routing.plan import Attempt, Plan
 from baton.sites import Site
@@ -37,8 +39,10 @@ class Relay:
         retries: Budget | None = None,
         handoffs: Bounds | None = None,
         clock: Callable[[], float] = time.monotonic,
+        hedges: Budget | None = None,
     ) -> None:
         """`clock` gives seconds, the same as the sites'."""
+        self._hedges = hedges or Budget(HEDGES_PER_REQUEST, HEDGES_MIN, HEDGES_MAX)
         self._sites, self._clock = sites, clock
         self._handoffs = handoffs or Bounds()
         self._retries = retries or Budget()
@@ -52,9 +56,12 @@ class Relay:
         """
         self._retries.requests += 1
         attempts = plan.attempts
+        onward = Handing(self, plan, self._handoffs)
         if len(attempts) > 1:
             attempts = self.ordered(plan)
-        onward = Handing(self, plan, self._handoffs)
+            hedge_after_s = self._hedge_after_s(attempts)
+            if hedge_after_s is not None:
+                return await self._race(plan, onward).run(attempts, hedge_after_s)
         last: UpstreamError | None = None
         for number, attempt in enumerate(attempts, 1):
             if last is not None and not self._may_retry(number, last):
@@ -97,12 +104,33 @@ class Relay:
         """Whether a further attempt may be made for any request, hand-offs too; it is counted."""
         return self._retries.take(self._clock())
 
+    def _hedge_after_s(self, attempts: tuple[Attempt, ...]) -> float | None:
+        """When the first of them is not waited for any longer; None where it is, as always."""
+        site = self._sites.get(attempts[0].upstream) if len(attempts) > 1 else None
+        return None if site is None else site.hedge_after_s
+
+    def _race(self, plan: Plan, onward: Handing) -> Race:
+        return Race(
+            lambda attempt, lost: self._open(plan.request, attempt, lost),
+            onward,
+            self._may_hedge,
+            self._may_retry,
+        )
+
+    def _may_hedge(self) -> bool:
+        """Within both budgets: a hedge is a retry before the failure."""
+        now_s, hedges = self._clock(), self._hedges
+        hedges.requests = self._retries.requests
+        return hedges.take(now_s) and self._retries.take(now_s)
+
     def _may_retry(self, number: int, last: UpstreamError) -> bool:
         """A call that never left our own queue in front of an upstream was no attempt."""
         queued = last.phase == "connect" and last.kind == "overloaded"
         return number <= ATTEMPTS_MAX and (queued or self.may_retry())
 
-    async def _open(self, request: CompletionRequest, attempt: Attempt, onward: Handing) -> Answer:
+    async def _open(
+        self, request: CompletionRequest, attempt: Attempt, onward: Onward | None
+    ) -> Answer:
         site = self._sites.get(attempt.upstream)
         if site is None:
             raise failure("connect", "refused", "removed since the plan was made")

@@ -38,6 +38,7 @@ class Site:
         "failed_calls",
         "handoffs",
         "health",
+        "hedge_after_s",
         "in_flight_max",
         "lost_streams",
         "name",
@@ -58,6 +59,8 @@ class Site:
     ) -> None:
         self.name, self.upstream = name, upstream
         self.priority, self.weight, self.in_flight_max = priority, weight, in_flight_max
+        self.hedge_after_s: float | None = None
+        """Until another one is asked as well, where it has not begun to answer; None: never."""
         self.health = Health()
         self.failed_calls = 0
         """Calls that could not be placed, since the start."""
@@ -104,6 +107,13 @@ class Site:
                 "upstream ejected", upstream=self.name, seconds=seconds, reason=error.detail
             )
         return None
+
+    def probed(self, error: UpstreamError | None) -> None:
+        """Somebody asked only whether it is there. Breaks in a row end by whole answers alone."""
+        if error is not None:
+            self.failed(error)
+        elif self.troubled and not self.health.breaks:
+            self.accepted()
 
     def numbers(self) -> UpstreamNumbers:
         """What is told of it."""

@@ -11,6 +11,8 @@ RETRIES_MIN = 3.0
 RETRIES_MAX = 100.0
 """Saved tokens are a burst when things break."""
 HEDGES_PER_REQUEST = 0.05
+HEDGES_MIN = 1.0
+HEDGES_MAX = 50.0
 
 
 class Budget:

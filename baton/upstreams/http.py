@@ -127,6 +127,12 @@ class HttpUpstream:
         response = await self._transport.send(request)
         return response.status, await response.read_all(body_bytes_max)
 
+    async def status(self, request: HttpRequest) -> int:
+        """Of any other request, whose answer is not read. Raises UpstreamError."""
+        response = await self._transport.send(request)
+        response.close()
+        return response.status
+
     def retire(self) -> None:
         """It is no longer configured: its connections close as they become idle."""
         self._transport.retire()

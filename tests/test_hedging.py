@@ -1,0 +1,214 @@
+"""A slow first upstream: another one is asked as well, one answers, and nothing is given twice."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from baton.answer import Spent
+from baton.errors import RequestError, invalid
+from baton.handing import Bounds
+from baton.hedging import HedgedAnswer
+from baton.relay import Relay
+from baton.routing.budget import Budget
+from baton.semantics.events import Call, Delta, Event, Usage
+from baton.sites import Site
+from baton.upstreams.base import UpstreamStream
+from baton.upstreams.failures import failure
+from tests.fakes.scripted import END, Scripted, gathered, planned
+from tests.fakes.words import Words
+from tests.test_handing import plan, shown, whole
+
+HEDGE_S = 0.02
+NEVER = 3600.0
+
+
+class Slow(Scripted):
+    """Accepts after a while, or has its first deltas after a while."""
+
+    def __init__(self, *scripts: object, open_s: float = 0.0, first_s: float = 0.0) -> None:
+        super().__init__(*scripts)  # type: ignore[arg-type]
+        self._open_s, self._first_s = open_s, first_s
+        self.cancelled = 0
+
+    async def open(self, call: Call) -> UpstreamStream:
+        stream = await super().open(call)
+        try:
+            await asyncio.sleep(self._open_s)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return SlowStream(stream, self._first_s)
+
+
+class SlowStream:
+    def __init__(self, stream: UpstreamStream, first_s: float) -> None:
+        self._stream, self._first_s = stream, first_s
+        self.prompt_tokens = stream.prompt_tokens
+
+    async def read(self) -> Sequence[Event]:
+        await asyncio.sleep(self._first_s)
+        self._first_s = 0.0
+        return await self._stream.read()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def said(text: str) -> list[Sequence[Event]]:
+    return [[Delta(0, text, token_ids=[1])], [END]]
+
+
+def hedging(
+    *upstreams: Scripted | Words, retries: Budget | None = None, hedges: Budget | None = None
+) -> Relay:
+    """They are asked in this order; the first may be hedged."""
+    sites = {}
+    for at, each in enumerate(upstreams):
+        each.name = "abc"[at]
+        sites[each.name] = Site(each.name, each, priority=at)
+    sites["a"].hedge_after_s = HEDGE_S
+    retries = retries or Budget(tokens_min=10.0)
+    hedges = hedges or Budget(tokens_min=10.0)
+    return Relay(sites, retries, Bounds(wait_s=0.01), hedges=hedges)
+
+
+async def text_of(made: Relay, *names: str) -> tuple[str, HedgedAnswer]:
+    answer = await made.open(planned(*names, prompts=["12345"]))
+    assert isinstance(answer, HedgedAnswer)
+    deltas = await gathered(answer)
+    answer.close()
+    return "".join(delta.text for delta in deltas), answer
+
+
+@pytest.mark.parametrize("slow", ["open_s", "first_s"])
+def test_the_other_one_answers(slow: str) -> None:
+    """Before acceptance and before the first delta; the loser is closed, its cost is told, and the
+    caller's usage is the winner's alone."""
+    one, two = Slow(said("one"), **{slow: NEVER}), Slow(said("two"))
+    found, answer = asyncio.run(text_of(hedging(one, two), "a", "b"))
+    assert ("two", "b", 2) == (found, answer.upstream, answer.attempts)
+    assert one.streams[0].closed or one.cancelled
+    assert ["b", "a"] == [spent.upstream for spent in answer.spent]
+    assert (
+        Spent("a", Usage(answer.spent[1].usage.prompt_tokens, 0, estimated=True))
+        == (answer.spent[1])
+    )
+    assert answer.spent[1].usage.prompt_tokens > 0
+    assert 1 == answer.usage.completion_tokens
+
+
+def test_who_begins_in_time_is_not_hedged() -> None:
+    """One call, one cost; nor is a first one that is slow after its beginning."""
+    one, two = Slow(said("one")), Slow(said("two"))
+    found, answer = asyncio.run(text_of(hedging(one, two), "a", "b"))
+    assert ("one", 1, ()) == (found, answer.attempts, answer.spent)
+    assert [] == two.calls
+
+
+def test_the_first_may_still_win() -> None:
+    """Nobody is given up for being slow: the hedge is cancelled."""
+    one = Slow(said("one"), first_s=3 * HEDGE_S)
+    two = Slow(said("two"), open_s=NEVER)
+    found, answer = asyncio.run(text_of(hedging(one, two), "a", "b"))
+    assert ("one", 2, 1) == (found, answer.attempts, two.cancelled)
+    assert ["a", "b"] == [spent.upstream for spent in answer.spent]
+
+
+def test_both_at_once_are_one_answer() -> None:
+    """Whoever is asked first wins; the other is closed, and costs what it computed."""
+    one = Slow(said("one"), first_s=2 * HEDGE_S)
+    two = Slow(said("two"), first_s=HEDGE_S)
+    found, answer = asyncio.run(text_of(hedging(one, two), "a", "b"))
+    assert found in ("one", "two")
+    closed = [each.streams[0].closed for each in (one, two)]
+    assert [True, True] == closed  # the winner by its reader
+    assert 2 == len(answer.spent)
+
+
+@pytest.mark.parametrize("poor", ["hedges", "retries"])
+def test_budgets_bound_it(poor: str) -> None:
+    """Without either the first one is waited for."""
+    one, two = Slow(said("one"), first_s=3 * HEDGE_S), Slow(said("two"))
+    made = hedging(one, two, **{poor: Budget(ratio=0.0, tokens_min=0.0)})
+    found, answer = asyncio.run(text_of(made, "a", "b"))
+    assert ("one", 1, []) == (found, answer.attempts, two.calls)
+
+
+def test_a_twentieth_of_requests() -> None:
+    """By default: of a hundred slow requests five are hedged, and the one of a quiet relay."""
+
+    async def ask_on() -> int:
+        one = Slow(*[said("one")] * 100, first_s=2 * HEDGE_S)
+        two = Slow(*[said("two")] * 100)
+        made = hedging(one, two)
+        made = Relay(made._sites, Budget(tokens_min=100.0, tokens_max=100.0))
+        await asyncio.gather(*(text_of(made, "a", "b") for _ in range(100)))
+        return len(two.calls)
+
+    assert asyncio.run(ask_on()) in (5, 6)
+
+
+def test_failures_are_retried_in_the_race() -> None:
+    """Refused, or broken off before anything came; the last failure is told where nobody is left,
+    a caller's fault ends it."""
+    broken: list[Sequence[Event] | Exception] = [failure("stream", "network")]
+    for first in (failure("connect", "refused"), broken):
+        found, answer = asyncio.run(text_of(hedging(Slow(first), Slow(said("two"))), "a", "b"))
+        assert ("two", 2, ()) == (found, answer.attempts, answer.losers)
+    last = failure("first_byte", "timeout")
+    made = hedging(Slow(failure("connect", "refused")), Slow(last))
+    with pytest.raises(type(last)) as caught:
+        asyncio.run(text_of(made, "a", "b"))
+    assert last is caught.value
+    two = Slow(said("two"))
+    with pytest.raises(RequestError):
+        asyncio.run(text_of(hedging(Slow(invalid("no", "prompt")), two), "a", "b"))
+    assert [] == two.calls
+
+
+def test_a_failure_leaves_the_other_one_running() -> None:
+    """The hedge fails: nobody else is asked while the first one still may come."""
+    one, three = Slow(said("one"), first_s=3 * HEDGE_S), Slow(said("three"))
+    made = hedging(one, Slow(failure("connect", "refused")), three)
+    found, answer = asyncio.run(text_of(made, "a", "b", "c"))
+    assert ("one", 2, []) == (found, answer.attempts, three.calls)
+
+
+def test_who_leaves_ends_both() -> None:
+    """A caller that is gone during the race leaves nobody at work."""
+    one, two = Slow(said("one"), first_s=NEVER), Slow(said("two"), open_s=NEVER)
+
+    async def leave() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5 * HEDGE_S):
+                await text_of(hedging(one, two), "a", "b")
+
+    asyncio.run(leave())
+    assert (True, 1) == (one.streams[0].closed, two.cancelled)
+
+
+def test_the_winner_is_handed_over_like_any_other() -> None:
+    """Lost in mid-stream, after its first deltas or at any later place: whole, and as it was."""
+    asked = plan("a", "b", max_tokens=8)
+    calm, undisturbed = asyncio.run(whole(hedging(Words("a"), Words("b")), asked))
+    handoffs = 0
+    for cut in range(1, len(undisturbed) + 1):
+        answer, deltas = asyncio.run(whole(hedging(Words("a", [cut]), Words("b")), asked))
+        assert shown(asked, undisturbed) == shown(asked, deltas), cut
+        assert calm.usage == answer.usage
+        handoffs += answer.handoffs
+    assert handoffs >= len(undisturbed) - 2  # at the end nobody else is needed
+
+
+def test_filled_answers_race_to_their_acceptance() -> None:
+    """Several calls of one upstream have no one first delta."""
+    one, two = Slow(said("one"), open_s=NEVER), Slow([[END]], [[END]])
+    made = hedging(one, two)
+
+    async def ask() -> str:
+        answer = await made.open(planned("a", "b", fills=("n",), n=2))
+        answer.close()
+        return answer.upstream
+
+    assert "b" == asyncio.run(ask())
