@@ -131,7 +131,7 @@ class Response:
         self._parts.clear()
         if self.complete:
             connection.release()
-        else:
+        elif self.error is None:  # else it is gone, and nobody can use it again
             connection.drain()
 
     def close(self) -> None:

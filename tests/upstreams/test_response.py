@@ -51,6 +51,21 @@ def test_parts_are_read_joined_then_the_end() -> None:
     uvloop.run(scenario())
 
 
+def test_the_rest_of_an_answer_whose_connection_is_lost() -> None:
+    """Its reader has all it needs, as the dialect's own end came: nothing is left to be drained."""
+
+    async def scenario() -> None:
+        wire = Wire()
+        response = Response(wire)
+        response.append(b"whole")
+        response.error = failure("stream", "network")
+        assert await response.read_some() == b"whole"
+        response.dismiss()
+        assert wire.told == []
+
+    uvloop.run(scenario())
+
+
 def test_reading_resumes_a_paused_connection() -> None:
     """Taking what waits lets the socket be read again; not on a dead connection."""
 
