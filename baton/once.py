@@ -144,6 +144,7 @@ class Once:
 
     def _run(self, place: Place, exchange: Exchange) -> KeptExchange:
         kept = KeptExchange(exchange, lambda answered: self._keep(place, answered))
+        kept.freed = self._loop.create_future()
         self._start(self._answer(place, kept), self._runs)
         return kept
 
@@ -158,13 +159,18 @@ class Once:
         finally:
             self._asked.pop(place, None)
             end = self._store.charged if kept.whole else self._store.drop
-            self._start(self._told(end, place), self._endings)
+            self._start(self._told(end, place, kept), self._endings)
 
-    async def _told(self, end: Callable[[Place, str], None], place: Place) -> None:
+    async def _told(
+        self, end: Callable[[Place, str], None], place: Place, kept: KeptExchange
+    ) -> None:
         try:
             await asyncio.to_thread(end, place, self._owner)
         except StoreUnavailable as error:  # its lease runs out, then it is as after a crash
             _log.warning("the end of an idempotent request is not told", reason=str(error))
+        finally:
+            assert kept.freed is not None
+            kept.freed.set_result(None)
 
     async def _keep(self, place: Place, answered: Answered) -> None:
         settings, body = self._settings, msgspec.msgpack.encode(answered)

@@ -4,11 +4,13 @@ import concurrent.futures
 import contextlib
 import pathlib
 import sqlite3
+import time
 from typing import Any
 
 import pytest
 
 from baton.stores.book import book_path
+from baton.stores.idempotency import Place
 from tests.asking import Answer, Endpoint
 from tests.relaying import MODEL, relaying, text_of
 
@@ -115,6 +117,28 @@ def test_a_failure_leaves_the_key_free(tmp_path: pathlib.Path) -> None:
     assert b"[DONE]" not in broken.raw
     assert (200, text_of(PROMPT, 9)) == (answered.status, answered.json["choices"][0]["text"])
     assert "settled" == relay.rows()[-1].state
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_key_is_free_before_its_failure_is_told(tmp_path: pathlib.Path, stream: bool) -> None:
+    """However slow the book is: the next request, another one, is no mismatch."""
+    with relaying(tmp_path, handoffs_max=0) as relay:
+        store = relay.worker.room.once._store
+        drop = store.drop
+
+        def slowly(place: Place, owner: str) -> None:
+            time.sleep(0.3)
+            drop(place, owner)
+
+        store.drop = slowly  # type: ignore[method-assign]
+        if stream:
+            relay.fake.fault(cut_after_bytes=300)
+        else:
+            relay.fake.fault(status=400)
+        failed = ask(relay.user, stream=stream, max_tokens=30)
+        answered = ask(relay.user, max_tokens=5)
+    assert b"[DONE]" not in failed.raw
+    assert (200, 200 if stream else 400) == (answered.status, failed.status)
 
 
 def test_a_caller_that_leaves_has_its_answer_later(tmp_path: pathlib.Path) -> None:

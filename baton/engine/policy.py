@@ -55,12 +55,16 @@ class Roster:
         return sum(len(group.pending) for group in self._groups())
 
     def admits(self, choices: int) -> bool:
-        """Whether a call of so many choices may wait. When nothing waits, any call may."""
+        """Whether a call of so many choices may wait. When nothing waits, any call may.
+
+        Those for whom an id is free only wait until the next round hands it out: they do not
+        count, else a burst on an idle engine would be refused where the thread was slow to look."""
         demand: Counter[Hashable] = Counter()
         for group in self._groups():
             demand[group.call] += len(group.pending)
         waiting = sum(min(count, self.sequences_max) for count in demand.values())
-        return not waiting or waiting + min(choices, self.sequences_max) <= self.queue_max
+        room = self.queue_max + len(self._free)
+        return not waiting or waiting + min(choices, self.sequences_max) <= room
 
     def push(self, groups: Iterable[Group]) -> None:
         """Queue groups behind what their tenant already has."""

@@ -54,6 +54,9 @@ class KeptExchange(Exchange):
         self.parts: list[bytes] = []
         self._keep = keep
         self._waiting: list[asyncio.Future[None]] = []
+        self.freed: asyncio.Future[None] | None = None
+        """Done once its key is free again, of one that is no answer: before its callers hear of
+        that, for they may come back at once with another request, to any process."""
 
     @property
     def whole(self) -> bool:
@@ -122,6 +125,8 @@ async def follow(kept: KeptExchange, exchange: Exchange, own: Iterable[HeaderPai
         await kept.news()
     if not kept.started:
         return exchange.abort()
+    if kept.done:
+        await _freed(kept)
     lines = header_lines(kept.pairs if own is None else (*_shared(kept.pairs), *own))
     if not kept.stream:
         return exchange.respond(kept.status, lines, kept.parts[0])
@@ -143,8 +148,14 @@ async def _stream(kept: KeptExchange, exchange: Exchange) -> None:
         await kept.news()
     if not kept.ended:
         return exchange.abort()
+    await _freed(kept)
     exchange.keep_alive = exchange.keep_alive and kept.keep_alive
     return exchange.end(b"".join(kept.parts[sent:]))
+
+
+async def _freed(kept: KeptExchange) -> None:
+    if kept.freed is not None and not kept.whole:
+        await asyncio.shield(kept.freed)
 
 
 def replay(answered: Answered, exchange: Exchange, own: Iterable[HeaderPair]) -> None:

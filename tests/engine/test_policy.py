@@ -102,6 +102,18 @@ def test_the_queue_is_bounded() -> None:
     assert not roster.admits(1)
 
 
+def test_who_has_an_id_next_does_not_wait() -> None:
+    """A burst on an idle engine, before its thread has looked: the ids that are free come on top of
+    the queue."""
+    roster = Roster(4, 3)
+    for _ in range(7):
+        assert roster.admits(1)
+        roster.push([group("a")])
+    assert not roster.admits(1)
+    drain(roster)
+    assert not roster.admits(1)
+
+
 def test_an_array_does_not_shut_others_out() -> None:
     """A call counts for what could run at once, however many prompts it has."""
     roster, call = Roster(2, 6), object()
