@@ -1,6 +1,9 @@
 """A slow first upstream: another one is asked as well, one answers, and nothing is given twice."""
 
 import asyncio
+import json
+import pathlib
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -17,6 +20,7 @@ from baton.upstreams.base import UpstreamStream
 from baton.upstreams.failures import failure
 from tests.fakes.scripted import END, Scripted, gathered, planned
 from tests.fakes.words import Words
+from tests.relaying import relaying, text_of
 from tests.test_handing import plan, shown, whole
 
 HEDGE_S = 0.02
@@ -73,7 +77,7 @@ def hedging(
     return Relay(sites, retries, Bounds(wait_s=0.01), hedges=hedges)
 
 
-async def text_of(made: Relay, *names: str) -> tuple[str, HedgedAnswer]:
+async def said_by(made: Relay, *names: str) -> tuple[str, HedgedAnswer]:
     answer = await made.open(planned(*names, prompts=["12345"]))
     assert isinstance(answer, HedgedAnswer)
     deltas = await gathered(answer)
@@ -86,7 +90,7 @@ def test_the_other_one_answers(slow: str) -> None:
     """Before acceptance and before the first delta; the loser is closed, its cost is told, and the
     caller's usage is the winner's alone."""
     one, two = Slow(said("one"), **{slow: NEVER}), Slow(said("two"))
-    found, answer = asyncio.run(text_of(hedging(one, two), "a", "b"))
+    found, answer = asyncio.run(said_by(hedging(one, two), "a", "b"))
     assert ("two", "b", 2) == (found, answer.upstream, answer.attempts)
     assert one.streams[0].closed or one.cancelled
     assert ["b", "a"] == [spent.upstream for spent in answer.spent]
@@ -101,7 +105,7 @@ def test_the_other_one_answers(slow: str) -> None:
 def test_who_begins_in_time_is_not_hedged() -> None:
     """One call, one cost; nor is a first one that is slow after its beginning."""
     one, two = Slow(said("one")), Slow(said("two"))
-    found, answer = asyncio.run(text_of(hedging(one, two), "a", "b"))
+    found, answer = asyncio.run(said_by(hedging(one, two), "a", "b"))
     assert ("one", 1, ()) == (found, answer.attempts, answer.spent)
     assert [] == two.calls
 
@@ -110,7 +114,7 @@ def test_the_first_may_still_win() -> None:
     """Nobody is given up for being slow: the hedge is cancelled."""
     one = Slow(said("one"), first_s=3 * HEDGE_S)
     two = Slow(said("two"), open_s=NEVER)
-    found, answer = asyncio.run(text_of(hedging(one, two), "a", "b"))
+    found, answer = asyncio.run(said_by(hedging(one, two), "a", "b"))
     assert ("one", 2, 1) == (found, answer.attempts, two.cancelled)
     assert ["a", "b"] == [spent.upstream for spent in answer.spent]
 
@@ -119,7 +123,7 @@ def test_both_at_once_are_one_answer() -> None:
     """Whoever is asked first wins; the other is closed, and costs what it computed."""
     one = Slow(said("one"), first_s=2 * HEDGE_S)
     two = Slow(said("two"), first_s=HEDGE_S)
-    found, answer = asyncio.run(text_of(hedging(one, two), "a", "b"))
+    found, answer = asyncio.run(said_by(hedging(one, two), "a", "b"))
     assert found in ("one", "two")
     closed = [each.streams[0].closed for each in (one, two)]
     assert [True, True] == closed  # the winner by its reader
@@ -131,7 +135,7 @@ def test_budgets_bound_it(poor: str) -> None:
     """Without either the first one is waited for."""
     one, two = Slow(said("one"), first_s=3 * HEDGE_S), Slow(said("two"))
     made = hedging(one, two, **{poor: Budget(ratio=0.0, tokens_min=0.0)})
-    found, answer = asyncio.run(text_of(made, "a", "b"))
+    found, answer = asyncio.run(said_by(made, "a", "b"))
     assert ("one", 1, []) == (found, answer.attempts, two.calls)
 
 
@@ -143,7 +147,7 @@ def test_a_twentieth_of_requests() -> None:
         two = Slow(*[said("two")] * 100)
         made = hedging(one, two)
         made = Relay(made._sites, Budget(tokens_min=100.0, tokens_max=100.0))
-        await asyncio.gather(*(text_of(made, "a", "b") for _ in range(100)))
+        await asyncio.gather(*(said_by(made, "a", "b") for _ in range(100)))
         return len(two.calls)
 
     assert asyncio.run(ask_on()) in (5, 6)
@@ -154,16 +158,16 @@ def test_failures_are_retried_in_the_race() -> None:
     a caller's fault ends it."""
     broken: list[Sequence[Event] | Exception] = [failure("stream", "network")]
     for first in (failure("connect", "refused"), broken):
-        found, answer = asyncio.run(text_of(hedging(Slow(first), Slow(said("two"))), "a", "b"))
+        found, answer = asyncio.run(said_by(hedging(Slow(first), Slow(said("two"))), "a", "b"))
         assert ("two", 2, ()) == (found, answer.attempts, answer.losers)
     last = failure("first_byte", "timeout")
     made = hedging(Slow(failure("connect", "refused")), Slow(last))
     with pytest.raises(type(last)) as caught:
-        asyncio.run(text_of(made, "a", "b"))
+        asyncio.run(said_by(made, "a", "b"))
     assert last is caught.value
     two = Slow(said("two"))
     with pytest.raises(RequestError):
-        asyncio.run(text_of(hedging(Slow(invalid("no", "prompt")), two), "a", "b"))
+        asyncio.run(said_by(hedging(Slow(invalid("no", "prompt")), two), "a", "b"))
     assert [] == two.calls
 
 
@@ -171,7 +175,7 @@ def test_a_failure_leaves_the_other_one_running() -> None:
     """The hedge fails: nobody else is asked while the first one still may come."""
     one, three = Slow(said("one"), first_s=3 * HEDGE_S), Slow(said("three"))
     made = hedging(one, Slow(failure("connect", "refused")), three)
-    found, answer = asyncio.run(text_of(made, "a", "b", "c"))
+    found, answer = asyncio.run(said_by(made, "a", "b", "c"))
     assert ("one", 2, []) == (found, answer.attempts, three.calls)
 
 
@@ -182,7 +186,7 @@ def test_who_leaves_ends_both() -> None:
     async def leave() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(5 * HEDGE_S):
-                await text_of(hedging(one, two), "a", "b")
+                await said_by(hedging(one, two), "a", "b")
 
     asyncio.run(leave())
     assert (True, 1) == (one.streams[0].closed, two.cancelled)
@@ -212,3 +216,28 @@ def test_filled_answers_race_to_their_acceptance() -> None:
         return answer.upstream
 
     assert "b" == asyncio.run(ask())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_through_a_whole_worker(tmp_path: pathlib.Path, stream: bool) -> None:
+    """The slow one's socket is aborted; the caller is answered by the other, and charged once."""
+    with relaying(tmp_path, {"slow": "vllm", "fast": "vllm"}) as relay:
+        slow = relay.fakes["slow"]
+        relay.add_upstream("slow", slow, hedge_after_s=0.05)
+        sites = relay.worker._configured.sites
+        relay.until(lambda: sites["slow"].hedge_after_s is not None)
+        slow.fault(delay_s=30.0)
+        began = time.monotonic()
+        answer = relay.user.complete(prompt="the river is", max_tokens=9, stream=stream)
+        assert time.monotonic() - began < 5.0
+        relay.run(slow.until(lambda: slow.aborted == 1))
+        assert "healthy" == sites["slow"].state
+    assert (200, "fast") == (answer.status, answer.headers["x-baton-upstream"])
+    if answer.events is None:
+        text = answer.json["choices"][0]["text"]
+    else:
+        chunks = [json.loads(event) for event in answer.events[:-1]]
+        text = "".join(choice["text"] for chunk in chunks for choice in chunk["choices"])
+    assert text_of("the river is", 9) == text
+    [row] = relay.rows()
+    assert ("settled", "fast", 2) == (row.state, row.upstream, row.attempts)
