@@ -51,5 +51,5 @@ SCREENS = (
     Screen(method="GET", path="/console", access=Access.OPEN, run=show_entrance),
     Screen(method="POST", path="/console", access=Access.OPEN, run=sign_in),
     Screen(method="POST", path="/console/sign-out", access=Access.KEY, run=sign_out),
-    Screen(method="GET", path="/console/static/{file}", access=Access.OPEN, run=get_file),
+    Screen(method="GET", path="/console/static/{file:path}", access=Access.OPEN, run=get_file),
 )

@@ -14,7 +14,10 @@ class Item:
     access: Access
 
 
-MENU = (Item("own", Access.KEY),)
+MENU = (
+    Item("own", Access.KEY),
+    Item("playground", Access.KEY),
+)
 
 
 def menu(record: KeyRecord) -> list[Item]:

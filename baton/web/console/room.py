@@ -12,6 +12,8 @@ from baton.web.site import StaticFile, static_file
 from baton.web.texts import Language, Texts, load
 
 HERE = pathlib.Path(__file__).parent
+SHARED = ("icon.svg", "sse.js")
+"""Files of the documents that the console uses too."""
 
 
 class Room:
@@ -23,8 +25,7 @@ class Room:
         settings = services.settings
         self.currency = Currency(settings.currency, settings.currency_micro_per_usd)
         self.texts: dict[Language, Texts] = load(*sorted((HERE / "texts").glob("*.json")))
-        files = [*(HERE / "static").iterdir(), HERE.parent / "static" / "icon.svg"]
-        self.static: dict[str, StaticFile] = {path.name: static_file(path) for path in files}
+        self.static = static_files()
         self.live = 0
         """Pages that numbers are pushed to at this moment."""
         self.templates = jinja2.Environment(
@@ -38,3 +39,12 @@ class Room:
         for name in ("count", "short", "percent", "duration", "moment", "stamp"):
             self.templates.filters[name] = getattr(figures, name)
         self.templates.filters["money"] = lambda nano: figures.money(nano, self.currency)
+
+
+def static_files() -> dict[str, StaticFile]:
+    """Every file that pages use, by its path below static/."""
+    own = {
+        path.relative_to(HERE / "static").as_posix(): static_file(path)
+        for path in (HERE / "static").rglob("*.*")
+    }
+    return own | {name: static_file(HERE.parent / "static" / name) for name in SHARED}

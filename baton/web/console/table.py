@@ -1,6 +1,6 @@
 """All screens of the console."""
 
-from baton.web.console import entrance, own
+from baton.web.console import entrance, own, playground
 from baton.web.console.screen import Screen
 
-SCREENS: tuple[Screen, ...] = (*entrance.SCREENS, *own.SCREENS)
+SCREENS: tuple[Screen, ...] = (*entrance.SCREENS, *own.SCREENS, *playground.SCREENS)
