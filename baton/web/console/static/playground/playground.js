@@ -198,6 +198,7 @@ function busy(on) {
   find("#output").setAttribute("aria-busy", String(on));
   if (on) {
     find("#after").hidden = true;
+    if (matchMedia(NARROW).matches) find("#output").scrollIntoView({ block: "start" });
     card.hide();
     find("#fault").hidden = true;
     say(texts.waiting);
