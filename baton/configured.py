@@ -22,6 +22,7 @@ from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.http import HttpUpstream
 from baton.upstreams.registry import build, dialect
+from baton.upstreams.vocabularies import Vocabularies
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -45,6 +46,7 @@ class Configured:
         self._built: dict[str, tuple[UpstreamRecord, HttpUpstream]] = {}
         self._retries = Budget()
         self._hedges = Budget(HEDGES_PER_REQUEST, HEDGES_MIN, HEDGES_MAX)
+        self._vocabularies = Vocabularies(settings.home_path / "vocabularies")
         self.sites: dict[str, Site] = {}
         """Every upstream in use, by name, the embedded model among them."""
         if embedded is not None:
@@ -81,6 +83,7 @@ class Configured:
             await upstream.close()
         if self._embedded is not None:
             await self._embedded.close()
+        await self._vocabularies.close()
 
     def numbers(self) -> list[UpstreamNumbers]:
         """How every upstream fares in this process."""
@@ -92,6 +95,9 @@ class Configured:
         except ValueError as error:  # a record that an older version took, or a hand wrote
             structlog.get_logger().error("upstream not usable", upstream=name, reason=str(error))
             return
+        upstream.vocabularies = {
+            model: self._vocabularies.of(file) for model, file in record.vocabularies.items()
+        }
         if name in self._built:
             self._retire(self._built[name][1])
         self._built[name] = (record, upstream)
@@ -154,7 +160,9 @@ class Configured:
             return native
         record = self._built[name][0]
         fields = native.fields.intersection(record.fields)
-        return msgspec.structs.replace(native, fields=fields, fim=record.fim)
+        return msgspec.structs.replace(
+            native, fields=fields, fim=record.fim, vocabularies=frozenset(record.vocabularies)
+        )
 
     async def _close_unused(self) -> None:
         for upstream in [each for each in self._retired if each.in_flight == 0]:

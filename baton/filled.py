@@ -47,7 +47,7 @@ async def open_filled(
 async def _answered(request: CompletionRequest, call: Call, work: Work, host: Host) -> Source:
     """What upstreams say, as choices of the call."""
     if work.alone:
-        return Alone(call)
+        return host.tallied(Alone(call), call)
     if work.ranked:
         fill = RankedFill(call, request.n)
         return Ranked(await host.open(fill.first_call()), fill, host.score)

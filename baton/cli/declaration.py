@@ -110,6 +110,7 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     fields: list[str] = []
     continuation: dict[str, str] = {}
     fim: dict[str, str] = {}
+    vocabularies: dict[str, str] = {}
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -34,8 +34,10 @@ from baton.cli.upstream_options import (
     MoreKey,
     Priority,
     Probe,
+    PublicOnly,
     Stall,
     Total,
+    VocabularyFile,
     Weight,
     headers_of,
     keys_of,
@@ -103,9 +105,8 @@ def add(
     field: Field = None,
     continuation: Continuation = None,
     fim: FimTemplate = None,
-    public_only: Annotated[
-        bool, typer.Option(help="Refuse it if its name resolves to a private address.")
-    ] = False,
+    vocabulary: VocabularyFile = None,
+    public_only: PublicOnly = False,
     more_key: MoreKey = None,
     header: Header = None,
     proxy: Annotated[str | None, typer.Option(help="HTTP proxy: http://host:port.")] = None,
@@ -137,6 +138,7 @@ def add(
         "fields": tuple(field or ()),
         "continuation": pairs_of(continuation or ()),
         "fim": pairs_of(fim or ()),
+        "vocabularies": pairs_of(vocabulary or ()),
     }
     record = new_record(upstream_fields(given))
     check_place(record)

@@ -27,6 +27,13 @@ FimTemplate = Annotated[
     Repeated,
     typer.Option(help="Fill-in-the-middle template: theirs=qwen; *= all. Repeat."),
 ]
+VocabularyFile = Annotated[
+    Repeated,
+    typer.Option(help="GGUF file with the model's vocabulary: theirs=FILE; *= all. Repeat."),
+]
+PublicOnly = Annotated[
+    bool, typer.Option(help="Refuse it if its name resolves to a private address.")
+]
 MoreKey = Annotated[
     Repeated, typer.Option(help="Variable that holds a further key; requests take turns. Repeat.")
 ]

@@ -15,7 +15,9 @@ from baton.cli.upstream_options import (
     Probe,
     Stall,
     Total,
+    VocabularyFile,
     model_names,
+    pairs_of,
     read_key,
     row,
     times,
@@ -38,6 +40,7 @@ def set_upstream(
     total: Total = None,
     hedge: Hedge = None,
     probe: Probe = None,
+    vocabulary: VocabularyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Change an upstream; workers have it within a second, what runs there goes on."""
@@ -48,6 +51,7 @@ def set_upstream(
         "priority": priority,
         "weight": weight,
         "in_flight_max": in_flight_max,
+        "vocabularies": pairs_of(vocabulary) if vocabulary else None,
     }
     changes: dict[str, object] = {n: v for n, v in given.items() if v is not None}
     changes |= times(first_byte, stall, total, hedge, probe)

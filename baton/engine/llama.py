@@ -163,7 +163,7 @@ class Model:
     def __init__(self, library: Library, path: str, gpu_layers: int = 0) -> None:
         self.library, self.path, self.gpu_layers = library, path, gpu_layers
         self._ffi, self._lib = library.ffi, library.lib
-        _check_file(path)
+        check_file(path)
         params = self._lib.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         library.complaints()
@@ -277,7 +277,7 @@ class Model:
             self.handle = self._ffi.NULL
 
 
-def _check_file(path: str) -> None:
+def check_file(path: str) -> None:
     """Fail with a message of our own where the library would only say that it failed."""
     file = pathlib.Path(path)
     if not file.is_file():

@@ -10,8 +10,9 @@ The one order, from the upstream to the caller:
     prompt      ids become text where only text is taken; arrays become calls of one prompt
     n           samples become calls                                          (fan_out.py)
     suffix      a template of the model's family around the prompt            (infilled.py)
-    max_tokens  what overruns is cut; 0 generates nothing                     (cut.py, alone.py)
+    max_tokens  what overruns is cut; 0 generates nothing       (measured.py, cut.py, alone.py)
     stop        the text ends before the stop, and the call with it           (cut.py)
+    usage       counted where the upstream did not and the vocabulary is known (tallied.py)
     best_of     the likeliest candidates                                      (best.py)
     suffix      else candidates ranked by how likely they make the suffix     (ranked.py)
     echo        the prompt before the first text                              (echoed.py)

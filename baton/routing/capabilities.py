@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from baton.errors import unsupported
 from baton.protocol import CompletionRequest
-from baton.routing.work import arrays_taken, ids_taken, template_of
+from baton.routing.work import arrays_taken, ids_read, ids_taken, template_of
 from baton.semantics.fim import TEMPLATES
 from baton.upstreams.base import Capabilities
 
@@ -62,7 +62,7 @@ def _all_text(request: CompletionRequest) -> bool:
 
 
 def _refusals(request: CompletionRequest, native: Capabilities, model: str) -> Iterator[Refusal]:
-    yield from _prompt_refusals(request, native)
+    yield from _prompt_refusals(request, native, model)
     yield from _sampling_refusals(request, native)
     yield from _logprobs_refusals(request, native)
     yield from _candidate_refusals(request, native)
@@ -70,9 +70,11 @@ def _refusals(request: CompletionRequest, native: Capabilities, model: str) -> I
         yield from _suffix_refusals(request, native, model)
 
 
-def _prompt_refusals(request: CompletionRequest, native: Capabilities) -> Iterator[Refusal]:
+def _prompt_refusals(
+    request: CompletionRequest, native: Capabilities, model: str
+) -> Iterator[Refusal]:
     """Ids that somebody has to read as text, and nobody can."""
-    if _all_text(request) or native.detokenizes:
+    if _all_text(request) or ids_read(native, model):
         return
     if not ids_taken(request, native):
         yield "prompt", "it takes text, not token ids."
@@ -125,7 +127,7 @@ def _suffix_refusals(
 ) -> Iterator[Refusal]:
     """A template needs text without its marks; ranking, scored prompts and text to compare."""
     name = template_of(native, model)
-    if not _all_text(request) and not native.detokenizes:
+    if not _all_text(request) and not ids_read(native, model):
         yield "suffix", "it needs prompts as text."
     elif name:
         texts = [prompt for prompt in (*request.prompts, request.suffix) if isinstance(prompt, str)]

@@ -108,7 +108,8 @@ def _attempt(
         call, ignored = _with_extra(request.extra, call, able)
         if ignored and terms.strict:
             raise strictly_unknown(ignored)
-    if not needed and able.bounded and request.best_of == request.n:
+    trusted = able.bounded and not able.vocabularies
+    if not needed and trusted and request.best_of == request.n:
         return Attempt(candidate.upstream, call, (), None, ignored)
     call, work = worked(request, call, needed, able, limits)
     return Attempt(candidate.upstream, call, needed, None if work == NOTHING else work, ignored)

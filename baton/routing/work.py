@@ -41,6 +41,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of a choice after which Baton cuts; None: the upstream is trusted with it."""
     best: bool = False
     echo: bool = False
+    counted: bool = False
+    """Counts and max_tokens by the vocabulary that the operator gave of this model."""
     unscored: bool = False
     """Logprobs are asked for the work's own sake, and not shown."""
 
@@ -83,6 +85,7 @@ def worked(
         tokens_max=_tokens_max(request, needed, native),
         best=best,
         echo="echo" in needed,
+        counted=native.has_vocabulary(call.model),
         unscored=best and cuts and request.logprobs is None,
     )
     if work.divided:
@@ -106,6 +109,11 @@ def wrapped_tokens(native: Capabilities, work: Work | None) -> int:
     if work is None or not work.template:
         return native.wrapping_tokens
     return native.wrapping_tokens + len(TEMPLATES[work.template].prompt("", "").encode())
+
+
+def ids_read(native: Capabilities, model: str) -> bool:
+    """Whether somebody tells the text of this model's token ids."""
+    return native.detokenizes or native.has_vocabulary(model)
 
 
 def arrays_taken(request: CompletionRequest, native: Capabilities) -> bool:

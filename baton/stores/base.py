@@ -155,6 +155,8 @@ class UpstreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     fim: dict[str, str] = {}
     """The fill-in-the-middle template (`semantics/fim.py`) of a model, by the upstream's own name
     ("*": all of them), where Baton has to build the prompt and the name does not tell."""
+    vocabularies: dict[str, str] = {}
+    """The GGUF file whose vocabulary a model has, by the upstream's own name ("*": all of them)."""
     created_us: int = 0
 
     def __repr__(self) -> str:

@@ -101,6 +101,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     fields: frozenset[str] = frozenset()
     """Fields of one engine that it takes: of a dialect what it can forward, of an upstream what its
     operator lists of these."""
+    vocabularies: frozenset[str] = frozenset()
+    """Models, by the upstream's own names, whose vocabulary the operator gave ("*": all of them):
+    Baton reads ids, counts and measures with it (`Vocabular`)."""
     wrapping_tokens: int = 0
     """At most so many tokens are put around each prompt, because it only chats: prompt (and suffix)
     go to it as a conversation that asks for the continuation, and its answer is cleaned, which is
@@ -111,7 +114,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         trusted = self.bounded and self.streams and not self.wrapping_tokens
+        trusted = trusted and not self.vocabularies
         msgspec.structs.force_setattr(self, "plain", trusted and self.temperature_max >= 2)
+
+    def has_vocabulary(self, model: str) -> bool:
+        """Whether the operator gave the vocabulary of this model."""
+        return model in self.vocabularies or "*" in self.vocabularies
 
 
 @runtime_checkable
@@ -120,6 +128,33 @@ class Detokenizing(Protocol):
 
     async def detokenize(self, model: str, ids: list[int]) -> str:
         """Text of ids, special tokens by name. Raises RequestError for ids that do not exist."""
+        ...
+
+
+class Vocabulary(Protocol):
+    """A model's division of text into tokens, at hand in this machine."""
+
+    async def counts(self, texts: list[str], *, start: bool) -> list[int] | None:
+        """Tokens of each text, as prompts (`start`) or as texts that go on; None where they cannot
+        be counted."""
+        ...
+
+    async def text(self, ids: list[int]) -> str:
+        """Of ids. Raises UpstreamError while that cannot be known, RequestError for unknown ids."""
+        ...
+
+    async def measure(self, text: str, tokens_max: int) -> tuple[int, int] | None:
+        """Tokens of a text that was generated, and how many code points its first `tokens_max` are;
+        None where it cannot be measured."""
+        ...
+
+
+@runtime_checkable
+class Vocabular(Protocol):
+    """An upstream that has vocabularies (`Capabilities.vocabularies`)."""
+
+    def vocabulary(self, model: str) -> Vocabulary | None:
+        """Of a model by the upstream's own name."""
         ...
 
 

@@ -6,7 +6,7 @@ answer goes the same way: its decoder gives all events at the end.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from baton.errors import RequestError, unsupported
 from baton.semantics.events import Call, Event
@@ -18,6 +18,7 @@ from baton.upstreams.base import (
     HttpRequest,
     Unwatched,
     UpstreamError,
+    Vocabulary,
     Watch,
 )
 from baton.upstreams.failures import failure
@@ -88,6 +89,7 @@ class HttpUpstream:
         self._adapter, self._transport = adapter, transport
         self._secrets = tuple(secret.encode() for secret in secrets if secret)
         self.watch: Watch = Unwatched()
+        self.vocabularies: Mapping[str, Vocabulary] = {}
 
     def __repr__(self) -> str:
         return f"<HttpUpstream {self.name} {self._adapter.name} {self._transport!r}>"
@@ -114,6 +116,8 @@ class HttpUpstream:
 
     async def detokenize(self, model: str, ids: list[int]) -> str:
         """Text of ids. Raises RequestError (the caller's fault) or UpstreamError."""
+        if (vocabulary := self.vocabulary(model)) is not None:
+            return await vocabulary.text(ids)
         adapter = self._adapter
         if not (self.capabilities.detokenizes and isinstance(adapter, Detokenizer)):
             raise unsupported("prompt", model, "it takes text, not token ids.")
@@ -121,6 +125,10 @@ class HttpUpstream:
         if response.status != 200:
             raise await self._refusal(response)
         return adapter.detokenized(await response.read_all(TEXT_BYTES_MAX))
+
+    def vocabulary(self, model: str) -> Vocabulary | None:
+        """What the operator gave of this model; "*" stands for all that have none of their own."""
+        return self.vocabularies.get(model) or self.vocabularies.get("*")
 
     async def fetch(self, request: HttpRequest, body_bytes_max: int) -> tuple[int, bytes]:
         """Status and body of any other request to this upstream: probes, tokenizer routes."""

@@ -34,6 +34,8 @@ FieldName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 Fields = Annotated[tuple[FieldName, ...], msgspec.Meta(max_length=100)]
 Continuation = Annotated[dict[ModelName, Way], msgspec.Meta(max_length=1000)]
 Templates = Annotated[dict[ModelName, str], msgspec.Meta(max_length=1000)]
+File = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]+\.gguf$", max_length=1024)]
+Files = Annotated[dict[ModelName, File], msgspec.Meta(max_length=1000)]
 
 
 class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +73,9 @@ class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How a chat is had to continue a text, by its own model name; "*": all of them."""
     fim: Templates = {}
     """The fill-in-the-middle template of a model, by its own name; "*": all of them."""
+    vocabularies: Files = {}
+    """The GGUF file whose vocabulary a model has, by its own name; "*": all of them. A name without
+    a path is one in the folder `vocabularies` of the data folder."""
 
 
 class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +101,7 @@ class UpstreamChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     fields: Fields | UnsetType = UNSET
     continuation: Continuation | UnsetType = UNSET
     fim: Templates | UnsetType = UNSET
+    vocabularies: Files | UnsetType = UNSET
 
 
 class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +128,7 @@ class UpstreamView(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[str, ...]
     continuation: dict[str, Way]
     fim: dict[str, str]
+    vocabularies: dict[str, str]
     created_us: int
     live: UpstreamLive
 

@@ -34,6 +34,7 @@ UPSTREAMS = st.builds(
     fields=st.lists(TEXT, max_size=2),
     continuation=st.dictionaries(TEXT, st.sampled_from(["instruct", "prefill"]), max_size=2),
     fim=st.dictionaries(TEXT, st.sampled_from(["qwen", "codellama"]), max_size=2),
+    vocabularies=st.dictionaries(TEXT, st.just("qwen.gguf"), max_size=2),
 )
 PRICES = st.builds(PriceEntry, model=TEXT, input=st.just("0.15"), upstream=st.none() | TEXT)
 

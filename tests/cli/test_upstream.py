@@ -74,6 +74,13 @@ def test_a_chats_models_are_told_how_to_continue(cli: Cli) -> None:
     assert 0 != cli(*ADD, "--fim", "big=gwen").code
 
 
+def test_a_models_vocabulary_is_a_file(cli: Cli) -> None:
+    """A GGUF by its name."""
+    assert 0 != cli(*ADD, "--vocabulary", "big=notes.txt").code
+    assert 0 == cli(*ADD, "--vocabulary", "big=qwen.gguf").code
+    assert {"big": "qwen.gguf"} == cli.ok("upstream", "show", "gpu")["vocabularies"]
+
+
 def test_without_a_key_there_is_none(cli: Cli) -> None:
     """A local server needs none."""
     cli(*ADD)

@@ -43,8 +43,9 @@ def test_only_what_is_named_changes(cli: Cli) -> None:
     """The key stays, unless another one is given; so does whatever else there is."""
     cli(*ADD, "--key", "sk-first", "--weight", "7", "--field", "top_k")
     before = cli.ok("upstream", "show", "gpu")
-    after = cli.ok("upstream", "set", "gpu", "--priority", "2", "--in-flight-max", "9")
-    changes = {"priority": 2, "in_flight_max": 9}
+    words = ("--priority", "2", "--in-flight-max", "9", "--vocabulary", "*=qwen.gguf")
+    after = cli.ok("upstream", "set", "gpu", *words)
+    changes = {"priority": 2, "in_flight_max": 9, "vocabularies": {"*": "qwen.gguf"}}
     assert {**before, **changes} == {**before, **after}
     assert "sk-first" == stored_key("gpu")
     assert 0 == cli("upstream", "set", "gpu", "--key", "-", stdin="sk-second\n").code

@@ -30,12 +30,18 @@ Weights = numpy.typing.NDArray[numpy.float32]
 
 
 def write(
-    path: pathlib.Path, *, seed: int = 0, context: int = 512, fim: bool = True
+    path: pathlib.Path,
+    *,
+    seed: int = 0,
+    context: int = 512,
+    fim: bool = True,
+    begins: bool = False,
 ) -> pathlib.Path:
-    """Write the model to `path`. Another seed is another model; `fim=False` has no FIM tokens."""
+    """Write the model to `path`. Another seed is another model; `fim=False` has no FIM tokens;
+    `begins` puts a token before every prompt."""
     writer = gguf.GGUFWriter(path, "llama")
     _describe(writer, context)
-    _add_vocabulary(writer, fim)
+    _add_vocabulary(writer, fim, begins)
     for name, values in _weights(seed):
         writer.add_tensor(name, values)
     writer.write_header_to_file()
@@ -72,7 +78,7 @@ def _describe(writer: gguf.GGUFWriter, context: int) -> None:
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, fim: bool) -> None:
+def _add_vocabulary(writer: gguf.GGUFWriter, fim: bool, begins: bool) -> None:
     joined = [merge.replace(" ", "") for merge in MERGES]
     tokens = [*byte_symbols(), *joined, *SPECIALS]
     if not fim:  # llama.cpp also finds FIM tokens by their well-known spellings
@@ -85,7 +91,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, fim: bool) -> None:
     writer.add_token_merges(list(MERGES))
     writer.add_bos_token_id(BOS)
     writer.add_eos_token_id(EOS)
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(begins)
     if fim:
         for part, token in (("pre", FIM_PRE), ("suf", FIM_SUF), ("mid", FIM_MID), ("pad", FIM_PAD)):
             writer.add_uint32(f"tokenizer.ggml.fim_{part}_token_id", token)

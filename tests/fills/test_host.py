@@ -7,8 +7,8 @@ import msgspec
 from baton.fills.host import Host
 from baton.fills.source import gather
 from baton.routing.work import NOTHING, Work
-from baton.semantics.events import Call, Delta, Logprobs
-from baton.upstreams.base import Capabilities
+from baton.semantics.events import Call, Delta, Logprobs, Usage
+from baton.upstreams.base import Capabilities, Vocabulary
 from tests.fakes.scripted import EXACT, Script, Scripted
 
 CALL = Call(model="m", prompts=["p", "q"], max_tokens=5, n=2, seed=1)
@@ -42,6 +42,55 @@ def test_as_many_calls_as_it_takes() -> None:
     assert [(["p"], 1), (["p"], 2), (["q"], 1), (["q"], 2)] == [
         (call.prompts, call.seed) for call in upstream.calls
     ]
+
+
+class Letters:
+    """A vocabulary in which every character is a token."""
+
+    async def counts(self, texts: list[str], *, start: bool) -> list[int] | None:
+        return [len(text) for text in texts]
+
+    async def text(self, ids: list[int]) -> str:
+        return "x" * len(ids)
+
+    async def measure(self, text: str, tokens_max: int) -> tuple[int, int] | None:
+        return len(text), min(len(text), tokens_max)
+
+
+class Read(Scripted):
+    """An upstream whose models have one."""
+
+    def vocabulary(self, model: str) -> Vocabulary | None:
+        return Letters()
+
+
+def measured(native: Capabilities, work: Work, **fields: object) -> tuple[str, Usage]:
+    """What is seen of twenty letters, and what they count."""
+    call = msgspec.structs.replace(CALL, prompts=["p"], n=1, **fields)
+
+    async def run() -> tuple[str, Usage]:
+        upstream = Read([[Delta(0, "x" * 10), Delta(0, "y" * 10, "stop")]], native=native)
+        source = await Host(upstream, work, None).open(call)
+        return "".join(delta.text for delta in await gather(source)), source.usage
+
+    return asyncio.run(run())
+
+
+def test_a_vocabulary_measures_what_nothing_else_tells() -> None:
+    """A server that is trusted has some slack; logprobs and an echo of ids are not measured."""
+    rough, counted = msgspec.structs.replace(EXACT, bounded=False), Work(counted=True)
+    assert ("x" * 5, 5) == told(measured(EXACT, counted))
+    assert ("x" * 10 + "y" * 10, 20) == told(measured(EXACT, counted, max_tokens=20))
+    bounded = Work(counted=True, tokens_max=18)
+    assert ("x" * 10 + "y" * 8, 18) == told(measured(rough, bounded, max_tokens=18))
+    assert 20 == len(measured(EXACT, counted, max_tokens=18)[0])
+    assert 20 == len(measured(EXACT, counted, logprobs=0)[0])
+    assert "" == measured(EXACT, Work(counted=True, tokens_max=0))[0]
+    assert 20 == len(measured(EXACT, NOTHING)[0])
+
+
+def told(found: tuple[str, Usage]) -> tuple[str, int]:
+    return found[0], found[1].completion_tokens
 
 
 def scored(text: str) -> Delta:

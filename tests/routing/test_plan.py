@@ -65,6 +65,19 @@ def test_a_ranked_suffix_asks_for_candidates() -> None:
     assert 8 == made.candidates_max
 
 
+def test_a_vocabulary_goes_with_every_request() -> None:
+    """To count and to cut, which is no fill; a plain upstream is relayed as it is."""
+    request = CompletionRequest(model="m", prompts=["a"], presence_penalty=0.5)
+    for plain in (True, False):
+        asked = request if not plain else CompletionRequest(model="m", prompts=["a"])
+        able = msgspec.structs.replace(ALL, bounded=True, penalties=True)
+        assert planned(asked, able).attempts[0].work is None
+        given = msgspec.structs.replace(able, vocabularies=frozenset({"theirs"}))
+        [attempt] = planned(asked, given).attempts
+        assert attempt.work is not None
+        assert (True, ()) == (attempt.work.counted, attempt.fills)
+
+
 def test_strict_callers_get_no_fills() -> None:
     """What would be filled is a 400 that names the field."""
     native = msgspec.structs.replace(ALL, echo=False, prompt_logprobs=False)

@@ -128,6 +128,18 @@ def test_ids_become_text_where_nothing_else_does() -> None:
     assert made(taking, prompts=[[1]], echo=True)[1].detokenize
 
 
+def test_a_vocabulary_reads_ids_and_counts() -> None:
+    """Of the models that it is given for, whatever the dialect does."""
+    given = msgspec.structs.replace(POOR, vocabularies=frozenset({"big"}))
+    work = made(given, "big", prompts=[[1]])[1]
+    assert (True, True) == (work.detokenize, work.counted)
+    assert not made(given, "small")[1].counted
+    with pytest.raises(RequestError):
+        made(given, "small", prompts=[[1]])
+    anyone = msgspec.structs.replace(POOR, vocabularies=frozenset({"*"}))
+    assert made(anyone, "small", prompts=[[1]])[1].detokenize
+
+
 def test_a_server_that_cannot_stream_is_not_asked_to() -> None:
     """Its whole answer is the stream."""
     call, work = made(msgspec.structs.replace(POOR, streams=False), stream=True)

@@ -107,6 +107,15 @@ def test_templates_are_those_that_there_are(site: Web) -> None:
     assert 400 == change(site, "filling", {"fim": {"*": "gwen"}}).status
 
 
+def test_vocabularies(site: Web) -> None:
+    """Files by model; what is no GGUF file by its name is refused."""
+    body = {**BODY, "name": "reading", "vocabularies": {"*": "qwen.gguf"}}
+    assert {"*": "qwen.gguf"} == site.admin.post(UPSTREAMS, body).json["vocabularies"]
+    changed = change(site, "reading", {"vocabularies": {"m": "/models/m.gguf"}})
+    assert {"m": "/models/m.gguf"} == changed.json["vocabularies"]
+    assert 400 == change(site, "reading", {"vocabularies": {"*": "/etc/passwd"}}).status
+
+
 def test_how_a_chat_continues_is_checked_against_its_dialect(site: Web) -> None:
     """When it is added, and when either of the two changes; what would be ignored is refused."""
     chat = {**BODY, "dialect": "anthropic", "continuation": {"*": "prefill"}}
