@@ -18,6 +18,7 @@ from baton.cli.price_entries import (
     PriceEntry,
     as_csv,
     entry,
+    free_text,
     markup_text,
     new_prices,
     parse,
@@ -36,6 +37,7 @@ COLUMNS = {
     "request": "$/request",
     "others": "Others $/M",
     "markup": "Markup",
+    "free": "Free",
     "effective": "From",
     "version": "Version",
 }
@@ -63,6 +65,10 @@ def set_price(
             help="20%@UPSTREAM: callers pay its cost and 20 % more, also when it changes."
         ),
     ] = None,
+    free: Annotated[
+        str | None,
+        typer.Option(help="What each key may use free: '100000 tokens/month', '50 requests/day'."),
+    ] = None,
     effective: Annotated[
         str | None, typer.Option("--from", help="Date, ISO time or span (30d); default: now.")
     ] = None,
@@ -80,6 +86,7 @@ def set_price(
         request=request,
         markup=percent or None,
         markup_of=followed or None,
+        free=free,
         **_kinds(more or []),
     )
     made = record(given, 0 if effective is None else moment_us(effective, now_us))
@@ -139,6 +146,7 @@ def row(record: PriceRecord) -> dict[str, object]:
         "request": usd(record.request_nano),
         "others": _others(record.details or PriceDetails()),
         "markup": None if points is None else f"{markup_text(points)} of {record.markup_of}",
+        "free": free_text(record.free),
     }
 
 

@@ -7,6 +7,7 @@ tokens cost.
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 
@@ -16,7 +17,7 @@ from baton.cli.main import CommandError
 from baton.cli.money import nano, pico_per_token, usd, usd_per_million
 from baton.cli.output import moment_us, when
 from baton.ledger.prices import PriceBook
-from baton.stores.base import PriceDetails, PriceRecord
+from baton.stores.base import Allowance, PriceDetails, PriceRecord
 
 Amount = str | int
 """US dollars; TOML's 0.15 comes as the text "0.15", so that nothing is rounded."""
@@ -28,6 +29,7 @@ KINDS = {
     "reasoning": "reasoning_pico",
 }
 """Fields of an entry, and of PriceDetails."""
+ALLOWANCE = re.compile(r"(\d{1,16}) *(\w+) */ *(\w+)", re.ASCII)
 MARKUP_BP_MAX = 10_000_000
 CHARGED = ("input_pico", "cached_input_pico", "output_pico", "request_nano", "details")
 """What makes two prices the same, but a markup."""
@@ -52,6 +54,8 @@ class PriceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     markup: str | None = None
     """"20%": the cost at `markup_of` and a fifth more, in place of amounts."""
     markup_of: str | None = None
+    free: str | None = None
+    """"100000 tokens/month": what each key may use without a charge."""
 
 
 FIELDS = PriceEntry.__struct_fields__
@@ -65,6 +69,7 @@ def entry(record: PriceRecord) -> PriceEntry:
             effective=when(record.effective_us, exact=True),
             markup=markup_text(record.markup_bp),
             markup_of=record.markup_of,
+            free=free_text(record.free),
         )
     details = record.details or PriceDetails()
     return PriceEntry(
@@ -75,6 +80,7 @@ def entry(record: PriceRecord) -> PriceEntry:
         cached_input=_per_million(record.cached_input_pico),
         output=usd_per_million(record.output_pico),
         request=usd(record.request_nano),
+        free=free_text(record.free),
         **{name: _per_million(getattr(details, field)) for name, field in KINDS.items()},
     )
 
@@ -95,7 +101,10 @@ def record(given: PriceEntry, effective_us: int) -> PriceRecord:
         details=None if details == PriceDetails() else details,
         markup_bp=None if given.markup is None else markup_bp(given.markup),
         markup_of=given.markup_of,
+        free=None if given.free is None else allowance(given.free),
     )
+    if made.free is not None and made.upstream is not None:
+        raise CommandError(f"price of {given.model}: an allowance belongs to what callers pay")
     if (given.markup is None) != (given.markup_of is None):
         raise CommandError(f"price of {given.model}: markup and markup_of belong together")
     if given.markup is not None and (given.upstream is not None or _has_amounts(made)):
@@ -163,6 +172,21 @@ def markup_text(points: int) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) + "%"
 
 
+def allowance(text: str) -> Allowance:
+    """ "100000 tokens/month", "50 requests/day"; the span may be total, day, week or month."""
+    words = ALLOWANCE.fullmatch(text.strip())
+    try:
+        given = {"amount": int(words[1]), "unit": words[2], "span": words[3]} if words else {}
+        return msgspec.convert(given, Allowance)
+    except msgspec.ValidationError:
+        message = f"'{text}' is no allowance: write 100000 tokens/month or 50 requests/day"
+        raise CommandError(message) from None
+
+
+def free_text(free: Allowance | None) -> str | None:
+    return None if free is None else f"{free.amount} {free.unit}/{free.span}"
+
+
 def _lines(text: str) -> io.StringIO:
     return io.StringIO(text.removeprefix("\ufeff"))
 
@@ -180,6 +204,8 @@ def _has_amounts(made: PriceRecord) -> bool:
 
 
 def _same(made: PriceRecord, holding: PriceRecord) -> bool:
+    if made.free != holding.free:
+        return False
     if made.markup_bp is not None or holding.markup_bp is not None:
         return (made.markup_bp, made.markup_of) == (holding.markup_bp, holding.markup_of)
     return all(getattr(made, name) == getattr(holding, name) for name in CHARGED)

@@ -2,8 +2,9 @@
 
 What a charge must be. `worth` is what prices.charge makes of the row's tokens at the row's price
 version; nothing for a row that was released or has no tokens. The charge is the worth, at most the
-hold; what the worth exceeds the hold by stands as overrun. An operator's cost has no version on its
-row, and is not worked out anew.
+hold; what the worth exceeds the hold by stands as overrun. What was free by an allowance is charged
+nothing; that no allowance was exceeded, the balances say. A cost is the worth of what was used at
+the price of its upstream: of the one attempt, or of each attempt (table `attempt`), added up.
 
 The database compares what it can: rows at a price without kinds of tokens, which are nearly all.
 Only the others are read row by row.
@@ -20,21 +21,18 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import and_, case, func, select
 
-from baton.ledger.prices import AMOUNT_NANO_MAX, FREE, charge
+from baton.ledger.prices import FREE
 from baton.ledger.slots import orphans
-from baton.semantics.events import Usage
+from baton.ledger.worth import at_price, with_kinds, worth_of, worth_sql
 from baton.stores import audit
+from baton.stores.allowances import WITHIN, is_free
 from baton.stores.base import PriceRecord
 from baton.stores.book import Store, journal_folder
-from baton.stores.tables import account, journal, lease, request
-from baton.stores.tables import price as prices
+from baton.stores.tables import account, attempt, journal, lease, request
 
 NAMED_MAX = 10
 """So many requests at fault are named of each kind."""
 ROWS_AT_ONCE = 10_000
-NANO = 1_000
-"""pico-USD."""
-_TOKENS = [request.c[name] for name in Usage.__struct_fields__]
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +57,8 @@ def run(store: Store) -> Audit:
     unfolded, forgotten = _journals(store)
     with store.database.reading() as connection:
         found = [*audit.wrong(connection), *forgotten]
-        found += _mischarged(connection, store.prices.within(connection))
+        book = store.prices.within(connection)
+        found += [*_mischarged(connection, book), *_miscosted(connection, book)]
         return Audit(
             **_totals(connection),
             unfolded=unfolded,
@@ -84,72 +83,105 @@ def _totals(connection: sqlalchemy.Connection) -> dict[str, Any]:
 
 
 def _mischarged(connection: sqlalchemy.Connection, book: Sequence[PriceRecord]) -> Iterator[str]:
-    known = {record.version for record in book} | {0}
-    detailed = [record.version for record in book if record.details is not None]
-    wrong = _plain(connection, detailed) + _others(connection, book, detailed)
+    wrong = [row.request_id for row in _unequal(connection, book)]
     if wrong:
         names = ", ".join(sorted(wrong)[:NAMED_MAX])
         yield f"{len(wrong)} charges are not what tokens and price make: {names}"
-    versions = select(request.c.price_version).distinct()
-    for version in sorted({row[0] for row in connection.execute(versions)} - known):
-        yield f"requests were charged by the price {version}, which is not there"
+    yield from _unpriced(connection, book, request.c.price_version, "charged")
+    allowing = [record.version for record in book if record.free is not None]
+    freed = request.c.scopes.like(f"%{WITHIN}%") & request.c.price_version.not_in(allowing)
+    if count := connection.scalar(select(func.count()).select_from(request).where(freed)):
+        yield f"{count} requests were free at a price without an allowance"
 
 
-def _plain(connection: sqlalchemy.Connection, detailed: Sequence[int]) -> list[str]:
-    """Requests whose charge or overrun is wrong, at prices without kinds of tokens."""
-    prompt = func.coalesce(request.c.prompt_tokens, 0)
-    reported = func.coalesce(request.c.cached_tokens, 0)
-    cached = case((reported > prompt, prompt), else_=reported)
-    into = func.coalesce(prices.c.input_pico, 0)
-    cached_pico = func.coalesce(prices.c.cached_input_pico, into)
-    pico = (
-        (prompt - cached) * into
-        + cached * cached_pico
-        + func.coalesce(request.c.completion_tokens, 0) * func.coalesce(prices.c.output_pico, 0)
-    )
-    full = func.coalesce(prices.c.request_nano, 0) + (pico + NANO // 2) // NANO
-    worth = case((_without_charge(), 0), else_=full)
+def _unequal(
+    connection: sqlalchemy.Connection, book: Sequence[PriceRecord]
+) -> Iterator[sqlalchemy.Row[Any]]:
+    """Requests whose charge or overrun is wrong."""
+    worth = case((_without_charge(), 0), else_=worth_sql(request))
     held = case((worth > request.c.hold, request.c.hold), else_=worth)
     fresh = case((request.c.upstream == "", 0), else_=worth - held)  # recovery books no overrun
-    query = (
-        select(request.c.request_id)
-        .join_from(request, prices, request.c.price_version == prices.c.version, isouter=True)
-        .where(
-            request.c.price_version.not_in(detailed),
-            (request.c.charge != held) | (request.c.overrun != fresh),
-        )
+    detailed = with_kinds(book)
+    query = at_price(select(request), request.c.price_version).where(
+        request.c.price_version.not_in(detailed),
+        (request.c.charge != held) | (request.c.overrun != fresh),
     )
-    return [row[0] for row in connection.execute(query)]
+    yield from connection.execute(query)
+    records = {record.version: record for record in book}
+    for row in _others(connection, request, request.c.price_version, detailed):
+        worth_nano = 0
+        if row.state != "released" and not is_free(row.scopes):
+            worth_nano = worth_of(row, records.get(row.price_version, FREE))
+        held_nano = min(worth_nano, row.hold)
+        if (row.charge, row.overrun) != (held_nano, worth_nano - held_nano if row.upstream else 0):
+            yield row
 
 
 def _without_charge() -> sqlalchemy.ColumnElement[bool]:
-    return (request.c.state == "released") | request.c.prompt_tokens.is_(None)
+    free = request.c.scopes.like(f"%{WITHIN}%")
+    return (request.c.state == "released") | request.c.prompt_tokens.is_(None) | free
+
+
+def _miscosted(connection: sqlalchemy.Connection, book: Sequence[PriceRecord]) -> Iterator[str]:
+    """Costs that are not what tokens and price make: of requests with one attempt, of each attempt
+    of the others; and sums of attempts. Where an earlier Baton did not write the price, nothing is
+    known."""
+    wrong = {str(row.request_id) for row in _uncostly(connection, book, request, "cost_version")}
+    lost = {row.request for row in _uncostly(connection, book, attempt, "price_version")}
+    lost |= set(connection.scalars(_SUMMED_WRONG))
+    names = select(request.c.request_id).where(request.c.id.in_(list(lost)[:NAMED_MAX]))
+    if wrong or lost:
+        found = ", ".join(sorted({*wrong, *connection.scalars(names)})[:NAMED_MAX])
+        yield f"{len(wrong) + len(lost)} costs are not what tokens and price make: {found}"
+    yield from _unpriced(connection, book, request.c.cost_version, "costed")
+    yield from _unpriced(connection, book, attempt.c.price_version, "costed")
+
+
+_SUMMED_WRONG = (
+    select(attempt.c.request)
+    .join_from(attempt, request, request.c.id == attempt.c.request, isouter=True)
+    .group_by(attempt.c.request, request.c.cost)
+    .having(func.coalesce(request.c.cost, -1) != func.sum(attempt.c.cost))
+)
+
+
+def _uncostly(
+    connection: sqlalchemy.Connection, book: Sequence[PriceRecord], table: sqlalchemy.Table, by: str
+) -> Iterator[sqlalchemy.Row[Any]]:
+    """Rows of a table whose cost is wrong by the price that its column `by` names."""
+    version, detailed = table.c[by], with_kinds(book)
+    worth = case((table.c.prompt_tokens.is_(None), 0), else_=worth_sql(table))
+    query = at_price(select(table), version).where(
+        version.is_not(None), version.not_in(detailed), table.c.cost != worth
+    )
+    yield from connection.execute(query)
+    records = {record.version: record for record in book}
+    for row in _others(connection, table, version, detailed):
+        if row.cost != worth_of(row, records.get(row._mapping[by], FREE)):
+            yield row
 
 
 def _others(
-    connection: sqlalchemy.Connection, book: Sequence[PriceRecord], detailed: Sequence[int]
-) -> list[str]:
-    """Likewise at prices with kinds of tokens, row by row."""
-    if not detailed:
-        return []
-    records = {record.version: record for record in book}
-    query = select(request).where(request.c.price_version.in_(detailed))
-    wrong = []
-    for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query):
-        worth = worth_of(row, records.get(row.price_version, FREE))
-        held = min(worth, row.hold)
-        if (row.charge, row.overrun) != (held, worth - held if row.upstream else 0):
-            wrong.append(str(row.request_id))
-    return wrong
+    connection: sqlalchemy.Connection,
+    table: sqlalchemy.Table,
+    version: sqlalchemy.ColumnElement[Any],
+    detailed: Sequence[int],
+) -> Iterator[sqlalchemy.Row[Any]]:
+    """The rows at prices with kinds of tokens: to be worked out one by one."""
+    if detailed:
+        query = select(table).where(version.in_(detailed))
+        yield from connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)
 
 
-def worth_of(row: Any, record: PriceRecord) -> int:
-    """What a row of the ledger is worth at a price."""
-    if row.state == "released" or row.prompt_tokens is None:
-        return 0
-    counts = {column.name: getattr(row, column.name) for column in _TOKENS}
-    counts["completion_tokens"] = counts["completion_tokens"] or 0
-    return min(charge(Usage(**counts), record), AMOUNT_NANO_MAX)
+def _unpriced(
+    connection: sqlalchemy.Connection,
+    book: Sequence[PriceRecord],
+    version: sqlalchemy.ColumnElement[Any],
+    done: str,
+) -> Iterator[str]:
+    named = set(connection.scalars(select(version).where(version.is_not(None)).distinct()))
+    for missing in sorted(named - {record.version for record in book} - {0}):
+        yield f"requests were {done} by the price {missing}, which is not there"
 
 
 def _over_limit(connection: sqlalchemy.Connection) -> list[str]:

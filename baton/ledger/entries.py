@@ -65,6 +65,27 @@ class EndRow(msgspec.Struct, frozen=True, kw_only=True):
     fills: str = ""
     handoffs: int = 0
     attempts: int = 1
+    cost_version: int | None = None
+    """The price that `cost` was made by, 0 where none was set. None: the attempts' rows name
+    theirs, or an earlier Baton wrote this row."""
+
+
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of several attempts at a request used, and what the operator owes for it."""
+
+    upstream: str
+    cost: int
+    price_version: int
+    """0: no cost was set."""
+    prompt_tokens: int
+    cached_tokens: int | None
+    completion_tokens: int
+    reasoning_tokens: int | None
+    audio_prompt_tokens: int | None
+    image_prompt_tokens: int | None
+    audio_completion_tokens: int | None
+    cache_write_tokens: int | None
+    estimated: bool
 
 
 class SettleRow(msgspec.Struct, frozen=True):
@@ -79,6 +100,8 @@ class SettleRow(msgspec.Struct, frozen=True):
     request is answered 503 and what is written later is a release without a charge."""
     limited: tuple[str, ...] = ()
     """Accounts whose leases it spent from; not stored."""
+    spent: tuple[AttemptRow, ...] = ()
+    """One for each attempt where there were several; else the end tells all."""
 
     @property
     def row(self) -> "SettleRow":
@@ -97,6 +120,7 @@ class CheckpointRow(msgspec.Struct, frozen=True):
 
 HOLD_COLUMNS = HoldRow.__struct_fields__
 END_COLUMNS = EndRow.__struct_fields__
+ATTEMPT_COLUMNS = AttemptRow.__struct_fields__
 REQUEST_COLUMNS = (*HOLD_COLUMNS, *END_COLUMNS)
 """Columns of a settle row and, after its id, of the book's `request` table."""
 

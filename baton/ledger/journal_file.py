@@ -16,7 +16,14 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from baton.ledger.entries import HOLD_COLUMNS, REQUEST_COLUMNS, CheckpointRow, HoldRow, SettleRow
+from baton.ledger.entries import (
+    ATTEMPT_COLUMNS,
+    HOLD_COLUMNS,
+    REQUEST_COLUMNS,
+    CheckpointRow,
+    HoldRow,
+    SettleRow,
+)
 from baton.stores.base import StoreUnavailable
 
 ROWS_PER_STATEMENT_MAX = 64
@@ -59,16 +66,25 @@ CREATE TABLE IF NOT EXISTS settle(
   audio_completion_tokens INTEGER, cache_write_tokens INTEGER, estimated INTEGER NOT NULL,
   queue_us INTEGER, hold_us INTEGER, first_byte_us INTEGER, last_byte_us INTEGER,
   status INTEGER NOT NULL, error_code TEXT, finish_reason TEXT, fills TEXT NOT NULL,
-  handoffs INTEGER NOT NULL, attempts INTEGER NOT NULL) STRICT;
+  handoffs INTEGER NOT NULL, attempts INTEGER NOT NULL, cost_version INTEGER) STRICT;
+CREATE TABLE IF NOT EXISTS attempt(
+  seq INTEGER NOT NULL, n INTEGER NOT NULL, hold_seq INTEGER NOT NULL,
+  upstream TEXT NOT NULL, cost INTEGER NOT NULL, price_version INTEGER NOT NULL,
+  prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER, completion_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER, audio_prompt_tokens INTEGER, image_prompt_tokens INTEGER,
+  audio_completion_tokens INTEGER, cache_write_tokens INTEGER, estimated INTEGER NOT NULL,
+  PRIMARY KEY(seq, n)) STRICT;
 """
+ADDED = {"cost_version": "ALTER TABLE settle ADD COLUMN cost_version INTEGER"}
+"""Columns that files of earlier versions lack."""
 
 RECOVER = f"""
 INSERT OR IGNORE INTO settle(seq, hold_seq, {", ".join(HOLD_COLUMNS)}, upstream, state, charge,
   overrun, cost, prompt_tokens, completion_tokens, estimated, status, error_code, fills, handoffs,
-  attempts)
+  attempts, cost_version)
 SELECT ? + row_number() OVER (ORDER BY h.seq), h.seq, {", ".join("h." + c for c in HOLD_COLUMNS)},
   '', 'interrupted', min(coalesce(c.charge, 0), h.hold), 0, 0, c.prompt_tokens,
-  c.completion_tokens, 1, 500, 'interrupted', '', 0, 1
+  c.completion_tokens, 1, 500, 'interrupted', '', 0, 1, 0
 FROM hold h LEFT JOIN checkpoint c ON c.hold_seq = h.seq
 WHERE NOT EXISTS (SELECT 1 FROM settle s WHERE s.hold_seq = h.seq)
 """
@@ -91,6 +107,7 @@ class JournalFile:
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
             self._connection.executescript(SCHEMA)
+            self._add_columns()
             self.identity = self._own_identity()
 
     def open_epoch(self, now_us: int, folded_seq: int = 0) -> tuple[int, int]:
@@ -126,6 +143,8 @@ class JournalFile:
             statements += _statements("checkpoint", list(latest.values()))
         if settles:
             statements += _statements("settle", [_settle_values(*item) for item in settles])
+            spent = [values for item in settles if item[1].spent for values in _attempts(*item)]
+            statements += _statements("attempt", spent)
         with _mapped():
             self._run(statements)
 
@@ -142,7 +161,8 @@ class JournalFile:
             self._connection.executemany("DELETE FROM hold WHERE seq = ?", holds)
             self._connection.executemany("DELETE FROM checkpoint WHERE hold_seq = ?", holds)
             if ended:
-                self._connection.execute("DELETE FROM settle WHERE seq <= ?", (ended[-1][0],))
+                for table in ("settle", "attempt"):
+                    self._connection.execute(f"DELETE FROM {table} WHERE seq <= ?", ended[-1][:1])
         return len(ended) == PRUNED_ROWS_MAX
 
     def close(self) -> None:
@@ -175,6 +195,12 @@ class JournalFile:
         )
         return int(self._connection.execute(query).fetchone()[0])
 
+    def _add_columns(self) -> None:
+        present = {row[1] for row in self._connection.execute("PRAGMA table_info(settle)")}
+        for name, statement in ADDED.items():
+            if name not in present:
+                self._connection.execute(statement)
+
     def _own_identity(self) -> str:
         row = self._connection.execute("SELECT identity FROM about").fetchone()
         if row is not None:
@@ -194,8 +220,18 @@ def _mapped() -> Iterator[None]:
         raise StoreUnavailable(f"the journal cannot be written: {error}") from error
 
 
-COLUMNS = {"hold": 1 + len(HOLD_COLUMNS), "checkpoint": 4, "settle": 2 + len(REQUEST_COLUMNS)}
-VERBS = {"hold": "INSERT", "checkpoint": "INSERT OR REPLACE", "settle": "INSERT OR IGNORE"}
+COLUMNS = {
+    "hold": 1 + len(HOLD_COLUMNS),
+    "checkpoint": 4,
+    "settle": 2 + len(REQUEST_COLUMNS),
+    "attempt": 3 + len(ATTEMPT_COLUMNS),
+}
+VERBS = {
+    "hold": "INSERT",
+    "checkpoint": "INSERT OR REPLACE",
+    "settle": "INSERT OR IGNORE",
+    "attempt": "INSERT",
+}
 
 
 def _statements(table: str, rows: Sequence[tuple[object, ...]]) -> list[tuple[str, list[object]]]:
@@ -215,3 +251,9 @@ def _insert(table: str, rows: int) -> str:
 def _settle_values(seq: int, row: SettleRow) -> tuple[object, ...]:
     astuple = msgspec.structs.astuple
     return (seq, row.hold_seq, *astuple(row.hold), *astuple(row.end))
+
+
+def _attempts(seq: int, row: SettleRow) -> Iterator[tuple[object, ...]]:
+    """Under the number of the end: those of a second end, which is ignored, lead nowhere."""
+    for n, attempt in enumerate(row.spent, 1):
+        yield (seq, n, row.hold_seq, *msgspec.structs.astuple(attempt))

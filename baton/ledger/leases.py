@@ -13,7 +13,7 @@ import structlog
 
 from baton.stores.accounts import Accounts
 from baton.stores.base import StoreUnavailable, Uncertain
-from baton.stores.windows import TOKENS
+from baton.stores.windows import REQUESTS, UNITS
 
 _log = structlog.get_logger(__name__)
 
@@ -50,24 +50,29 @@ class Leases:
         self._open: set[asyncio.Task[None]] = set()
 
     def take(self, limited: tuple[str, ...], amount: int, tokens: int = 0) -> bool:
-        """Spend `amount` (`tokens` of those that count tokens) of every account, or of none."""
+        """Spend `amount` (`tokens` of those that count tokens, one of those that count requests) of
+        every account, or of none."""
         if self.lapsed or not self._fits(limited, amount, tokens):
             return False
         for name in limited:
-            self._balances[name].add(-tokens if name.startswith(TOKENS) else -amount)
+            need = _other(name, tokens) if name.startswith(UNITS) else amount
+            self._balances[name].add(-need)
         return True
 
-    def finish(self, limited: tuple[str, ...], unspent: int, tokens: int = 0) -> None:
-        """What a hold did not need is available again."""
+    def finish(
+        self, limited: tuple[str, ...], unspent: int, tokens: int = 0, requests: int = 0
+    ) -> None:
+        """What a hold did not need is available again; `requests` is 1 where nothing came of it."""
         for name in limited:
-            self._balances[name].add(tokens if name.startswith(TOKENS) else unspent)
+            rest = _other(name, tokens, requests) if name.startswith(UNITS) else unspent
+            self._balances[name].add(rest)
 
     async def acquire(self, limited: tuple[str, ...], amount: int, tokens: int = 0) -> str | None:
         """Take, asking the book for more. None when taken, else the account that falls short.
 
         Those who wait share one question; each then takes in the order of asking, so that near the
         limit as many pass as fit. Raises StoreUnavailable."""
-        needs = {name: tokens if name.startswith(TOKENS) else amount for name in limited}
+        needs = {n: _other(n, tokens) if n.startswith(UNITS) else amount for n in limited}
         for name in limited:
             self._wanted[name] += needs[name]
         asked_before = self._questions
@@ -91,7 +96,7 @@ class Leases:
 
     def _fits(self, limited: tuple[str, ...], amount: int, tokens: int) -> bool:
         for name in limited:
-            need = tokens if name.startswith(TOKENS) else amount
+            need = _other(name, tokens) if name.startswith(UNITS) else amount
             if self._balances[name].available < need:
                 return False
         return True
@@ -156,3 +161,8 @@ class Leases:
         """Wait for questions that are under way: the book must not grant to a journal that is
         closed."""
         await asyncio.gather(*self._open, return_exceptions=True)
+
+
+def _other(name: str, tokens: int, requests: int = 1) -> int:
+    """What counts for an account that does not count nano-USD."""
+    return requests if name.startswith(REQUESTS) else tokens

@@ -93,21 +93,31 @@ class PriceBook:
     set."""
 
     def __init__(self, prices: Iterable[PriceRecord] = ()) -> None:
-        self._dated: dict[tuple[str, str | None], list[PriceRecord]] = {}
+        self._customers: dict[str, _Dated] = {}
+        self._costs: dict[tuple[str, str], _Dated] = {}
         for price in sorted(prices, key=lambda price: (price.effective_us, price.version)):
-            self._dated.setdefault((price.model, price.upstream), []).append(price)
+            if price.upstream is None:
+                dated = self._customers.setdefault(price.model, ([], []))
+            else:
+                dated = self._costs.setdefault((price.model, price.upstream), ([], []))
+            dated[0].append(price.effective_us)
+            dated[1].append(price)
 
     def customer(self, model: str, at_us: int) -> PriceRecord:
         """What callers pay for a public model; nothing where no price is set."""
-        return self._effective(model, None, at_us) or FREE
+        dated = self._customers.get(model)
+        return FREE if dated is None else _effective(dated, at_us)
 
     def cost(self, model: str, upstream: str, at_us: int) -> PriceRecord:
         """What the operator pays for it there; nothing where no price is set."""
-        return self._effective(model, upstream, at_us) or FREE
+        dated = self._costs.get((model, upstream))
+        return FREE if dated is None else _effective(dated, at_us)
 
-    def _effective(self, model: str, upstream: str | None, at_us: int) -> PriceRecord | None:
-        dated = self._dated.get((model, upstream))
-        if dated is None:
-            return None
-        after = bisect.bisect_right(dated, at_us, key=lambda price: price.effective_us)
-        return dated[after - 1] if after else None
+
+_Dated = tuple[list[int], list[PriceRecord]]
+"""When each begins to hold, in order, and which it is."""
+
+
+def _effective(dated: _Dated, at_us: int) -> PriceRecord:
+    after = bisect.bisect_right(dated[0], at_us)
+    return dated[1][after - 1] if after else FREE

@@ -19,7 +19,10 @@ from typing import Literal, Protocol
 import msgspec
 
 from baton import errors
-from baton.ledger import prices
+from baton.errors import RequestError
+from baton.ledger import costs, prices
+from baton.ledger.allowances import Allowances, plain, unpriced
+from baton.ledger.costs import NO_COST, Cost
 from baton.ledger.entries import (
     Bound,
     CheckpointRow,
@@ -43,6 +46,7 @@ from baton.stores.base import PriceRecord, StoreUnavailable
 from baton.stores.book import Store, journal_folder
 
 CHECKPOINT_S = 1.0
+QUOTA_STATUS = 429
 
 
 class Progress(Protocol):
@@ -115,7 +119,7 @@ class Hold:
 class Ending:
     """The end of a hold: decided on the loop, made a row by the writer."""
 
-    def __init__(self, hold: Hold, outcome: Outcome, usage: Usage | None, worth: int, cost: int):
+    def __init__(self, hold: Hold, outcome: Outcome, usage: Usage | None, worth: int, cost: Cost):
         self._hold, self._outcome, self._usage, self._worth = hold, outcome, usage, worth
         self._cost, self.hold_seq = cost, hold.ticket
         self.charge = min(worth, hold.amount)
@@ -134,7 +138,7 @@ class Ending:
             state=outcome.state,
             charge=self.charge,
             overrun=self._worth - self.charge,
-            cost=self._cost,
+            cost=self._cost.amount,
             prompt_tokens=counts.prompt_tokens,
             cached_tokens=counts.cached_tokens,
             completion_tokens=counts.completion_tokens,
@@ -154,15 +158,15 @@ class Ending:
             fills=outcome.fills,
             handoffs=outcome.handoffs,
             attempts=outcome.attempts,
+            cost_version=self._cost.version,
         )
 
     @property
     def row(self) -> SettleRow:
         """As the journal stores it."""
-        hold = self._hold
-        return SettleRow(
-            hold.ticket, hold.row, self.end, self._outcome.delivered, hold.intent.payer.limited
-        )
+        hold, limited = self._hold, self._hold.intent.payer.limited
+        delivered, spent = self._outcome.delivered, self._cost.spent
+        return SettleRow(hold.ticket, hold.row, self.end, delivered, limited, spent)
 
 
 class Ledger:
@@ -175,16 +179,19 @@ class Ledger:
         self.prices = price_book
         """Replaced whole when prices change; a hold keeps the price that it was made with."""
         self.checkpoint_tokens = 64
-        self._opened, self._leases = opened, leases
+        self._opened, self._leases, self._allowances = opened, leases, Allowances(leases)
         self._journal = Journal(opened.file, opened.first_seq, self._waived)
         self._folder = Folder(opened.posting, self._journal.written, self._journal.folded)
         self._renewal = Renewal(opened, leases)
         self._tending = asyncio.get_running_loop().create_task(self._tend())
 
-    async def hold(self, intent: Intent) -> Hold:
-        """Admit a request for its worst case. Raises RequestError: quota_exceeded (429) when an
-        account does not cover it, store_unavailable (503) when that cannot be known or written."""
-        price = self.prices.customer(intent.model, intent.created_us)
+    async def hold(self, intent: Intent, price: PriceRecord | None = None) -> Hold:
+        """Admit a request for its worst case, at the price in force. Raises RequestError:
+        quota_exceeded (429) when an account does not cover it, store_unavailable (503) when that
+        cannot be known or written."""
+        price = price or self.prices.customer(intent.model, intent.created_us)
+        if price.free is not None:
+            return await self._hold_allowed(intent, price)
         amount = prices.bound(
             price, intent.prompt_tokens_max, intent.completions, intent.max_tokens
         )
@@ -197,7 +204,7 @@ class Ledger:
         try:
             hold.ticket = self._journal.hold(hold)
         except StoreUnavailable:
-            self._leases.finish(limited, amount, intent.tokens_max)
+            self._leases.finish(limited, amount, intent.tokens_max, 1)
             raise errors.store_unavailable() from None
         if self._journal.failing:
             await self._probe(hold)
@@ -265,6 +272,17 @@ class Ledger:
         await self._journal.close()
         await asyncio.to_thread(self._opened.end, self._folder)
 
+    async def _hold_allowed(self, intent: Intent, price: PriceRecord) -> Hold:
+        """Free, or charged: see allowances."""
+        free = await self._allowances.within(intent, price)
+        if free is not None:
+            try:
+                return await self.hold(free, unpriced(price))
+            except RequestError as error:
+                if error.status != QUOTA_STATUS:
+                    raise
+        return await self.hold(intent, plain(price))
+
     async def _acquire(self, intent: Intent, amount: int) -> None:
         try:
             short = await self._leases.acquire(intent.payer.limited, amount, intent.tokens_max)
@@ -278,8 +296,9 @@ class Ledger:
 
     def _give_back(self, hold: Hold, ending: Ending) -> None:
         """What the hold did not need may be spent again."""
-        tokens = hold.intent.tokens_max - ending.tokens
-        self._leases.finish(hold.intent.payer.limited, hold.amount - ending.charge, tokens)
+        tokens, released = hold.intent.tokens_max - ending.tokens, hold.state == "released"
+        limited = hold.intent.payer.limited
+        self._leases.finish(limited, hold.amount - ending.charge, tokens, int(released))
 
     async def recall(self, subject: str) -> None:
         """The limits of a key or party changed: return what is held of its accounts and not spent,
@@ -302,23 +321,24 @@ class Ledger:
         worth = 0
         if usage is not None and hold.price.version and outcome.state != "released":
             worth = min(prices.charge(usage, hold.price), prices.AMOUNT_NANO_MAX)
-        return Ending(hold, outcome, usage, worth, self._cost(hold, outcome, usage))
+        cost = NO_COST
+        if usage is not None or outcome.spent:
+            cost = self._cost(hold, outcome, usage)
+        return Ending(hold, outcome, usage, worth, cost)
 
-    def _cost(self, hold: Hold, outcome: Outcome, usage: Usage | None) -> int:
+    def _cost(self, hold: Hold, outcome: Outcome, usage: Usage | None) -> Cost:
+        book, model, at_us = self.prices, hold.intent.model, hold.intent.created_us
         if outcome.spent:
-            costs = [self._cost_at(hold, name, clamp(used)) for name, used in outcome.spent]
-            return min(sum(costs), prices.AMOUNT_NANO_MAX)
-        return 0 if usage is None else self._cost_at(hold, outcome.upstream, usage)
-
-    def _cost_at(self, hold: Hold, upstream: str, usage: Usage) -> int:
-        price = self.prices.cost(hold.intent.model, upstream, hold.intent.created_us)
-        if not price.version:
-            return 0  # none was set
-        return min(prices.charge(usage, price), prices.AMOUNT_NANO_MAX)
+            return costs.of_attempts(book, model, at_us, outcome.spent)
+        price = book.cost(model, outcome.upstream, at_us)
+        if usage is None or not price.version:
+            return NO_COST
+        return Cost(costs.amount(usage, price), price.version)
 
     def _waived(self, row: SettleRow) -> None:
         """The charge of an end that was never written is given up: the lease has it again."""
-        self._leases.finish(row.limited, row.end.charge, tokens_used(row.end))
+        used = row.end.state != "released"
+        self._leases.finish(row.limited, row.end.charge, tokens_used(row.end), int(used))
 
     async def _tend(self) -> None:
         while True:

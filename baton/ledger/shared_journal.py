@@ -13,14 +13,14 @@ notices first closes the journal (ledger/fold.py). A process always begins a new
 
 import pathlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import sqlalchemy
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
+from baton.ledger.entries import AttemptRow, CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.stores.carried import COLUMNS, Row
 from baton.stores.database import Database
 from baton.stores.journal_tables import shared_checkpoint, shared_row
@@ -37,6 +37,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
 
     hold: HoldRow
     end: EndRow
+    spent: tuple[AttemptRow, ...] = ()
 
 
 _stored = msgspec.msgpack.Decoder(Stored).decode
@@ -170,7 +171,7 @@ class SharedJournal:
             "seq": seq,
             "hold_seq": row.hold_seq,
             "ends": 1,
-            "row": _packed(Stored(row.hold, row.end)),
+            "row": _packed(Stored(row.hold, row.end, row.spent)),
         }
 
 
@@ -181,6 +182,7 @@ class SharedRows:
 
     def __init__(self, database: Database, number: int) -> None:
         self._database, self._number = database, number
+        self._spent: list[Row] = []
 
     def after(self, mark: int, at_most: int) -> list[Row]:
         query = (
@@ -191,7 +193,13 @@ class SharedRows:
             .limit(at_most)
         )
         with self._database.reading() as connection:
-            return [_posted(*row) for row in connection.execute(query)]
+            found = [(row.seq, row.hold_seq, _stored(row.row)) for row in connection.execute(query)]
+        self._spent = [values for each in found for values in _attempts(*each)]
+        return [_posted(*each) for each in found]
+
+    def attempts(self, mark: int, last: int) -> list[Row]:
+        """Of what `after` returned last: it has read them."""
+        return [values for values in self._spent if mark < values[0] <= last]
 
     def checkpoint(self) -> None:
         """Nothing: the server does."""
@@ -200,8 +208,12 @@ class SharedRows:
         """Nothing: connections are the book's."""
 
 
-def _posted(seq: int, hold_seq: int, row: bytes) -> Row:
-    stored = _stored(row)
+def _attempts(seq: int, hold_seq: int, stored: Stored) -> Iterator[Row]:
+    for n, each in enumerate(stored.spent, 1):
+        yield (seq, n, hold_seq, *msgspec.structs.astuple(each))
+
+
+def _posted(seq: int, hold_seq: int, stored: Stored) -> Row:
     values = msgspec.structs.asdict(stored.hold) | msgspec.structs.asdict(stored.end)
     return (seq, hold_seq, *(values[name] for name in COLUMNS))
 
@@ -219,5 +231,6 @@ def _interruption(
         estimated=True,
         status=500,
         error_code="interrupted",
+        cost_version=0,
     )
     return SettleRow(seq, hold, end)

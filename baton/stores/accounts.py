@@ -3,7 +3,7 @@
 What a process may spend on an account was granted to its journal before: the book counts it as
 spent until it comes back as folded charges or is returned. So Σ leases + posted ≤ limit at every
 grant, for living and dead processes alike, and no request needs the book while its lease suffices.
-Amounts are in the account's own unit: nano-USD, or tokens.
+Amounts are in the account's own unit: nano-USD, tokens, or requests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy
 from sqlalchemy import func, select
 
-from baton.stores import budgets
+from baton.stores import allowances, budgets
 from baton.stores.base import AccountRecord, Missing
 from baton.stores.database import Database
 from baton.stores.journals import fence
@@ -74,6 +74,8 @@ def _fence(connection: sqlalchemy.Connection, journal: int, epoch: int | None) -
 
 
 def _lend(connection: sqlalchemy.Connection, journal: int, name: str, want: int) -> int:
+    if allowances.is_free(name):
+        allowances.follow(connection, name)
     query = select(account.c.limit_nano, account.c.posted_nano).where(account.c.id == name)
     row = connection.execute(query.with_for_update()).one_or_none()
     if row is None:

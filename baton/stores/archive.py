@@ -9,16 +9,15 @@ import datetime
 import gzip
 import os
 import pathlib
-from typing import IO
+from typing import IO, Any
 
 import msgspec
-import sqlalchemy
 from sqlalchemy import select
 
 from baton.stores.base import StoreError
 from baton.stores.database import Database
 from baton.stores.sums import DAY_US, adding, sums
-from baton.stores.tables import archived, request
+from baton.stores.tables import archived, attempt, request
 from baton.stores.usage import day_number
 
 DAYS_KEPT_MIN = 2
@@ -27,6 +26,8 @@ them."""
 PAGE_ROWS = 2_000
 
 _ADD = adding(archived)
+
+Row = dict[str, Any]
 
 
 class Archived(msgspec.Struct, frozen=True):
@@ -53,22 +54,26 @@ def archive(
     with os.fdopen(descriptor, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb") as packed:
         while page := _page(database, before_us):
             _write(page, packed, raw)
-            _remove(database, [row.id for row in page])
+            _remove(database, [each["id"] for each in page])
             requests += len(page)
-            charge += sum(row.charge for row in page)
+            charge += sum(each["charge"] for each in page)
     return Archived(requests, charge, str(file))
 
 
-def _page(database: Database, before_us: int) -> list[sqlalchemy.Row[tuple[object, ...]]]:
+def _page(database: Database, before_us: int) -> list[Row]:
+    """Some of them, oldest first; those with several attempts have these as `spent`."""
     query = select(request).where(request.c.created_us < before_us)
     with database.reading() as connection:
-        return list(connection.execute(query.order_by(request.c.created_us).limit(PAGE_ROWS)))
+        found = connection.execute(query.order_by(request.c.created_us).limit(PAGE_ROWS))
+        page = {row.id: dict(row._mapping) for row in found}
+        theirs = select(attempt).where(attempt.c.request.in_(page))
+        for row in connection.execute(theirs.order_by(attempt.c.request, attempt.c.n)):
+            page[row.request].setdefault("spent", []).append(dict(row._mapping))
+    return list(page.values())
 
 
-def _write(
-    page: list[sqlalchemy.Row[tuple[object, ...]]], packed: gzip.GzipFile, raw: IO[bytes]
-) -> None:
-    lines = [msgspec.json.encode(dict(row._mapping)) + b"\n" for row in page]
+def _write(page: list[Row], packed: gzip.GzipFile, raw: IO[bytes]) -> None:
+    lines = [msgspec.json.encode(each) + b"\n" for each in page]
     packed.write(b"".join(lines))
     packed.flush()
     raw.flush()
@@ -81,4 +86,5 @@ def _remove(database: Database, ids: list[int]) -> None:
     with database.writing() as connection:
         groups = [dict(row._mapping) for row in connection.execute(sums(these))]
         connection.execute(_ADD, groups)
+        connection.execute(attempt.delete().where(attempt.c.request.in_(ids)))
         connection.execute(request.delete().where(these))

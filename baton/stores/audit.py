@@ -19,10 +19,10 @@ from baton.stores.database import Database, Place
 from baton.stores.sums import COUNTS, all_sums
 from baton.stores.tables import account, entry, fold, request, usage_day, usage_user
 
-TOKENS = "tokens:"
-"""Begins the names of accounts that count tokens (stores/windows.py)."""
+MEASURES = {"tokens": "tokens", "requests": "unreleased"}
+"""What accounts count whose names begin so (stores/windows.py); all others count charges."""
 DAY_KEYS = ("day", "key_id", "model", "upstream")
-DAY_COUNTS = tuple(name for name in COUNTS if name != "tokens")
+DAY_COUNTS = tuple(name for name in COUNTS if name not in MEASURES.values())
 
 Row = Mapping[str, Any]
 
@@ -80,7 +80,7 @@ def charges(rows: Sequence[Row]) -> dict[str, int]:
     for row in rows:
         further = row["scopes"].split(",") if row["scopes"] else []
         for name in {row["account"], *further}:
-            found[name] += row["tokens"] if name.startswith(TOKENS) else row["charge"]
+            found[name] += row[MEASURES.get(name.partition(":")[0], "charge")]
     return found
 
 

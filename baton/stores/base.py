@@ -173,6 +173,17 @@ class PriceDetails(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reasoning_pico: Pico | None = None
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What each key may use of a model in each window (UTC) without a charge.
+
+    A request is free as a whole where its worst case fits into what is left, else charged as a
+    whole. What it did not use may be used by others."""
+
+    amount: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    unit: Literal["tokens", "requests"] = "tokens"
+    span: Span = "month"
+
+
 class PriceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a model costs from `effective_us` on: pico-USD per token (= micro-USD per million)."""
 
@@ -193,6 +204,8 @@ class PriceRecord(msgspec.Struct, frozen=True, kw_only=True):
     what `markup_of` costs. The amounts above are what came of it, and what is charged."""
     markup_of: str | None = None
     """The upstream whose cost it follows."""
+    free: Allowance | None = None
+    """Of a customer's price alone."""
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,3 +314,26 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     fills: str
     handoffs: int
     attempts: int
+    cost_version: int | None = None
+    """The price of `cost`; None: its attempts name theirs, or nobody wrote it down."""
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several attempts at a request, and what it cost the operator."""
+
+    request: int
+    n: int
+    """From 1, in order."""
+    upstream: str
+    cost: int
+    price_version: int
+    """0: no cost was set."""
+    prompt_tokens: int
+    cached_tokens: int | None
+    completion_tokens: int
+    reasoning_tokens: int | None
+    audio_prompt_tokens: int | None
+    image_prompt_tokens: int | None
+    audio_completion_tokens: int | None
+    cache_write_tokens: int | None
+    estimated: bool

@@ -16,11 +16,13 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 
 from baton.stores.base import StoreUnavailable
-from baton.stores.tables import request
+from baton.stores.tables import attempt, request
 
 POSTED = "posted"
 COLUMNS = tuple(column.name for column in request.columns if column.name != "id")
 NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
+ATTEMPT_COLUMNS = tuple(c.name for c in attempt.columns if c.name not in ("request", "n"))
+SPENT = ", ".join(ATTEMPT_COLUMNS)
 NUL, REPLACEMENT = "\0", "\ufffd"
 
 Row = Sequence[Any]
@@ -35,6 +37,10 @@ class Rows(Protocol):
 
     def after(self, mark: int, at_most: int) -> Sequence[Row]:
         """Those with a seq above `mark`, in order. Raises StoreUnavailable."""
+
+    def attempts(self, mark: int, last: int) -> Sequence[Row]:
+        """The attempts of those from above `mark` to `last`, which `after` returned: seq, n,
+        hold_seq, then an attempt's columns."""
 
     def checkpoint(self) -> None:
         """Something to do from time to time, not in a commit."""
@@ -56,6 +62,11 @@ class FileRows:
         query = f"SELECT seq, hold_seq, {NAMES} FROM settle WHERE seq > ? ORDER BY seq LIMIT ?"
         with _mapped():
             return self._connection.execute(query, (mark, at_most)).fetchall()
+
+    def attempts(self, mark: int, last: int) -> list[Row]:
+        query = f"SELECT seq, n, hold_seq, {SPENT} FROM attempt WHERE seq > ? AND seq <= ?"
+        with _mapped():
+            return self._connection.execute(query, (mark, last)).fetchall()
 
     def checkpoint(self) -> None:
         with _mapped():

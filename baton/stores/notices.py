@@ -10,6 +10,7 @@ import sqlalchemy
 from sqlalchemy import func, select
 
 from baton.stores import windows
+from baton.stores.allowances import WITHIN
 from baton.stores.base import BudgetRecord
 from baton.stores.database import Database
 from baton.stores.tables import account, budget, duty, notice
@@ -138,6 +139,7 @@ def _reached(
             account.c.id, limit, account.c.posted_nano, sqlalchemy.literal(percent).label("percent")
         )
         .join_from(account, notice, noticed, isouter=True)
+        .where(account.c.id.not_like(f"%{WITHIN}%"))  # an allowance is no budget
         .where(limit > 0, account.c.posted_nano >= threshold, notice.c.id.is_(None))
     )
     return list(connection.execute(query))

@@ -14,13 +14,14 @@ import sqlalchemy
 from sqlalchemy import bindparam, select, text
 
 from baton.stores.accounts import not_below_zero
-from baton.stores.carried import POSTED, Rows, carry, prepare
+from baton.stores.carried import ATTEMPT_COLUMNS, POSTED, Rows, carry, prepare
 from baton.stores.database import Database
 from baton.stores.journals import Tenure, fence
 from baton.stores.sums import adding
 from baton.stores.tables import (
     Whole,
     account,
+    attempt,
     entry,
     fold,
     journal,
@@ -29,7 +30,7 @@ from baton.stores.tables import (
     usage_day,
     usage_user,
 )
-from baton.stores.windows import TOKENS
+from baton.stores.windows import measure
 
 SEQ_BITS = 40
 """A request's id is its journal's number above, and its hold's seq below this many bits."""
@@ -51,6 +52,7 @@ class Statements:
             f"SELECT max(seq) FROM (SELECT seq FROM {table} WHERE seq > :mark"
             " ORDER BY seq LIMIT :at_most) AS batch"
         )
+        self.seqs = text(f"SELECT seq {span}")
         self.drop_posted = text(
             f"DELETE FROM {table} WHERE seq > :mark AND EXISTS (SELECT 1 FROM request"
             f" WHERE request.id = {_ID})"
@@ -67,6 +69,7 @@ class Statements:
             " coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,"
             " sum(CASE WHEN state = 'released' THEN 0 ELSE coalesce(prompt_tokens, 0)"
             " + coalesce(completion_tokens, 0) END) AS tokens,"
+            " sum(CASE WHEN state = 'released' THEN 0 ELSE 1 END) AS unreleased,"
             f" sum(charge) AS charge, sum(overrun) AS overrun, sum(cost) AS cost {span}"
             " GROUP BY 1, key_id, account, scopes, model, upstream"
             " ORDER BY 1, key_id, model, upstream"
@@ -124,6 +127,7 @@ class Posting:
             users = list(connection.execute(self._statements.user_sums, span).mappings())
             if users:
                 connection.execute(ADD_TO_USER, [dict(row) for row in users])
+            self._post_attempts(connection, mark, last)
             _post_sums(connection, self.number, last, sums)
             return copied, last
 
@@ -159,6 +163,21 @@ class Posting:
     def _last(self, connection: sqlalchemy.Connection, mark: int, at_most: int) -> int | None:
         last = connection.scalar(self._statements.last_seq, {"mark": mark, "at_most": at_most})
         return None if last is None else int(last)
+
+    def _post_attempts(self, connection: sqlalchemy.Connection, mark: int, last: int) -> None:
+        """Few requests have several; those of an end that is not in the batch are left out."""
+        found = self._rows.attempts(mark, last)
+        if not found:
+            return
+        ended = set(connection.scalars(self._statements.seqs, {"mark": mark, "last": last}))
+        rows = [
+            {"request": self.number << SEQ_BITS | hold_seq, "n": n}
+            | dict(zip(ATTEMPT_COLUMNS, values, strict=True))
+            for seq, n, hold_seq, *values in found
+            if seq in ended
+        ]
+        if rows:
+            connection.execute(attempt.insert(), rows)
 
     def _drop_posted(self, connection: sqlalchemy.Connection, mark: int) -> None:
         span = {"number": self.number, "mark": mark}
@@ -204,13 +223,13 @@ def entries(sums: Iterable[Sum]) -> dict[str, int]:
 
 
 def _post_balances(connection: sqlalchemy.Connection, number: int, sums: list[Sum]) -> None:
-    """Charges move from the lease to the balance, for the payer and every further scope; tokens
-    where an account counts those."""
+    """Charges move from the lease to the balance, for the payer and every further scope; tokens, or
+    requests, where an account counts those."""
     charges: defaultdict[str, int] = defaultdict(int)
     for row in sums:
         further = row["scopes"].split(",") if row["scopes"] else []
         for name in {row["account"], *further}:
-            charges[name] += row["tokens"] if name.startswith(TOKENS) else row["charge"]
+            charges[name] += row[measure(name)]
     rows = [{"name": n, "amount": c, "number": number} for n, c in sorted(charges.items()) if c]
     if not rows:
         return

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import func, select
 
-from baton.stores.base import Missing, PriceDetails, PriceRecord
+from baton.stores.base import Allowance, Missing, PriceDetails, PriceRecord, Unfit
 from baton.stores.changes import Subject, note
 from baton.stores.database import Database
 from baton.stores.tables import price
@@ -16,6 +16,8 @@ from baton.stores.tables import price
 BASIS_POINTS = 10_000
 """In one: a markup of 12,000 is the cost and a fifth more."""
 DETAILS = PriceDetails.__struct_fields__
+FREE = {f"free_{name}": name for name in Allowance.__struct_fields__}
+"""Columns of an allowance."""
 
 
 class Prices:
@@ -79,39 +81,46 @@ def marked_up(cost: PriceRecord, markup_bp: int) -> PriceRecord:
 def _set(connection: sqlalchemy.Connection, record: PriceRecord, actor: str) -> PriceRecord:
     effective_us = record.effective_us or time.time_ns() // 1000
     record = msgspec.structs.replace(record, effective_us=effective_us)
+    if record.upstream is not None and record.free is not None:
+        raise Unfit("an allowance belongs to what callers pay, not to a cost")
     if record.markup_bp is not None:
         record = _following(connection, record)
     stored = _insert(connection, record, actor)
     if record.upstream is not None:
-        follower = _effective(connection, record.model, None, effective_us)
+        follower = effective(connection, record.model, None, effective_us)
         if follower and follower.markup_of == record.upstream and follower.markup_bp is not None:
-            _insert(connection, marked_up(stored, follower.markup_bp), actor)
+            following = marked_up(stored, follower.markup_bp)
+            _insert(connection, msgspec.structs.replace(following, free=follower.free), actor)
     return stored
 
 
 def _following(connection: sqlalchemy.Connection, record: PriceRecord) -> PriceRecord:
     assert record.markup_bp is not None
-    cost = _effective(connection, record.model, record.markup_of, record.effective_us)
+    cost = effective(connection, record.model, record.markup_of, record.effective_us)
     if record.upstream is not None or record.markup_of is None or cost is None:
         where = f"{record.model!r} at {record.markup_of!r}"
         raise Missing(f"a markup needs the cost that it follows: none is set for {where}")
     marked = marked_up(cost, record.markup_bp)
-    return msgspec.structs.replace(marked, effective_us=record.effective_us)
+    return msgspec.structs.replace(marked, effective_us=record.effective_us, free=record.free)
 
 
 def _insert(connection: sqlalchemy.Connection, record: PriceRecord, actor: str) -> PriceRecord:
     version = 1 + int(connection.scalar(select(func.max(price.c.version))) or 0)
     stored = msgspec.structs.replace(record, version=version)
     values = msgspec.structs.asdict(stored)
-    details = values.pop("details") or PriceDetails()
-    connection.execute(price.insert().values(**values, **msgspec.structs.asdict(details)))
+    details, free = values.pop("details") or PriceDetails(), values.pop("free")
+    allowed = {column: getattr(free, name, None) for column, name in FREE.items()}
+    connection.execute(
+        price.insert().values(**values, **msgspec.structs.asdict(details), **allowed)
+    )
     note(connection, Subject("price", str(version), actor), "create", stored)
     return stored
 
 
-def _effective(
+def effective(
     connection: sqlalchemy.Connection, model: str, upstream: str | None, at_us: int
 ) -> PriceRecord | None:
+    """The price that holds at that moment, if there is one."""
     found = price.c.upstream.is_(None) if upstream is None else price.c.upstream == upstream
     query = select(price).where(price.c.model == model, found, price.c.effective_us <= at_us)
     newest = query.order_by(price.c.effective_us.desc(), price.c.version.desc()).limit(1)
@@ -122,4 +131,9 @@ def _effective(
 def _record(row: sqlalchemy.Row[Any]) -> PriceRecord:
     values = dict(row._mapping)
     details = PriceDetails(**{name: values.pop(name) for name in DETAILS})
-    return PriceRecord(**values, details=None if details == PriceDetails() else details)
+    given = {name: values.pop(column) for column, name in FREE.items()}
+    return PriceRecord(
+        **values,
+        details=None if details == PriceDetails() else details,
+        free=None if given["amount"] is None else Allowance(**given),
+    )

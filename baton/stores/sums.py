@@ -21,6 +21,7 @@ _SPECIAL: dict[str, sqlalchemy.ColumnElement[Any]] = {
     "streams": func.sum(request.c.stream),
     "failed": func.sum(case((_FAILED, 1), else_=0)),
     "tokens": func.sum(case((request.c.state == "released", 0), else_=_TOKENS)),
+    "unreleased": func.sum(case((request.c.state == "released", 0), else_=1)),
 }
 
 

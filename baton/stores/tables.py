@@ -126,6 +126,9 @@ price = Table(
     Column("reasoning_pico", Whole),
     Column("markup_bp", Whole),
     Column("markup_of", Text),
+    Column("free_amount", Whole),
+    Column("free_unit", Text),
+    Column("free_span", Text),
     sqlite_strict=True,
 )
 
@@ -212,10 +215,31 @@ request = Table(
     _text("fills"),
     _whole("handoffs"),
     _whole("attempts"),
+    Column("cost_version", Whole),  # NULL: several attempts, or a row from before there was one
     CheckConstraint("state IN ('settled', 'released', 'interrupted')", name="request_state"),
     CheckConstraint("charge >= 0 AND charge <= hold", name="request_charge"),
     Index("request_created", "created_us"),
     Index("request_request_id", "request_id"),
+    sqlite_strict=True,
+)
+
+attempt = Table(  # of requests with several
+    "attempt",
+    metadata,
+    Column("request", Whole, primary_key=True, autoincrement=False),
+    Column("n", Whole, primary_key=True, autoincrement=False),  # from 1, in order
+    _text("upstream"),
+    _whole("cost"),
+    _whole("price_version"),
+    _whole("prompt_tokens"),
+    Column("cached_tokens", Whole),
+    _whole("completion_tokens"),
+    Column("reasoning_tokens", Whole),
+    Column("audio_prompt_tokens", Whole),
+    Column("image_prompt_tokens", Whole),
+    Column("audio_completion_tokens", Whole),
+    Column("cache_write_tokens", Whole),
+    _whole("estimated"),
     sqlite_strict=True,
 )
 
@@ -315,6 +339,7 @@ archived = Table(
     _whole("completion_tokens"),
     _whole("reasoning_tokens"),
     _whole("tokens"),
+    _whole("unreleased", 0),
     _whole("charge"),
     _whole("overrun"),
     _whole("cost"),

@@ -13,9 +13,9 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import func, select
 
-from baton.stores.base import Missing, RequestRecord, StoreError, UsageRecord
+from baton.stores.base import AttemptRecord, Missing, RequestRecord, StoreError, UsageRecord
 from baton.stores.database import Database
-from baton.stores.tables import key, party, request, usage_day, usage_user
+from baton.stores.tables import attempt, key, party, request, usage_day, usage_user
 
 Dimension = Literal[
     "day", "key_id", "model", "upstream", "organisation", "team", "user", "end_user"
@@ -101,6 +101,15 @@ class Usage:
         if row is None:
             raise Missing(f"there is no request {request_id!r}")
         return _request(row)
+
+    def attempts(self, row_id: int) -> list[AttemptRecord]:
+        """Those of a request (its `id`) that had several, in order; of any other none."""
+        query = select(attempt).where(attempt.c.request == row_id).order_by(attempt.c.n)
+        with self._database.reading() as connection:
+            return [
+                AttemptRecord(**{**row._mapping, "estimated": bool(row.estimated)})
+                for row in connection.execute(query)
+            ]
 
 
 def day_number(day: datetime.date) -> int:

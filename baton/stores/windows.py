@@ -14,13 +14,17 @@ has to be reset, and a request is charged to the window that it was admitted in.
 
 import datetime
 import zoneinfo
+from typing import Literal
 
 import msgspec
 
 from baton.stores.base import BudgetRecord, Span
 
 TOKENS = "tokens:"
-"""Begins the names of accounts that count tokens; all others count nano-USD."""
+"""Begins the names of accounts that count tokens."""
+REQUESTS = "requests:"
+"""Likewise of those that count requests."""
+UNITS = (TOKENS, REQUESTS)
 MICROSECOND = datetime.timedelta(microseconds=1)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -73,6 +77,13 @@ def account(subject: str, budget: BudgetRecord, at_us: int) -> str:
 def budget_of(account_id: str) -> str:
     """The budget that an account counts for; the account's own name where it has no windows."""
     return account_id.partition("@")[0]
+
+
+def measure(account_id: str) -> Literal["tokens", "unreleased", "charge"]:
+    """Which sum over requests the account counts."""
+    if account_id.startswith(TOKENS):
+        return "tokens"
+    return "unreleased" if account_id.startswith(REQUESTS) else "charge"
 
 
 def _first(span: Span, day: datetime.date) -> datetime.date:

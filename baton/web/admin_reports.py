@@ -13,6 +13,7 @@ from baton.ledger.audit import Audit
 from baton.ledger.currency import Currency
 from baton.ledger.report import UsageLine, as_csv, line
 from baton.stores.base import (
+    Allowance,
     ChangeRecord,
     Pico,
     PriceDetails,
@@ -64,6 +65,8 @@ class PriceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     markup_bp: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] | None = None
     """In place of amounts: basis points (10,000 is the cost itself) of what `markup_of` costs."""
     markup_of: str | None = None
+    free: Allowance | None = None
+    """What each key may use without a charge; null: nothing. Of what callers pay alone."""
 
 
 class PricesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -42,6 +42,17 @@ def test_kinds_and_markup(cli: Cli) -> None:
     assert 4 == len(cli.ok("price", "list"))
 
 
+def test_allowances(cli: Cli) -> None:
+    """What is free is part of the price: it is listed, exported and imported, and belongs to what
+    callers pay."""
+    words = ["price", "set", "small", "--input", "1", "--free"]
+    assert "100000 tokens/month" == cli.ok(*words, "100000 tokens/month")["free"]
+    assert "100000 tokens/month" == cli.ok("price", "export")[0]["free"]
+    assert [] == cli.ok("price", "import", "-", stdin=cli("price", "export", "--csv").out)
+    for wrong in (["many"], ["5 requests/day", "--upstream", "gpu"]):
+        assert 1 == cli(*words, *wrong).code
+
+
 def test_files(cli: Cli) -> None:
     """A dry run changes nothing; an import sets what is not so yet; exports come back as they
     were."""

@@ -16,10 +16,16 @@ from baton.cli.price_entries import (
     parse,
     record,
 )
-from baton.stores.base import PriceDetails, PriceRecord
+from baton.stores.base import Allowance, PriceDetails, PriceRecord
 
 NOW_US = 10**15
 picos = st.integers(0, 10**12)
+ALLOWANCES = st.builds(
+    Allowance,
+    amount=st.integers(0, 2**53),
+    unit=st.sampled_from(["tokens", "requests"]),
+    span=st.sampled_from(["total", "day", "week", "month"]),
+)
 RECORDS = st.builds(
     PriceRecord,
     version=st.just(0),
@@ -32,6 +38,12 @@ RECORDS = st.builds(
     request_nano=picos,
     details=st.none()
     | st.builds(PriceDetails, reasoning_pico=picos, cache_write_pico=st.none() | picos),
+).flatmap(
+    lambda made: (
+        st.just(made)
+        if made.upstream is not None
+        else st.builds(msgspec.structs.replace, st.just(made), free=st.none() | ALLOWANCES)
+    )
 )
 
 
@@ -56,10 +68,13 @@ def test_what_holds_is_left_out() -> None:
         PriceEntry(model="m", input="0.15", reasoning="1"),
         PriceEntry(model="m", input="0.15", effective="2030-01-01"),
         PriceEntry(model="n", markup="21%", markup_of="gpu"),
+        PriceEntry(model="m", input="0.15", free=" 5 requests / day"),
     ]
     made = list(new_prices(other, [held, follows], NOW_US))
-    assert [PriceDetails(reasoning_pico=1_000_000), None, None] == [each.details for each in made]
-    assert [0, 1_893_456_000_000_000, 0] == [each.effective_us for each in made]
+    detailed = PriceDetails(reasoning_pico=1_000_000)
+    assert [detailed, None, None, None] == [each.details for each in made]
+    assert [0, 1_893_456_000_000_000, 0, 0] == [each.effective_us for each in made]
+    assert Allowance(amount=5, unit="requests", span="day") == made[3].free
     assert 12_100 == made[2].markup_bp
 
 
@@ -92,6 +107,12 @@ def test_what_is_no_list_of_prices(text: str) -> None:
         {"markup": "20%", "markup_of": "gpu", "upstream": "gpu"},
         {"markup": "0.001%", "markup_of": "gpu"},
         {"markup": "lots", "markup_of": "gpu"},
+        {"free": "lots"},
+        {"free": "-5 tokens/day"},
+        {"free": "5 tokens/hour"},
+        {"free": "5 chats/day"},
+        {"free": "99999999999999999 tokens/day"},
+        {"free": "5 tokens/day", "upstream": "gpu"},
     ],
 )
 def test_what_cannot_be_kept(fields: dict[str, str]) -> None:

@@ -89,6 +89,84 @@ def test_whatever_was_settled_is_right(
     store.close()
 
 
+COST = PriceRecord(
+    version=0, model="m", upstream="u", effective_us=1, input_pico=700, output_pico=100
+)
+COST_ELSEWHERE = PriceRecord(
+    version=0,
+    model="m",
+    upstream="v",
+    effective_us=1,
+    input_pico=300,
+    details=PriceDetails(reasoning_pico=50),
+)
+
+
+def handed_over(home: pathlib.Path) -> Store:
+    """A request with one attempt, and one that was lost at u and finished at v."""
+    store = new_store(home)
+    store.prices.set_all([PRICE, COST, COST_ELSEWHERE], "test")
+    key = new_key(store)
+    spent = (("u", Usage(10, 2)), ("v", Usage(12, 3, reasoning_tokens=2)))
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            ledger.settle(await ledger.hold(intent(key, "r0")), outcome(4))
+            how = outcome(5, upstream="v", spent=spent, attempts=2, handoffs=1)
+            ledger.settle(await ledger.hold(intent(key, "r1")), how)
+
+    asyncio.run(run())
+    return store
+
+
+def test_attempts_are_on_the_ledger(tmp_path: pathlib.Path) -> None:
+    """Each with its upstream, usage, cost and the price of it; the caller pays the logical usage
+    once; the audit comes to the same."""
+    store = handed_over(tmp_path)
+    assert [] == audit.run(store).faults
+    second, first = sorted(store.usage.requests(), key=lambda row: row.request_id, reverse=True)
+    assert (7, 2, []) == (first.cost, first.cost_version, store.usage.attempts(first.id))
+    assert (20, None) == (second.charge, second.cost_version)
+    rows = store.usage.attempts(second.id)
+    told = [(each.n, each.upstream, each.cost, each.price_version) for each in rows]
+    assert [(1, "u", 7, 2), (2, "v", 4, 3)] == told
+    assert (7 + 4, 2) == (second.cost, rows[1].reasoning_tokens)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("request SET cost = cost + 1 WHERE request_id = 'r0'", "r0"),
+        ("request SET cost = cost + 1 WHERE request_id = 'r1'", "r1"),
+        ("request SET cost_version = 3 WHERE request_id = 'r0'", "r0"),
+        ("attempt SET prompt_tokens = prompt_tokens + 9 WHERE n = 1", "r1"),
+        ("attempt SET reasoning_tokens = 0, prompt_tokens = 9 WHERE n = 2", "r1"),
+        ("attempt SET cost = cost + 1 WHERE n = 1", "r1"),
+    ],
+)
+def test_a_wrong_cost_is_found(tmp_path: pathlib.Path, change: str, name: str) -> None:
+    """By the tokens and the price of the request, or of each attempt."""
+    handed_over(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(book_path(tmp_path))) as connection, connection:
+        connection.execute(f"UPDATE {change}")
+    found = audit.run(new_store(tmp_path)).faults
+    assert f"1 costs are not what tokens and price make: {name}" in found
+
+
+def test_a_cost_whose_price_nobody_wrote_down(tmp_path: pathlib.Path) -> None:
+    """A row of an earlier Baton is left as it is; one that names a missing price is told."""
+    handed_over(tmp_path).close()
+    for version, fault in (("NULL", []), ("99", ["requests were costed by the price 99"])):
+        with contextlib.closing(sqlite3.connect(book_path(tmp_path))) as connection, connection:
+            connection.execute(f"UPDATE request SET cost_version = {version} WHERE cost = 7")
+        store = new_store(tmp_path)
+        found = [each.partition(",")[0] for each in audit.run(store).faults]
+        assert fault == [each for each in found if "99" in each]
+        assert (version == "NULL") == (not found)
+        store.close()
+
+
 TAMPERED = [
     "charge = charge - 1",
     "completion_tokens = completion_tokens + 1",

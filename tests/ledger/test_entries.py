@@ -5,6 +5,7 @@ import pathlib
 import sqlite3
 
 from baton.ledger.entries import (
+    ATTEMPT_COLUMNS,
     END_COLUMNS,
     HOLD_COLUMNS,
     REQUEST_COLUMNS,
@@ -12,8 +13,8 @@ from baton.ledger.entries import (
     tokens_used,
 )
 from baton.ledger.journal_file import JournalFile
-from baton.stores.base import RequestRecord
-from baton.stores.tables import request
+from baton.stores.base import AttemptRecord, RequestRecord
+from baton.stores.tables import attempt, request
 
 
 def columns(path: pathlib.Path, table: str) -> list[str]:
@@ -26,6 +27,13 @@ def test_columns_agree(tmp_path: pathlib.Path) -> None:
     JournalFile(tmp_path / "0.db").close()
     assert ["seq", *HOLD_COLUMNS] == columns(tmp_path / "0.db", "hold")
     assert ["seq", "hold_seq", *REQUEST_COLUMNS] == columns(tmp_path / "0.db", "settle")
+    assert ["seq", "n", "hold_seq", *ATTEMPT_COLUMNS] == columns(tmp_path / "0.db", "attempt")
+
+
+def test_attempt_table_has_every_column() -> None:
+    """Of attempts likewise."""
+    assert ["request", "n", *ATTEMPT_COLUMNS] == [column.name for column in attempt.columns]
+    assert {column.name for column in attempt.columns} == set(AttemptRecord.__struct_fields__)
 
 
 def test_request_table_has_every_column() -> None:

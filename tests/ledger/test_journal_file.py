@@ -3,11 +3,21 @@ checkpoint."""
 
 import pathlib
 
+import msgspec
 import pytest
 
-from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
+from baton.ledger.entries import AttemptRow, CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.ledger.journal_file import PRUNED_ROWS_MAX, JournalFile
 from baton.stores.base import StoreUnavailable
+
+OTHER_COUNTS = (
+    "cached_tokens",
+    "reasoning_tokens",
+    "audio_prompt_tokens",
+    "image_prompt_tokens",
+    "audio_completion_tokens",
+    "cache_write_tokens",
+)
 
 
 def hold(name: str = "r", amount: int = 30) -> HoldRow:
@@ -44,6 +54,47 @@ def test_recovery_charges_the_last_checkpoint(tmp_path: pathlib.Path) -> None:
     assert expected == ends(again)
     assert (9, 0) == again.open_epoch(3), "recovering again changes nothing"
     assert expected == ends(again)
+    again.close()
+
+
+def spent(upstream: str) -> AttemptRow:
+    return AttemptRow(
+        upstream=upstream,
+        cost=4,
+        price_version=2,
+        prompt_tokens=3,
+        completion_tokens=1,
+        estimated=False,
+        **dict.fromkeys(OTHER_COUNTS),
+    )
+
+
+def test_attempts_go_with_their_end(tmp_path: pathlib.Path) -> None:
+    """They are written with it and pruned with it."""
+    file = JournalFile(tmp_path / "0.db")
+    row = msgspec.structs.replace(end(1), spent=(spent("u"), spent("v")))
+    file.append([], [], [(2, row), (3, end(2))])
+    query = "SELECT seq, n, hold_seq, upstream, cost FROM attempt"
+    rows = file._connection.execute(query).fetchall()
+    assert [(2, 1, 1, "u", 4), (2, 2, 1, "v", 4)] == rows
+    file.prune(3)
+    assert [] == file._connection.execute(query).fetchall()
+    file.close()
+
+
+def test_a_file_of_an_earlier_version(tmp_path: pathlib.Path) -> None:
+    """It gets the columns that it lacks; what is in it stays, and its costs have no price."""
+    file = JournalFile(tmp_path / "0.db")
+    file._connection.execute("ALTER TABLE settle DROP COLUMN cost_version")
+    file._connection.execute("DROP TABLE attempt")
+    values = (5, 4, "r", 1, "k", "a", "", "m", None, 0, 9, 1, "u", "settled", 9, 0, 7)
+    more = (None,) * 8 + (0,) + (None,) * 4 + (200, None, None, "", 0, 1)
+    file._connection.execute(f"INSERT INTO settle VALUES({', '.join('?' * 36)})", values + more)
+    file.close()
+    again = JournalFile(tmp_path / "0.db")
+    again.append([], [], [(6, end(3))])
+    query = "SELECT seq, cost, cost_version FROM settle ORDER BY seq"
+    assert [(5, 7, None), (6, 0, None)] == again._connection.execute(query).fetchall()
     again.close()
 
 

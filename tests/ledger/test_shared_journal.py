@@ -4,11 +4,15 @@ import asyncio
 import pathlib
 import time
 
+import msgspec
 import pytest
 
+from baton.ledger.costs import of_attempts
 from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.ledger.fold import open_shared, recover_lost
+from baton.ledger.prices import PriceBook
 from baton.ledger.shared_journal import SharedJournal, SharedRows, new_identity
+from baton.semantics.events import Usage
 from baton.stores import audit, journals
 from baton.stores.book import Store, open_store
 from baton.stores.journals import Fenced, Term
@@ -49,6 +53,20 @@ def test_open_holds_are_interrupted_once(store: Store) -> None:
     assert [(4, 1, "r1"), (5, 2, "r2"), (6, 3, "r3")] == found
     assert not journal.prune(5)
     assert [6] == [row[0] for row in SharedRows(store.database, held.number).after(0, 10)]
+    store.close()
+
+
+def test_attempts_come_with_their_end(store: Store) -> None:
+    """What a fold reads of them is of the ends that it just read."""
+    held = journals.enter(store.database, new_identity(), "shared", LONG, shared=True)
+    lost = of_attempts(PriceBook(), "m", 1, [("u", Usage(3, 1)), ("v", Usage(4, 2))]).spent
+    ended = [(seq, msgspec.structs.replace(row, spent=lost)) for seq, row in (end(2, 1), end(4, 3))]
+    SharedJournal(store.database, held).append([hold(1), hold(3)], [], ended)
+    rows = SharedRows(store.database, held.number)
+    assert [2, 4] == [row[0] for row in rows.after(0, 10)]
+    found = [tuple(row[:4]) for row in rows.attempts(0, 2)]
+    assert [(2, 1, 1, "u"), (2, 2, 1, "v")] == found
+    assert [4, 4] == [row[0] for row in rows.attempts(2, 4)]
     store.close()
 
 

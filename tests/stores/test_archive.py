@@ -9,6 +9,7 @@ import pathlib
 import pytest
 
 from baton.ledger import audit
+from baton.semantics.events import Usage
 from baton.stores import archive
 from baton.stores.base import StoreError
 from baton.stores.book import Store
@@ -16,6 +17,7 @@ from baton.stores.sums import DAY_US
 from baton.stores.usage import EPOCH
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
+LOST = (("u", Usage(10, 1)), ("v", Usage(11, 3)))
 TODAY = EPOCH + datetime.timedelta(days=10)
 
 
@@ -27,7 +29,7 @@ def spent(store: Store, first: int, last: int) -> None:
         async with ledger_of(store) as ledger:
             for day in range(first, last):
                 wanted = intent(key, f"r{day}", created_us=day * DAY_US, user="u")
-                ledger.settle(await ledger.hold(wanted), outcome(4))
+                ledger.settle(await ledger.hold(wanted), outcome(4, spent=LOST if day == 2 else ()))
 
     asyncio.run(run())
 
@@ -51,6 +53,10 @@ def test_old_requests_leave(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPa
     assert {(18, "u", 4)} == {
         (row["charge"], row["user"], row["completion_tokens"]) for row in rows
     }
+    second = [(each["n"], each["upstream"]) for each in rows[1]["spent"]]
+    assert [(1, "u"), (2, "v")] == second
+    assert ["spent" in row for row in rows] == [False, True, False, False, False]
+    assert [] == store.usage.attempts(rows[1]["id"]), "they left with their request"
     spent(store, 3, 5)  # late ones, of a journal that came back
     archive.archive(store.database, day, TODAY, tmp_path / "b.gz")
     assert [] == audit.run(store).faults

@@ -7,6 +7,7 @@ import pathlib
 import pytest
 import sqlalchemy
 
+from baton.semantics.events import Usage
 from baton.stores import audit, backup
 from baton.stores.base import StoreError, UpstreamRecord
 from baton.stores.book import Store, book_path, open_store
@@ -28,10 +29,12 @@ def used_store(home: pathlib.Path) -> Store:
 
 async def spend(store: Store, name: str, **fields: str) -> None:
     key = new_key(store, name, budget_nano=10_000)
+    lost = (("u", Usage(10, 1)), ("v", Usage(11, 3)))
     async with ledger_of(store) as ledger:
         for number in range(3):
             hold = await ledger.hold(intent(key, f"{name}-{number}", **fields))
-            await ledger.durable(ledger.settle(hold, outcome(4)))
+            end = outcome(4, spent=lost if number else ())
+            await ledger.durable(ledger.settle(hold, end))
 
 
 @pytest.fixture
@@ -47,6 +50,7 @@ def test_there_and_back(tmp_path: pathlib.Path, server: sqlalchemy.URL) -> None:
     used_store(home).close()
     counts = copy_book(book_path(home), server)
     assert (3, 1, 1) == (counts["request"], counts["key"], counts["price"])
+    assert 4 == counts["attempt"]
     moved = open_store(settings(home, database_url=server.render_as_string(hide_password=False)))
     assert "sk-x" == moved.upstreams.get("u", secrets=True).secret
     assert {"nul \ufffd in it"} == {row.user for row in moved.usage.requests()}

@@ -3,8 +3,13 @@
 import pathlib
 from typing import Any
 
-from baton.ledger.entries import EndRow, HoldRow, SettleRow
+import msgspec
+
+from baton.ledger.costs import of_attempts
+from baton.ledger.entries import AttemptRow, EndRow, HoldRow, SettleRow
 from baton.ledger.journal_file import JournalFile
+from baton.ledger.prices import PriceBook
+from baton.semantics.events import Usage
 from baton.stores import audit, journals
 from baton.stores.book import Store
 from baton.stores.carried import FileRows
@@ -94,6 +99,31 @@ def test_further_scopes_count_too(tmp_path: pathlib.Path) -> None:
         )
     assert {payer: -9, "revenue": 9} == entries
     assert [] == audit.faults(book_of(store))
+    posting.close()
+    file.close()
+
+
+def attempts(*upstreams: str) -> tuple[AttemptRow, ...]:
+    return of_attempts(PriceBook(), "m", 1, [(name, Usage(3, 1, 2)) for name in upstreams]).spent
+
+
+def test_attempts_follow_their_request(tmp_path: pathlib.Path) -> None:
+    """Of each end that counts, in order; those of a second end of the same hold lead nowhere."""
+    store = new_store(tmp_path)
+    account = new_key(store).account
+    file = JournalFile(tmp_path / "0.db")
+    seq, row = settle(1, account, 5)
+    first = msgspec.structs.replace(row, spent=attempts("u", "v"))
+    second = msgspec.structs.replace(row, spent=attempts("w"))
+    file.append([], [], [(seq, first), settle(2, account, 6), (3, second)])
+    posting = posting_at(store, file)
+    assert (2, 2) == posting.post(10)
+    by_name = {each.request_id: each.id for each in store.usage.requests()}
+    told = [
+        (each.n, each.upstream, each.cached_tokens) for each in store.usage.attempts(by_name["r1"])
+    ]
+    assert [(1, "u", 2), (2, "v", 2)] == told
+    assert [] == store.usage.attempts(by_name["r2"])
     posting.close()
     file.close()
 

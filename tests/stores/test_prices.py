@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.stores.base import Missing, PriceDetails, PriceRecord
+from baton.stores.base import Allowance, Missing, PriceDetails, PriceRecord, Unfit
 from baton.stores.prices import marked_up
 from tests.bookkeeping import new_store
 
@@ -88,6 +88,20 @@ def test_a_markup_follows_its_cost(tmp_path: pathlib.Path) -> None:
     store.prices.set(PriceRecord(version=0, model="m", effective_us=80, input_pico=1), "test")
     store.prices.set(msgspec.structs.replace(DETAILED, effective_us=90), "test")
     assert "u" == store.prices.all()[-1].upstream
+
+
+def test_allowances_are_kept(tmp_path: pathlib.Path) -> None:
+    """A price keeps its allowance, also where it follows a cost that changes; a cost has none."""
+    store, free = new_store(tmp_path), Allowance(amount=5, unit="requests", span="week")
+    store.prices.set(DETAILED, "test")
+    with pytest.raises(Unfit):
+        store.prices.set(msgspec.structs.replace(DETAILED, free=free), "test")
+    follow = PriceRecord(
+        version=0, model="m", effective_us=60, markup_bp=12_500, markup_of="u", free=free
+    )
+    store.prices.set(follow, "test")
+    store.prices.set(msgspec.structs.replace(DETAILED, effective_us=70), "test")
+    assert [None, free, None, free] == [each.free for each in store.prices.all()]
 
 
 def test_all_or_none(tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,80 @@
+"""Free allowances: which requests are charged nothing, decided when they are admitted.
+
+A request whose whole worst case fits into what is left of its key's allowance takes it from there,
+by lease like any budget, and is held and charged at nothing; else it is held and charged as if
+there were no allowance. So a hold stays an upper bound, an allowance is never exceeded, and a row
+says by its scopes which of the two it was. Where the book cannot be asked, requests are charged.
+"""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from baton.ledger.entries import Intent
+from baton.ledger.leases import Leases
+from baton.stores import allowances
+from baton.stores.base import Allowance, PriceRecord, StoreUnavailable
+
+ASK_AGAIN_S = 10.0
+"""How long an allowance that fell short is not asked of the book: it would be for each request."""
+SHORT_MAX = 10_000
+"""Accounts that are remembered to have fallen short; then all are asked of once more."""
+
+
+class Allowances:
+    """What of allowances this process may give away. Owned by one event loop."""
+
+    def __init__(self, leases: Leases, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._leases, self._clock_s = leases, clock_s
+        self._short: dict[str, tuple[int, float]] = {}
+        """The least that was not there, and until when that holds."""
+
+    async def within(self, intent: Intent, price: PriceRecord) -> Intent | None:
+        """The request on its allowance beside its other accounts, for which at this moment enough
+        is leased; None where it is to be charged."""
+        assert price.free is not None
+        account = _account(intent, price.free)
+        alone, tokens = (account,), intent.tokens_max
+        need = tokens if price.free.unit == "tokens" else 1
+        if not self._leases.take(alone, 0, tokens) and (
+            self._is_short(account, need) or not await self._acquired(account, tokens, need)
+        ):
+            return None
+        self._leases.finish(alone, 0, tokens, 1)  # taken again with the others, all or none
+        payer = intent.payer
+        return msgspec.structs.replace(
+            intent,
+            payer=msgspec.structs.replace(
+                payer, limited=(*payer.limited, account), scopes=(*payer.scopes, account)
+            ),
+        )
+
+    async def _acquired(self, account: str, tokens: int, need: int) -> bool:
+        try:
+            short = await self._leases.acquire((account,), 0, tokens)
+        except StoreUnavailable:
+            return False
+        if short is not None:
+            if len(self._short) >= SHORT_MAX:
+                self._short.clear()
+            self._short[account] = need, self._clock_s() + ASK_AGAIN_S
+        return short is None
+
+    def _is_short(self, account: str, need: int) -> bool:
+        fewest, until_s = self._short.get(account, (0, 0.0))
+        return need >= fewest and self._clock_s() < until_s
+
+
+def _account(intent: Intent, allowance: Allowance) -> str:
+    return allowances.name(intent.payer.account, intent.model, allowance, intent.created_us)
+
+
+def unpriced(price: PriceRecord) -> PriceRecord:
+    """What a free request is held and charged at: the same version, nothing of it."""
+    return PriceRecord(version=price.version, model=price.model, effective_us=price.effective_us)
+
+
+def plain(price: PriceRecord) -> PriceRecord:
+    """The price of what is charged."""
+    return msgspec.structs.replace(price, free=None)
