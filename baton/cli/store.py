@@ -38,7 +38,8 @@ def prune(
 ) -> None:
     """Move old requests out of the store into a file, while Baton runs.
 
-    Balances, entries and all sums stay as they are; only the single requests are gone.
+    Balances, entries and all sums stay as they are; only the single requests are gone, and the
+    balances of windows (a day, a week, a month) that were over by then.
     """
     try:
         day = datetime.date.fromisoformat(before)
@@ -47,7 +48,7 @@ def prune(
     with opened() as store:
         done = archive(store.database, day, datetime.datetime.now(datetime.UTC).date(), file)
     told = {"requests": done.requests, "charge": usd(done.charge_nano), "archive": done.file}
-    print_fields(told, as_json)
+    print_fields({**told, "windows": done.windows}, as_json)
 
 
 @app.command("migrate")

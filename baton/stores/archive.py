@@ -2,7 +2,8 @@
 
 What they sum up to stays: in balances, entries and roll-ups, and in `archived`, so that the audit
 still comes out even. A page is in the file, on the disk, before it is gone from the book; where the
-power fails between the two it is in both.
+power fails between the two it is in both. Balances of windows that are over go, too: nobody is
+limited by them any more.
 """
 
 import datetime
@@ -12,13 +13,14 @@ import pathlib
 from typing import IO, Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from baton.stores.base import StoreError
 from baton.stores.database import Database
 from baton.stores.sums import DAY_US, adding, sums
-from baton.stores.tables import archived, attempt, request
+from baton.stores.tables import account, archived, attempt, lease, notice, request
 from baton.stores.usage import day_number
+from baton.stores.windows import DAY, last_day
 
 DAYS_KEPT_MIN = 2
 """Younger requests stay: journals may still bring some of those days, and kept answers name
@@ -36,6 +38,8 @@ class Archived(msgspec.Struct, frozen=True):
     requests: int
     charge_nano: int
     file: str
+    windows: int
+    """Balances of windows that are over; not in the file."""
 
 
 def archive(
@@ -57,7 +61,32 @@ def archive(
             _remove(database, [each["id"] for each in page])
             requests += len(page)
             charge += sum(each["charge"] for each in page)
-    return Archived(requests, charge, str(file))
+    return Archived(requests, charge, str(file), _forget_windows(database, before))
+
+
+def _forget_windows(database: Database, before: datetime.date) -> int:
+    """Balances of windows that were over a day before `before` (time zones differ by that), and of
+    which nothing is lent; with what was noticed of them. Returns how many.
+
+    Each is a transaction of its own, so that processes which lend are not kept waiting."""
+    with database.reading() as connection:
+        names = list(connection.scalars(select(account.c.id).where(account.c.id.like("%@%"))))
+    over = [n for n in names if (last := last_day(n)) is not None and last + DAY < before]
+    return sum(_forget(database, name) for name in over)
+
+
+def _forget(database: Database, name: str) -> bool:
+    mine, lent = lease.c.account == name, lease.c.granted_nano > 0
+    waiting = (notice.c.account == name) & notice.c.next_us.is_not(None)
+    with database.writing() as connection:
+        if connection.scalar(select(func.count()).select_from(lease).where(mine, lent)):
+            return False
+        if connection.scalar(select(func.count()).select_from(notice).where(waiting)):
+            return False
+        connection.execute(lease.delete().where(mine))
+        connection.execute(notice.delete().where(notice.c.account == name))
+        connection.execute(account.delete().where(account.c.id == name))
+    return True
 
 
 def _page(database: Database, before_us: int) -> list[Row]:

@@ -86,6 +86,24 @@ def measure(account_id: str) -> Literal["tokens", "unreleased", "charge"]:
     return "unreleased" if account_id.startswith(REQUESTS) else "charge"
 
 
+def last_day(account_id: str) -> datetime.date | None:
+    """The last day of the window that an account counts, in its budget's time zone; None where it
+    counts no window that ends."""
+    place, _, label = account_id.partition("@")
+    span = place.rpartition("/")[2]
+    try:
+        if span == "day":
+            return datetime.date.fromisoformat(label)
+        if span == "week":
+            year, _, week = label.partition("-W")
+            return datetime.date.fromisocalendar(int(year), int(week), 7)
+        if span == "month":
+            return _after("month", datetime.date.fromisoformat(f"{label}-01")) - DAY
+    except ValueError:
+        pass
+    return None
+
+
 def _first(span: Span, day: datetime.date) -> datetime.date:
     """The first day of the window that the day lies in."""
     if span == "day":

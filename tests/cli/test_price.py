@@ -47,7 +47,7 @@ def test_allowances(cli: Cli) -> None:
     callers pay."""
     words = ["price", "set", "small", "--input", "1", "--free"]
     assert "100000 tokens/month" == cli.ok(*words, "100000 tokens/month")["free"]
-    assert "100000 tokens/month" == cli.ok("price", "export")[0]["free"]
+    assert "100000 tokens/month" == cli("price", "export").json[0]["free"]
     assert [] == cli.ok("price", "import", "-", stdin=cli("price", "export", "--csv").out)
     for wrong in (["many"], ["5 requests/day", "--upstream", "gpu"]):
         assert 1 == cli(*words, *wrong).code

@@ -7,13 +7,15 @@ import json
 import pathlib
 
 import pytest
+from sqlalchemy import select
 
 from baton.ledger import audit
 from baton.semantics.events import Usage
-from baton.stores import archive
+from baton.stores import archive, journals
 from baton.stores.base import StoreError
 from baton.stores.book import Store
 from baton.stores.sums import DAY_US
+from baton.stores.tables import account, notice
 from baton.stores.usage import EPOCH
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
@@ -79,3 +81,35 @@ def test_what_is_not_archived(tmp_path: pathlib.Path) -> None:
             store.database, EPOCH + datetime.timedelta(days=5), TODAY, tmp_path / "a.gz"
         )
     assert 2 == len(store.usage.requests())
+
+
+def test_windows_that_are_over_leave(tmp_path: pathlib.Path) -> None:
+    """Their balances go, with what was noticed of them; those under way, those that somebody may
+    still spend from and those without an end stay. The audit is content."""
+    store = new_store(tmp_path)
+    names = [
+        "team:t/day@1970-01-04",
+        "tokens:key:k/week@1970-W01",  # to the 4th
+        "requests:free/key:k/m/day@1970-01-03",
+        "key:k/day@1970-01-05",
+        "team:t/month@1970-01",
+        "key:k/day@1970-01-02",
+        "team:t/total",
+        "key:k",
+    ]
+    held = journals.enter(store.database, "one", "0")
+    with store.database.writing() as connection:
+        for name in names:
+            opened = {"id": name, "limit_nano": 9, "posted_nano": 0}
+            connection.execute(account.insert().values(**opened))
+        told = {"percent": 50, "body": "", "created_us": 1, "delivered_us": 2}
+        connection.execute(notice.insert().values(account=names[0], **told))
+    store.accounts.lend(held.number, {names[5]: 1})
+    day = EPOCH + datetime.timedelta(days=5)  # the 6th
+    done = archive.archive(store.database, day, TODAY, tmp_path / "a.gz")
+    assert (0, 3) == (done.requests, done.windows)
+    assert set(names[3:]) == set(store.accounts.some(names))
+    with store.database.reading() as connection:
+        assert None is connection.scalar(select(notice.c.id))
+    assert [] == audit.run(store).faults
+    store.close()

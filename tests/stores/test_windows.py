@@ -95,3 +95,32 @@ def test_unknown_zones(name: str) -> None:
     """A name that is no time zone is refused, whatever file it may lead to."""
     with pytest.raises(ValueError, match="no time zone"):
         windows.zone(name)
+
+
+@pytest.mark.parametrize("span", ["day", "week", "month"])
+def test_the_last_day_of_an_account(span: Span) -> None:
+    """It is the day before the next window's first, whatever the unit."""
+    for unit in ("nano_usd", "tokens"):
+        budget = BudgetRecord(amount=1, unit=unit, span=span)
+        for day in range(0, 800, 3):
+            at_us = day * 86_400_000_000
+            window = windows.of(budget, at_us)
+            last = windows.last_day(windows.account("team:t", budget, at_us))
+            assert last is not None
+            assert window.end_us is not None
+            assert windows.of(budget, window.end_us - 1) == window
+            assert windows.EPOCH + window.end_us * windows.MICROSECOND == datetime.datetime.combine(
+                last + windows.DAY, datetime.time(), datetime.UTC
+            )
+
+
+@pytest.mark.parametrize("name", ["key:k", "team:t/total", "key:k/day", "key:k/day@x", "a@b", ""])
+def test_accounts_without_an_end(name: str) -> None:
+    """They are never over."""
+    assert windows.last_day(name) is None
+
+
+def test_what_accounts_count() -> None:
+    """Money but for names that begin otherwise."""
+    names = ("key:k", "tokens:key:k/day", "requests:free/key:k/m/day")
+    assert ["charge", "tokens", "unreleased"] == [windows.measure(name) for name in names]
