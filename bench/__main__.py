@@ -1,6 +1,7 @@
 """The benchmarks: `make bench`, or python -m bench [relay] [engine] [--rounds N] [--quick].
 
-`python -m bench opcodes` counts the bytecodes of a request instead, whatever the machine does.
+`python -m bench opcodes` counts the bytecodes of a request instead, `python -m bench affinity`
+simulates replicas' caches: whatever the machine does.
 
 Results go to build/bench: one JSON file with every single run, one Markdown page, one chart each.
 With --publish they go to docs/benchmarks. The machine should do nothing else meanwhile.
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bench import engine_bench, opcodes, relay_bench, report
+from bench import affinity_bench, engine_bench, opcodes, relay_bench, report
 from bench.relays import BenchFailed
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -23,6 +24,9 @@ def main() -> int:
     options = _options()
     if options.parts == ["opcodes"]:
         print(opcodes.run(stream=options.stream))
+        return 0
+    if options.parts == ["affinity"]:
+        print(affinity_bench.run())
         return 0
     folder = ROOT / ("docs/benchmarks" if options.publish else "build/bench")
     folder.mkdir(parents=True, exist_ok=True)

@@ -106,8 +106,14 @@ class Relay(Listener):
         return rows
 
     def add_upstream(self, name: str, fake: FakeCompletions, **fields: Any) -> None:
+        self.add_upstream_at(name, fake.url, fake.dialect, THEIRS, **fields)
+
+    def add_upstream_at(
+        self, name: str, url: str, dialect: str, theirs: str, **fields: Any
+    ) -> None:
+        """Any server, with MODEL by the name that it has there; in place of one of that name."""
         record = UpstreamRecord(
-            name=name, url=fake.url, dialect=fake.dialect, models={MODEL: THEIRS}, **fields
+            name=name, url=url, dialect=dialect, models={MODEL: theirs}, **fields
         )
         with contextlib.suppress(Missing):
             self.store.upstreams.remove(name, "test")
