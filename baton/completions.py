@@ -19,6 +19,7 @@ from baton.doors.door import Facts, renamed
 from baton.doors.doors import DOORS
 from baton.errors import (
     RequestError,
+    Unheeded,
     internal,
     invalid,
     store_unavailable,
@@ -79,6 +80,8 @@ class Completions:
             await self._answer(turn)
         except asyncio.CancelledError:
             turn.abandoned()  # the client is gone, or the drain time is over: nobody to tell
+        except Unheeded as error:
+            turn.refused(error.on(turn.request.model) if turn.request is not None else error)
         except RequestError as error:
             turn.refused(error)
         except UpstreamError as error:

@@ -78,6 +78,19 @@ def unsupported(field: str, model: str, remedy: str) -> RequestError:
     return RequestError(400, message, param=field, code="unsupported_parameter")
 
 
+class Unheeded(RequestError):
+    """400: an upstream took the field without a word, and did not do what it says."""
+
+    def __init__(self, field: str, model: str, remedy: str) -> None:
+        told = unsupported(field, model, remedy)
+        super().__init__(told.status, told.message, param=field, code=told.code)
+        self._field, self._remedy = field, remedy
+
+    def on(self, model: str) -> "Unheeded":
+        """The same in the words of who asked, who knows the model by another name."""
+        return Unheeded(self._field, model, self._remedy)
+
+
 def empty_body() -> RequestError:
     return invalid("The request body is empty: send a JSON object with 'model' and 'prompt'.")
 

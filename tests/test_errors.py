@@ -6,7 +6,7 @@ import re
 import pytest
 
 from baton import errors
-from baton.errors import RequestError
+from baton.errors import RequestError, Unheeded
 
 TABLE: list[tuple[RequestError, int, str, str | None, str | None]] = [
     (errors.invalid("m", "n", "c"), 400, "invalid_request_error", "n", "c"),
@@ -204,3 +204,12 @@ def test_quotes_are_short() -> None:
     """What a caller sent may be megabytes; a message holds 40 characters of it."""
     assert errors.quoted("a" * 50) == "a" * 40 + "…"
     assert errors.quoted(5) == "5"
+
+
+def test_a_field_that_is_not_heeded_is_told_of_the_caller_s_model() -> None:
+    """An upstream knows it by another name."""
+    error = Unheeded("n", "theirs", "ask for one.")
+    assert "'n' is not available with the model 'theirs': ask for one." == error.message
+    told = error.on("public")
+    assert "'n' is not available with the model 'public': ask for one." == told.message
+    assert (400, "n", "unsupported_parameter") == (told.status, told.param, told.code)

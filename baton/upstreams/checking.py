@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from baton.errors import RequestError
+from baton.errors import RequestError, Unheeded
 from baton.semantics.events import Call, Delta, Event, UsageReported
 from baton.upstreams.base import Capabilities, HttpRequest, UpstreamError
 from baton.upstreams.dialer import Dialer
@@ -126,6 +126,8 @@ class Checker:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 ignored = await run()
+        except Unheeded:
+            return Row(name, declared, "ignored", "accepted without effect")
         except RequestError as error:
             return Row(name, declared, "refused", f"400, param {error.param}")
         except UpstreamError as error:

@@ -8,12 +8,17 @@ has its finish_reason, a finish_reason said twice, usage on any chunk, usage of 
 the chat shape. What is not: an index out of range, text after a finish_reason, an unknown
 finish_reason, more bytes than the call can explain, an error event, and an end before every choice
 has finished. An answer is whole only when each has.
+
+A server that does not heed a field is told apart from one that fails, so that nobody takes it for
+ill: where choices never came, an echo is another text, or logprobs are not there (`wire_logprobs`),
+the field is refused.
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
+from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
 from baton.semantics.usage import possible
 from baton.upstreams.failures import failure
@@ -32,6 +37,8 @@ FINISH_REASONS: dict[str, FinishReason] = {
 }
 """Anything else ("abort", "error", "insufficient_system_resource") means that it did not finish."""
 
+FINISHED, UNSEEN = 1, 2
+"""What is known of a choice; 0: it runs."""
 TOKENS_MAX = 10**9
 """A count beyond it is nonsense, and no report at all."""
 ANSWER_BYTES_BASE = 1024 * 1024
@@ -176,6 +183,8 @@ class Choices:
         self._call = call
         self.unfinished = len(call.prompts) * call.n
         self._finished = bytearray(self.unfinished)
+        if self.unfinished > 1 or call.echo:
+            self._finished = bytearray([UNSEEN] * self.unfinished)
         wanted = call.logprobs is not None or call.scored
         self._logprobs = LogprobsReader(call) if wanted else None
         self._per_choice_usage = per_choice_usage
@@ -211,6 +220,7 @@ class Choices:
     def finish(self) -> list[Event]:
         """Raises unless every choice has finished."""
         if self.unfinished:
+            self._check_heeded()
             raise failure("stream", "protocol", "ended before every choice had finished")
         if not self._usages:
             return []
@@ -235,17 +245,16 @@ class Choices:
             index = 0
         if not 0 <= index < len(self._finished):
             raise failure("stream", "protocol", "a choice index out of range")
-        reason = None
-        if choice.finish_reason:
-            reason = FINISH_REASONS.get(choice.finish_reason)
-            if reason is None:
-                raise failure("stream", "status", "the upstream gave up on a choice")
-        if self._finished[index]:
+        reason = _reason(choice)
+        state = self._finished[index]
+        if state == FINISHED:
             if text:
                 raise failure("stream", "protocol", "text after the end of a choice")
             return None
+        if state == UNSEEN:
+            self._begin(index, text)
         if reason is not None:
-            self._finished[index] = 1
+            self._finished[index] = FINISHED
             self.unfinished -= 1
         elif not (text or choice.token_ids or self._tells_logprobs(choice)):
             return None
@@ -253,6 +262,26 @@ class Choices:
             return Delta(index, text, reason, None, choice.token_ids)
         raw = bytes(choice.logprobs)
         return self._logprobs.delta(index, text, reason, raw, choice.token_ids)
+
+    def _begin(self, index: int, text: str) -> None:
+        """A choice is there. RequestError where its text is no echo, and one was asked for."""
+        call = self._call
+        if not call.echo:
+            self._finished[index] = 0
+        elif text:
+            self._finished[index] = 0
+            prompt = call.prompts[index // call.n]
+            length = min(len(prompt), len(text))
+            if isinstance(prompt, str) and prompt[:length] != text[:length]:
+                raise Unheeded("echo", call.model, "its server does not echo; leave it out.")
+
+    def _check_heeded(self) -> None:
+        """RequestError where whole choices came, and of all others nothing."""
+        states = set(self._finished)
+        if states == {FINISHED, UNSEEN}:
+            field = "n" if self._call.n > 1 else "prompt"
+            remedy = "its server gave fewer choices than were asked for; ask for one."
+            raise Unheeded(field, self._call.model, remedy)
 
     def _tells_logprobs(self, choice: WireChoice) -> bool:
         return self._logprobs is not None and bytes(choice.logprobs) != b"null"
@@ -275,6 +304,16 @@ class Choices:
             cached_tokens=sum(count or 0 for count in cached) if any(cached) else None,
             estimated=not told,
         )
+
+
+def _reason(choice: WireChoice) -> FinishReason | None:
+    """Why it ended, if it did. Raises UpstreamError where it did not end in order."""
+    if not choice.finish_reason:
+        return None
+    reason = FINISH_REASONS.get(choice.finish_reason)
+    if reason is None:
+        raise failure("stream", "status", "the upstream gave up on a choice")
+    return reason
 
 
 class StreamDecoder(BoundedEvents):

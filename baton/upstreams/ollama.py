@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from baton.errors import unsupported
+from baton.errors import Unheeded, unsupported
 from baton.semantics.events import Call, Event, FinishReason, Usage
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.completions_wire import TOKENS_MAX
@@ -154,7 +154,7 @@ class OllamaReader:
             return b'{"content":' + raw + b"}"
         if line.response:
             remedy = "this Ollama is too old to tell them (0.12.11 does)."
-            raise unsupported("logprobs", self._call.model, remedy)
+            raise Unheeded("logprobs", self._call.model, remedy)
         return b"null"
 
     def _usage(self, line: _Line) -> Usage | None:

@@ -4,6 +4,7 @@ Offsets are put right at the start of every delta by the text that came before i
 which are only half a character do not move those behind them.
 """
 
+from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, FinishReason
 from baton.semantics.logprobs import Position, legacy, read
 from baton.upstreams.failures import failure
@@ -37,6 +38,8 @@ class LogprobsReader:
             positions = read(raw)
         except ValueError as error:
             raise failure("stream", "protocol", "logprobs of another shape") from error
+        if text and not came and not positions:
+            self._refuse()
         offset = came + self._start(index)
         if call.scored:
             self._score(index, positions, offset)
@@ -47,6 +50,14 @@ class LogprobsReader:
             return Delta(index, text, reason, logprobs, token_ids)
         score, tokens = self._scores.get(index), self._scored_tokens.get(index)
         return Delta(index, text, reason, logprobs, token_ids, score, tokens)
+
+    def _refuse(self) -> None:
+        """Of a server that tells text and no logprobs, which it was asked for. RequestError."""
+        call = self._call
+        if call.logprobs is not None:
+            remedy = "its server does not tell them; leave it out."
+            raise Unheeded("logprobs", call.model, remedy)
+        raise Unheeded("best_of", call.model, "its server tells no logprobs; leave it out.")
 
     def _start(self, index: int) -> int:
         prompt = self._call.prompts[index // self._call.n]

@@ -1,12 +1,15 @@
 """Recorded answers of completions servers, split at every byte, give the same events."""
 
 import itertools
+import json
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, Event, Usage, UsageReported
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.completions_wire import (
@@ -204,3 +207,54 @@ def test_an_answer_has_a_size_that_its_call_explains() -> None:
         decoder.feed(b":" * few)
         with pytest.raises(UpstreamError):
             decoder.feed(b":")
+
+
+def choice(index: int, text: str, reason: str | None = "stop") -> str:
+    told = {"index": index, "text": text, "finish_reason": reason, "logprobs": None}
+    return json.dumps(told)
+
+
+def answered(call: Call, *chunks: list[str]) -> None:
+    """Decode an answer of these chunks, or all of them at once in a body."""
+    if not call.stream:
+        body = BodyDecoder(call)
+        body.feed(f'{{"choices":[{",".join(one for each in chunks for one in each)}]}}'.encode())
+        body.finish()
+        return
+    stream = StreamDecoder(call)
+    for each in chunks:
+        stream.feed(f'data: {{"choices":[{",".join(each)}]}}\n\n'.encode())
+    stream.feed(b"data: [DONE]\n\n")
+    stream.finish()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_server_that_gives_fewer_choices_is_not_ill(stream: bool) -> None:
+    """It does not heed the field, which is refused; one that breaks off is an upstream that failed,
+    so that another may go on."""
+    two = msgspec.structs.replace(TWO, stream=stream)
+    several = msgspec.structs.replace(two, prompts=["p"], n=3)
+    for call, field in ((two, "prompt"), (several, "n")):
+        with pytest.raises(Unheeded) as refused:
+            answered(call, [choice(0, "a", None)], [choice(0, "b")])
+        assert (400, field) == (refused.value.status, refused.value.param)
+        assert "its server gave fewer choices" in refused.value.message
+    for begun in ([choice(1, "b", None)], [choice(1, "", None)]):
+        with pytest.raises(UpstreamError):
+            answered(two, [choice(0, "a")], begun)
+    with pytest.raises(UpstreamError):
+        answered(two, [choice(0, "a", None)])
+    answered(two, [choice(0, "a")], [choice(1, "")])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_server_that_does_not_echo_is_found_out(stream: bool) -> None:
+    """With its first text, whatever piece of the prompt that is; of ids nothing can be told."""
+    call = Call(model="m", prompts=["one two", [1]], max_tokens=9, echo=True, stream=stream)
+    for first in ("o", "one two", "one two three", "one "):
+        answered(call, [choice(1, "x")], [choice(0, first)])
+    answered(call, [choice(1, "anything")], [choice(0, "")])
+    for first in ("two", "one  two", "O"):
+        with pytest.raises(Unheeded) as refused:
+            answered(call, [choice(0, "", None)] if stream else [], [choice(0, first)])
+        assert "echo" == refused.value.param

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from baton.errors import Unheeded
 from baton.semantics.events import Call, Logprobs
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.wire_logprobs import LogprobsReader
@@ -53,10 +54,26 @@ def test_the_score_leaves_the_prompt_out(prompt: str | list[int]) -> None:
     assert last.scored_tokens == 2, "best_of ranks by the mean, also where no ids are told"
 
 
-def test_no_logprobs_no_score() -> None:
-    """A server that tells none gives no score, not a score of 0."""
+def test_no_text_no_score() -> None:
+    """A choice that ends at once has no score, not a score of 0."""
     reader = LogprobsReader(Call(model="m", prompts=["a"], max_tokens=9, scored=True))
-    assert reader.delta(0, "x", "stop", b"null", None).score is None
+    assert reader.delta(0, "", "stop", b"null", None).score is None
+
+
+EMPTY = b'{"tokens":[],"token_logprobs":[],"top_logprobs":[],"text_offset":[]}'
+
+
+@pytest.mark.parametrize("raw", [b"null", EMPTY, b'{"content":[]}'])
+def test_a_server_that_tells_none_is_found_out(raw: bytes) -> None:
+    """With its first text: an empty list is no logprobs of it, and candidates cannot be ranked."""
+    for field, asked in (("logprobs", {"logprobs": 0}), ("best_of", {"scored": True})):
+        call = Call(model="m", prompts=["a", "b"], max_tokens=9, **asked)
+        reader = LogprobsReader(call)
+        reader.delta(0, "x", None, legacy(("x", -1.0)), None)
+        reader.delta(0, "y", None, raw, None)  # one of several tokens of a character
+        with pytest.raises(Unheeded) as refused:
+            reader.delta(1, "x", "stop", raw, None)
+        assert field == refused.value.param
 
 
 @pytest.mark.parametrize("raw", [b"5", b'{"tokens":5}', b'{"content":[{"token":1}]}', b"[]"])
