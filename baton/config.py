@@ -28,7 +28,9 @@ class SettingsError(Exception):
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Where it listens
     host: str = "127.0.0.1"
+    """Where it listens: this machine alone, unless told otherwise. A public address wants TLS."""
     port: Port = 8080
+    """0 takes a free one."""
     public_url: str = ""
     """The address that callers use; "" is http://host:port."""
     workers: Workers = 1
@@ -40,7 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cors_origins: str = ""
     """Comma-separated origins that browsers may call from; "*" for all; "" for none."""
     tls_certificate_file: str = ""
+    """PEM, with the chain; "" is no TLS: a proxy in front has it."""
     tls_key_file: str = ""
+    """Its key, PEM."""
 
     # Secrets
     bootstrap_key: str = ""
@@ -62,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_context_tokens: Annotated[int, msgspec.Meta(ge=0, le=1_048_576)] = 0
     """Context of one choice; 0: what the model was trained with, at most 2,048."""
     engine_gpu_layers: Annotated[int, msgspec.Meta(ge=-1, le=1000)] = 0
+    """Layers on the GPU, where the loaded library has one; -1: all."""
     engine_queue_max: Count = 512
     """Choices that may wait for a sequence; beyond it calls are refused with 429."""
     engine_stall_timeout_s: Annotated[float, msgspec.Meta(ge=2, le=86_400)] = 20.0
@@ -84,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_timeout_s: Seconds = 5.0
     """A server that has not answered by then counts as away: nothing waits for it longer."""
     database_connect_timeout_s: Annotated[float, msgspec.Meta(ge=1, le=60)] = 3.0
+    """For a connection to it; whole seconds are what libpq counts in."""
     database_connections_max: Annotated[int, msgspec.Meta(ge=2, le=100)] = 5
     """Of one worker: leases, folding, keys and reports; none is held while a request runs."""
     journal: Literal["local", "shared"] = "local"
@@ -107,12 +113,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Limits of a connection and a request
     body_bytes_max: Count = 8 * 1024 * 1024
+    """2,048 long prompts fit; a larger body is 413."""
     body_timeout_s: Seconds = 30.0
+    """From the head to the last byte of a body; slower is 408."""
     header_timeout_s: Seconds = 10.0
+    """For the head of a request: who sends it byte by byte holds no place."""
     header_bytes_max: Count = 32 * 1024
+    """Of the head of a request; larger is 431."""
     header_fields_max: Count = 100
+    """Likewise."""
     keep_alive_s: Seconds = 75.0
+    """An idle connection of a caller is kept for so long, as nginx does."""
     connections_max: Count = 20_000
+    """Callers connected to one worker; a file each."""
     requests_in_flight_max: Count = 4_096
     """Completions under way in one worker; beyond it 503 before any work."""
     client_stall_timeout_s: Seconds = 60.0
@@ -120,13 +133,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_timeout_s: Seconds = 30.0
     """On stop, streams may end within this time."""
     stops_max: Count = 16
+    """Stop strings of a request: editors send more than OpenAI's 4."""
     stop_bytes_max: Count = 256
+    """Of one stop string in UTF-8: so much text a stream may hold back."""
     logprobs_max: Annotated[int, msgspec.Meta(ge=0, le=100)] = 20
+    """Alternatives a token; evaluations ask for more than OpenAI's 5."""
     n_max: Count = 128
+    """Samples a prompt."""
     best_of_max: Count = 20
+    """Candidates a prompt: all are computed and charged."""
     prompts_max: Count = 2048
+    """Prompts of a request."""
     logit_bias_max: Count = 1024
+    """Tokens with a bias."""
     tokens_total_max: Count = 4_000_000
+    """Prompts × candidates × max_tokens: what one request may generate."""
 
     request_timeout_s: Seconds = 600.0
     """Of a request over all its attempts, queues and hand-offs: then it ends with an error, 504 or
@@ -134,18 +155,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Upstreams (each can be overridden where an upstream is added)
     upstream_connect_timeout_s: Seconds = 5.0
+    """Until a connection stands, TLS and proxy included."""
     upstream_first_byte_timeout_s: Seconds = 60.0
+    """From the sent request to the first byte of the answer: a long prompt takes its time."""
     upstream_stall_timeout_s: Seconds = 30.0
+    """Between two bytes of an answer; a longer silence is a lost upstream."""
     upstream_total_timeout_s: Seconds = 600.0
+    """Of one call, all in all."""
     handoffs_max: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
     """How often a running answer may go on at another upstream after its own was lost; 0: never."""
     handoff_wait_s: Seconds = 30.0
     """How long a lost upstream may take to come back where no other one can go on: a restart."""
     upstream_connections_max: Count = 1_024
+    """Calls under way at one upstream from one worker; more wait."""
     upstream_wait_timeout_s: Seconds = 10.0
     """For a place at an upstream where all are taken; who would wait longer is refused at once."""
     upstream_idle_s: Seconds = 50.0
+    """Idle connections are kept for so long: less than most servers keep theirs."""
     upstream_response_bytes_max: Count = 64 * 1024 * 1024
+    """Of one answer; a larger one is cut as faulty."""
 
     # Who is told of budgets
     webhook_url: str = ""
@@ -153,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhook_secret: str = ""
     """Signs what is posted: HMAC-SHA256."""
     webhook_percents: str = "50,80,100"
+    """Comma-separated thresholds."""
     webhook_allow_private: bool = False
     """Whether the address may be loopback or private (never link-local or metadata)."""
 
@@ -172,6 +201,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     access_log: str = ""
     """A file, "-" for standard output, "" for none but errors."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of what goes to standard error."""
+    otel_url: str = ""
+    """Base address of a collector that takes OTLP over HTTP; "" is no OpenTelemetry."""
+    otel_sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    """Share of traces that are kept where the caller's own trace does not decide."""
 
     def request_limits(self) -> RequestLimits:
         return RequestLimits(

@@ -1,4 +1,5 @@
 """The pages under /docs: an index, one page for each operation, and the files that they use.
+(The guide's pages are in `guide_pages.py`, made by `render` here as all of them.)
 
 Each page is complete without scripts; the one ES module adds copying and the form that tries a
 call. All links are relative, so that the pages also work behind a proxy that serves Baton under a
@@ -72,6 +73,7 @@ def render(
         version=visit.services.version,
         address=visit.services.settings.address,
         sections=sections(site),
+        guide=site.guide.titles(texts.language),
         static={
             name: f"{root}docs/static/{name}?v={one.version}" for name, one in site.static.items()
         },

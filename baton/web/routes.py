@@ -27,6 +27,7 @@ from baton.web import (
     admin_reports,
     admin_upstreams,
     documents,
+    guide_pages,
     health,
     matrix_page,
     models,
@@ -96,6 +97,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *admin_audit.OPERATIONS,
     *documents.OPERATIONS,
     *matrix_page.OPERATIONS,
+    *guide_pages.OPERATIONS,
     *pages.OPERATIONS,
 )
 """The whole interface, in the order in which the documents show it."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jinja2
 import msgspec
 
-from baton.web import openapi
+from baton.web import guide, openapi
 from baton.web.contract import contract
 from baton.web.operation import AnyOperation
 from baton.web.services import Services
@@ -38,6 +38,7 @@ class Site:
         self.texts: dict[Language, Texts] = load()
         address = services.settings.address
         self.relay = openapi.document(self.operations, address, services.version, self.texts["en"])
+        self.guide = guide.load(self.texts, address)
         self.contract = contract(address, self.texts["zh"])
         self.static = {path.name: static_file(path) for path in (HERE / "static").iterdir()}
         self.templates = jinja2.Environment(

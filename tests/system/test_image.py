@@ -28,6 +28,7 @@ from tests.system.deployed import (
 )
 
 FILE = DEPLOY / "Containerfile"
+GUIDE = ROOT / "docs/guide"
 
 
 def all_of(word: str) -> list[str]:
@@ -119,7 +120,8 @@ def test_the_package_is_whole(tmp_path: pathlib.Path) -> None:
     """Installed from what the build sees, not a file of it is missing: pages, texts, migrations."""
     source, out = tmp_path / "src", tmp_path / "out"
     skipped = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "baton", source / "baton", ignore=skipped)
+    shutil.copytree(ROOT / "baton", source / "baton", symlinks=True, ignore=skipped)
+    shutil.copytree(ROOT / "docs/guide", source / "docs/guide")
     for name in ("LICENSE", "README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, source)
     wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
@@ -132,6 +134,8 @@ def test_the_package_is_whole(tmp_path: pathlib.Path) -> None:
         packed = {name for name in archive.namelist() if name.startswith("baton/")}
     there = source / "baton"
     wanted = {f"baton/{path.relative_to(there)}" for path in there.rglob("*") if path.is_file()}
+    wanted |= {f"baton/web/docs/{path.parent.name}/{path.name}" for path in GUIDE.glob("*/*.md")}
+    assert "baton/web/docs/zh/keys.md" in wanted
     assert set() == wanted - packed
 
 

@@ -17,6 +17,8 @@ from tests.fakes.web_parts import Parts, Web, web
 FIRST = "/docs/completions/createcompletion"
 ELSEWHERE = ("contract.", "type.")
 """Texts of the contract's file (in Chinese only), and patterns."""
+SHOWN = ("/capabilities", "/guide/errors", "/guide/proxies")
+"""Pages beside those of the operations."""
 VOID = {"link", "meta", "img", "input", "br", "wbr"}
 
 
@@ -193,7 +195,7 @@ def test_every_text_is_used(tmp_path: object) -> None:
     parts = Parts(tmp_path)  # type: ignore[arg-type]
     with web(parts) as site:
         pages = [site.user.get(f"/docs/{one.tag}/{one.id}?lang=en").text for one in OPERATIONS]
-        pages += [site.user.get(f"/docs{path}?lang=en").text for path in ("", "/capabilities")]
+        pages += [site.user.get(f"/docs{path}?lang=en").text for path in ("", *SHOWN)]
         shown = html.unescape(" ".join(pages))
         shown += json.dumps(site.user.get("/openapi/relay.json").json, ensure_ascii=False)
     texts = {key: text for key, text in load()["en"].items() if not key.startswith(ELSEWHERE)}

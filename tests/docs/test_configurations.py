@@ -1,0 +1,114 @@
+"""Every configuration in the guide that is marked `check` is read by its own program."""
+
+import datetime
+import json
+import pathlib
+import shutil
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from baton.web.markdown import Block
+from tests.docs.pages import NAMES, marked
+
+CERTIFICATES = "/etc/ssl/baton"
+BLOCKS = [(name, block) for name in NAMES for block in marked(name, "check")]
+PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "ini": "systemd-analyze"}
+
+
+def ids(value: object) -> str:
+    return f"{value.language}:{value.line}" if isinstance(value, Block) else str(value)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A certificate that the configurations can load."""
+    folder = tmp_path_factory.mktemp("certificates")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "baton.example.com")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    ).public_bytes(serialization.Encoding.PEM)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (folder / "certificate.pem").write_bytes(made)
+    (folder / "key.pem").write_bytes(secret)
+    (folder / "combined.pem").write_bytes(made + secret)
+    return folder
+
+
+@pytest.mark.parametrize(("page", "block"), BLOCKS, ids=ids)
+def test_it_is_understood(
+    page: str, block: Block, tmp_path: pathlib.Path, certificates: pathlib.Path
+) -> None:
+    """nginx -t, haproxy -c, systemd-analyze verify; YAML, TOML and JSON are parsed."""
+    code = block.code.replace(CERTIFICATES, str(certificates))
+    if block.language in PROGRAMS:
+        done = read_by_program(block.language, code, tmp_path)
+        told = f"{page}.md:{block.line}\n{done.stdout}\n{done.stderr}"
+        assert 0 == done.returncode, told
+        assert "warn" not in done.stderr.lower(), told
+    else:
+        parse = {"yaml": yaml.safe_load, "toml": tomllib.loads, "json": json.loads}[block.language]
+        assert isinstance(parse(code), dict)
+
+
+def read_by_program(
+    language: str, code: str, folder: pathlib.Path
+) -> subprocess.CompletedProcess[str]:
+    program = shutil.which(PROGRAMS[language]) or shutil.which(f"/usr/sbin/{PROGRAMS[language]}")
+    if program is None:
+        pytest.fail(f"{PROGRAMS[language]} is not installed: apt-get install it")
+    words = {"nginx": nginx, "haproxy": haproxy, "ini": unit}[language](code, folder)
+    return subprocess.run([program, *words], capture_output=True, text=True, timeout=30)
+
+
+def nginx(code: str, folder: pathlib.Path) -> list[str]:
+    """In the frame of a main configuration that writes nowhere else."""
+    paths = " ".join(
+        f"{name}_temp_path {folder}/{name};"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = f"pid {folder}/pid; events {{}} http {{ access_log off; {paths}\n{code}\n}}"
+    (folder / "nginx.conf").write_text(main, encoding="utf-8")
+    return ["-t", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
+
+
+def haproxy(code: str, folder: pathlib.Path) -> list[str]:
+    (folder / "haproxy.cfg").write_text(code, encoding="utf-8")
+    return ["-c", "-f", str(folder / "haproxy.cfg")]
+
+
+def unit(code: str, folder: pathlib.Path) -> list[str]:
+    """The program that it starts is not there: something that is stands for it."""
+    code = code.replace("/opt/baton/.venv/bin/baton serve", "/bin/true")
+    (folder / "baton.service").write_text(code, encoding="utf-8")
+    return ["verify", "--man=no", str(folder / "baton.service")]
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("nginx", "server { listen 1; proxy_bufering off; }"),
+        ("haproxy", "defaults\n    option http-no-delays\n"),
+    ],
+)
+def test_a_misspelt_word_is_found(language: str, code: str, tmp_path: pathlib.Path) -> None:
+    """These tests can fail."""
+    assert read_by_program(language, code, tmp_path).returncode != 0
