@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from baton.ledger.prices import tokens_upper
 from baton.routing.plan import Attempt
 from baton.semantics.events import Call, Delta, Event, Usage
 from baton.semantics.handoff import Received
@@ -194,17 +195,44 @@ class Counted:
     def _usage(self) -> Usage:
         exact = self.upstream.capabilities.exact_usage
         call = self._call
-        generated = min(self.generated, len(call.prompts) * call.n * call.max_tokens)
+        prompts = call.prompts
+        completions_max = len(prompts) * call.n * call.max_tokens
         if self._reported is not None:
             usage = clamp(self._reported, trusted=exact)
-            if self.whole or usage.completion_tokens >= generated:
-                return usage
-            # Servers that report choice by choice have not told of those that still run.
-            return msgspec.structs.replace(usage, completion_tokens=generated, estimated=True)
+            if (
+                self.whole
+                and 0 < usage.completion_tokens <= completions_max
+                and 0 < usage.prompt_tokens <= len(prompts[0])
+            ):
+                return usage  # as by far the most are: no token is shorter than a character
+            return self._credible(usage, completions_max)
+        generated = min(self.generated, completions_max)
         prompt = self._stream.prompt_tokens
         counted = prompt if prompt is not None else sum(map(guess, call.prompts))
         precise = exact and prompt is not None and self.upstream.capabilities.token_ids
         return Usage(counted, generated, estimated=not precise)
+
+    def _credible(self, usage: Usage, completions_max: int) -> Usage:
+        """A report of what was sent and of what came, without what it cannot be: of more tokens
+        than the prompts have bytes or than were asked for, or of none where text went or came."""
+        call, native = self._call, self.upstream.capabilities
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        generated = min(self.generated, completions_max)
+        around = native.wrapping_tokens + (tokens_upper(call.suffix) if call.suffix else 0)
+        prompts_max = sum(map(tokens_upper, call.prompts)) + around * len(call.prompts)
+        if prompt > prompts_max or (prompt == 0 and any(call.prompts)):
+            prompt = sum(map(guess, call.prompts))
+        silent = completion == 0 and not call.echo
+        # Servers that report choice by choice have not told of those that still run.
+        if completion > completions_max or (completion < generated and (silent or not self.whole)):
+            completion = generated
+        if (prompt, completion) == (usage.prompt_tokens, usage.completion_tokens):
+            return usage
+        return clamp(
+            msgspec.structs.replace(
+                usage, prompt_tokens=prompt, completion_tokens=completion, estimated=True
+            )
+        )
 
 
 class Answer:

@@ -22,6 +22,7 @@ from baton.config import Settings
 from baton.http.exchange import Exchange
 from baton.stores.base import Missing, RequestRecord, UpstreamRecord
 from baton.stores.book import Store
+from baton.stores.usage import REQUESTS_MAX
 from tests.asking import Endpoint
 from tests.bookkeeping import PRICE, new_key, new_store
 from tests.fakes import word_model
@@ -99,7 +100,7 @@ class Relay(Listener):
     def rows(self) -> list[RequestRecord]:
         """The requests on the ledger, oldest first. Only after the end."""
         with contextlib.closing(new_store(self.home)) as store:
-            rows = store.usage.requests()[::-1]
+            rows = store.usage.requests(REQUESTS_MAX)[::-1]
         for row in rows:
             assert 0 <= row.charge <= row.hold, row
             assert row.overrun == 0 or row.charge == row.hold, row

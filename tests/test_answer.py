@@ -1,9 +1,11 @@
 """What an answer gives and what was used, at every moment."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from baton.ledger.prices import TOKENS_UPPER_EXTRA
 from baton.semantics.events import Delta, Usage, UsageReported
 from baton.upstreams.base import Capabilities, UpstreamError
 from baton.upstreams.failures import failure
@@ -32,11 +34,36 @@ def test_reports_that_cannot_be_believed() -> None:
         planned("u"), u=Scripted([[END, UsageReported(Usage(-4, 3, cached_tokens=10))]])
     )
     read(nonsense)
-    assert Usage(0, 3, cached_tokens=0, estimated=True) == nonsense.usage
+    assert Usage(2, 3, cached_tokens=0, estimated=True) == nonsense.usage
     vague = Scripted([[END, UsageReported(Usage(4, 3))]], native=Capabilities())
     answer = opened(planned("u"), u=vague)
     read(answer)
     assert Usage(4, 3, estimated=True) == answer.usage
+
+
+def reported(usage: Usage, *deltas: Delta, **fields: Any) -> Usage:
+    """What counts of a report at the end of an answer of these deltas, or of one word."""
+    script: Script = [[*(deltas or [Delta(0, "a")]), END, UsageReported(usage)]]
+    answer = opened(planned("u", **{"max_tokens": 5, **fields}), u=Scripted(script))
+    read(answer)
+    return answer.usage
+
+
+def test_reports_of_what_was_not_asked_for() -> None:
+    """More tokens than the prompts have bytes, or than were asked for; none where text came. They
+    are counted by ourselves, and marked; whatever can be is the upstream's own."""
+    exact = (Usage(5, 5), Usage(5 + TOKENS_UPPER_EXTRA, 1), Usage(1, 1))
+    for usage in exact:
+        assert usage == reported(usage)
+    assert Usage(2, 5, estimated=True) == reported(Usage(6 + TOKENS_UPPER_EXTRA, 5))
+    assert Usage(5, 1, estimated=True) == reported(Usage(5, 6))
+    assert Usage(5, 1, estimated=True) == reported(Usage(5, 0))
+    assert Usage(2, 1, estimated=True) == reported(Usage(0, 1))
+    assert Usage(5, 0) == reported(Usage(5, 0), Delta(0, ""))
+    assert Usage(3, 5) == reported(Usage(3, 5), prompts=[[1, 2, 3]])
+    assert Usage(3, 5, estimated=True) == reported(Usage(4, 5), prompts=[[1, 2, 3]])
+    assert Usage(5, 0) == reported(Usage(5, 0), Delta(0, "12345"), echo=True)
+    assert Usage(0, 1) == reported(Usage(0, 1), prompts=[""])
 
 
 def test_usage_so_far() -> None:

@@ -23,9 +23,10 @@ from baton.engine_fields import known
 from baton.errors import invalid, unsupported
 from baton.semantics.events import Call, Event, FinishReason, Usage
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
-from baton.upstreams.completions_wire import TOKENS_MAX
+from baton.upstreams.chat_wire import NULL, believed
+from baton.upstreams.completions_wire import count
 from baton.upstreams.failures import failure
-from baton.upstreams.one_choice import OneChoice, events, reported
+from baton.upstreams.one_choice import OneChoice, counted, events, reported
 from baton.upstreams.openai import OpenAIAdapter
 
 SAMPLERS = ("penalties", "temperature", "top_p")
@@ -56,9 +57,9 @@ class _Piece(msgspec.Struct):
     stop: bool = False
     stop_type: str = ""
     prompt: str = ""
-    tokens_evaluated: int = 0
-    tokens_predicted: int = 0
-    timings: _Timings = msgspec.field(default_factory=_Timings)
+    tokens_evaluated: object = 0
+    tokens_predicted: object = 0
+    timings: msgspec.Raw = NULL
     completion_probabilities: msgspec.Raw = msgspec.Raw(b"null")
     error: object = None
 
@@ -70,6 +71,7 @@ class _Text(msgspec.Struct):
 
 
 _PIECE = msgspec.json.Decoder(_Piece)
+_TIMINGS = msgspec.json.Decoder(_Timings | None)
 _TEXT = msgspec.json.Decoder(_Text)
 
 FIELDS = known(
@@ -223,11 +225,9 @@ def _logprobs(piece: _Piece) -> bytes:
 
 
 def _usage(piece: _Piece) -> Usage | None:
-    prompt, generated, cached = (
-        piece.tokens_evaluated,
-        piece.tokens_predicted,
-        piece.timings.cache_n,
-    )
-    if not 0 <= cached <= prompt <= TOKENS_MAX or not 0 <= generated <= TOKENS_MAX:
+    prompt, generated = counted(piece.tokens_evaluated), counted(piece.tokens_predicted)
+    if prompt is None or generated is None or prompt + generated == 0:
         return None
-    return Usage(prompt, generated, cached_tokens=cached) if prompt + generated else None
+    timings = believed(_TIMINGS, piece.timings)
+    cached = count(timings.cache_n, prompt) if timings is not None else None
+    return Usage(prompt, generated, cached_tokens=cached)

@@ -12,6 +12,7 @@ import msgspec
 
 from baton.semantics.events import Call, Event, FinishReason
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
+from baton.upstreams.chat_wire import NULL, believed
 from baton.upstreams.completions_wire import WireUsage, believable
 from baton.upstreams.failures import failure
 from baton.upstreams.one_choice import OneChoice, body, events, reported
@@ -40,12 +41,13 @@ class _Choice(msgspec.Struct):
 
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
-    usage: WireUsage | None = None
+    usage: msgspec.Raw = NULL
     error: object = None
     object: str = ""
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_USAGE = msgspec.json.Decoder(WireUsage | None)
 
 
 class MistralAdapter:
@@ -111,7 +113,8 @@ class MistralReader:
         for choice in chunk.choices:
             said = choice.delta or choice.message or _Said()
             found += self.choice.piece(said.content or "", _reason(choice.finish_reason))
-        return found + reported(believable(chunk.usage) if chunk.usage is not None else None)
+        usage = believed(_USAGE, chunk.usage)
+        return found + reported(None if usage is None else believable(usage))
 
 
 def _reason(told: str | None) -> FinishReason | None:

@@ -20,9 +20,8 @@ import msgspec
 from baton.errors import Unheeded, unsupported
 from baton.semantics.events import Call, Event, FinishReason, Usage
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
-from baton.upstreams.completions_wire import TOKENS_MAX
 from baton.upstreams.failures import failure
-from baton.upstreams.one_choice import OneChoice, body, lines, reported
+from baton.upstreams.one_choice import OneChoice, body, counted, lines, reported
 from baton.upstreams.refusals import refusal
 
 SEED_RANGE = 2**31
@@ -42,8 +41,8 @@ class _Line(msgspec.Struct):
     response: str = ""
     done: bool = False
     done_reason: str = ""
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
+    prompt_eval_count: object = None
+    eval_count: object = None
     logprobs: msgspec.Raw = msgspec.Raw(b"null")
     error: object = None
 
@@ -158,8 +157,8 @@ class OllamaReader:
         return b"null"
 
     def _usage(self, line: _Line) -> Usage | None:
-        generated, prompt = line.eval_count or 0, line.prompt_eval_count
-        if not 0 <= generated <= TOKENS_MAX or not 0 <= (prompt or 0) <= TOKENS_MAX:
+        generated, prompt = counted(line.eval_count or 0), counted(line.prompt_eval_count or 0)
+        if generated is None or prompt is None:
             return None
         if prompt:
             return Usage(prompt, generated)

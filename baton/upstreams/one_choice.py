@@ -12,7 +12,7 @@ from typing import Protocol
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
 from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.upstreams.base import Decoder
-from baton.upstreams.completions_wire import answer_bytes_max
+from baton.upstreams.completions_wire import answer_bytes_max, count
 from baton.upstreams.failures import failure
 from baton.upstreams.wire_logprobs import LogprobsReader
 
@@ -161,6 +161,11 @@ def lines(call: Call, reader: Reader) -> Decoder:
 def body(call: Call, reader: Reader) -> Decoder:
     """Of one JSON text."""
     return Framed(call, reader, b"application/json", _Body)
+
+
+def counted(told: object) -> int | None:
+    """A count of tokens that can be; None for whatever else a server may say in its place."""
+    return count(told) if type(told) is int else None
 
 
 def reported(usage: Usage | None) -> list[Event]:

@@ -176,9 +176,15 @@ def test_nonsense_of_infill() -> None:
         ("5", "protocol: an answer of another shape"),
     ):
         assert decoded(LlamaServerAdapter(), INFILL, [f"data: {data}\n\n".encode()]) == wrong
-    odd = {"stop": True, "stop_type": "eos", "prompt": "x" * 40, "tokens_predicted": -1}
-    piece = f"data: {json.dumps(odd)}\n\n".encode()
-    assert decoded(LlamaServerAdapter(), INFILL, [piece]) == [Delta(0, "", "stop")]
+    end = {"stop": True, "stop_type": "eos", "prompt": "x" * 40, "tokens_evaluated": 5}
+    for told in (-1, 2**63, 2**200, 1.5, "5", True, [1]):
+        piece = f"data: {json.dumps({**end, 'tokens_predicted': told})}\n\n".encode()
+        assert decoded(LlamaServerAdapter(), INFILL, [piece]) == [Delta(0, "", "stop")]
+    for timings in (5, {"cache_n": 6}, {"cache_n": "2"}, None):
+        odd = {**end, "tokens_predicted": 1, "timings": timings}
+        piece = f"data: {json.dumps(odd)}\n\n".encode()
+        expected = [Delta(0, "", "stop"), UsageReported(Usage(5, 1))]
+        assert decoded(LlamaServerAdapter(), INFILL, [piece]) == expected
 
 
 def test_the_text_of_ids() -> None:

@@ -74,6 +74,14 @@ def test_what_is_not_an_answer() -> None:
         assert decoded(MistralAdapter(), CALL, [f"data: {data}\n\n".encode()]) == wrong
 
 
+@pytest.mark.parametrize("usage", [5, "5", [1], {"prompt_tokens": "5"}, {"prompt_tokens": 1.5}])
+def test_nonsense_counts_are_no_report(usage: object) -> None:
+    """The answer is one all the same."""
+    chunk = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}], "usage": usage}
+    events = decoded(MistralAdapter(), CALL, [f"data: {json.dumps(chunk)}\n\n".encode()])
+    assert events == [Delta(0, "a", "stop")]
+
+
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("suffix", [None, "return"])
 def test_it_fills_the_middle(stream: bool, suffix: str | None) -> None:

@@ -110,9 +110,9 @@ def test_what_is_not_an_answer() -> None:
         assert decoded(OllamaAdapter(), CALL, [data]) == wrong
 
 
-@pytest.mark.parametrize("count", [-1, 2**63])
-def test_nonsense_counts_are_no_report(count: int) -> None:
-    """Negative or enormous: the answer counts as unreported."""
+@pytest.mark.parametrize("count", [-1, 2**63, 2**200, 1.5, "5", True, [1]])
+def test_nonsense_counts_are_no_report(count: object) -> None:
+    """Negative, enormous or no number at all: the answer counts as unreported."""
     line = {"response": "", "done": True, "done_reason": "stop", "eval_count": count}
     found = decoded(OllamaAdapter(), CALL, [json.dumps(line).encode()])
     assert found == [Delta(0, "", "stop")]
