@@ -123,7 +123,8 @@ def decode_chunk(payload: bytes) -> WireChunk:
         raise failure("stream", "protocol", "no JSON") from error
     try:
         odd = _CHUNK_ODD_USAGE.decode(payload)
-    except msgspec.ValidationError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # Also what is no JSON behind the part that has another shape.
         raise failure("stream", "protocol", "an answer of another shape") from error
     return WireChunk(odd.choices, None, odd.error, odd.object)
 

@@ -209,6 +209,20 @@ def test_an_answer_has_a_size_that_its_call_explains() -> None:
             decoder.feed(b":")
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"choices":[],"usage":"odd",,}',
+        b'{"choices":[],"usage":{"prompt_tokens":"\xed\xa0\x80"}}',
+        b'{"choices":[],"usage":"odd","error":' + b"[" * 100_000,
+    ],
+)
+def test_what_is_odd_first_and_no_json_then(payload: bytes) -> None:
+    """Is an answer that breaks the protocol, not an error of ours."""
+    with pytest.raises(UpstreamError):
+        decode_chunk(payload)
+
+
 def choice(index: int, text: str, reason: str | None = "stop") -> str:
     told = {"index": index, "text": text, "finish_reason": reason, "logprobs": None}
     return json.dumps(told)
