@@ -1,11 +1,13 @@
 """kill -9 of a worker, the engine and the supervisor under load: the ledger stays exact.
 
-Callers ask without a pause, half of them for streams, an embedded model and an upstream alike. The
-part is killed at random moments and comes back. In the end every answer that a caller has whole is
-on the ledger once with exactly its charge, every other row has ended within its hold, and balances
-are the sums of their rows.
+Callers ask without a pause, half of them for streams: 64 of an upstream while the worker is killed,
+an embedded model and an upstream alike while the engine or the supervisor is. The part is killed at
+random moments and comes back. In the end every answer that a caller has whole is on the ledger once
+with exactly its charge, every other row has ended within its hold, and balances are the sums of
+their rows; `baton audit` comes to the same.
 """
 
+import json
 import os
 import pathlib
 import random
@@ -20,6 +22,7 @@ from tests.faults.accounting import offences, read_book
 from tests.faults.conftest import FAKE_MODEL, PRICE, add_upstream, budget_key, set_prices
 from tests.faults.load import Load
 
+CALLERS = 64
 THREADS_EACH = 8
 ANSWERS_BETWEEN = 40
 JITTER_S = 0.2
@@ -28,6 +31,10 @@ PARTS = {"worker": "baton.worker", "engine": "baton.engine"}
 KILLS = [
     pytest.param(3, id="3"),
     pytest.param(20, id="20", marks=pytest.mark.soak),
+]
+WORKER_KILLS = [
+    pytest.param(20, id="20"),
+    pytest.param(200, id="200", marks=pytest.mark.soak),
 ]
 
 
@@ -59,30 +66,62 @@ def kill_supervisor(server: running.Server) -> running.Server:
     return again
 
 
+@pytest.mark.parametrize("kills", WORKER_KILLS)
+def test_kill9_of_the_relay(home: pathlib.Path, fake_url: str, kills: int) -> None:
+    """After so many kills under 64 concurrent callers the ledger and the callers agree to the
+    nano-dollar."""
+    server = running.start(home, {"BATON_MODEL": "none"})
+    try:
+        server.wait_ready()
+        add_upstream(server, fake_url)
+        set_prices(server)
+        load = Load(Endpoint(server.base_url, budget_key(server), ""), [FAKE_MODEL], CALLERS)
+        with load.running():
+            killed_often(server, load, "worker", kills)
+        server.stop()
+        agree(server, load)
+    finally:
+        server.kill()
+
+
 @pytest.mark.parametrize("kills", KILLS)
-@pytest.mark.parametrize("part", ["worker", "engine", "supervisor"])
+@pytest.mark.parametrize("part", ["engine", "supervisor"])
 def test_kill9(home: pathlib.Path, fake_url: str, part: str, kills: int) -> None:
     """After so many kills of one part the ledger and the callers agree to the nano-dollar."""
-    dice = random.Random(f"{part} {kills}")
     server = running.start(home)
     try:
         server.wait_ready()
         add_upstream(server, fake_url)
         set_prices(server)
-        key = budget_key(server)
-        models = [server.model, FAKE_MODEL]
+        key, models = budget_key(server), [server.model, FAKE_MODEL]
         load = Load(Endpoint(server.base_url, key, server.model), models, THREADS_EACH)
         with load.running():
-            for _ in range(kills):
-                load.more(ANSWERS_BETWEEN)
-                time.sleep(dice.uniform(0, JITTER_S))
-                if part == "supervisor":
-                    server = kill_supervisor(server)
-                else:
-                    kill_part(server, PARTS[part])
-            load.more(ANSWERS_BETWEEN)
+            server = killed_often(server, load, part, kills)
         server.stop()
+        agree(server, load)
     finally:
         server.kill()
+
+
+def killed_often(server: running.Server, load: Load, part: str, kills: int) -> running.Server:
+    """Kill the part at random moments, each time after some answers; the server that runs then."""
+    dice = random.Random(f"{part} {kills}")
+    for _ in range(kills):
+        load.more(ANSWERS_BETWEEN)
+        time.sleep(dice.uniform(0, JITTER_S))
+        if part == "supervisor":
+            server = kill_supervisor(server)
+        else:
+            kill_part(server, PARTS[part])
+    load.more(ANSWERS_BETWEEN)
+    return server
+
+
+def agree(server: running.Server, load: Load) -> None:
+    """The callers, the rows, the balances and the audit say the same."""
     assert {answer.stream for answer in load.whole} == {True, False}
-    assert offences(load.whole, read_book(home), PRICE) == []
+    assert load.refused, "nobody noticed that anything was killed"
+    assert offences(load.whole, read_book(server.home), PRICE) == []
+    audit = json.loads(server.cli("audit", "--json"))
+    assert (audit["faults"], audit["unfolded"]) == ([], 0)
+    assert audit["requests"] >= len(load.whole)

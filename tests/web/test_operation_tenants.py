@@ -1,25 +1,42 @@
 """Two tenants × every route of the admin API × every role: nobody reaches what is not its own.
 
-Made from the table of operations: a route that is added later is tried too.
+Made from the tables of operations and of the console's screens, which are all that is served: a
+route that is added later is tried too. Planted routes without a guard show that it would be found.
 """
 
 import contextlib
 import json
+import pathlib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from starlette.applications import Starlette
 
-from baton.stores.base import PartyRecord
+from baton.stores.base import KeyRecord, PartyRecord
+from baton.web import routes as web_routes
+from baton.web.admin import Deleted, Page
 from baton.web.admin_keys import KeyBody, KeyChangeBody, KeyImportBody, KeyRotateBody
 from baton.web.admin_parties import MemberBody, OrganisationBody, PartyChangeBody
-from baton.web.operation import ROLES, Access, AnyOperation, Nothing
+from baton.web.console.screen import Screen
+from baton.web.console.table import SCREENS
+from baton.web.envelope import Envelope
+from baton.web.operation import (
+    ROLES,
+    Access,
+    AnyOperation,
+    Method,
+    Nothing,
+    Operation,
+    Visit,
+)
 from baton.web.routes import OPERATIONS
 from tests.asking import Answer, Endpoint
 from tests.bookkeeping import new_key
 from tests.fakes.web_parts import MODEL, Parts, Web, web
+from tests.web.console.browsing import visitor
 
 ADMIN = [one for one in OPERATIONS if one.path.startswith("/admin/")]
 OURS, THEIRS = "ours", "theirs"
@@ -28,9 +45,16 @@ KINDS = ("organisation", "team", "user", "key")
 
 @pytest.fixture(scope="module")
 def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """Nobody's route may leave them other than they were."""
+    with two_tenants(tmp_path_factory.mktemp("tenants")) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def two_tenants(home: pathlib.Path) -> Iterator[Web]:
     """Two organisations with a team, a user and a key each; somebody who runs the team, and
     somebody who runs the organisation, of each."""
-    parts = Parts(tmp_path_factory.mktemp("tenants"))
+    parts = Parts(home)
     for name in (OURS, THEIRS):
         parent = ""
         for kind in ("organisation", "team", "user"):
@@ -148,6 +172,76 @@ def test_no_access_across_tenants(tenants: Web, one: AnyOperation, runs: str) ->
 def asked(one: AnyOperation) -> tuple[str, ...]:
     """What the question itself named: the answer may say that there is no such thing."""
     return tuple(f"{kind}_{THEIRS}" for kind in KINDS) if one.has_body or "{" in one.path else ()
+
+
+async def leak(visit: Visit[Any, Any]) -> Page[KeyRecord]:
+    """A list that somebody forgot to narrow to the caller's party."""
+    return Page(data=visit.services.keys.all(), has_more=False)
+
+
+async def shut(visit: Visit[Any, Any]) -> Deleted:
+    """A change that somebody forgot to refuse."""
+    visit.services.keys.revoke(visit.part("key_id"), visit.actor)
+    return Deleted(id=visit.part("key_id"))
+
+
+def planted(method: Method, path: str, access: Access, run: Any) -> AnyOperation:
+    """With the name of one whose texts are there."""
+    return Operation(
+        id="adminlistkeys", tag="admin", method=method, path=path, access=access, run=run
+    )
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        planted("GET", "/admin/v1/planted-keys", Access.TEAM, leak),
+        planted("POST", "/admin/v1/keys/{key_id}/planted", Access.TEAM, shut),
+    ],
+    ids=lambda one: one.method,
+)
+def test_a_new_route_without_a_guard_is_found(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, one: AnyOperation
+) -> None:
+    """A route of the table that forgets whose objects it shows or changes fails the test above."""
+    monkeypatch.setattr(web_routes, "OPERATIONS", (*OPERATIONS, one))
+    with two_tenants(tmp_path) as served, pytest.raises(AssertionError):
+        test_no_access_across_tenants(served, one, "head")
+
+
+@pytest.mark.parametrize("access", [Access.OPEN, Access.KEY])
+def test_a_new_route_that_is_open_is_found(monkeypatch: pytest.MonkeyPatch, access: Access) -> None:
+    """So does one of the admin API that anybody, or any key, may call."""
+    one = planted("GET", "/admin/v1/planted-keys", access, leak)
+    monkeypatch.setitem(globals(), "ADMIN", [*ADMIN, one])
+    with pytest.raises(AssertionError):
+        test_every_route_says_who_may_call_it()
+
+
+def test_nothing_is_served_beside_the_tables(tenants: Web) -> None:
+    """Every path of the application is an operation's or a screen's: no route goes round them."""
+    envelope = web_routes.build(tenants.parts.services())
+    assert isinstance(envelope, Envelope)
+    assert isinstance(envelope.app, Starlette)
+    paths = {getattr(route, "path", "") for route in envelope.app.routes}
+    known = {route.path for route in web_routes.routes(OPERATIONS)}
+    assert paths == known | {screen.path for screen in SCREENS}
+
+
+@pytest.mark.parametrize("runs", ["team-admin", "head"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda one: f"{one.method} {one.path}")
+def test_no_page_shows_another_tenant(tenants: Web, screen: Screen, runs: str) -> None:
+    """Who runs one tenant sees nothing of the other on any page of the console, and changes nothing
+    of it, whatever the address names."""
+    one = visitor(tenants, f"sk-test-{f'{runs}-{OURS}':_<40}")
+    found = ids(tenants, THEIRS)
+    kind = next((kind for kind in KINDS if f"/{kind}s" in screen.path), "key")
+    path = re.sub(r"\{\w+(:\w+)?\}", found[kind], screen.path)
+    with unchanged(tenants):
+        answer = one.get(path) if screen.method == "GET" else one.post(path)
+    named = {found[kind]} if path != screen.path else set()
+    for text in {*found.values(), *(f"{each} of {THEIRS}" for each in KINDS)} - named:
+        assert text not in answer.text, text
 
 
 def test_who_runs_a_team_does_not_lift_its_limits(tenants: Web) -> None:
