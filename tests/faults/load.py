@@ -12,7 +12,7 @@ from typing import Any
 from tests.asking import Endpoint
 from tests.faults.accounting import Whole
 
-PAUSE_S = 0.02
+PAUSE_S = 0.05
 """After a failure, so that a server that is away is not asked ten thousand times."""
 TIMEOUT_S = 30.0
 PROMPT = "Once upon a time there was a small"

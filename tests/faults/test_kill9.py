@@ -27,6 +27,10 @@ THREADS_EACH = 8
 ANSWERS_BETWEEN = 40
 JITTER_S = 0.2
 GONE_TIMEOUT_S = 15.0
+ALL_EVERY = 5
+"""Of so many kills of the worker one takes the supervisor with it. A worker that dies young again
+and again is started after growing pauses: a new supervisor has none."""
+ALONE = {"BATON_MODEL": "none"}
 PARTS = {"worker": "baton.worker", "engine": "baton.engine"}
 KILLS = [
     pytest.param(3, id="3"),
@@ -53,15 +57,26 @@ def kill_part(server: running.Server, words: str) -> None:
 
 
 def kill_supervisor(server: running.Server) -> running.Server:
-    """kill -9 of the supervisor; the server that was started on the same folder and port."""
+    """kill -9 of the supervisor alone; its children notice. The server that runs then."""
     server.process.kill()
     server.process.wait()
     deadline = time.monotonic() + GONE_TIMEOUT_S
     while server.processes():
         assert time.monotonic() < deadline, f"they outlive it: {server.processes()}"
         time.sleep(running.POLL_S)
+    return started_again(server, {})
+
+
+def kill_all(server: running.Server) -> running.Server:
+    """kill -9 of all of it at once; the server that runs then."""
+    server.kill()
+    return started_again(server, ALONE)
+
+
+def started_again(server: running.Server, settings: dict[str, str]) -> running.Server:
+    """On the same folder and port."""
     port = int(server.base_url.rsplit(":", 1)[1])
-    again = running.start(server.home, {}, port=port)
+    again = running.start(server.home, settings, port=port)
     again.wait_ready()
     return again
 
@@ -70,14 +85,14 @@ def kill_supervisor(server: running.Server) -> running.Server:
 def test_kill9_of_the_relay(home: pathlib.Path, fake_url: str, kills: int) -> None:
     """After so many kills under 64 concurrent callers the ledger and the callers agree to the
     nano-dollar."""
-    server = running.start(home, {"BATON_MODEL": "none"})
+    server = running.start(home, ALONE)
     try:
         server.wait_ready()
         add_upstream(server, fake_url)
         set_prices(server)
         load = Load(Endpoint(server.base_url, budget_key(server), ""), [FAKE_MODEL], CALLERS)
         with load.running():
-            killed_often(server, load, "worker", kills)
+            server = killed_often(server, load, "worker", kills)
         server.stop()
         agree(server, load)
     finally:
@@ -106,11 +121,13 @@ def test_kill9(home: pathlib.Path, fake_url: str, part: str, kills: int) -> None
 def killed_often(server: running.Server, load: Load, part: str, kills: int) -> running.Server:
     """Kill the part at random moments, each time after some answers; the server that runs then."""
     dice = random.Random(f"{part} {kills}")
-    for _ in range(kills):
+    for number in range(1, kills + 1):
         load.more(ANSWERS_BETWEEN)
         time.sleep(dice.uniform(0, JITTER_S))
         if part == "supervisor":
             server = kill_supervisor(server)
+        elif part == "worker" and number % ALL_EVERY == 0:
+            server = kill_all(server)
         else:
             kill_part(server, PARTS[part])
     load.more(ANSWERS_BETWEEN)

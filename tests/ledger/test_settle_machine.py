@@ -157,19 +157,25 @@ class LedgerMachine(RuleBasedStateMachine):
             alive = {hold.row.request_id for hold in process.holds}
             total += sum(h.amount for h in process.holds if h.row.account == key.account)
             rows |= {name: row for name, row in process.record().items() if name not in alive}
+        for hold in self.unwritten(key):
+            state, charge = rows.get(hold.row.request_id, ("", 0))
+            rows[hold.row.request_id] = state, min(charge, hold.end.charge if hold.end else 0)
         mine = f"{key.id}/"
         return total + sum(charge for name, (_, charge) in rows.items() if name.startswith(mine))
 
     def owed(self, key: KeyRecord) -> int:
         """At most what ends that are not on disk yet will charge."""
-        ended = [(process, hold) for process in self.processes for hold, _ in process.ended]
-        return sum(
-            hold.end.charge
-            for process, hold in ended
-            if hold.end is not None
-            and hold.row.account == key.account
-            and hold.ticket not in process.file.ends
-        )
+        return sum(hold.end.charge for hold in self.unwritten(key) if hold.end is not None)
+
+    def unwritten(self, key: KeyRecord) -> list[Hold]:
+        """The key's ended requests whose end is not on disk yet. One that charges less than its
+        checkpoint is worth its end already: no later hold reaches the disk before it."""
+        return [
+            hold
+            for process in self.processes
+            for hold, _ in process.ended
+            if hold.row.account == key.account and hold.ticket not in process.file.ends
+        ]
 
     @rule(requests=st.lists(st.tuples(which, which, st.integers(0, 100)), min_size=1, max_size=5))
     def arrive(self, requests: list[tuple[int, int, int]]) -> None:
