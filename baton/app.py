@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime
+import functools
 import importlib
 import importlib.metadata
 import secrets
@@ -15,7 +16,7 @@ from typing import Self
 import structlog
 from starlette.types import ASGIApp
 
-from baton import webhooks
+from baton import tracing, webhooks
 from baton.admission import keys
 from baton.admission.counters import Counters, MachineCounters
 from baton.admission.feed import ChangeFeed
@@ -36,9 +37,11 @@ from baton.stores.usage import Dimension, Filter
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
 from baton.telemetry.publish import Publisher
+from baton.tracing import Room, Telemetry, ToldLog, TracedUpstream, around
 from baton.upstreams import registry
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.embedded import EmbeddedUpstream
+from baton.upstreams.http import HttpUpstream
 from baton.web import routes
 from baton.web.services import Headers, Readiness, Services, Standing, UsageQuery, readiness
 
@@ -53,6 +56,8 @@ class Worker:
     """One relay process's parts: enter it, then serve `room` and `web`."""
 
     room: Completions
+    answer: Room
+    """The room, or what stands around it: what answers completions."""
     web: ASGIApp
     on_lost: Callable[[], None] = staticmethod(lambda: None)
     """Called when this process must end, and another take its place."""
@@ -106,35 +111,54 @@ class Worker:
         self._ledger.checkpoint_tokens = settings.journal_checkpoint_tokens
         ending.push_async_callback(self._ledger.close)
         upstream = self._engine()
-        self._configured = Configured(settings, settings.model, upstream)
+        traces = await self._telemetry(ending)
+        made = HttpUpstream if traces is None else functools.partial(TracedUpstream, traces)
+        self._configured = Configured(settings, settings.model, upstream, made)
         ending.push_async_callback(self._configured.close)
         self._gate = Gate(
             store, self._counters(ending), _proxies(settings), settings.console_session_s
         )
         await self.refresh()
-        metrics, log = Metrics(), AccessLog(settings.access_log)
+        metrics, log = Metrics(), self._access_log(ending, traces)
         metrics.upstreams = self._configured.numbers
         publisher = Publisher(metrics, settings.home_path / "run")
         publisher.start()
         ending.push_async_callback(publisher.stop)
-        log.start()
-        ending.push_async_callback(log.stop)
         if self._embedded is not None:
             _until_the_end(ending, self._learn(self._embedded))
         version = self._configured.current.catalogue.version
         feed = ChangeFeed(store.changes, version, self._changed)
         ending.push_async_callback(feed.close)
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
+        self.answer = self.room if traces is None else around(self.room, traces)
         watching = self.room.under_way.watching(self._configured.request_timeout_s)
         _until_the_end(ending, watching)
         _until_the_end(ending, self._configured.probes.run())
-        if (target := webhooks.address(settings)) is not None:
-            telling = webhooks.Webhooks(store.notices, target, settings)
-            telling.start()
-            ending.push_async_callback(telling.close)
+        self._tell_of_budgets(ending)
         self.room.once = Once(store.idempotency, self.room, settings)
         ending.push_async_callback(self.room.once.close)
         self.web = routes.build(self._services(publisher, log))
+
+    async def _telemetry(self, ending: contextlib.AsyncExitStack) -> Telemetry | None:
+        """OpenTelemetry's, where a collector is named; loading it takes a moment."""
+        version = importlib.metadata.version("baton-relay")
+        found = await asyncio.to_thread(tracing.telemetry, self._settings, version)
+        if found is not None:
+            ending.push_async_callback(asyncio.to_thread, found.close)
+        return found
+
+    def _access_log(self, ending: contextlib.AsyncExitStack, traces: Telemetry | None) -> AccessLog:
+        target = self._settings.access_log
+        log = AccessLog(target) if traces is None else ToldLog(target, traces)
+        log.start()
+        ending.push_async_callback(log.stop)
+        return log
+
+    def _tell_of_budgets(self, ending: contextlib.AsyncExitStack) -> None:
+        if (target := webhooks.address(self._settings)) is not None:
+            telling = webhooks.Webhooks(self._store.notices, target, self._settings)
+            telling.start()
+            ending.push_async_callback(telling.close)
 
     def _counters(self, ending: contextlib.AsyncExitStack) -> Counters:
         """Rates of this machine's workers together, and of all nodes where they share a server."""

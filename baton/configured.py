@@ -4,6 +4,8 @@ A request keeps the snapshot it began with. Upstreams whose record did not chang
 connections over a swap; one that went away keeps those that are busy until they are not.
 """
 
+from collections.abc import Callable
+
 import msgspec
 import structlog
 
@@ -39,9 +41,15 @@ class Configured:
     """Holds the current snapshot and the upstreams that it uses. Made inside the running loop."""
 
     def __init__(
-        self, settings: Settings, model: str | None, embedded: EmbeddedUpstream | None
+        self,
+        settings: Settings,
+        model: str | None,
+        embedded: EmbeddedUpstream | None,
+        made: Callable[..., HttpUpstream] = HttpUpstream,
     ) -> None:
-        """`model` is the public name of the embedded one, served by `embedded`."""
+        """`model` is the public name of the embedded one, served by `embedded`; `made` makes the
+        others (`registry.build`)."""
+        self._made = made
         self._settings, self._model, self._embedded = settings, model, embedded
         self._built: dict[str, tuple[UpstreamRecord, HttpUpstream]] = {}
         self._retries = Budget()
@@ -91,7 +99,7 @@ class Configured:
 
     def _replace(self, name: str, record: UpstreamRecord) -> None:
         try:
-            upstream = build(record, self._limits(record))
+            upstream = build(record, self._limits(record), self._made)
         except ValueError as error:  # a record that an older version took, or a hand wrote
             structlog.get_logger().error("upstream not usable", upstream=name, reason=str(error))
             return

@@ -35,7 +35,7 @@ GC_ALLOCATIONS = 20_000
 async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
     """Serve until told to stop; the drain ends after `drain_timeout_s` at the latest."""
     async with Worker(settings) as worker:
-        shared = Shared(settings, worker.room)
+        shared = Shared(settings, worker.answer)
         server = uvicorn.Server(
             uvicorn.Config(
                 worker.web,

@@ -138,7 +138,7 @@ class Relay(Listener):
             self.ready.set()
 
     async def _room(self, exchange: Exchange) -> None:
-        await self.worker.room(exchange)
+        await self.worker.answer(exchange)
 
     async def _web(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.worker.web(scope, receive, send)

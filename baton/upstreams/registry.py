@@ -148,8 +148,11 @@ def check_continuation(name: str, ways: Mapping[str, str]) -> None:
             raise ValueError(f"continuation of {model}: no '{way}' with dialect '{name}': {remedy}")
 
 
-def build(record: Record, limits: TransportLimits) -> HttpUpstream:
-    """The upstream of a record; to be called inside the event loop that will use it.
+def build(
+    record: Record, limits: TransportLimits, made: Callable[..., HttpUpstream] = HttpUpstream
+) -> HttpUpstream:
+    """The upstream of a record; to be called inside the event loop that will use it. `made` makes
+    it of name, adapter, transport and secrets.
 
     ValueError says what is wrong with its URL or dialect. Nothing is connected to yet.
     """
@@ -170,7 +173,7 @@ def build(record: Record, limits: TransportLimits) -> HttpUpstream:
         adapter = OverridingAdapter(adapter, record.overrides)
     keys = _keys(record)
     secrets = (*keys, *record.headers.values())
-    return HttpUpstream(record.name, adapter, _transport(record, kind, endpoint), secrets)
+    return made(record.name, adapter, _transport(record, kind, endpoint), secrets)
 
 
 def check_options(record: Record) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import dataclasses
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -115,6 +115,8 @@ class FakeCompletions(WireServer):
         super().__init__(self._respond, tls=tls, port=port)
         self.dialect, self.quirks = dialect, DIALECTS[dialect]
         self.seen: list[Json] = []
+        self.heads: list[Mapping[str, str]] = []
+        """The headers of each of them, by names in lower case."""
         self.faults: list[Fault] = []
         self.scripted: list[word_model.Generated] = []
         self.seed_step = 1000
@@ -148,6 +150,7 @@ class FakeCompletions(WireServer):
         fault = self._next_fault()
         body = json.loads(exchange.request.body)
         self.seen.append(body)
+        self.heads.append(exchange.request.headers)
         self.changed()
         await asyncio.sleep(fault.delay_s)
         if fault.status:
