@@ -21,6 +21,7 @@ ALWAYS_DENIED: tuple[tuple[Network, str], ...] = (
     (ipaddress.ip_network("fe80::/10"), "link-local"),
     (ipaddress.ip_network("fd00:ec2::/32"), "cloud metadata"),
     (ipaddress.ip_network("fd20:ce::/32"), "cloud metadata"),
+    (ipaddress.ip_network("fd00:c1::/32"), "cloud metadata"),
     (ipaddress.ip_network("100.100.100.200/32"), "cloud metadata"),
     (ipaddress.ip_network("168.63.129.16/32"), "cloud metadata"),
     (ipaddress.ip_network("192.0.0.192/32"), "cloud metadata"),
@@ -31,8 +32,15 @@ ALWAYS_DENIED: tuple[tuple[Network, str], ...] = (
     (ipaddress.ip_network("240.0.0.0/4"), "reserved"),
 )
 
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-COMPATIBLE = ipaddress.ip_network("::/96")
+SITE_LOCAL = ipaddress.ip_network("fec0::/10")
+"""Private once; Python takes it for global."""
+EMBEDDING = tuple(
+    ipaddress.ip_network(text)
+    for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")
+)
+"""Translated (NAT64, its local prefix, SIIT) and compatible addresses: IPv4 in the last 32 bits."""
+ISATAP = (0x00005EFE, 0x02005EFE)
+"""What the interface part begins with where the rest of it is an IPv4 address (RFC 5214)."""
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 HOST_LENGTH_MAX = 253
@@ -63,7 +71,8 @@ def denial(text: str, *, allow_private: bool) -> str | None:
         return None
     for inner in (address, *_embedded(address)):
         # A mapped address is judged by what it maps to: ::ffff:8.8.8.8 itself is never global.
-        if not inner.is_global and not (inner is address and _embedded(address)):
+        private = not inner.is_global or inner in SITE_LOCAL
+        if private and not (inner is address and _embedded(address)):
             return "loopback" if inner.is_loopback else "private"
     return None
 
@@ -78,6 +87,8 @@ def _embedded(address: Address) -> tuple[ipaddress.IPv4Address, ...]:
         return (address.sixtofour,)
     if address.teredo is not None:
         return address.teredo
-    if address in NAT64 or (address in COMPATIBLE and int(address) > 1):
-        return (ipaddress.IPv4Address(int(address) & 0xFFFFFFFF),)
+    number = int(address)
+    inside = number > 1 and any(address in network for network in EMBEDDING)
+    if inside or (number >> 32) & 0xFFFFFFFF in ISATAP:
+        return (ipaddress.IPv4Address(number & 0xFFFFFFFF),)
     return ()

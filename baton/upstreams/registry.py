@@ -60,6 +60,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """A key as the headers that carry it."""
     ways: tuple[Way, ...] = ()
     """How its models can be had to continue a text; none: it takes prompts as they are."""
+    beside: str = ""
+    """Where its completions are when the base URL ends in /v1, where its other routes are."""
     several_roots: bool = False
     """Its routes begin at different places: a base URL that ends in /v1 means the one above."""
 
@@ -72,7 +74,7 @@ BUILT_IN: Mapping[str, Dialect] = MappingProxyType(
         "llama-server": Dialect(LlamaServerAdapter, prefix="", several_roots=True),
         "ollama": Dialect(OllamaAdapter, prefix="", several_roots=True),
         "baton": Dialect(BatonAdapter),
-        "deepseek": Dialect(DeepseekAdapter, prefix="/beta"),
+        "deepseek": Dialect(DeepseekAdapter, prefix="/beta", beside="/beta"),
         "mistral": Dialect(MistralAdapter),
         "openai-chat": Dialect(
             OpenAIChatAdapter, ways=("instruct", "prefill", "prefix", "partial")
@@ -165,6 +167,9 @@ def build(
     )
     if kind.several_roots:
         prefix = endpoint.prefix.removesuffix("/v1")
+        endpoint = msgspec.structs.replace(endpoint, prefix=prefix)
+    if kind.beside and endpoint.prefix.endswith("/v1"):
+        prefix = endpoint.prefix.removesuffix("/v1") + kind.beside
         endpoint = msgspec.structs.replace(endpoint, prefix=prefix)
     check_continuation(record.dialect, record.continuation)
     check_options(record)

@@ -8,6 +8,7 @@ import uvloop
 
 from baton.semantics.events import Call, Way
 from baton.semantics.overrides import NONE, Overrides
+from baton.upstreams.base import UpstreamError
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.openai import OpenAIAdapter
 from baton.upstreams.registry import (
@@ -20,6 +21,7 @@ from baton.upstreams.registry import (
     dialect,
     names,
 )
+from tests.fakes.wire import Exchange, WireServer, whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,3 +112,32 @@ def test_keys_travel_as_each_vendor_wants_them() -> None:
         "gemini": (("x-goog-api-key", "k"),),
         "openai-chat": bearer("k"),
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", "/beta/completions"),
+        ("/v1", "/beta/completions"),
+        ("/beta", "/beta/completions"),
+        ("/relay/v1/", "/relay/beta/completions"),
+    ],
+)
+def test_completions_that_are_beside_the_other_routes(path: str, expected: str) -> None:
+    """DeepSeek's own guide gives a base in /v1, under which are chats alone."""
+
+    async def scenario() -> str:
+        asked = []
+
+        async def answer(exchange: Exchange) -> None:
+            asked.append(exchange.request.path)
+            await exchange.send(whole(b"{}", status="404 Not Found"))
+
+        async with WireServer(answer) as server:
+            upstream = build(Record(server.url + path, "deepseek"), TransportLimits())
+            with pytest.raises(UpstreamError):
+                await upstream.open(Call(model="m", prompts=["a b"], max_tokens=2))
+            await upstream.close()
+        return asked[0]
+
+    assert expected == uvloop.run(scenario())
