@@ -202,6 +202,7 @@ class Worker:
             prices=store.prices,
             changes=store.changes,
             usage=lambda query: store.usage.sums(*_report(query)),
+            rows=store.usage,
             audit=lambda: audit.run(store),
             catalogue=lambda: self._configured.current.catalogue,
             refresh=self.refresh,

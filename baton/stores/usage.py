@@ -21,7 +21,8 @@ Dimension = Literal[
     "day", "key_id", "model", "upstream", "organisation", "team", "user", "end_user"
 ]
 PARTIES = ("organisation", "team", "user")
-REQUESTS_MAX = 1_000
+REQUESTS_MAX = 1_001
+"""A page of the admin API, and one more to know whether there are others."""
 EPOCH = datetime.date(1970, 1, 1)
 
 _SUMMED = {
@@ -81,26 +82,31 @@ class Usage:
         return [_sum(row) for row in _grouped(rows, by, owners)]
 
     def requests(
-        self, at_most: int = 100, before_us: int | None = None, key_id: str | None = None
+        self,
+        at_most: int = 100,
+        before_us: int | None = None,
+        key_id: str | None = None,
+        after: str | None = None,
     ) -> list[RequestRecord]:
-        """The newest requests first, those created before `before_us`."""
+        """The newest requests first: those created before `before_us`, those that come after the
+        request with the id `after` (Missing where there is none)."""
         query = select(request).order_by(request.c.created_us.desc(), request.c.id.desc())
         if before_us is not None:
             query = query.where(request.c.created_us < before_us)
         if key_id is not None:
             query = query.where(request.c.key_id == key_id)
         with self._database.reading() as connection:
+            if after is not None:
+                last = _named(connection, after)
+                place = sqlalchemy.tuple_(request.c.created_us, request.c.id)
+                query = query.where(place < sqlalchemy.tuple_(last.created_us, last.id))
             rows = connection.execute(query.limit(min(at_most, REQUESTS_MAX)))
             return [_request(row) for row in rows]
 
     def request(self, request_id: str) -> RequestRecord:
         """The one with the id that its caller saw. Raises Missing (also while it is not folded)."""
-        query = select(request).where(request.c.request_id == request_id).limit(1)
         with self._database.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            raise Missing(f"there is no request {request_id!r}")
-        return _request(row)
+            return _request(_named(connection, request_id))
 
     def attempts(self, row_id: int) -> list[AttemptRecord]:
         """Those of a request (its `id`) that had several, in order; of any other none."""
@@ -110,6 +116,14 @@ class Usage:
                 AttemptRecord(**{**row._mapping, "estimated": bool(row.estimated)})
                 for row in connection.execute(query)
             ]
+
+
+def _named(connection: sqlalchemy.Connection, request_id: str) -> sqlalchemy.Row[tuple[Any, ...]]:
+    query = select(request).where(request.c.request_id == request_id).limit(1)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise Missing(f"there is no request {request_id!r}")
+    return row
 
 
 def day_number(day: datetime.date) -> int:

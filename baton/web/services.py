@@ -20,6 +20,7 @@ from baton.stores.keys import Keys
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
 from baton.stores.upstreams import Upstreams
+from baton.stores.usage import Usage
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Snapshot
 
@@ -147,6 +148,8 @@ class Services:
     changes: Changes
     usage: Callable[[UsageQuery], Sequence[UsageRecord]]
     """The ledger's sums. Blocks, as the stores do: routes call them in a thread."""
+    rows: Usage
+    """Single requests."""
     audit: Callable[[], Audit]
     """Looks at the whole ledger; blocks for as long as that takes."""
     catalogue: Callable[[], Catalogue]

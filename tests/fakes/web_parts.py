@@ -151,6 +151,7 @@ class Parts:
             prices=self.store.prices,
             changes=self.store.changes,
             usage=self.usage,
+            rows=self.store.usage,
             audit=lambda: audit.run(self.store),
             catalogue=lambda: self.catalogue,
             refresh=self.refresh,
