@@ -24,8 +24,9 @@ class Memory:
 
         What lay there before is carried to one of the `free` ids where that is worth it."""
         source, length = self._cache.match(prompt) if self._keeps else (-1, 0)
-        shelf = self._cache.shelf(sequence, length if source == sequence else 0, free)
-        if shelf is not None and shelf != source:
+        kept, places = length if source == sequence else 0, [id for id in free if id != source]
+        shelf = self._cache.shelf(sequence, kept, places, prompt)
+        if shelf is not None:
             self.copy(sequence, shelf, self._cache.length(sequence))
         if length and source != sequence:
             self._cache.touch(source)

@@ -6,7 +6,9 @@ prompt is compared with all sequences at once, as arrays: 16 sequences of 2,048 
 µs.
 
 The lowest free id is taken for a new prompt (see policy.py), so that what lies there would be lost
-most often. `shelf` tells a better place for it: a free id whose content is empty or older."""
+most often. `shelf` tells a better place for it: a free id whose content is empty, hardly more than
+a copy of what the new prompt holds anyway, or older. Without the second rule prompts that begin
+alike would fill all ids with copies of one beginning, and push out every other."""
 
 from collections.abc import Iterable, Sequence
 
@@ -88,19 +90,29 @@ class PrefixCache:
         first = int(different.argmax()) if width else 0
         return first if width and different[first] else width
 
-    def shelf(self, sequence: int, kept: int, free: Iterable[int]) -> int | None:
-        """Where to carry what `sequence` holds before only `kept` tokens of it remain; None:
-        nowhere.
+    def shelf(
+        self, sequence: int, kept: int, free: Iterable[int], prompt: Sequence[int] = ()
+    ) -> int | None:
+        """Where to carry what `sequence` holds before `prompt` is computed there and only `kept`
+        tokens of it remain; None: nowhere.
 
-        The best place is empty, else holds what was not used for longest; of equal ones the highest
-        id, which is handed out last."""
+        The best place is empty, else holds little that the prompt does not, else what was not used
+        for longest; of equal ones the highest id, which is handed out last."""
         if self.length(sequence) - kept < SHELVE_TOKENS_MIN:
             return None
         places = [other for other in free if other != sequence]
         if not places:
             return None
-        best = min(places, key=lambda at: (self._age(at), -at))
-        return best if self._age(best) < self._used[sequence] else None
+        ages = {at: self._age(at) for at in places}
+        if -1 not in ages.values():
+            wanted = np.asarray(prompt[: self._tokens.shape[1]], np.int32)
+            ages |= {at: 0 for at in places if self._covered(at, wanted)}
+        best = min(places, key=lambda at: (ages[at], -at))
+        return best if ages[best] < self._used[sequence] else None
 
     def _age(self, sequence: int) -> int:
         return int(self._used[sequence]) if self._lengths[sequence] else -1
+
+    def _covered(self, sequence: int, wanted: Ints) -> bool:
+        same = self._same(sequence, wanted)
+        return same >= REUSE_TOKENS_MIN and self.length(sequence) - same < SHELVE_TOKENS_MIN

@@ -1,5 +1,7 @@
 """Matching against a plain loop, and where content is carried before its id is needed."""
 
+import random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +68,45 @@ def test_shelf_prefers_empty_then_oldest() -> None:
     assert 1 == cache.shelf(0, 0, [1, 3])
     cache.touch(1)
     assert None is cache.shelf(0, 0, [1])
+
+
+def test_copies_of_one_beginning_make_room_first() -> None:
+    """What the new prompt holds anyway is not worth an id, however lately it was used; a long text
+    behind it is."""
+    cache = PrefixCache(4, 512)
+    beginning, other = [1] * 100, [2] * 100
+    cache.append(0, other)
+    cache.append(1, beginning + [3] * 100)
+    cache.append(2, beginning + [4] * 20)
+    cache.append(3, [5] * 100)
+    prompt = beginning + [6] * 20
+    assert 2 == cache.shelf(0, 0, [1, 2, 3], prompt)
+    assert None is cache.shelf(0, 0, [1, 3], prompt)  # older than what else there is
+    assert 3 == cache.shelf(1, 100, [0, 3], [5] * 90 + [6])
+    cache.cut(3, 0)
+    assert 3 == cache.shelf(0, 0, [1, 2, 3], prompt)
+
+
+def test_beginnings_stay_that_are_asked_for_now_and_then() -> None:
+    """Many prompts of few beginnings, one of each in every round: each finds its own from the
+    second round on, with twice as many ids as beginnings."""
+    groups, ids, dice = 8, 16, random.Random(5)
+    cache = PrefixCache(ids, 512)
+    asked = [group for _ in range(20) for group in dice.sample(range(groups), groups)]
+    for number, group in enumerate(asked):
+        prompt = [group] * 100 + [100 + number] * 40
+        source, length = cache.match(prompt)
+        assert (length == 100) == (number >= groups), number
+        kept, free = length if source == 0 else 0, [id for id in range(1, ids) if id != source]
+        shelf = cache.shelf(0, kept, free, prompt)
+        if shelf is not None:
+            cache.copy(0, shelf, cache.length(0))
+        if length and source:
+            cache.touch(source)
+            cache.copy(source, 0, length)
+        else:
+            cache.cut(0, length)
+        cache.append(0, prompt[length:])
 
 
 def test_little_is_not_carried() -> None:

@@ -17,15 +17,15 @@ from tests import running
 from tests.fakes import tiny_gguf
 from tests.relaying import Relay, relaying
 
-GROUPS = 16
-EACH = 12
+GROUPS = 12
+EACH = 16
 """A home that has too much is passed over, at four callers once in eight times: each beginning may
-be computed at both, which costs a twelfth at most."""
+be computed at both, which costs a fifteenth at most."""
 SHARED_CHARACTERS = 300
 OWN_CHARACTERS = 40
 CALLERS = 4
-SEQUENCES = 96
-"""More than there are groups: an engine keeps several copies of a beginning, and forgets by age."""
+SEQUENCES = 64
+"""Enough to forget nothing."""
 SHARE_MIN = 0.9
 IMBALANCE_MAX = 1.3
 
