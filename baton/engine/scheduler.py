@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from baton.engine.batching import CHUNK_TOKENS_MIN, Limits, Sequence, Step, plan
+from baton.engine.batching import CHUNK_TOKENS_MIN, Rounds, Sequence, Step
 from baton.engine.llama import Context, DecodeError, Model
 from baton.engine.memory import Memory
 from baton.engine.policy import Roster
@@ -51,7 +51,7 @@ class Scheduler:
     ) -> None:
         self._model, self._context, self._bounds = model, context, bounds
         self._deliver = deliver
-        self._limits = Limits(context.batch_tokens_max, context.chunk_tokens_max)
+        self._rounds = Rounds(context.chunk_tokens_max)
         roster = Roster(context.sequences_max, bounds.queue_max)
         self._memory = Memory(context, keeps=model.cuttable)
         self._roster, self._sequences = roster, Sequences(model, self._memory, roster)
@@ -124,7 +124,7 @@ class Scheduler:
         end."""
         while not self._stopping:
             self.turns += 1
-            if not self._round():
+            if not self._go_on():
                 self.idle = True
                 self._wake.wait()
                 self.idle = False
@@ -146,13 +146,13 @@ class Scheduler:
             context.cut(0, 0)
         return elapsed_s / count
 
-    def _round(self) -> bool:
-        """One round; False when there was nothing to do."""
+    def _go_on(self) -> bool:
+        """The next steps; False when there was nothing to do."""
         out, budget = Outbox(), self._budget()
         with self._lock:
             self._sequences.reap(out)
             self._sequences.admit(out)
-            steps = plan(self._sequences.at_work.values(), budget, self._limits)
+            steps = self._rounds.next(self._sequences.at_work.values(), budget)
         self._post(out)
         for step in steps:
             self.turns += 1
@@ -160,7 +160,7 @@ class Scheduler:
         return bool(steps)
 
     def _budget(self) -> int:
-        """Prompt tokens that a round may compute."""
+        """Prompt tokens that take as long as a stream may wait."""
         return max(CHUNK_TOKENS_MIN, int(self._bounds.prefill_budget_s / self._token_s))
 
     def _post(self, out: Outbox) -> None:
@@ -239,7 +239,7 @@ class Scheduler:
             self._sequences.fail(parts[0].sequence.group.run, fault, out)
 
     def _measure(self, parts: Step, length: int, elapsed_s: float) -> None:
-        """Keep the running mean of what a prompt token costs."""
-        if any(not sequence.decoding and count > 1 for sequence, count in parts):
+        """Keep the running mean of what a prompt token costs, by steps of prompts alone."""
+        if length >= CHUNK_TOKENS_MIN and not any(part.sequence.decoding for part in parts):
             pace = elapsed_s / length
             self._token_s += PACE_SHARE * (pace - self._token_s)

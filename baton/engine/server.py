@@ -16,7 +16,7 @@ from typing import cast
 import msgspec
 
 from baton.engine.frames import FrameError, FrameReader
-from baton.engine.llama import Model
+from baton.engine.llama import BATCH_TOKENS_MAX, Model
 from baton.engine.prompts import prepare, refusal
 from baton.engine.runs import Run, Shape
 from baton.engine.scheduler import Scheduler
@@ -242,6 +242,8 @@ def _check_replay(request: Generate, vocabulary_size: int) -> None:
     lists.append((request.splits, len(call.prompts)))
     if any(given is not None and len(given) != wanted for given, wanted in lists):
         raise invalid("A replay needs one entry for each choice and prompt.")
+    if any(size > BATCH_TOKENS_MAX for sizes in request.splits or () for size in sizes):
+        raise invalid(f"A replay's prompts come in chunks of {BATCH_TOKENS_MAX} tokens at most.")
     if any(len(ids) > call.max_tokens for ids in request.replay or ()):
         raise invalid("A replay has more ids than the call may generate.")
     for ids in request.replay or ():

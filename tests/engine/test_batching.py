@@ -1,10 +1,9 @@
-"""What a round computes: sharing, budgets, deterministic sequences alone."""
+"""What is computed next: sharing, budgets, order, deterministic sequences alone."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.engine import batching
-from baton.engine.batching import ALONE_CHUNK_TOKENS, BUDGETS_MAX, Limits, Sequence, plan
+from baton.engine.batching import ALONE_CHUNK_TOKENS, CHUNK_TOKENS_MIN, Rounds, Sequence, Step
 from baton.engine.choice import Choice, Vocabulary
 from baton.engine.prompts import Prepared
 from baton.engine.runs import PromptGroup, Run, Shape
@@ -12,7 +11,7 @@ from baton.engine.sampling import Sampling
 from baton.engine.wire import Generate
 from tests.engine.rig import call
 
-LIMITS = Limits(batch_max=512, chunk_max=63)
+CHUNK_MAX = 63
 WORDS = Vocabulary(lambda token, special: b"x", frozenset())
 
 
@@ -34,77 +33,107 @@ def sequence(id: int, *, prompt: int = 0, alone: bool = False, **fields: object)
     )
 
 
-def shape(sequences: list[Sequence], budget: int = 100) -> list[list[tuple[int, int]]]:
-    return [[(s.id, count) for s, count in step] for step in plan(sequences, budget, LIMITS)]
+def advance(step: Step) -> None:
+    """What computing a step does to its sequences."""
+    for at, count in step:
+        at.position += count
+        if at.splits:
+            at.splits.popleft()
+        if not at.decoding and not at.left:
+            request = Generate(call("x"))
+            at.choice = Choice(0, request.call, Prepared(ids=[1], text=""), Sampling(), WORDS)
 
 
-def test_decoding_comes_first_and_ids_ascend() -> None:
-    """One token of each stream and a chunk of the prompt, sorted for llama.cpp."""
-    found = shape([sequence(3), sequence(1, prompt=40), sequence(0), sequence(2)])
-    assert [[(0, 1), (1, 40), (2, 1), (3, 1)]] == found
+def shapes(sequences: list[Sequence], turns: int, budget: int = 100) -> list[list[tuple[int, int]]]:
+    """Ids and counts of the steps of so many turns, each computed before the next is asked for."""
+    rounds, found = Rounds(CHUNK_MAX), []
+    for _ in range(turns):
+        for step in rounds.next(sequences, budget):
+            found.append([(s.id, count) for s, count in step])
+            advance(step)
+    return found
 
 
-def test_the_budget_bounds_prompts_beside_streams() -> None:
-    """The oldest prompt gets it; what is left goes to the next one."""
-    old, new = sequence(2, prompt=10, order=1), sequence(1, prompt=50, order=2)
-    streams = [sequence(0), sequence(3)]
-    assert [[(0, 1), (1, 6), (2, 10), (3, 1)]] == shape([*streams, old, new], budget=16)
+def test_streams_share_a_step_and_ids_ascend() -> None:
+    """One token of each stream, sorted for llama.cpp; then a chunk of the prompt."""
+    found = shapes([sequence(3), sequence(1, prompt=40), sequence(0), sequence(2)], 2)
+    assert [[(0, 1), (2, 1), (3, 1)], [(1, 40)]] == found
 
 
-def test_nobody_waits_so_prompts_get_more() -> None:
-    """Without a stream that waits for its next token, chunks may be longer, up to the kernel's
-    limit for one sequence."""
-    prompts = [sequence(i, prompt=200) for i in range(2)]
-    assert [[(0, BUDGETS_MAX * 10)]] == shape(prompts, budget=10)
-    assert [[(0, 63), (1, 37)]] == shape(prompts, budget=25)
+def test_one_prompt_gets_one_budget_a_round() -> None:
+    """Then the streams have their turn again."""
+    found = shapes([sequence(0), sequence(1, prompt=30)], 5, budget=12)
+    assert [[(0, 1)], [(1, 12)], [(0, 1)], [(1, 12)], [(0, 1)]] == found
 
 
-def test_a_burst_of_prompts_gets_more_than_a_few_streams() -> None:
-    """The budget grows with the prompts per stream, up to a bound."""
-    prompts = [sequence(i, prompt=60) for i in range(1, 9)]
-    streams = [sequence(i) for i in (0, 9, 10, 11)]
-    for running, wanted in ((4, 20), (2, 40), (1, 40)):
-        (step,) = plan(streams[:running] + prompts, 10, LIMITS)
-        assert wanted == sum(part.tokens for part in step if not part.sequence.decoding)
+def test_the_rest_of_a_room_too_small_for_a_chunk_is_left() -> None:
+    """The streams come again instead."""
+    waiting = [sequence(1, prompt=20), sequence(2, prompt=300)]
+    found = shapes([sequence(0), *waiting], 3, budget=CHUNK_TOKENS_MIN + 4)
+    assert [[(0, 1)], [(1, 20)], [(0, 1), (1, 1)]] == found
+
+
+def test_in_a_burst_every_prompt_that_waits_adds_a_budget() -> None:
+    """And they are computed one after the other, so that the first ones begin early."""
+    waiting = [sequence(i, prompt=50, order=-i) for i in (1, 2, 3)]
+    found = shapes([sequence(0), *waiting], 5, budget=20)
+    assert [[(0, 1)], [(3, 50)], [(2, 10)], [(0, 1), (3, 1)], [(2, 40)]] == found
+
+
+def test_without_streams_prompts_are_computed_to_their_ends() -> None:
+    """Chunks go up to the kernel's limit for one sequence."""
+    assert [[(0, 63)], [(0, 63)], [(0, 14)]] == shapes([sequence(0, prompt=140)], 3, budget=10)
+
+
+def test_prompts_that_end_within_a_chunk_share_it() -> None:
+    """Others that would not end there wait for a step of their own."""
+    prompts = [sequence(0, prompt=20), sequence(1, prompt=200), sequence(2, prompt=30)]
+    prompts += [sequence(3, prompt=30), sequence(4, prompt=5, alone=True)]
+    assert [[(0, 20), (2, 30)]] == shapes(prompts, 1)
+
+
+def test_one_missing_token_rides_with_the_streams() -> None:
+    """A prompt that the cache holds but for its last token waits for no chunk."""
+    cached = sequence(1, prompt=100, position=99)
+    assert [[(0, 1), (1, 1)]] == shapes([cached, sequence(0), sequence(2, prompt=99)], 1)
 
 
 def test_deterministic_sequences_are_alone() -> None:
     """Each has steps of its own; its prompt is split the same way whatever the budget."""
     alone = [sequence(0, alone=True), sequence(1, prompt=100, alone=True)]
-    assert [[(2, 1)], [(0, 1)], [(1, ALONE_CHUNK_TOKENS)]] == shape([*alone, sequence(2)], 8)
+    found = shapes([*alone, sequence(2)], 2, 8)
+    assert [[(2, 1)], [(0, 1)], [(1, ALONE_CHUNK_TOKENS)]] == found
 
 
 def test_prompts_are_computed_in_order_of_admission() -> None:
     """A deterministic prompt neither overtakes the shared ones nor waits for them forever."""
-    alone, shared = sequence(0, prompt=9, alone=True, order=2), sequence(1, prompt=300, order=1)
-    assert [[(1, 63)]] == shape([alone, shared])
-    alone.order = 0
-    assert [[(0, 9)]] == shape([alone, shared])
+    alone, shared = sequence(0, prompt=90, alone=True, order=2), sequence(1, prompt=90, order=1)
+    found = shapes([alone, shared], 6)
+    assert [[(1, 63)], [(1, 27)], [(0, 32)], [(0, 32)], [(0, 26)], [(1, 1)], [(0, 1)]] == found
 
 
 def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
-    """It is computed beside the long ones, which still get half of the budget."""
+    """It is computed first; the long ones still get half of the room."""
     long = [sequence(0, prompt=2000), sequence(1, prompt=2000)]
-    short = [sequence(i, prompt=6) for i in (2, 3, 4, 5)]
-    assert [[(0, 34), (2, 6)]] == shape([*long, short[0]], budget=10)
-    assert [[(0, 20), (2, 6), (3, 6), (4, 6), (5, 2)]] == shape([*long, *short], budget=10)
-    alone = sequence(6, prompt=2000, alone=True, order=-1)
-    assert [[(2, 6)], [(6, ALONE_CHUNK_TOKENS)]] == shape([alone, *long, short[0]], budget=10)
+    assert [[(2, 6)], [(0, 24)]] == shapes([*long, sequence(2, prompt=6)], 2, budget=10)
+    short = [sequence(i, prompt=25) for i in (2, 3, 4, 5)]
+    found = shapes([*long, *short], 3, budget=20)
+    assert [[(2, 25), (3, 25)], [(0, 63)]] == found[:2]
 
 
 def test_a_replays_splits_hold() -> None:
     """The chunk is what was computed then, however small the budget is now."""
     replayed = sequence(0, prompt=50)
     replayed.splits.extend([45, 5])
-    assert [[(0, 45), (1, 1)]] == shape([replayed, sequence(1)], budget=8)
+    assert [[(1, 1)], [(0, 45)], [(1, 1)], [(0, 5)]] == shapes([replayed, sequence(1)], 4, 8)
 
 
 def test_paused_sequences_are_left_out() -> None:
     """Their reader is slow; the others go on."""
     paused = sequence(0)
     paused.group.paused = True
-    assert [[(1, 1)]] == shape([paused, sequence(1)])
-    assert [] == shape([paused])
+    assert [[(1, 1)]] == shapes([paused, sequence(1)], 1)
+    assert [] == shapes([paused], 1)
 
 
 @given(
@@ -112,24 +141,29 @@ def test_paused_sequences_are_left_out() -> None:
     st.integers(1, 200),
 )
 def test_invariants(kinds: list[tuple[int, bool, bool]], budget: int) -> None:
-    """No step is empty, too long or out of order; every stream advances; nobody is there twice."""
+    """No step is empty, too long or out of order; streams have their turn within a room of
+    prompts; every prompt is computed in the end."""
     sequences = [sequence(i, prompt=n, alone=alone) for i, (n, alone, _) in enumerate(kinds)]
     for made, (_, _, paused) in zip(sequences, kinds, strict=True):
         made.group.paused = paused
-    steps = plan(sequences, budget, LIMITS)
-    ids = [part.sequence.id for step in steps for part in step]
-    assert len(ids) == len(set(ids))
-    for step in steps:
-        assert step
-        assert sum(part.tokens for part in step) <= LIMITS.batch_max
-        assert [p.sequence.id for p in step] == sorted(p.sequence.id for p in step)
-        assert len(step) == 1 or not any(part.sequence.alone for part in step)
-        assert all(0 < part.tokens <= LIMITS.chunk_max for part in step)
     able = [s for s in sequences if not s.group.paused]
-    assert {s.id for s in able if s.decoding} <= set(ids)
-    computing = [s for s in able if not s.decoding]
-    if computing:  # the oldest prompt never starves
-        assert min(computing, key=lambda s: s.order).id in ids
+    rounds, since_turn = Rounds(CHUNK_MAX), 0
+    while any(not s.decoding for s in able):
+        streams, waiting = [s for s in able if s.decoding], sum(not s.decoding for s in able)
+        steps = rounds.next(sequences, budget)
+        ids = [part.sequence.id for step in steps for part in step]
+        assert ids
+        assert len(ids) == len(set(ids))
+        turn = {s.id for s in streams} & set(ids)
+        assert not turn or len(turn) == len(streams), "all streams or none"
+        since_turn = 0 if turn or not streams else since_turn + sum(part.tokens for part in steps[0])
+        assert not streams or since_turn <= max(budget, 8) * len(able) + CHUNK_MAX, waiting
+        for step in steps:
+            assert sum(part.tokens for part in step) <= max(CHUNK_MAX, len(able))
+            assert [p.sequence.id for p in step] == sorted(p.sequence.id for p in step)
+            assert len(step) == 1 or not any(part.sequence.alone for part in step)
+            assert all(part.tokens > 0 for part in step)
+            advance(step)
 
 
 def test_rows() -> None:
@@ -140,4 +174,4 @@ def test_rows() -> None:
     assert 9 == computing.rows(9)
     assert 1 == sequence(1).rows(1)
     assert isinstance(computing.group, PromptGroup)
-    assert batching.CHUNK_TOKENS_MIN <= LIMITS.chunk_max
+    assert CHUNK_TOKENS_MIN <= CHUNK_MAX
