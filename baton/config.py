@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A GGUF path, the name of a known model, or `none`."""
     model_cache: str = ""
     """Folder of fetched models; "" is $XDG_CACHE_HOME/baton/models or ~/.cache/baton/models."""
+    engine_eight_bit: bool = True
+    """Use a copy of the default model in 8 bits (145 MB), made once: prompts in half the time."""
     engine_threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     """0: usable cores − 1, at least 1. With all cores a busy neighbour makes it collapse."""
     engine_sequences: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16

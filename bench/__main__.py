@@ -35,8 +35,9 @@ def main() -> int:
             result = relay_bench.run(options.rounds, quick=options.quick)
             _write(folder, "relay", result, report.relay_markdown, report.relay_chart)
         if "engine" in options.parts:
-            levels = (1, 2) if options.quick else engine_bench.LEVELS
+            levels = (1, 2) if options.quick else tuple(options.levels)
             result = engine_bench.run(options.rounds, options.threads, levels)
+            result["promises"] = engine_bench.promises(options.rounds, options.threads)
             _write(folder, "engine", result, report.engine_markdown, report.engine_chart)
     except BenchFailed as failure:
         print(failure, file=sys.stderr)
@@ -53,6 +54,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", default=["relay", "engine"], help="default: both")
     parser.add_argument("--rounds", type=int, default=5, help="turns of everything (5)")
     parser.add_argument("--threads", type=int, default=1, help="of both engines (1)")
+    parser.add_argument(
+        "--levels", type=int, nargs="+", default=engine_bench.LEVELS, help="engine: streams at once"
+    )
     parser.add_argument("--quick", action="store_true", help="does it run? No figures to quote")
     parser.add_argument("--stream", action="store_true", help="opcodes: of a stream of 100 chunks")
     parser.add_argument("--publish", action="store_true", help="write into docs/benchmarks")

@@ -3,7 +3,9 @@
 Both serve one GGUF with the same number of threads, as processes of their own over HTTP, and take
 turns. Every stream has a prompt of its own of 184 tokens and generates 96 (the tokens that would
 end it are biased away); each server samples as it does by default at temperature 0.8. The rate
-counts from the first request sent to the last answer, prompts included.
+counts from the first request sent to the last answer, prompts included. Beside it stands what a
+generated token costs in processor time of the server's whole process tree (for Baton the relay
+too): that says more where the machine is not quiet.
 """
 
 import asyncio
@@ -21,14 +23,14 @@ from typing import Any
 
 from baton import config
 from baton.engine import models
-from bench import machine
-from bench.processes import running
+from bench import engine_promises, machine
+from bench.processes import cpu_s, running, spread
 from tests import running as servers
 from tests.asking import Endpoint
 
 PROMPT_TOKENS, NEW_TOKENS, TEMPERATURE = 184, 96, 0.8
-LEVELS = (1, 8, 16)
-SEQUENCES, CONTEXT_TOKENS = 16, 1024
+LEVELS = (1, 8, 16, 32)
+SEQUENCES, CONTEXT_TOKENS = 32, 512
 ENDING_TOKENS = {"0": -100, "2": -100}
 """What would end generation in the default model."""
 READ_TIMEOUT_S = 300.0
@@ -43,12 +45,13 @@ WORDS = [
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A server of completions: its port, key and model name."""
+    """A server of completions: its port, key and model name, and its processes' session."""
 
     name: str
     port: int
     key: str
     model: str
+    session: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +78,13 @@ def run(rounds: int, threads: int, levels: tuple[int, ...] = LEVELS) -> dict[str
     return {"machine": facts, "runs": runs, "summary": summary(runs)}
 
 
+def promises(rounds: int, threads: int) -> dict[str, Any]:
+    """What the engine is compared with itself in, on a server of its own."""
+    sizes = engine_promises.SEQUENCES, engine_promises.CONTEXT_TOKENS
+    with _baton(threads, *sizes) as (_, endpoint):
+        return engine_promises.run(endpoint, rounds)
+
+
 def _model_path() -> pathlib.Path:
     found = models.resolve(config.load(), lambda name, done, total: None)
     assert found is not None
@@ -82,18 +92,21 @@ def _model_path() -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _baton(threads: int) -> Iterator[tuple[Target, Endpoint]]:
+def _baton(
+    threads: int, sequences: int = SEQUENCES, context_tokens: int = CONTEXT_TOKENS
+) -> Iterator[tuple[Target, Endpoint]]:
     settings = {
         "BATON_ENGINE_THREADS": str(threads),
-        "BATON_ENGINE_SEQUENCES": str(SEQUENCES),
-        "BATON_ENGINE_CONTEXT_TOKENS": str(CONTEXT_TOKENS),
+        "BATON_ENGINE_SEQUENCES": str(sequences),
+        "BATON_ENGINE_CONTEXT_TOKENS": str(context_tokens),
     }
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         servers.serving(pathlib.Path(folder) / "home", settings) as server,
     ):
         port = int(server.base_url.rsplit(":", 1)[1])
-        yield Target("baton", port, server.key, server.model), server.endpoint
+        target = Target("baton", port, server.key, server.model, server.process.pid)
+        yield target, server.endpoint
 
 
 @contextlib.contextmanager
@@ -102,7 +115,8 @@ def _llama_server(threads: int) -> Iterator[Target]:
     with running([sys.executable, "-m", "bench.llama_server", *words]) as process:
         assert process.stdout is not None
         address = process.stdout.readline().decode().strip()
-        yield Target("xllamacpp server", int(address.rsplit(":", 1)[1]), "sk-none", "any")
+        port = int(address.rsplit(":", 1)[1])
+        yield Target("xllamacpp server", port, "sk-none", "any", process.pid)
 
 
 def _prompts(endpoint: Endpoint, seed: int, count: int) -> list[list[int]]:
@@ -117,7 +131,8 @@ def _prompts(endpoint: Endpoint, seed: int, count: int) -> list[list[int]]:
 
 
 def _measure(target: Target, prompts: list[list[int]]) -> dict[str, Any]:
-    busy_before, started = machine.busy_s(), time.perf_counter()
+    busy_before, spent_before = machine.busy_s(), cpu_s(target.session)
+    started = time.perf_counter()
     streams = asyncio.run(_all_streams(target, prompts, started))
     wall_s = max(stream.end_s for stream in streams)
     tokens = sum(stream.tokens for stream in streams)
@@ -127,6 +142,7 @@ def _measure(target: Target, prompts: list[list[int]]) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_second": round(tokens / wall_s, 2),
         "first_p50_s": round(statistics.median(stream.first_s for stream in streams), 4),
+        "cpu_ms_per_token": round((cpu_s(target.session) - spent_before) / tokens * 1e3, 3),
         "machine_cores": round((machine.busy_s() - busy_before) / wall_s, 2),
         "streams": [dataclasses.asdict(stream) for stream in streams],
     }
@@ -179,27 +195,26 @@ def _request(target: Target, prompt: list[int]) -> bytes:
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """For each level both servers' medians, and Baton's ratio within each round."""
+    """For each level both servers' medians, and Baton's ratios within each round."""
     found: dict[str, Any] = {}
     for level in sorted({run["level"] for run in runs}):
         of_level = [run for run in runs if run["level"] == level]
         found[str(level)] = {
             name: {
                 key: statistics.median(run[key] for run in of_level if run["server"] == name)
-                for key in ("tokens_per_second", "first_p50_s")
+                for key in ("tokens_per_second", "first_p50_s", "cpu_ms_per_token")
             }
             for name in dict.fromkeys(run["server"] for run in of_level)
         }
-        found[str(level)]["ratio"] = _ratio(of_level)
+        found[str(level)]["ratio"] = _ratio(of_level, "tokens_per_second")
+        found[str(level)]["first_ratio"] = _ratio(of_level, "first_p50_s")
+        found[str(level)]["cpu_ratio"] = _ratio(of_level, "cpu_ms_per_token")
     return found
 
 
-def _ratio(runs: list[dict[str, Any]]) -> dict[str, float]:
-    rates = {(run["round"], run["server"]): run["tokens_per_second"] for run in runs}
-    rounds = sorted({number for number, _ in rates})
-    ratios = [rates[number, "baton"] / rates[number, "xllamacpp server"] for number in rounds]
-    return {
-        "median": round(statistics.median(ratios), 3),
-        "least": round(min(ratios), 3),
-        "most": round(max(ratios), 3),
-    }
+def _ratio(runs: list[dict[str, Any]], key: str) -> dict[str, float]:
+    """Baton's figure in the peer's, within each round."""
+    figures = {(run["round"], run["server"]): run[key] for run in runs}
+    rounds = sorted({number for number, _ in figures})
+    ratios = [figures[number, "baton"] / figures[number, "xllamacpp server"] for number in rounds]
+    return spread(ratios)

@@ -7,6 +7,7 @@ ticks of 10 ms, which is 5 % of a short run.
 import contextlib
 import pathlib
 import signal
+import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,15 @@ from tests.running import session_members
 NANOSECONDS = 1e9
 QUIET_S, QUIET_SHARE, SETTLE_MAX_S = 0.3, 0.02, 10.0
 STOP_TIMEOUT_S = 10.0
+
+
+def spread(ratios: Sequence[float]) -> dict[str, float]:
+    """Of the rounds' ratios."""
+    return {
+        "median": round(statistics.median(ratios), 3),
+        "least": round(min(ratios), 3),
+        "most": round(max(ratios), 3),
+    }
 
 
 def cpu_s(session: int) -> float:

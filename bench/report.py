@@ -55,17 +55,35 @@ def engine_markdown(result: Mapping[str, Any]) -> str:
     lines += [
         f"{facts['model']}, threads {facts['threads']}; a stream: 184 prompt tokens, 96 new ones.",
         "",
-        "| streams | Baton tok/s (first p50) | xllamacpp's server tok/s (first p50) | ratio |",
-        "|---|---|---|---|",
+        "tok/s: from the first request to the last answer. First: until the median first text.",
+        "CPU: processor time of all of the server's processes per new token.",
+        "",
+        "| streams | Baton: tok/s, first, CPU | xllamacpp's server | tok/s ratio | first ratio | "
+        "CPU ratio |",
+        "|---|---|---|---|---|---|",
     ]
     for level, rows in result["summary"].items():
         cells = [_engine_cell(rows[name]) for name in ("baton", "xllamacpp server")]
-        lines.append(f"| {level} | {cells[0]} | {cells[1]} | {_spread(rows['ratio'])} |")
-    return "\n".join([*lines, ""])
+        cells += [_spread(rows[name]) for name in ("ratio", "first_ratio", "cpu_ratio")]
+        lines.append(f"| {level} | {' | '.join(cells)} |")
+    return "\n".join([*lines, *_promise_lines(result.get("promises", {})), ""])
+
+
+def _promise_lines(promises: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the engine promises of itself, within one run."""
+    if not promises:
+        return []
+    lines = ["", "| Baton alone | bound | found (least to most) |", "|---|---|---|"]
+    return lines + [
+        f"| {one['what']} | {one['bound']} | {_spread(one)} |" for one in promises.values()
+    ]
 
 
 def _engine_cell(row: Mapping[str, float]) -> str:
-    return f"{row['tokens_per_second']:.1f} ({row['first_p50_s']:.2f} s)"
+    rate, first_s, cpu_ms = (
+        row[key] for key in ("tokens_per_second", "first_p50_s", "cpu_ms_per_token")
+    )
+    return f"{rate:.1f}, {first_s:.2f} s, {cpu_ms:.1f} ms"
 
 
 def _spread(ratio: Mapping[str, float]) -> str:
@@ -94,7 +112,7 @@ def engine_chart(result: Mapping[str, Any]) -> str:
             [
                 Bar(name, row["tokens_per_second"], f"{row['tokens_per_second']:.1f} tok/s")
                 for name, row in rows.items()
-                if name != "ratio"
+                if not name.endswith("ratio")
             ],
         )
         for level, rows in result["summary"].items()

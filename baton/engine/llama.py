@@ -26,12 +26,9 @@ from baton.engine import abi
 from baton.errors import BatonError
 
 BATCH_TOKENS_MAX = 512
-CPU_CHUNK_TOKENS_MAX = 63
-"""Tokens of one sequence computed at once. From 64 on llama.cpp's CPU code attends by another
-(tiled) kernel, whose results differ by up to 1.0 in the logits of the default model. Below, prefill
-in any split, decoding alone, decoding beside others and reused prefixes are bit-identical there
-(measured with one thread; with several, single steps beyond 512 tokens of context differ again). It
-costs 4 % of a prompt of 184 tokens and 30 % of one of 1,024."""
+CPU_CHUNK_TOKENS_MAX = 256
+"""Tokens of one sequence computed at once on a CPU: more gain nothing there, and take memory for
+their intermediate results."""
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -310,7 +307,6 @@ class Context:
         )
         params.n_batch = self.batch_tokens_max
         self.chunk_tokens_max = BATCH_TOKENS_MAX if model.gpu_layers else CPU_CHUNK_TOKENS_MAX
-        # Also whoever fills the batch with one long prompt gets the same kernels.
         params.n_ubatch = min(params.n_batch, max(self.chunk_tokens_max, sequences))
         params.n_seq_max = sequences
         params.n_threads = params.n_threads_batch = threads

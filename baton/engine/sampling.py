@@ -63,7 +63,9 @@ def choose(row: Floats, how: Sampling, counts: dict[int, int], chance: float) ->
     row = adjusted(row, how, counts)
     if how.temperature < GREEDY_BELOW:
         return int(row.argmax())
-    weights = np.exp((row - row.max()) / np.float32(how.temperature))
+    weights = row - row.max()
+    weights /= np.float32(how.temperature)
+    np.exp(weights, out=weights)
     if how.top_p < 1.0:
         return _draw_nucleus(weights, how.top_p, chance)
     return _draw(weights, chance)
@@ -84,20 +86,29 @@ def adjusted(row: Floats, how: Sampling, counts: dict[int, int]) -> Floats:
 
 def _draw(weights: Floats, chance: float) -> int:
     """Inverse of the cumulated weights."""
-    return _crossing(weights, chance * float(weights.sum(dtype=np.float64)), "right")
+    ends = _block_ends(weights)
+    return _crossing(weights, ends, chance * float(ends[-1]), "right")
 
 
-def _crossing(weights: Floats, mass: float, side: Literal["left", "right"]) -> int:
-    """Where the cumulated weights reach (left) or exceed (right) `mass`.
-
-    Summed block by block: only one block is cumulated weight by weight, which is ten times
-    slower."""
+def _block_ends(weights: Floats) -> npt.NDArray[np.float64]:
+    """The cumulated weights at the end of each block: cumulating them one by one takes ten times as
+    long."""
     whole = weights.size // BLOCK * BLOCK
     sums = weights[:whole].reshape(-1, BLOCK).sum(axis=1, dtype=np.float64)
     if whole < weights.size:
         sums = np.append(sums, weights[whole:].sum(dtype=np.float64))
-    ends = sums.cumsum()
-    block = min(int(ends.searchsorted(mass, side=side)), sums.size - 1)
+    return sums.cumsum()
+
+
+def _crossing(
+    weights: Floats,
+    ends: npt.NDArray[np.float64],
+    mass: float,
+    side: Literal["left", "right"],
+) -> int:
+    """Where the cumulated weights reach (left) or exceed (right) `mass`. `ends`: of their
+    blocks."""
+    block = min(int(ends.searchsorted(mass, side=side)), ends.size - 1)
     before = float(ends[block - 1]) if block else 0.0
     inside = weights[block * BLOCK : (block + 1) * BLOCK]
     place = int(inside.cumsum(dtype=np.float64).searchsorted(mass - before, side=side))
@@ -118,7 +129,7 @@ def nucleus(weights: Floats, top_p: float) -> Ids:
     those."""
     mass = top_p * float(weights.sum(dtype=np.float64))
     highest = _highest(weights, mass)
-    size = _crossing(highest, mass, "left") + 1
+    size = _crossing(highest, _block_ends(highest), mass, "left") + 1
     least = highest[size - 1]
     above = np.flatnonzero(weights > least)
     equal = np.flatnonzero(weights == least)[: size - above.size]

@@ -15,12 +15,12 @@ A decode that fails is repeated sequence by sequence, and ends only the calls th
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from baton.engine.batching import CHUNK_TOKENS_MIN, Rounds, Sequence, Step
-from baton.engine.llama import Context, DecodeError, Model
+from baton.engine.llama import Context, DecodeError, Floats, Model
 from baton.engine.memory import Memory
 from baton.engine.policy import Roster
 from baton.engine.runs import Run
@@ -32,6 +32,8 @@ ABORTED = 2
 PACE_SHARE = 0.2
 """Weight of the newest measurement in the running mean of seconds per token."""
 WARM_UP_TOKENS = 16
+COMPARED_TOKENS = (3, 8, 5)
+"""Of sequences that are computed together and alone: unequal, as llama.cpp splits them then."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,7 +53,6 @@ class Scheduler:
     ) -> None:
         self._model, self._context, self._bounds = model, context, bounds
         self._deliver = deliver
-        self._rounds = Rounds(context.chunk_tokens_max)
         roster = Roster(context.sequences_max, bounds.queue_max)
         self._memory = Memory(context, keeps=model.cuttable)
         self._roster, self._sequences = roster, Sequences(model, self._memory, roster)
@@ -63,6 +64,7 @@ class Scheduler:
         self.idle = False
         """, with nothing to do."""
         self._token_s = self._warm_up()
+        self._rounds = Rounds(context.chunk_tokens_max, self._indifferent())
 
     # From the server's thread
 
@@ -145,6 +147,28 @@ class Scheduler:
             elapsed_s = time.perf_counter() - began
             context.cut(0, 0)
         return elapsed_s / count
+
+    def _indifferent(self) -> bool:
+        """Whether sequences in one step come out as each of them alone, to the last bit.
+
+        It depends on the kernels for this model and machine: so it is tried."""
+        ids = range(min(len(COMPARED_TOKENS), self._context.sequences_max))
+        together = self._rows(ids)
+        return np.array_equal(together, np.concatenate([self._rows([id]) for id in ids]))
+
+    def _rows(self, ids: Iterable[int]) -> Floats:
+        """Logits of a few tokens on each of these sequences, which are empty again afterwards."""
+        context, end = self._context, 0
+        for id in ids:
+            at, end = end, end + COMPARED_TOKENS[id]
+            context.tokens[at:end] = (np.arange(end - at) * 31 + id) % self._model.vocabulary_size
+            context.positions[at:end] = np.arange(end - at)
+            context.sequences[at:end], context.outputs[at:end] = id, 1
+        context.decode(end)
+        rows = context.logits(end).copy()
+        for id in ids:
+            context.cut(id, 0)
+        return rows
 
     def _go_on(self) -> bool:
         """The next steps; False when there was nothing to do."""

@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.engine.batching import ALONE_CHUNK_TOKENS, CHUNK_TOKENS_MIN, Rounds, Sequence, Step
+from baton.engine.batching import (
+    ALONE_CHUNK_TOKENS,
+    BUDGETS_MAX,
+    CHUNK_TOKENS_MIN,
+    TILE_TOKENS,
+    Rounds,
+    Sequence,
+    Step,
+)
 from baton.engine.choice import Choice, Vocabulary
 from baton.engine.prompts import Prepared
 from baton.engine.runs import PromptGroup, Run, Shape
@@ -11,7 +19,7 @@ from baton.engine.sampling import Sampling
 from baton.engine.wire import Generate
 from tests.engine.rig import call
 
-CHUNK_MAX = 63
+CHUNK_MAX = 256
 WORDS = Vocabulary(lambda token, special: b"x", frozenset())
 
 
@@ -68,25 +76,33 @@ def test_one_prompt_gets_one_budget_a_round() -> None:
 
 def test_the_rest_of_a_room_too_small_for_a_chunk_is_left() -> None:
     """The streams come again instead."""
-    waiting = [sequence(1, prompt=20), sequence(2, prompt=300)]
+    waiting = [sequence(1, prompt=42), sequence(2, prompt=300)]
     found = shapes([sequence(0), *waiting], 3, budget=CHUNK_TOKENS_MIN + 4)
-    assert [[(0, 1)], [(1, 20)], [(0, 1), (1, 1)]] == found
+    assert [[(0, 1)], [(1, 42)], [(0, 1), (1, 1)]] == found
 
 
-def test_in_a_burst_every_prompt_that_waits_adds_a_budget() -> None:
+def test_in_a_burst_prompts_get_more_budgets_than_there_are() -> None:
     """And they are computed one after the other, so that the first ones begin early."""
-    waiting = [sequence(i, prompt=50, order=-i) for i in (1, 2, 3)]
-    found = shapes([sequence(0), *waiting], 5, budget=20)
-    assert [[(0, 1)], [(3, 50)], [(2, 10)], [(0, 1), (3, 1)], [(2, 40)]] == found
+    waiting = [sequence(i, prompt=60, order=-i) for i in (1, 2, 3)]
+    found = shapes([sequence(0), *waiting], 5, budget=10)
+    assert [[(0, 1)], [(3, 60)], [(2, 30)], [(0, 1), (3, 1)], [(2, 30)]] == found
+    waiting = [sequence(i, prompt=400) for i in range(1, 9)]
+    found = shapes([sequence(0), *waiting], 3, budget=10)
+    assert [[(0, 1)], [(1, 10 * BUDGETS_MAX)], [(0, 1)]] == found
 
 
-def test_without_streams_prompts_are_computed_to_their_ends() -> None:
-    """Chunks go up to the kernel's limit for one sequence."""
-    assert [[(0, 63)], [(0, 63)], [(0, 14)]] == shapes([sequence(0, prompt=140)], 3, budget=10)
+def test_without_streams_prompts_are_computed_in_large_chunks() -> None:
+    """As long as a newcomer may wait, of the tiled kernel's size at least; a small rest goes
+    along."""
+    for budget, wanted in ((10, [64, 76]), (30, [140]), (2, [64, 76])):
+        found = shapes([sequence(0, prompt=140)], len(wanted), budget)
+        assert [[(0, count)] for count in wanted] == found
+    found = shapes([sequence(0, prompt=500)], 2, budget=1000)
+    assert [[(0, CHUNK_MAX - TILE_TOKENS)], [(0, CHUNK_MAX - TILE_TOKENS)]] == found
 
 
-def test_prompts_that_end_within_a_chunk_share_it() -> None:
-    """Others that would not end there wait for a step of their own."""
+def test_prompts_that_end_within_a_few_tokens_share_a_step() -> None:
+    """Others, and those that would make it longer, wait for a step of their own."""
     prompts = [sequence(0, prompt=20), sequence(1, prompt=200), sequence(2, prompt=30)]
     prompts += [sequence(3, prompt=30), sequence(4, prompt=5, alone=True)]
     assert [[(0, 20), (2, 30)]] == shapes(prompts, 1)
@@ -105,20 +121,32 @@ def test_deterministic_sequences_are_alone() -> None:
     assert [[(2, 1)], [(0, 1)], [(1, ALONE_CHUNK_TOKENS)]] == found
 
 
+def test_short_deterministic_prompts_share_a_step_where_bits_agree() -> None:
+    """Whole ones that would be one chunk alone, among themselves."""
+    prompts = [sequence(i, prompt=n, alone=True) for i, n in enumerate((20, 8, 33, 30))]
+    prompts += [sequence(4, prompt=5), sequence(5, prompt=40, alone=True, position=30)]
+    (together,) = Rounds(CHUNK_MAX, packs_alone=True).next(prompts, 100)
+    assert [(0, 20), (1, 8), (3, 30)] == [(part.sequence.id, part.tokens) for part in together]
+    (one,) = Rounds(CHUNK_MAX).next(prompts, 100)
+    assert [(0, 20)] == [(part.sequence.id, part.tokens) for part in one]
+    (ordinary,) = Rounds(CHUNK_MAX, packs_alone=True).next(prompts[4:], 100)
+    assert [(4, 5)] == [(part.sequence.id, part.tokens) for part in ordinary]
+
+
 def test_prompts_are_computed_in_order_of_admission() -> None:
     """A deterministic prompt neither overtakes the shared ones nor waits for them forever."""
     alone, shared = sequence(0, prompt=90, alone=True, order=2), sequence(1, prompt=90, order=1)
-    found = shapes([alone, shared], 6)
-    assert [[(1, 63)], [(1, 27)], [(0, 32)], [(0, 32)], [(0, 26)], [(1, 1)], [(0, 1)]] == found
+    found = shapes([alone, shared], 5)
+    assert [[(1, 90)], [(0, 32)], [(0, 32)], [(0, 26)], [(1, 1)], [(0, 1)]] == found
 
 
 def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
     """It is computed first; the long ones still get half of the room."""
     long = [sequence(0, prompt=2000), sequence(1, prompt=2000)]
-    assert [[(2, 6)], [(0, 24)]] == shapes([*long, sequence(2, prompt=6)], 2, budget=10)
-    short = [sequence(i, prompt=25) for i in (2, 3, 4, 5)]
-    found = shapes([*long, *short], 3, budget=20)
-    assert [[(2, 25), (3, 25)], [(0, 63)]] == found[:2]
+    assert [[(2, 6)], [(0, 84)]] == shapes([*long, sequence(2, prompt=6)], 2, budget=10)
+    short = [sequence(i, prompt=25) for i in (2, 3, 4, 5, 6)]
+    found = shapes([*long, *short], 4, budget=10)
+    assert [[(2, 25), (3, 25)], [(4, 25), (5, 25)], [(0, 60)]] == found[:3]
 
 
 def test_a_replays_splits_hold() -> None:
@@ -149,15 +177,17 @@ def test_invariants(kinds: list[tuple[int, bool, bool]], budget: int) -> None:
     able = [s for s in sequences if not s.group.paused]
     rounds, since_turn = Rounds(CHUNK_MAX), 0
     while any(not s.decoding for s in able):
-        streams, waiting = [s for s in able if s.decoding], sum(not s.decoding for s in able)
+        streams = [s for s in able if s.decoding]
         steps = rounds.next(sequences, budget)
         ids = [part.sequence.id for step in steps for part in step]
         assert ids
         assert len(ids) == len(set(ids))
         turn = {s.id for s in streams} & set(ids)
         assert not turn or len(turn) == len(streams), "all streams or none"
-        since_turn = 0 if turn or not streams else since_turn + sum(part.tokens for part in steps[0])
-        assert not streams or since_turn <= max(budget, 8) * len(able) + CHUNK_MAX, waiting
+        since_turn = (
+            0 if turn or not streams else since_turn + sum(part.tokens for part in steps[0])
+        )
+        assert not streams or since_turn <= max(budget, 8) * BUDGETS_MAX + CHUNK_MAX
         for step in steps:
             assert sum(part.tokens for part in step) <= max(CHUNK_MAX, len(able))
             assert [p.sequence.id for p in step] == sorted(p.sequence.id for p in step)

@@ -7,10 +7,13 @@ import pathlib
 import zipfile
 from http.server import BaseHTTPRequestHandler
 
+import msgspec
 import pytest
 
 from baton import config
 from baton.engine import models
+from baton.engine.eight_bit import write_copy
+from tests.engine import test_eight_bit as four_bits
 from tests.fakes import file_server, tiny_gguf
 
 VERSION = "1.0"
@@ -129,6 +132,50 @@ def test_a_cache_that_cannot_be_written_serves(tmp_path: pathlib.Path) -> None:
     assert models.ModelFile(cache / "Toy-1M.gguf", "toy-1m", TOY.sha256) == resolve(given)
 
 
+def with_copy(tmp_path: pathlib.Path, sha256: str | None = None) -> models.KnownModel:
+    """A known model in the cache already, of which a copy in eight bits can be made."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    source = four_bits.written(cache / "Toy-1M.gguf", four_bits.Q4_1)
+    write_copy(source, tmp_path / "wanted.gguf")
+    wanted = sha256 or hashlib.sha256((tmp_path / "wanted.gguf").read_bytes()).hexdigest()
+    return msgspec.structs.replace(
+        TOY,
+        sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
+        eight_bit=models.EightBitCopy("Toy-8.gguf", wanted),
+    )
+
+
+def test_a_copy_in_eight_bits_is_made_once(tmp_path: pathlib.Path) -> None:
+    """It is used instead of the file, under the same public name; the setting switches it off."""
+    known, given = with_copy(tmp_path), settings(tmp_path, "toy-1m")
+    first = models.resolve(given, known=(known,))
+    assert first is not None
+    assert ("Toy-8.gguf", "toy-1m") == (first.path.name, first.public_name)
+    assert (tmp_path / "wanted.gguf").read_bytes() == first.path.read_bytes()
+    made = first.path.stat().st_mtime_ns
+    assert first == models.resolve(given, known=(known,))
+    assert made == first.path.stat().st_mtime_ns
+    without = msgspec.structs.replace(given, engine_eight_bit=False)
+    plain = models.resolve(without, known=(known,))
+    assert plain is not None
+    assert "Toy-1M.gguf" == plain.path.name
+
+
+@pytest.mark.parametrize("hindered", ["sha256", "read-only"])
+def test_without_a_copy_the_model_itself_serves(tmp_path: pathlib.Path, hindered: str) -> None:
+    """A copy that came out otherwise is not used, and nothing of it stays; nor is a cache needed
+    that can be written."""
+    known = with_copy(tmp_path, "0" * 64 if hindered == "sha256" else None)
+    if hindered == "read-only":
+        (tmp_path / "cache" / "Toy-8.gguf.lock").mkdir()
+    found = models.resolve(settings(tmp_path, "toy-1m"), known=(known,))
+    assert found is not None
+    assert ("Toy-1M.gguf", known.sha256) == (found.path.name, found.sha256)
+    assert [] == list((tmp_path / "cache").glob("Toy-8.gguf*partial"))
+    assert not (tmp_path / "cache" / "Toy-8.gguf").exists()
+
+
 def test_wheel_left_by_a_stopped_start_is_used(tmp_path: pathlib.Path) -> None:
     """A whole wheel in the cache needs no network."""
     (tmp_path / "cache").mkdir()
@@ -208,6 +255,10 @@ def test_file_that_is_no_gguf_is_named(tmp_path: pathlib.Path) -> None:
 
 
 def test_default_model_is_what_it_says(default_model: pathlib.Path) -> None:
-    """The cached default model is the pinned file."""
-    assert models.DEFAULT.file_name == default_model.name
-    assert models.DEFAULT.sha256 == hashlib.sha256(default_model.read_bytes()).hexdigest()
+    """The copy that is used, and the file it was made of, are the pinned ones."""
+    copy = models.DEFAULT.eight_bit
+    assert copy is not None
+    assert copy.file_name == default_model.name
+    assert copy.sha256 == hashlib.sha256(default_model.read_bytes()).hexdigest()
+    original = default_model.with_name(models.DEFAULT.file_name)
+    assert models.DEFAULT.sha256 == hashlib.sha256(original.read_bytes()).hexdigest()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
+from baton.engine.batching import ALONE_CHUNK_TOKENS
 from baton.engine.llama import Context, Model, load_library
 
 CONTEXT_TOKENS = 2048
@@ -45,8 +46,8 @@ class Direct:
         context = self._context
         context.cut(0, after)
         rows = []
-        for start in range(0, len(ids), context.chunk_tokens_max):
-            chunk = ids[start : start + context.chunk_tokens_max]
+        for start in range(0, len(ids), ALONE_CHUNK_TOKENS):
+            chunk = ids[start : start + ALONE_CHUNK_TOKENS]
             length = len(chunk)
             context.tokens[:length] = chunk
             context.positions[:length] = range(after + start, after + start + length)

@@ -55,11 +55,17 @@ def test_relay_page_and_chart() -> None:
 def test_engine_page_and_chart() -> None:
     """The rate beside xllamacpp's server, for each level, with the ratio of each round."""
     runs: list[dict[str, Any]] = [
-        {"round": 0, "level": 8, "server": name, "tokens_per_second": rate, "first_p50_s": 1.0}
-        for name, rate in (("baton", 97.0), ("xllamacpp server", 100.0))
+        {"round": 0, "level": 8, "server": name, "tokens_per_second": rate, "first_p50_s": first}
+        | {"cpu_ms_per_token": 12.0}
+        for name, rate, first in (("baton", 97.0, 1.0), ("xllamacpp server", 100.0, 2.0))
     ]
-    result = {"machine": FACTS, "summary": engine_bench.summary(runs)}
-    row = "| 8 | 97.0 (1.00 s) | 100.0 (1.00 s) | 0.97 (0.97 to 0.97) |"
-    assert row in report.engine_markdown(result)
+    promise = {"what": "n = 8", "bound": "≤ 1.25", "median": 1.1, "least": 1.0, "most": 1.2}
+    result = {
+        "machine": FACTS, "summary": engine_bench.summary(runs), "promises": {"choices": promise},
+    }  # fmt: skip
+    page = report.engine_markdown(result)
+    row = "| 8 | 97.0, 1.00 s, 12.0 ms | 100.0, 2.00 s, 12.0 ms | 0.97 (0.97 to 0.97) | 0.50 "
+    assert row in page
+    assert "| n = 8 | ≤ 1.25 | 1.10 (1.00 to 1.20) |" in page
     drawing = ElementTree.fromstring(report.engine_chart(result))
     assert len(drawing.findall("{http://www.w3.org/2000/svg}rect")) == 2
