@@ -97,7 +97,8 @@ def _block_ends(weights: Floats) -> npt.NDArray[np.float64]:
     sums = weights[:whole].reshape(-1, BLOCK).sum(axis=1, dtype=np.float64)
     if whole < weights.size:
         sums = np.append(sums, weights[whole:].sum(dtype=np.float64))
-    return sums.cumsum()
+    ends: npt.NDArray[np.float64] = sums.cumsum()
+    return ends
 
 
 def _crossing(
