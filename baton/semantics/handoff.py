@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from baton.semantics.events import Call, Delta, FinishReason, Logprobs, Prompt
-from baton.semantics.parts import seed_of
+from baton.semantics.parts import seed_behind, seed_of
 
 RECEIVED_BYTES_MAX = 1024 * 1024
 """Of one call, text and ids together: a longer answer cannot be handed over. 64 KiB of text is the
@@ -337,6 +337,8 @@ def _resumed(call: Call, index: int, kept: Kept) -> Rest:
     text, carried = kept.text.decode(), kept.carried(call.stop)
     so_far = _extended(prompt, text, kept, call.stop)
     rest = _one(call, index, so_far, echo=False, max_tokens=call.max_tokens - carried)
+    if rest.seed is not None:
+        rest = msgspec.structs.replace(rest, seed=seed_behind(rest.seed, carried))
     longest = max(map(len, call.stop or ()), default=0)
     return Rest(
         call=rest,

@@ -7,6 +7,7 @@ What must hold: each choice of the call belongs to exactly one part; numbering i
 the call and in each part; a prompt that went out several times counts once.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -47,6 +48,14 @@ def divide(call: Call, prompts_max: int, samples_max: int) -> Iterator[Part]:
 def seed_of(seed: int, sample: int) -> int:
     """The seed of the sample, within what a seed can be."""
     return (seed + sample - SEED_MIN) % SEEDS + SEED_MIN
+
+
+def seed_behind(seed: int, tokens: int) -> int:
+    """The seed of the rest of a sample, behind so many tokens of it.
+
+    A server begins the random numbers of each call anew: by the sample's own seed the rest would be
+    drawn with the very numbers that its beginning was drawn with."""
+    return zlib.crc32(b"%d %d" % (seed, tokens)) >> 1
 
 
 def renumbered(deltas: Iterable[Delta], part: Part, n: int) -> list[Delta]:

@@ -121,6 +121,8 @@ class FakeCompletions(WireServer):
         self.scripted: list[word_model.Generated] = []
         self.seed_step = 1000
         """Between two seeds; 1, as servers have it: sample i of seed s is sample 0 of s + i."""
+        self.seeded = True
+        """Whether seeds and samples mean anything; else the same tokens go on in the same way."""
         self._key = key
         self._serial = 0
 
@@ -215,7 +217,7 @@ class FakeCompletions(WireServer):
             if len(tokens) + max_tokens > CONTEXT_TOKENS:
                 raise too_long(self.quirks.errors, len(tokens), max_tokens)
             for sample in range(n):
-                seed = body.get("seed", 0) * self.seed_step + sample
+                seed = (body.get("seed", 0) * self.seed_step + sample) * self.seeded
                 sampling = word_model.Sampling(
                     max_tokens, temperature, seed, stops, asked or 0, *knobs
                 )

@@ -2,8 +2,8 @@
 
     words = Words(cuts=[3])       # its first call breaks after three reads, later ones do not
 
-It speaks events, one token a delta, as `word_model` generates them. Samples of one seed differ by
-their number, and a call for one of them alone with that seed gives the same.
+It speaks events, one token a delta, as `word_model` generates them. Seeds mean nothing to it: the
+same tokens go on in the same way, so that samples of one prompt are alike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -89,9 +89,8 @@ def _ids(prompt: str | list[int]) -> list[int]:
 
 
 def _generated(call: Call, index: int) -> word_model.Generated:
-    seed = (call.seed or 0) + index % call.n
     stops, wanted = tuple(call.stop or ()), call.logprobs or 0
-    sampling = word_model.Sampling(call.max_tokens, call.temperature, seed, stops, wanted)
+    sampling = word_model.Sampling(call.max_tokens, call.temperature, 0, stops, wanted)
     return word_model.generate(word_model.decode(_ids(call.prompts[index // call.n])), sampling)
 
 

@@ -92,7 +92,7 @@ def asked(fields: dict[str, Any]) -> Plan:
 def fakes() -> Iterator[FakeCompletions]:
     for _ in range(2):
         fake = FakeCompletions("vllm")
-        fake.seed_step = 1
+        fake.seeded = False
         yield fake
 
 
@@ -148,7 +148,7 @@ async def pair() -> AsyncIterator[Pair]:
         FakeCompletions("vllm", key=KEY) as two,
         FaultProxy(one.port) as proxy,
     ):
-        one.seed_step = two.seed_step = 1
+        one.seeded = two.seeded = False
         first = build(Record(proxy.url, "vllm", "a"), limits)
         second = build(Record(two.url, "vllm", "b"), limits)
         try:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baton.semantics.events import Call, Delta, Usage
-from baton.semantics.parts import divide, renumbered, seed_of, total
+from baton.semantics.parts import divide, renumbered, seed_behind, seed_of, total
 
 
 def call(prompts: int, n: int, seed: int | None = None) -> Call:
@@ -55,3 +55,13 @@ def test_a_prompt_counts_once() -> None:
     estimated = [*used[:-1], (parts[-1], Usage(200, 7, estimated=True))]
     assert total(estimated).estimated
     assert Usage(0, 0) == total([])
+
+
+def test_the_seed_of_a_rest() -> None:
+    """Another one for each place and sample, always the same, and one that every server takes."""
+    found = [
+        seed_behind(seed, tokens) for seed in (-(2**63), -1, 0, 7, 2**63 - 1) for tokens in range(9)
+    ]
+    assert len(found) == len(set(found))
+    assert found[0] == seed_behind(-(2**63), 0)
+    assert all(0 <= seed < 2**31 for seed in found)
