@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { escaped, unescaped } from "../../../../baton/web/console/static/playground/escapes.js";
-import { FIELDS, MODES, biases, build, choices, stops } from "../../../../baton/web/console/static/playground/request.js";
+import { FIELDS, MODES, biases, build, stops } from "../../../../baton/web/console/static/playground/request.js";
 import { random } from "./random.mjs";
 
 const range = (kind, least, most) => ({ kind, least, most });
@@ -64,10 +64,6 @@ test("biases by line, comma or JSON", () => {
   for (const text of ["50256: -100\n7: 0.5", "50256=-100, 7=0.5", '{"50256": -100, "7": 0.5}']) assert.deepEqual(biases(text), expected);
   assert.deepEqual(biases(" "), {});
   for (const text of ["a: 1", "1", "1: x", "1: 2 3"]) assert.equal(biases(text), null);
-});
-
-test("choices of an answer: prompts times samples", () => {
-  assert.deepEqual([choices({ prompt: ["a", "b"], n: 3 }), choices({ prompt: "a" }), choices({ prompt: "a", n: 0.5 })], [6, 1, 1]);
 });
 
 test("a text on one line means the text again, whatever it is", () => {

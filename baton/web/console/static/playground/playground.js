@@ -11,7 +11,7 @@ import { fault } from "./fault.js";
 import { Form } from "./form.js";
 import { charge, dollars } from "./price.js";
 import { bits, summary, surprises } from "./probability.js";
-import { build, choices } from "./request.js";
+import { build } from "./request.js";
 import { Results, copied, span } from "./results.js";
 import { EXAMPLES, fresh, fromLink, restored, toLink } from "./saved.js";
 import { curl, node, python } from "./snippets.js";
@@ -27,6 +27,7 @@ const PREVIEW_MAX = 20_000;
 const CHUNKS_KEPT = 400;
 /** Characters of a fact that take more room than one column. */
 const LONG = 20;
+const COLUMNS_MAX = 4;
 const SURPRISES_SHOWN = 8;
 const PROGRAMS = { curl, python, node };
 const HEADERS_SHOWN = ["x-request-id", "x-baton-upstream", "x-baton-fills", "x-baton-ignored", "openai-processing-ms"];
@@ -156,6 +157,7 @@ async function run() {
   running = new AbortController();
   last = { chunks: [], left: 0, body, answer, trace, response: null };
   results.begin(asking, body, answer);
+  results.root.dataset.columns = String(Math.min(columns(body), COLUMNS_MAX));
   shown();
   busy(true);
   const began = performance.now();
@@ -180,6 +182,11 @@ async function run() {
   told(end);
   after();
   standing();
+}
+
+/** How many choices belong side by side: a prompt's samples, else the prompts. */
+function columns({ n = 1, prompt }) {
+  return n > 1 ? n : Array.isArray(prompt) ? prompt.length : 1;
 }
 
 function took(chunk, at) {
@@ -400,7 +407,3 @@ async function otherKey() {
   }
 }
 
-// For choosing how many columns fit.
-new MutationObserver(() => {
-  results.root.dataset.count = String(Math.min(choices(last.body ?? {}), 4));
-}).observe(results.root, { childList: true });

@@ -47,12 +47,6 @@ export function build(form, ranges) {
   return { body: ordered(body), problems };
 }
 
-/** How many choices the answer will have. */
-export function choices(body) {
-  const prompts = Array.isArray(body.prompt) ? body.prompt.length : 1;
-  return prompts * (Number.isInteger(body.n) && body.n > 0 ? body.n : 1);
-}
-
 function prompt(form) {
   if (form.mode === "batch") return [...form.texts.prompts];
   return form.mode === "fill" ? form.texts.prefix : form.texts.prompt;
