@@ -21,7 +21,7 @@ UNTESTED = {
 }
 """Files without a test file of their own, each with the reason."""
 
-WHOLE = ("fakes", "conformance", "clients", "lmeval", "faults", "load", "system", "docs")
+WHOLE = ("browser", "fakes", "conformance", "clients", "lmeval", "faults", "load", "system", "docs")
 """Folders of tests that belong to no single file: fakes, and tests of the whole program."""
 
 WHOLE_FILES = {"test_project.py"}
