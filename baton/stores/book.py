@@ -8,6 +8,7 @@
     store.parties   add get find all reach lineage update close  (organisations, teams, users)
     store.accounts  get some lend give_back                           (leases: ledger/leases.py)
     store.usage     sums requests request
+    store.traffic   slots                                             (sums over time)
     store.changes   since latest
     store.notices   take leave make due delivered failed              (webhooks.py)
     store.idempotency  begin keep charged drop renew prune            (answers: once.py)
@@ -32,6 +33,7 @@ from baton.stores.keys import Keys
 from baton.stores.notices import Notices
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
+from baton.stores.traffic import Traffic
 from baton.stores.upstreams import Upstreams
 from baton.stores.usage import Usage
 from baton.stores.vault import Vault, master_key
@@ -63,6 +65,7 @@ class Store:
         self.prices = Prices(self.database)
         self.accounts = Accounts(self.database)
         self.usage = Usage(self.database)
+        self.traffic = Traffic(self.database)
         self.changes = Changes(self.database)
         self.notices = Notices(self.database)
         self.idempotency = Idempotency(self.database, vault.derive("idempotency"))

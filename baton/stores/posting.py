@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import sqlalchemy
 from sqlalchemy import bindparam, select, text
 
+from baton.stores import traffic
 from baton.stores.accounts import not_below_zero
 from baton.stores.carried import ATTEMPT_COLUMNS, POSTED, Rows, carry, prepare
 from baton.stores.database import Database
@@ -74,6 +75,7 @@ class Statements:
             " GROUP BY 1, key_id, account, scopes, model, upstream"
             " ORDER BY 1, key_id, model, upstream"
         )
+        self.traffic = traffic.sums(span.removeprefix("FROM "))
         self.user_sums = text(
             f'SELECT created_us / {DAY_US} AS day, key_id, "user", count(*) AS requests,'
             " sum(CASE WHEN status >= 400 OR state = 'interrupted' THEN 1 ELSE 0 END) AS failed,"
@@ -128,6 +130,8 @@ class Posting:
             if users:
                 connection.execute(ADD_TO_USER, [dict(row) for row in users])
             self._post_attempts(connection, mark, last)
+            over_time = connection.execute(self._statements.traffic, span).mappings().all()
+            traffic.post(connection, over_time)
             _post_sums(connection, self.number, last, sums)
             return copied, last
 

@@ -320,6 +320,33 @@ usage_user = Table(
     sqlite_strict=True,
 )
 
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("span_s", Whole, primary_key=True, autoincrement=False),
+    Column("start_s", Whole, primary_key=True, autoincrement=False),  # seconds since 1970
+    _whole("requests"),
+    _whole("failed"),
+    _whole("handoffs"),
+    _whole("prompt_tokens"),
+    _whole("cached_tokens"),
+    _whole("completion_tokens"),
+    _whole("charge"),
+    _whole("cost"),
+    sqlite_strict=True,
+)
+
+latency = Table(
+    "latency",
+    metadata,
+    Column("span_s", Whole, primary_key=True, autoincrement=False),
+    Column("start_s", Whole, primary_key=True, autoincrement=False),
+    Column("kind", Text, primary_key=True),  # first | gap
+    Column("bucket", Whole, primary_key=True, autoincrement=False),  # stores/traffic.py: BOUNDS_US
+    _whole("times"),
+    sqlite_strict=True,
+)
+
 archived = Table(
     "archived",
     metadata,

@@ -23,6 +23,7 @@ Dimension = Literal[
 PARTIES = ("organisation", "team", "user")
 REQUESTS_MAX = 1_001
 """A page of the admin API, and one more to know whether there are others."""
+LOG_SCANNED_MAX = 20_000
 EPOCH = datetime.date(1970, 1, 1)
 
 _SUMMED = {
@@ -50,6 +51,24 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     party: str | None = None
     """The id of an organisation, team or user: the keys of it and of all under it."""
     end_user: str | None = None
+
+
+class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which requests a log shows; None takes all."""
+
+    key_ids: tuple[str, ...] | None = None
+    model: str | None = None
+    upstream: str | None = None
+    failed: bool | None = None
+    request_id: str | None = None
+
+
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some requests, newest first."""
+
+    rows: list[RequestRecord]
+    next: int | None
+    """Give it as `before` for those that may follow; None: there are none."""
 
 
 class Usage:
@@ -102,6 +121,34 @@ class Usage:
                 query = query.where(place < sqlalchemy.tuple_(last.created_us, last.id))
             rows = connection.execute(query.limit(min(at_most, REQUESTS_MAX)))
             return [_request(row) for row in rows]
+
+    def log(self, only: LogFilter, at_most: int = 50, before: int | None = None) -> LogPage:
+        """The newest requests first that fit, of those before the one of that number.
+
+        One look goes through `LOG_SCANNED_MAX` requests at most, whatever fits, so that it is as
+        fast in a book of millions; the page says where the next look goes on."""
+        scanned = select(request).order_by(request.c.created_us.desc(), request.c.id.desc())
+        with self._database.reading() as connection:
+            if before is not None:
+                edge = select(request.c.created_us).where(request.c.id == before)
+                at_us = connection.scalar(edge)
+                if at_us is None:
+                    return LogPage(rows=[], next=None)
+                scanned = scanned.where(
+                    sqlalchemy.tuple_(request.c.created_us, request.c.id)
+                    < sqlalchemy.tuple_(sqlalchemy.literal(at_us), sqlalchemy.literal(before))
+                )
+            window = scanned.limit(LOG_SCANNED_MAX).subquery()
+            fitting = select(window).where(*_fitting(window, only))
+            order = (window.c.created_us.desc(), window.c.id.desc())
+            found = connection.execute(fitting.order_by(*order).limit(at_most + 1)).all()
+            rows = [_request(row) for row in found[:at_most]]
+            if len(found) > at_most:
+                return LogPage(rows=rows, next=rows[-1].id)
+            last = connection.scalar(
+                scanned.with_only_columns(request.c.id).offset(LOG_SCANNED_MAX - 1).limit(1)
+            )
+            return LogPage(rows=rows, next=last)
 
     def request(self, request_id: str) -> RequestRecord:
         """The one with the id that its caller saw. Raises Missing (also while it is not folded)."""
@@ -159,6 +206,20 @@ def _conditions(
     if only.party is not None:
         theirs = [key_id for key_id, above in owners.items() if only.party in above.values()]
         conditions.append(table.c.key_id.in_(theirs))
+    return conditions
+
+
+def _fitting(rows: sqlalchemy.Subquery, only: LogFilter) -> list[sqlalchemy.ColumnElement[bool]]:
+    conditions = [
+        rows.c[name] == value
+        for name in ("model", "upstream", "request_id")
+        if (value := getattr(only, name)) is not None
+    ]
+    if only.key_ids is not None:
+        conditions.append(rows.c.key_id.in_(only.key_ids))
+    if only.failed is not None:
+        failed = (rows.c.status >= 400) | (rows.c.state == "interrupted")
+        conditions.append(failed if only.failed else ~failed)
     return conditions
 
 

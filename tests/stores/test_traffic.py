@@ -1,0 +1,115 @@
+"""Sums over time: every span has them, percentiles come out of buckets, short spans end."""
+
+import asyncio
+import pathlib
+
+import pytest
+import sqlalchemy
+
+from baton.ledger.entries import Timings
+from baton.stores import migrate
+from baton.stores.book import Store
+from baton.stores.database import Database
+from baton.stores.traffic import (
+    BOUNDS_US,
+    KEPT_S,
+    PRUNED_EVERY_S,
+    SPANS_S,
+    Traffic,
+    bucket,
+    bucket_of,
+    merged,
+    quantile_us,
+)
+from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+
+HOUR_S = 3_600
+FOREVER_S = 2**40
+
+
+def ask(store: Store, *at_s: int) -> None:
+    """One stream of five tokens at each of these times: the first one after 40 ms, then 2 ms."""
+    store.prices.set(PRICE, "test")
+    key = new_key(store)
+    timings = Timings(None, 1_000, 40_000, 48_000)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number, second in enumerate(at_s):
+                wanted = intent(key, f"r{number}", created_us=second * 10**6, stream=True)
+                hold = await ledger.hold(wanted)
+                ledger.settle(hold, outcome(5, status=200, handoffs=1, timings=timings))
+
+    asyncio.run(run())
+
+
+def test_every_span_has_all(tmp_path: pathlib.Path) -> None:
+    store = new_store(tmp_path)
+    ask(store, HOUR_S + 1, HOUR_S + 59, HOUR_S + 61, 2 * HOUR_S)
+    minutes = store.traffic.slots(60, 0, FOREVER_S)
+    assert [HOUR_S, HOUR_S + 60, 2 * HOUR_S] == [slot.start_s for slot in minutes]
+    assert [2, 1, 1] == [slot.requests for slot in minutes]
+    for span_s in SPANS_S:
+        slots = store.traffic.slots(span_s, 0, FOREVER_S)
+        assert 4 == sum(slot.requests for slot in slots)
+        assert (40, 20, 4) == (
+            sum(slot.prompt_tokens for slot in slots),
+            sum(slot.completion_tokens for slot in slots),
+            sum(slot.handoffs for slot in slots),
+        )
+        first, gap = merged(s.first for s in slots), merged(s.gap for s in slots)
+        assert (4, 16) == (first[bucket_of(40_000)], gap[bucket_of(2_000)])
+        assert (4, 16) == (sum(first), sum(gap))
+    assert [HOUR_S] == [slot.start_s for slot in store.traffic.slots(HOUR_S, HOUR_S, 2 * HOUR_S)]
+    charged = sum(row.charge_nano for row in store.usage.sums())
+    assert charged == sum(slot.charge for slot in minutes) > 0
+
+
+def test_minutes_are_dropped_and_days_are_not(tmp_path: pathlib.Path) -> None:
+    store = new_store(tmp_path)
+    ask(store, 0)
+    later_s = KEPT_S[60] + PRUNED_EVERY_S
+    asyncio.run(_again(store, later_s))
+    assert [later_s] == [slot.start_s for slot in store.traffic.slots(60, 0, FOREVER_S)]
+    assert 2 == sum(slot.requests for slot in store.traffic.slots(86_400, 0, FOREVER_S))
+    with store.database.reading() as connection:
+        query = sqlalchemy.text("SELECT count(*) FROM latency WHERE span_s = 60 AND start_s = 0")
+        assert 0 == connection.scalar(query)
+
+
+async def _again(store: Store, at_s: int) -> None:
+    [key] = store.keys.find("k")
+    async with ledger_of(store) as ledger:
+        hold = await ledger.hold(intent(key, "again", created_us=at_s * 10**6))
+        ledger.settle(hold, outcome(5))
+
+
+@pytest.mark.parametrize("us", [0, 99, 100, 101, 1_000, 40_000, 60_000_000, 60_000_001])
+def test_the_database_finds_the_same_bucket(tmp_path: pathlib.Path, us: int) -> None:
+    store = new_store(tmp_path)
+    with store.database.reading() as connection:
+        found = connection.scalar(sqlalchemy.text(f"SELECT {bucket(str(us))}"))
+    assert bucket_of(us) == found
+
+
+def test_percentiles() -> None:
+    counts = [0] * (len(BOUNDS_US) + 1)
+    assert quantile_us(counts, 0.5) is None
+    counts[bucket_of(1_000)] = 10
+    assert 700 < (quantile_us(counts, 0.5) or 0) < 1_000
+    counts[-1] = 10
+    assert BOUNDS_US[-1] == quantile_us(counts, 0.99)
+
+
+def test_the_migration_sums_what_is_there(tmp_path: pathlib.Path) -> None:
+    """As if it had been folded with the table."""
+    store = new_store(tmp_path)
+    ask(store, 1, 2, HOUR_S, 80_000)
+    book = store.database.place
+    before = [store.traffic.slots(span_s, 0, FOREVER_S) for span_s in SPANS_S]
+    assert 4 == sum(slot.requests for slot in before[0])
+    store.close()
+    migrate.move(book, "0006")
+    migrate.bring_up(book)
+    again = Traffic(Database(book))
+    assert before == [again.slots(span_s, 0, FOREVER_S) for span_s in SPANS_S]
