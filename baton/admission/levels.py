@@ -46,8 +46,12 @@ def levels(record: KeyRecord, lineage: Sequence[PartyRecord]) -> tuple[Level, ..
     ends = [record.expires_us, record.revoked_us]
     return (
         _level("key", record, ends),
-        *(_level(each.kind, each, [each.expires_us, each.closed_us]) for each in lineage),
+        *map(party_level, lineage),
     )
+
+
+def party_level(record: PartyRecord) -> Level:
+    return _level(record.kind, record, [record.expires_us, record.closed_us])
 
 
 def _level(kind: str, record: KeyRecord | PartyRecord, ends_us: Sequence[int | None]) -> Level:

@@ -30,15 +30,15 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
 async def list_requests(visit: Visit[Nothing, RequestsQuery]) -> Page[RequestRecord]:
     asked = visit.query
     found = await stored(
-        visit.services.rows.requests, asked.limit + 1, key_id=asked.key, after=asked.after
+        visit.services.ledger.requests, asked.limit + 1, key_id=asked.key, after=asked.after
     )
     return Page(data=found[: asked.limit], has_more=len(found) > asked.limit)
 
 
 async def get_request(visit: Visit[Nothing, Nothing]) -> RequestFound:
-    request = await stored(visit.services.rows.request, visit.part("request_id"))
+    request = await stored(visit.services.ledger.request, visit.part("request_id"))
     return RequestFound(
-        request=request, spent=await stored(visit.services.rows.attempts, request.id)
+        request=request, spent=await stored(visit.services.ledger.attempts, request.id)
     )
 
 

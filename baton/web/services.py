@@ -14,11 +14,13 @@ from baton.admission.rates import Left
 from baton.config import Settings
 from baton.engine.wire import Description, Tokens
 from baton.ledger.audit import Audit
+from baton.stores.accounts import Accounts
 from baton.stores.base import AccountRecord, Catalogue, UsageRecord
 from baton.stores.changes import Changes
 from baton.stores.keys import Keys
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
+from baton.stores.traffic import Traffic
 from baton.stores.upstreams import Upstreams
 from baton.stores.usage import Usage
 from baton.telemetry.log import AccessLog
@@ -143,13 +145,17 @@ class Services:
     gate: Gate
     keys: Keys
     parties: Parties
+    accounts: Accounts
+    """Balances."""
     upstreams: Upstreams
     prices: Prices
     changes: Changes
     usage: Callable[[UsageQuery], Sequence[UsageRecord]]
     """The ledger's sums. Blocks, as the stores do: routes call them in a thread."""
-    rows: Usage
-    """Single requests."""
+    ledger: Usage
+    """Single requests as they stand."""
+    traffic: Traffic
+    """Sums over time, from roll-ups."""
     audit: Callable[[], Audit]
     """Looks at the whole ledger; blocks for as long as that takes."""
     catalogue: Callable[[], Catalogue]

@@ -137,7 +137,10 @@ class Parts:
             datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC).date()
             for at_us in (query.from_us, query.until_us - 1)
         ]
-        only = Filter(since=days[0], until=days[1], key_id=query.key_id, model=query.model)
+        names = ("key_id", "model", "upstream", "party", "end_user")
+        only = Filter(
+            since=days[0], until=days[1], **{name: getattr(query, name) for name in names}
+        )
         return self.store.usage.sums(by, only)
 
     def services(self) -> Services:
@@ -147,11 +150,13 @@ class Parts:
             gate=self,
             keys=self.store.keys,
             parties=self.store.parties,
+            accounts=self.store.accounts,
             upstreams=self.store.upstreams,
             prices=self.store.prices,
             changes=self.store.changes,
             usage=self.usage,
-            rows=self.store.usage,
+            ledger=self.store.usage,
+            traffic=self.store.traffic,
             audit=lambda: audit.run(self.store),
             catalogue=lambda: self.catalogue,
             refresh=self.refresh,

@@ -94,13 +94,21 @@ class Call:
         }
         return read_query(wanted, given)
 
+    def again(self, changes: Mapping[str, object]) -> str:
+        """This page's query with these changes; what is "" goes."""
+        given = {
+            name: value for name, value in self.request.query_params.items() if name not in CHOICES
+        }
+        kept = {name: value for name, value in {**given, **changes}.items() if value != ""}
+        return f"?{urlencode(kept)}"
+
     def page(
         self, template: str, values: Mapping[str, Any] | None = None, status: int = 200
     ) -> Response:
         """The page of a template; `values` are its own."""
-        html = self.room.templates.get_template(template).render(
-            {**self._common(), **(values or {})}
-        )
+        common, own = self._common(), values or {}
+        assert not common.keys() & own.keys() - {"problem"}, "a page's value hides one of all"
+        html = self.room.templates.get_template(template).render({**common, **own})
         response = Response(html, status, HEADERS, media_type="text/html")
         response.headers["content-language"] = self.language
         for name, (cookie, values_known) in CHOICES.items():
@@ -148,9 +156,6 @@ class Call:
     def _common(self) -> dict[str, Any]:
         """What every template may use."""
         room, texts = self.room, self.texts
-        given = {
-            name: value for name, value in self.request.query_params.items() if name not in CHOICES
-        }
         return {
             "t": texts,
             "call": self,
@@ -162,7 +167,7 @@ class Call:
             "themes": THEMES,
             "menu": navigation.menu(self.who.record) if self.who is not None else [],
             "here": str(self.request.scope["path"]).removeprefix("/console").strip("/"),
-            "again": lambda **more: f"?{urlencode({**given, **more})}",
+            "again": lambda **more: self.again(more),
             "mark": self.mark,
             "version": self.services.version,
             "static": {

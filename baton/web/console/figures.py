@@ -77,6 +77,36 @@ def moment(at_us: int | None) -> str:
     return f"{datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def per_million(pico: int | None) -> str:
+    """A price of a token, as US dollars a million tokens; a dash where there is none.
+
+    >>> per_million(150_000), per_million(0), per_million(None)
+    ('$0.15', '$0', '–')
+    """
+    if pico is None:
+        return "–"
+    whole, part = divmod(pico, 10**6)
+    digits = f"{part:06d}".rstrip("0")
+    return f"${whole:,}" + (f".{digits.ljust(2, '0')}" if digits else "")
+
+
+def day(at_us: int) -> str:
+    """The day of it, UTC."""
+    return moment(at_us)[:10]
+
+
+def usd(nano: int | None) -> str:
+    """For a field of a form: US dollars, exactly; "" for no amount.
+
+    >>> usd(1_500_000_000), usd(1), usd(None)
+    ('1.5', '0.000000001', '')
+    """
+    if nano is None:
+        return ""
+    whole, part = divmod(nano, NANO)
+    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")
+
+
 def stamp(at_us: int) -> str:
     """For the `datetime` of a <time>."""
     return f"{datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"

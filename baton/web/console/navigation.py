@@ -15,8 +15,16 @@ class Item:
 
 
 MENU = (
-    Item("own", Access.KEY),
+    Item("overview", Access.REPORTS),
+    Item("usage", Access.KEY),
+    Item("requests", Access.KEY),
     Item("playground", Access.KEY),
+    Item("keys", Access.TEAM),
+    Item("accounts", Access.TEAM),
+    Item("upstreams", Access.ADMIN),
+    Item("models", Access.KEY),
+    Item("audit", Access.ADMIN),
+    Item("own", Access.KEY),
 )
 
 

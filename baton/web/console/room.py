@@ -28,6 +28,8 @@ class Room:
         self.static = static_files()
         self.live = 0
         """Pages that numbers are pushed to at this moment."""
+        self.pulse: tuple[int, object] | None = None
+        """What they were told last (live.py), and in which second."""
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -36,7 +38,17 @@ class Room:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        for name in ("count", "short", "percent", "duration", "moment", "stamp"):
+        for name in (
+            "count",
+            "short",
+            "percent",
+            "duration",
+            "moment",
+            "stamp",
+            "day",
+            "usd",
+            "per_million",
+        ):
             self.templates.filters[name] = getattr(figures, name)
         self.templates.filters["money"] = lambda nano: figures.money(nano, self.currency)
 

@@ -1,6 +1,32 @@
 """All screens of the console."""
 
-from baton.web.console import entrance, own, playground
+from baton.web.console import (
+    accounts,
+    audit,
+    entrance,
+    keys,
+    live,
+    models,
+    overview,
+    own,
+    playground,
+    requests,
+    upstreams,
+    usage,
+)
 from baton.web.console.screen import Screen
 
-SCREENS: tuple[Screen, ...] = (*entrance.SCREENS, *own.SCREENS, *playground.SCREENS)
+SCREENS: tuple[Screen, ...] = (
+    *entrance.SCREENS,
+    *overview.SCREENS,
+    *live.SCREENS,
+    *usage.SCREENS,
+    *requests.SCREENS,
+    *keys.SCREENS,
+    *accounts.SCREENS,
+    *upstreams.SCREENS,
+    *models.SCREENS,
+    *audit.SCREENS,
+    *playground.SCREENS,
+    *own.SCREENS,
+)

@@ -11,7 +11,7 @@ def test_sign_in_and_out(site: Web) -> None:
     one = visitor(site, None)
     assert 'name="key"' in one.get("/console").text
     answer = one.sign_in(USER_KEY)
-    assert (303, "console/own") == (answer.status, answer.headers["location"])
+    assert (303, "console/usage") == (answer.status, answer.headers["location"])
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie

@@ -1,0 +1,66 @@
+"""Fields of forms become what the admin API takes, exactly, or are refused by name."""
+
+from decimal import Decimal
+
+import pytest
+
+from baton.errors import RequestError
+from baton.web.admin_keys import KeyBody
+from baton.web.console import fields
+from baton.web.console.forms import Form
+
+
+@pytest.mark.parametrize(
+    ("text", "nano"),
+    [("", None), ("12.50", 12_500_000_000), ("0.000000001", 1), ("$1,000", 10**12), ("0", 0)],
+)
+def test_amounts_are_exact(text: str, nano: int | None) -> None:
+    assert nano == fields.usd(Form([("budget", text)]), "budget")
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "1e99", "a lot", "0.0000000001"])
+def test_what_is_no_amount(text: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        fields.usd(Form([("budget", text)]), "budget")
+    assert (400, "budget") == (refused.value.status, refused.value.param)
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "x", "²", "9" * 20])
+def test_what_is_no_whole_number(text: str) -> None:
+    with pytest.raises(RequestError):
+        fields.whole(Form([("n", text)]), "n")
+
+
+def test_whole_numbers_and_lists() -> None:
+    form = Form([("n", "1 000,000"), ("l", "a, b\n a,,")])
+    assert 1_000_000 == fields.whole(form, "n")
+    assert ("a", "b") == fields.listed(form, "l")
+
+
+def test_days() -> None:
+    assert 86_400 * 10**6 == fields.day_end_us(Form([("d", "1970-01-01")]), "d")
+    assert fields.day_end_us(Form(), "d") is None
+    with pytest.raises(RequestError):
+        fields.day_end_us(Form([("d", "31.1.2027")]), "d")
+
+
+def test_budgets_are_rows_with_an_amount() -> None:
+    names = ("budget_amount", "budget_unit", "budget_span", "budget_zone")
+    rows = [
+        ("1.5", "nano_usd", "month", ""),
+        ("", "tokens", "day", "UTC"),
+        ("9", "tokens", "day", "Asia/Shanghai"),
+    ]
+    form = Form([(name, value) for row in rows for name, value in zip(names, row, strict=True)])
+    assert (
+        {"amount": 1_500_000_000, "unit": "nano_usd", "span": "month", "zone": "UTC"},
+        {"amount": 9, "unit": "tokens", "span": "day", "zone": "Asia/Shanghai"},
+    ) == fields.budgets(form)
+
+
+def test_a_body_is_checked_as_json_is() -> None:
+    assert "n" == fields.body(KeyBody, {"name": "n"}).name
+    with pytest.raises(RequestError) as refused:
+        fields.body(KeyBody, {"name": ""})
+    assert (400, "name") == (refused.value.status, refused.value.param)
+    assert 150_000 == fields.scaled("0.15", "input", Decimal(10**6))

@@ -1,0 +1,103 @@
+"""Keys on the console: the same rules as /admin/v1/keys, and the value shown once."""
+
+import re
+
+import pytest
+
+from baton.stores.base import KeyRecord, PartyRecord
+from tests.asking import Endpoint
+from tests.fakes.web_parts import MODEL, Web
+from tests.web.console.browsing import Visitor, visitor
+
+HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\"'"
+
+
+def made(one: Visitor, **given: str) -> tuple[str, str]:
+    """A new key's id and value."""
+    answer = one.post("/console/keys", {"name": "made", **given})
+    assert 201 == answer.status, answer.text
+    value = re.search(r'id="value">([^<]+)<', answer.text)
+    found = re.search(r"keys/(key_\w+)", answer.text)
+    assert value is not None
+    assert found is not None
+    return found.group(1), value.group(1)
+
+
+def test_a_key_is_made_limited_rotated_and_revoked(site: Web) -> None:
+    one = visitor(site)
+    key_id, value = made(one, requests_per_minute="60", budget="2.50", models=MODEL)
+    assert 200 == Endpoint(site.user.base_url, value, MODEL).get("/v1/key").status
+    page = one.get(f"/console/keys/{key_id}").text
+    assert value not in page
+    assert 'value="2.5"' in page
+    changed = {"name": "again", "requests_per_minute": "", "parse_special": "on"}
+    assert 303 == one.post(f"/console/keys/{key_id}", changed).status
+    record = site.parts.store.keys.get(key_id)
+    assert ("again", None, None, True) == (
+        record.name,
+        record.requests_per_minute,
+        record.budget_nano,
+        record.parse_special,
+    )
+    rotated = one.post(f"/console/keys/{key_id}/rotate", {"overlap_hours": "0"})
+    assert 200 == rotated.status
+    assert value not in rotated.text
+    assert 303 == one.post(f"/console/keys/{key_id}/revoke").status
+    assert "revoked" in one.get(f"/console/keys/{key_id}").text
+    assert site.parts.store.keys.get(key_id).revoked_us is not None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"name": ""}, {"budget": "much"}, {"networks": "nowhere"}, {"role": "king"}, {"owner": "x"}],
+)
+def test_what_does_not_fit_is_told(site: Web, given: dict[str, str]) -> None:
+    answer = visitor(site).post("/console/keys", {"name": "n", **given})
+    assert answer.status in (400, 404)
+    assert "did not work" in answer.text
+
+
+def test_hostile_names_are_inert(site: Web) -> None:
+    one = visitor(site)
+    key_id, _ = made(one, name=HOSTILE)
+    for path in ("/console/keys", f"/console/keys/{key_id}", "/console/audit"):
+        page = one.get(path).text
+        assert "<script>alert" not in page
+        assert "\x1b" not in page
+        assert "\u202e" not in page
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m\\u202e" in page
+
+
+def test_finding_some(site: Web) -> None:
+    one = visitor(site)
+    key_id, _ = made(one, name="needle-in-keys")
+    assert key_id in one.get("/console/keys?q=NEEDLE").text
+    assert key_id not in one.get("/console/keys?q=haystack").text
+    assert key_id not in one.get("/console/keys?state=ended").text
+    assert 303 == one.post(f"/console/keys/{key_id}/revoke").status
+    assert key_id in one.get("/console/keys?state=ended&q=needle").text
+    assert key_id not in one.get("/console/keys?q=needle").text
+
+
+def team(site: Web, name: str) -> PartyRecord:
+    parties = site.parts.store.parties
+    organisation = PartyRecord(id=f"org_{name}", kind="organisation", name=name, created_us=1)
+    one = PartyRecord(
+        id=f"team_{name}", kind="team", name=name, parent=organisation.id, created_us=1
+    )
+    for each in (organisation, one):
+        parties.add(each, "test")
+    return one
+
+
+def test_a_team_admin_reaches_its_own_keys_only(site: Web) -> None:
+    mine = team(site, "keys-mine")
+    stranger: KeyRecord = site.parts.user
+    one = visitor(site, site.key(role="team_admin", owner=mine.id).key)
+    key_id, _ = made(one, owner=mine.id)
+    assert key_id in one.get("/console/keys").text
+    assert stranger.id not in one.get("/console/keys?state=all").text
+    assert 404 == one.get(f"/console/keys/{stranger.id}").status
+    assert 404 == one.post(f"/console/keys/{stranger.id}/revoke").status
+    assert 403 == one.post("/console/keys", {"name": "n", "role": "admin", "owner": mine.id}).status
+    assert site.parts.store.keys.get(stranger.id).revoked_us is None
