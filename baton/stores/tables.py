@@ -366,10 +366,10 @@ archived = Table(
     _whole("completion_tokens"),
     _whole("reasoning_tokens"),
     _whole("tokens"),
-    _whole("unreleased", 0),
     _whole("charge"),
     _whole("overrun"),
     _whole("cost"),
+    _whole("unreleased", 0),
     sqlite_strict=True,
 )
 
