@@ -1,7 +1,19 @@
 """Models and prices: set by operators, seen by those who pay them."""
 
-from tests.fakes.web_parts import MODEL, USER_KEY, Web
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes.web_parts import MODEL, USER_KEY, Parts, Web, web
 from tests.web.console.browsing import visitor
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path) -> Iterator[Web]:
+    """Of its own: prices stay."""
+    with web(Parts(tmp_path)) as running:
+        yield running
 
 
 def test_a_price_is_set_and_seen(site: Web) -> None:
