@@ -46,12 +46,12 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> str:
-        """Its bounds as a reader sees them: `0 … 2`."""
+        """Its bounds as a reader sees them: `0 … 2`, on one line."""
         if self.least is None and self.most is None:
             return ""
         low = "" if self.least is None else f"{self.least:g}".replace("-", "\u2212")
         high = "" if self.most is None else f"{int(self.most):,}".replace(",", "\u202f")
-        return f"{low} … {high}" if high else f"≥ {low}"
+        return f"{low}\u00a0…\u00a0{high}" if high else f"≥ {low}"
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,7 +53,9 @@ def test_every_field_has_the_range_that_decoding_holds_it_to() -> None:
     assert expected == {name: kinds[name] for name in expected}
     assert 3 == found["stop"].most
     assert ["16", "1", "1"] == [found[each].usual for each in ("max_tokens", "temperature", "n")]
-    assert ["0 … 2", "1 … 7", ""] == [found[each].shown for each in ("temperature", "n", "user")]
+    assert ["0\u00a0…\u00a02", "1\u00a0…\u00a07", ""] == [
+        found[each].shown for each in ("temperature", "n", "user")
+    ]
 
 
 def test_every_field_of_the_contract_can_be_typed_in(site: Web) -> None:
