@@ -284,7 +284,7 @@ def hostile_stream(route: Route) -> None:
         {"text": "x" * 1_000_000, "logprobs": None, "finish_reason": "stop"},
         {"text": "y" * 1_000_000, "index": 1, "finish_reason": HOSTILE},
     ]
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {"id": HOSTILE, "choices": [{"index": 0, "finish_reason": None, **part}]} for part in parts
     ]
     chunks.append(
