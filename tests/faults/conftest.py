@@ -1,5 +1,6 @@
 """What can be lost: an embedded model, a priced upstream, a key with a budget."""
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -20,6 +21,12 @@ BUDGET_USD = "1000"
 @pytest.fixture(scope="session")
 def fake_url() -> Iterator[str]:
     """The address of an upstream in a process of its own."""
+    with fake_upstream() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def fake_upstream() -> Iterator[str]:
     words = [sys.executable, "-m", "tests.fakes.fake_completions", "--dialect", "vllm"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

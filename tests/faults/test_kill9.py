@@ -13,13 +13,21 @@ import pathlib
 import random
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from tests import running
 from tests.asking import Endpoint
 from tests.faults.accounting import offences, read_book
-from tests.faults.conftest import FAKE_MODEL, PRICE, add_upstream, budget_key, set_prices
+from tests.faults.conftest import (
+    FAKE_MODEL,
+    PRICE,
+    add_upstream,
+    budget_key,
+    fake_upstream,
+    set_prices,
+)
 from tests.faults.load import Load
 
 CALLERS = 64
@@ -81,14 +89,24 @@ def started_again(server: running.Server, settings: dict[str, str]) -> running.S
     return again
 
 
+@pytest.fixture
+def slow_url() -> Iterator[str]:
+    """An upstream that takes a third of a second for an answer: so callers wait for answers, not
+    for the processor, and a kill finds all of them half-way."""
+    with fake_upstream() as url:
+        slow = {"times": 10**9, "delay_s": 0.1, "interval_s": 0.02}
+        assert 200 == Endpoint(url, "", FAKE_MODEL).post("/fault", slow).status
+        yield url
+
+
 @pytest.mark.parametrize("kills", WORKER_KILLS)
-def test_kill9_of_the_relay(home: pathlib.Path, fake_url: str, kills: int) -> None:
-    """After so many kills under 64 concurrent callers the ledger and the callers agree to the
+def test_kill9_of_the_relay(home: pathlib.Path, slow_url: str, kills: int) -> None:
+    """After so many kills with 64 requests under way the ledger and the callers agree to the
     nano-dollar."""
     server = running.start(home, ALONE)
     try:
         server.wait_ready()
-        add_upstream(server, fake_url)
+        add_upstream(server, slow_url)
         set_prices(server)
         load = Load(Endpoint(server.base_url, budget_key(server), ""), [FAKE_MODEL], CALLERS)
         with load.running():
