@@ -209,6 +209,7 @@ class Worker:
             catalogue=lambda: self._configured.current.catalogue,
             refresh=self.refresh,
             embedded=self._embedded,
+            vocabulary=self._configured.vocabulary,
             readiness=self._readiness,
             draining=lambda: self._draining,
             numbers=publisher.merged,

@@ -24,7 +24,7 @@ from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.http import HttpUpstream
 from baton.upstreams.registry import build, dialect
-from baton.upstreams.vocabularies import Vocabularies
+from baton.upstreams.vocabularies import Vocabularies, Vocabulary
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -75,6 +75,16 @@ class Configured:
             self.probes.forget(name)
         self.current = self._snapshot(catalogue)
         await self._close_unused()
+
+    def vocabulary(self, model: str) -> Vocabulary | None:
+        """That of a public model, from the first of its upstreams that has one."""
+        for candidate in self.current.routes.candidates(model):
+            record, _ = self._built.get(candidate.upstream, (None, None))
+            files = record.vocabularies if record is not None else {}
+            file = files.get(candidate.model) or files.get("*")
+            if file is not None:
+                return self._vocabularies.of(file)
+        return None
 
     def engine_described(self) -> None:
         """The engine has said what its vocabulary can do: plan with it."""

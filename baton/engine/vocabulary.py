@@ -24,9 +24,13 @@ from baton.engine.vocabulary_wire import (
     Answer,
     Count,
     Counts,
+    Describe,
+    Facts,
+    Ids,
     Measure,
     Measured,
     Question,
+    Split,
     Tell,
     Told,
     Unknown,
@@ -71,6 +75,17 @@ class Vocabulary(Model):
         common = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(head, text, strict=False))
         return len(ids), sum(1 for _ in common)
 
+    def facts(self) -> Facts:
+        architecture = self.metadata("general.architecture") or ""
+        context = self.metadata(f"{architecture}.context_length") or "0"
+        return Facts(
+            self.vocabulary_size,
+            architecture,
+            self.name(self.bos),
+            self.name(self.eos),
+            int(context) if context.isdecimal() else 0,
+        )
+
 
 class Vocabularies:
     """Answers questions from files that it opens as they are asked for, and forgets the oldest."""
@@ -93,6 +108,11 @@ class Vocabularies:
                 return Told(vocabulary.text(ids)) if wrong is None else Unknown(wrong, size)
             case Measure(_, text, tokens_max):
                 return Measured(*vocabulary.measure(text, tokens_max))
+            case Split(_, text, start, special):
+                ids = vocabulary.tokenize(text, add_special=start, parse_special=special)
+                return Ids(ids)
+            case Describe():
+                return vocabulary.facts()
 
     def _of(self, file: str) -> Vocabulary:
         found = self._open.get(file)

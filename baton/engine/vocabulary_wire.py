@@ -33,6 +33,35 @@ class Measure(msgspec.Struct, tag="measure", frozen=True):
     tokens_max: int
 
 
+class Split(msgspec.Struct, tag="split", frozen=True):
+    """The ids of a text. `start`: with what begins every prompt; `special`: text that names a
+    special token becomes it."""
+
+    file: str
+    text: str
+    start: bool
+    special: bool
+
+
+class Describe(msgspec.Struct, tag="describe", frozen=True):
+    """What the file says of itself."""
+
+    file: str
+
+
+class Ids(msgspec.Struct, tag="ids", frozen=True):
+    ids: list[int]
+
+
+class Facts(msgspec.Struct, tag="facts", frozen=True):
+    size: int
+    architecture: str
+    bos_token: str | None
+    eos_token: str | None
+    context_tokens: int
+    """Of the model that it belongs to; 0 where the file does not tell."""
+
+
 class Counts(msgspec.Struct, tag="counts", frozen=True):
     tokens: list[int]
 
@@ -61,8 +90,8 @@ class Unusable(msgspec.Struct, tag="unusable", frozen=True):
     reason: str
 
 
-Question = Count | Tell | Measure
-Answer = Counts | Told | Measured | Unknown | Unusable
+Question = Count | Tell | Measure | Split | Describe
+Answer = Counts | Told | Measured | Ids | Facts | Unknown | Unusable
 
 
 def frame(encoder: msgspec.msgpack.Encoder, message: Question | Answer) -> bytes:

@@ -23,9 +23,13 @@ from baton.engine.vocabulary_wire import (
     Answer,
     Count,
     Counts,
+    Describe,
+    Facts,
+    Ids,
     Measure,
     Measured,
     Question,
+    Split,
     Tell,
     Told,
     Unknown,
@@ -43,7 +47,7 @@ TEXT_BYTES_MAX = 256 * 1024
 """Of the texts of one question; longer ones are not counted."""
 READ_BYTES = 256 * 1024
 COMMAND = (sys.executable, "-m", "baton.engine.vocabulary")
-Kind = TypeVar("Kind", Counts, Told, Measured)
+Kind = TypeVar("Kind", Counts, Told, Measured, Ids, Facts)
 
 
 class VocabularyAway(Exception):
@@ -176,8 +180,21 @@ class Vocabulary:
             return None
 
     async def text(self, ids: list[int]) -> str:
+        return (await self._told(Tell(self._file, ids), Told)).text
+
+    async def ids(self, text: str, *, start: bool, special: bool) -> list[int]:
+        """Of a text. Raises UpstreamError while that cannot be known, and for one too long."""
+        if _bytes([text]) > TEXT_BYTES_MAX:
+            raise failure("send", "refused", "vocabulary: the text is too long")
+        return (await self._told(Split(self._file, text, start, special), Ids)).ids
+
+    async def facts(self) -> Facts:
+        """What the file says of itself. Raises UpstreamError while that cannot be known."""
+        return await self._told(Describe(self._file), Facts)
+
+    async def _told(self, question: Question, kind: type[Kind]) -> Kind:
         try:
-            return (await self._all.ask(Tell(self._file, ids), Told)).text
+            return await self._all.ask(question, kind)
         except VocabularyAway as error:
             raise failure("send", "refused", f"vocabulary: {error}") from None
 

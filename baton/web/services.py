@@ -25,6 +25,7 @@ from baton.stores.upstreams import Upstreams
 from baton.stores.usage import Usage
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Snapshot
+from baton.upstreams.vocabularies import Vocabulary
 
 UsageGroup = Literal["key", "model", "upstream", "day", "organisation", "team", "user", "end_user"]
 
@@ -163,6 +164,8 @@ class Services:
     refresh: Callable[[], Awaitable[None]]
     """Load the configuration anew in this worker: awaited after each change made here."""
     embedded: Embedded | None
+    vocabulary: Callable[[str], Vocabulary | None]
+    """Of a model that is not embedded, where its operator gave one."""
     readiness: Callable[[], Awaitable[Readiness]]
     draining: Callable[[], bool]
     """Whether this worker was asked to stop: what has no end of its own ends then."""

@@ -6,6 +6,7 @@ import msgspec
 
 from baton.errors import RequestError, invalid, overloaded, unsupported
 from baton.upstreams.base import UpstreamError
+from baton.upstreams.vocabularies import Vocabulary
 from baton.web.models import meant
 from baton.web.operation import Access, AnyQuery, Nothing, Operation, Visit
 from baton.web.services import Embedded
@@ -50,8 +51,18 @@ class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def tokenize(visit: Visit[TokenizeBody, AnyQuery]) -> TokenizeAnswer:
-    embedded = _embedded(visit, visit.body.model)
     body, parse_special = visit.body, visit.caller.parse_special
+    vocabulary = _vocabulary(visit, body.model)
+    if vocabulary is not None:
+        try:
+            ids = await vocabulary.ids(
+                body.prompt, start=body.add_special_tokens, special=parse_special
+            )
+            facts = await vocabulary.facts()
+        except UpstreamError as error:
+            raise _away() from error
+        return TokenizeAnswer(len(ids), facts.context_tokens, ids)
+    embedded = _embedded(visit, body.model)
     try:
         found = await embedded.tokenize(
             body.prompt, add_special=body.add_special_tokens, parse_special=parse_special
@@ -62,7 +73,16 @@ async def tokenize(visit: Visit[TokenizeBody, AnyQuery]) -> TokenizeAnswer:
 
 
 async def detokenize(visit: Visit[DetokenizeBody, AnyQuery]) -> DetokenizeAnswer:
-    embedded, ids = _embedded(visit, visit.body.model), visit.body.tokens
+    ids = visit.body.tokens
+    vocabulary = _vocabulary(visit, visit.body.model)
+    if vocabulary is not None:
+        try:
+            return DetokenizeAnswer(await vocabulary.text(ids))
+        except UpstreamError as error:
+            raise _away() from error
+        except RequestError as error:
+            raise invalid(error.message, param="tokens") from None
+    embedded = _embedded(visit, visit.body.model)
     try:
         facts = embedded.description or await embedded.describe()
         if ids and max(ids) >= facts.vocabulary_size:
@@ -74,6 +94,19 @@ async def detokenize(visit: Visit[DetokenizeBody, AnyQuery]) -> DetokenizeAnswer
 
 
 async def tokenizer_info(visit: Visit[Nothing, TokenizerQuery]) -> TokenizerInfo:
+    vocabulary = _vocabulary(visit, visit.query.model)
+    if vocabulary is not None:
+        try:
+            told = await vocabulary.facts()
+        except UpstreamError as error:
+            raise _away() from error
+        return TokenizerInfo(
+            tokenizer_class=told.architecture,
+            eos_token=told.eos_token,
+            bos_token=told.bos_token,
+            pad_token=None,
+            chat_template=None,
+        )
     embedded = _embedded(visit, visit.query.model)
     try:
         facts = embedded.description or await embedded.describe()
@@ -88,18 +121,28 @@ async def tokenizer_info(visit: Visit[Nothing, TokenizerQuery]) -> TokenizerInfo
     )
 
 
-def _embedded(
-    visit: Visit[TokenizeBody, AnyQuery]
-    | Visit[DetokenizeBody, AnyQuery]
-    | Visit[Nothing, TokenizerQuery],
-    named: str | None,
-) -> Embedded:
+AnyVisit = (
+    Visit[TokenizeBody, AnyQuery] | Visit[DetokenizeBody, AnyQuery] | Visit[Nothing, TokenizerQuery]
+)
+
+
+def _vocabulary(visit: AnyVisit, named: str | None) -> Vocabulary | None:
+    """That of the meant model, where an operator gave it and the engine does not serve it."""
+    found = meant(visit.services, visit.user, named, visit.fixed_model)
+    return None if found.embedded else visit.services.vocabulary(found.name)
+
+
+def _embedded(visit: AnyVisit, named: str | None) -> Embedded:
     """The engine that serves the meant model; 400 where the model's tokenizer is not at hand."""
     found = meant(visit.services, visit.user, named, visit.fixed_model)
     if visit.services.embedded is None or not found.embedded:
         remedy = "only the embedded model's tokenizer is served; ask the upstream for its own."
         raise unsupported("model", found.name, remedy)
     return visit.services.embedded
+
+
+def _away() -> RequestError:
+    return overloaded("The model's vocabulary cannot be read now.", 1.0)
 
 
 def _restarting() -> RequestError:

@@ -15,9 +15,13 @@ from baton.engine.vocabulary_wire import (
     Answer,
     Count,
     Counts,
+    Describe,
+    Facts,
+    Ids,
     Measure,
     Measured,
     Question,
+    Split,
     Tell,
     Told,
     Unknown,
@@ -82,7 +86,13 @@ def test_questions_have_answers(library: Library, file: str) -> None:
     assert Counts([1, 2]) == answers.answer(Count(file, ["a", "ab"], False))
     assert Told("ab") == answers.answer(Tell(file, [97, 98]))
     assert Measured(3, 2) == answers.answer(Measure(file, "abc", 2))
+    begun = "<|begin|>a"
+    assert Ids([97]) == answers.answer(Split(file, "a", True, True))
+    assert Ids([tiny_gguf.BOS, 97]) == answers.answer(Split(file, begun, False, True))
+    assert Ids([*begun.encode()]) == answers.answer(Split(file, begun, False, False))
     size = tiny_gguf.VOCABULARY_SIZE
+    facts = Facts(size, "llama", "<|begin|>", "<|end|>", 512)
+    assert facts == answers.answer(Describe(file))
     assert Unknown(size, size) == answers.answer(Tell(file, [1, size]))
     assert Unknown(-1, size) == answers.answer(Tell(file, [-1]))
     assert [file] == loaded

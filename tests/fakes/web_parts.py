@@ -160,6 +160,7 @@ class Parts:
             audit=lambda: audit.run(self.store),
             catalogue=lambda: self.catalogue,
             refresh=self.refresh,
+            vocabulary=lambda model: None,
             embedded=self.engine,
             readiness=self.readiness,
             draining=lambda: self.ready.draining,

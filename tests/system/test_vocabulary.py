@@ -168,3 +168,24 @@ def test_a_server_that_keeps_to_it_is_charged_by_its_own_count(reading: Reading)
     assert "slowly" == answer.json["choices"][0]["text"]
     assert "x-baton-fills" not in answer.headers
     reading.stands(answer, "settled", False, len(word_model.encode(PROMPT)), 1)
+
+
+def test_the_tokenizer_routes(reading: Reading) -> None:
+    """In vLLM's shapes, of a relayed model as of the embedded one: what lm-evaluation-harness needs
+    of any upstream."""
+    user = reading.relay.user
+    body = {"model": "vllm", "prompt": "hello"}
+    plain = user.post("/tokenize", {**body, "add_special_tokens": False}).json["tokens"]
+    ids = [tiny_gguf.BOS, *plain]
+    assert {"count": 4, "max_model_len": 512, "tokens": ids} == user.post("/tokenize", body).json
+    assert "hello" == user.post("/detokenize", {"model": "vllm", "tokens": ids[1:]}).json["prompt"]
+    told = user.get("/tokenizer_info?model=vllm").json
+    assert ("llama", "<|begin|>", "<|end|>") == (
+        told["tokenizer_class"],
+        told["bos_token"],
+        told["eos_token"],
+    )
+    refused = user.post("/detokenize", {"model": "vllm", "tokens": [10_000]})
+    assert (400, "tokens") == (refused.status, refused.error["param"])
+    away = user.post("/tokenize", {**body, "model": "gone"})
+    assert (503, "overloaded") == (away.status, away.error["code"])

@@ -55,6 +55,8 @@ def test_a_vocabulary_counts_reads_and_measures(folder: pathlib.Path) -> None:
         assert [2, 4] == await same.counts(["a", "hello"], start=True)
         assert "ab" == await tiny.text([97, 98])
         assert (3, 2) == await tiny.measure("abc", 2)
+        assert [97, 98] == await tiny.ids("ab", start=False, special=False)
+        assert ("llama", 512) == ((f := await tiny.facts()).architecture, f.context_tokens)
         counts = await asyncio.gather(*(tiny.counts(["a" * n], start=False) for n in range(50)))
         assert [[n] for n in range(50)] == counts
         with pytest.raises(RequestError, match=r"not in the vocabulary \(0 to 266\)") as refused:
@@ -67,9 +69,14 @@ def test_a_vocabulary_counts_reads_and_measures(folder: pathlib.Path) -> None:
 async def nothing_known(vocabulary: Vocabulary) -> None:
     assert await vocabulary.counts(["a"], start=True) is None
     assert await vocabulary.measure("a", 1) is None
-    with pytest.raises(UpstreamError) as failed:
-        await vocabulary.text([1])
-    assert failed.value.retryable
+    for asked in (
+        vocabulary.text([1]),
+        vocabulary.ids("a", start=True, special=True),
+        vocabulary.facts(),
+    ):
+        with pytest.raises(UpstreamError) as failed:
+            await asked
+        assert failed.value.retryable
 
 
 def test_a_file_that_cannot_be_used(folder: pathlib.Path) -> None:
@@ -92,6 +99,8 @@ def test_a_text_that_is_too_long(folder: pathlib.Path) -> None:
         assert await tiny.counts([half, half + "a"], start=False) is None
         assert await tiny.counts(["é" * (TEXT_BYTES_MAX // 2 + 1)], start=False) is None
         assert await tiny.measure("é" * (TEXT_BYTES_MAX // 2 + 1), 5) is None
+        with pytest.raises(UpstreamError):
+            await tiny.ids("a" * (TEXT_BYTES_MAX + 1), start=True, special=True)
 
     with_them(folder, work)
 
