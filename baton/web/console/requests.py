@@ -53,11 +53,14 @@ async def list_requests(call: Call) -> Response:
 
 async def show_request(call: Call) -> Response:
     record = await stored(_readable, call, call.part("id"), await _keys(call, ""))
+    inner = call.may(Access.REPORTS)
+    attempts = await stored(call.services.ledger.attempts, record.id) if inner else []
     values = {
         "record": record,
+        "attempts": attempts,
         "parts_found": parts(record),
         "names": await _names(call),
-        "inner": call.may(Access.REPORTS),
+        "inner": inner,
     }
     return call.page("request.html", values)
 

@@ -1,0 +1,96 @@
+"""The console in a real browser at a real `baton serve`: a key's life, and every page looked at."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.asking import Endpoint
+from tests.browser.watching import Browse, Scheme, Size, violations
+from tests.running import Server
+
+PAGES = ("overview", "usage", "requests", "keys", "accounts", "upstreams", "models", "audit", "own")
+NAME = "<script>alert('console')</script>\u202e"
+
+
+def create(page: Page, name: str) -> str:
+    """A new key by the form; its value."""
+    page.goto("/console/keys")
+    page.get_by_text("New key", exact=True).click()
+    page.locator("#f-name").fill(name)
+    page.locator("#f-budget").fill("1.00")
+    page.get_by_role("button", name="Create key").click()
+    return page.locator("#value").inner_text()
+
+
+def requests_of(page: Page) -> int:
+    """What the overview counts."""
+    return int(page.locator('[data-tile="requests"]').inner_text())
+
+
+def test_the_life_of_a_key(browse: Browse, server: Server) -> None:
+    """Made in one tab, used, seen by another without loading it again, revoked."""
+    watching = browse.sign_in(server.admin_key)
+    watching.goto("/console/overview?window=hour")
+    expect(watching.locator(".live")).to_have_class(re.compile("on"))
+    expect(watching.locator('[data-chart="requests"] svg')).to_be_visible()
+    page = browse.sign_in(server.admin_key)
+    value = create(page, NAME)
+    assert re.fullmatch(r"sk-bt-\w{28}", value)
+    browse.shoot(page, "key-made")
+    before = requests_of(watching)
+    caller = Endpoint(server.base_url, value, server.model)
+    assert 200 == caller.complete(prompt="Once", max_tokens=4, stream=True).status
+    expect(watching.locator('[data-tile="requests"]')).not_to_have_text(str(before))
+    assert requests_of(watching) > before
+    page.goto("/console/requests")
+    page.locator("tbody a").first.click()
+    expect(page.get_by_text("Where the time went")).to_be_visible()
+    browse.shoot(page, "request-desktop")
+    assert [] == violations(page)
+    own = browse.sign_in(value, "phone")
+    assert own.locator("tbody tr").count() == 1, "its one request, by model"
+    own.goto("/console/own")
+    expect(own.locator(".bar").first).to_be_visible()
+    page.goto("/console/keys")
+    page.get_by_role("link", name=re.compile("alert")).first.click()
+    assert [] == violations(page)
+    browse.shoot(page, "key-desktop")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("status")).to_have_text("Revoked.")
+    assert 401 == caller.get("/v1/key").status
+    own.goto("/console/own")
+    expect(own.locator("#key")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme", "language"),
+    [("desktop", "light", "en-GB"), ("phone", "dark", "zh-CN")],
+)
+def test_every_page(
+    browse: Browse, server: Server, size: Size, scheme: Scheme, language: str
+) -> None:
+    """Nothing serious for axe, nothing wider than the window."""
+    page = browse.sign_in(server.admin_key, size, scheme, language)
+    for name in PAGES:
+        page.goto(f"/console/{name}")
+        if name == "overview":
+            expect(page.locator('[data-chart="rates"] svg')).to_be_visible()
+        browse.shoot(page, f"{name}-{size}-{scheme}")
+        assert [] == violations(page), name
+        wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{name} is {wide} px too wide"
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "dark"), ("phone", "light")])
+def test_the_theme_is_a_choice(browse: Browse, server: Server, size: Size, scheme: Scheme) -> None:
+    """Whatever the system says."""
+    other: Scheme = "light" if scheme == "dark" else "dark"
+    page = browse.sign_in(server.admin_key, size, other)
+    page.get_by_role("link", name=scheme.capitalize(), exact=True).click()
+    colour = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    page.goto("/console/keys")
+    assert colour == page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert [] == violations(page)
+    browse.shoot(page, f"keys-{size}-{scheme}")
