@@ -15,7 +15,7 @@ from baton.web.admin_reports import day_of, start_us
 from baton.web.console import figures
 from baton.web.console.call import Call
 from baton.web.console.screen import Screen
-from baton.web.console.timeline import WINDOWS, Totals, WindowName, drawn, filled, totals
+from baton.web.console.timeline import WINDOWS, Totals, Window, WindowName, drawn, filled, totals
 from baton.web.models import found_models
 from baton.web.operation import Access
 from baton.web.services import UsageQuery
@@ -52,11 +52,15 @@ async def get_data(call: Call) -> Response:
 
 
 async def _told(call: Call, name: WindowName) -> dict[str, Any]:
-    window, now_s = WINDOWS[name], call.services.clock_us() // 1_000_000
+    """Read and reckoned in a thread: the loop relays meanwhile."""
+    return await stored(_reckoned, call, WINDOWS[name])
+
+
+def _reckoned(call: Call, window: Window) -> dict[str, Any]:
+    now_s = call.services.clock_us() // 1_000_000
     since_s = window.start_s(now_s)
-    found = await stored(
-        call.services.traffic.slots, window.span_s, since_s, since_s + window.slots * window.span_s
-    )
+    until_s = since_s + window.slots * window.span_s
+    found = call.services.traffic.slots(window.span_s, since_s, until_s)
     slots = filled(found, window, now_s)
     return {
         "series": drawn(slots, window.span_s, call.room.currency),
