@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import datetime
 import os
 import pathlib
 import re
@@ -13,6 +14,9 @@ import time
 from collections.abc import Iterator, Mapping
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests import running
 from tests.clients.test_openai_node import node_modules
@@ -115,3 +119,31 @@ def fakes() -> Iterator[dict[str, str]]:
         loop.call_soon_threadsafe(over.set)
         thread.join(TIMEOUT_S)
         loop.close()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A certificate that the configurations can load."""
+    folder = tmp_path_factory.mktemp("certificates")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "baton.example.com")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    ).public_bytes(serialization.Encoding.PEM)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (folder / "certificate.pem").write_bytes(made)
+    (folder / "key.pem").write_bytes(secret)
+    (folder / "combined.pem").write_bytes(made + secret)
+    return folder

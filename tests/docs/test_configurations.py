@@ -1,6 +1,5 @@
 """Every configuration in the guide that is marked `check` is read by its own program."""
 
-import datetime
 import json
 import pathlib
 import shutil
@@ -9,9 +8,6 @@ import tomllib
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from baton.web.markdown import Block
 from tests.docs.pages import NAMES, marked
@@ -23,34 +19,6 @@ PROGRAMS = {"nginx": "nginx", "haproxy": "haproxy", "ini": "systemd-analyze"}
 
 def ids(value: object) -> str:
     return f"{value.language}:{value.line}" if isinstance(value, Block) else str(value)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A certificate that the configurations can load."""
-    folder = tmp_path_factory.mktemp("certificates")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "baton.example.com")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    ).public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "certificate.pem").write_bytes(made)
-    (folder / "key.pem").write_bytes(secret)
-    (folder / "combined.pem").write_bytes(made + secret)
-    return folder
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=ids)
