@@ -12,6 +12,7 @@ machine would.
 """
 
 import concurrent.futures
+import dataclasses
 import http.client
 import itertools
 import json
@@ -30,6 +31,7 @@ PROMPT_TOKENS, LONG_PROMPT_TOKENS, SHORT_TOKENS = 400, 2000, 8
 CHOICES, SHORT_PROMPTS, STREAMS = 8, 64, 4
 CALM_TOKENS = 24
 """Of each stream, before the long prompt comes."""
+TIMEOUT_S = 300.0
 BUDGET_S = 0.1
 """The setting `engine_prefill_budget_ms`, as it comes."""
 IDS = range(1000, 40_000)
@@ -40,6 +42,7 @@ Part = Callable[[Endpoint, random.Random], dict[str, Any]]
 def run(endpoint: Endpoint, rounds: int) -> dict[str, dict[str, Any]]:
     """Every part's bound, its ratio over the rounds, and the raw times."""
     found: dict[str, dict[str, Any]] = {}
+    endpoint = dataclasses.replace(endpoint, timeout_s=TIMEOUT_S)
     for name, (part, what, bound) in PARTS.items():
         runs = [part(endpoint, random.Random(f"{name} {number}")) for number in range(rounds)]
         ratios = spread([run["ratio"] for run in runs])
@@ -91,10 +94,12 @@ def stall(endpoint: Endpoint, chance: random.Random) -> dict[str, Any]:
             pool.submit(_arrivals, endpoint, _prompt(chance, SHORT_TOKENS), calm, over)
             for _ in range(STREAMS)
         ]
-        calm.wait()
+        calm.wait(TIMEOUT_S)
         began = time.perf_counter()
-        took = _seconds(endpoint, prompt=_prompt(chance, LONG_PROMPT_TOKENS), max_tokens=1)
-        over.set()
+        try:
+            took = _seconds(endpoint, prompt=_prompt(chance, LONG_PROMPT_TOKENS), max_tokens=1)
+        finally:
+            over.set()
         times = [stream.result() for stream in streams]
     gaps = [pair for some in times for pair in itertools.pairwise(some)]
     before = [b - a for a, b in gaps if b < began]
@@ -109,16 +114,16 @@ def _arrivals(
 ) -> list[float]:
     """When each event of a stream came, until `over`; at `calm` it has run for a while."""
     body = {"model": endpoint.model, "prompt": prompt, "max_tokens": 2000, "stream": True}
-    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=60)
+    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=TIMEOUT_S)
     fields = {"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"}
     text = json.dumps({**body, "logit_bias": BIAS})
     connection.request("POST", "/v1/completions", text.encode(), fields)
     response, found = connection.getresponse(), list[float]()
-    while not over.is_set():
-        if response.readline().startswith(b"data: "):
+    while not over.is_set() and (line := response.readline()):
+        if line.startswith(b"data: "):
             found.append(time.perf_counter())
             if len(found) == CALM_TOKENS:
-                calm.wait()
+                calm.wait(TIMEOUT_S)
     connection.close()
     return found
 
