@@ -137,11 +137,11 @@ class Rounds:
         if not prompts:
             return []
         most = max(self._chunk_max - TILE_TOKENS, CHUNK_TOKENS_MIN)
-        if streams:
-            return [self._prompts(prompts, min(self._room, most), 0)]
-        room = min(max(budget * STEP_BUDGETS, TILE_TOKENS), most)
-        # A rest below the tiled kernel's size goes along.
-        return [self._prompts(prompts, room, TILE_TOKENS - 1)]
+        burst = not streams or len(prompts) > 1
+        room = self._room if streams else max(budget * STEP_BUDGETS, TILE_TOKENS)
+        # In a burst a rest below the tiled kernel's size goes along.
+        tail = TILE_TOKENS - 1 if burst and room >= TILE_TOKENS else 0
+        return [self._prompts(prompts, min(room, most), tail)]
 
     def _turn(self, able: list[Sequence]) -> list[Step]:
         """One token of every stream, and of prompts of which only one is missing."""

@@ -86,6 +86,8 @@ def test_in_a_burst_prompts_get_more_budgets_than_there_are() -> None:
     waiting = [sequence(i, prompt=60, order=-i) for i in (1, 2, 3)]
     found = shapes([sequence(0), *waiting], 5, budget=10)
     assert [[(0, 1)], [(3, 60)], [(2, 30)], [(0, 1), (3, 1)], [(2, 30)]] == found
+    rests = [sequence(i, prompt=200) for i in range(1, 9)]
+    assert [[(0, 1)], [(1, 200)]] == shapes([sequence(0), *rests], 2, budget=10), "160 and a rest"
     waiting = [sequence(i, prompt=400) for i in range(1, 9)]
     found = shapes([sequence(0), *waiting], 3, budget=10)
     assert [[(0, 1)], [(1, 10 * BUDGETS_MAX)], [(0, 1)]] == found
