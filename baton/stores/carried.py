@@ -101,12 +101,13 @@ def carry(connection: sqlalchemy.Connection, rows: Sequence[Row]) -> None:
             cursor.copy(f"COPY {POSTED}(seq, hold_seq, {NAMES}) FROM STDIN") as copying,
         ):
             for row in rows:
-                copying.write_row([_storable(value) for value in row])
+                copying.write_row([storable(value) for value in row])
     except driver.Error as error:
         raise StoreUnavailable(f"the book cannot be used: {error}") from error
 
 
-def _storable(value: object) -> object:
+def storable(value: object) -> object:
+    """As PostgreSQL takes it: flags are numbers, and U+FFFD stands for NUL."""
     if isinstance(value, str) and NUL in value:
         return value.replace(NUL, REPLACEMENT)
     return int(value) if isinstance(value, bool) else value

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, select, text
 
 from baton.stores import traffic
 from baton.stores.accounts import not_below_zero
-from baton.stores.carried import ATTEMPT_COLUMNS, POSTED, Rows, carry, prepare
+from baton.stores.carried import ATTEMPT_COLUMNS, POSTED, Rows, carry, prepare, storable
 from baton.stores.database import Database
 from baton.stores.journals import Tenure, fence
 from baton.stores.sums import adding
@@ -176,7 +176,7 @@ class Posting:
         ended = set(connection.scalars(self._statements.seqs, {"mark": mark, "last": last}))
         rows = [
             {"request": self.number << SEQ_BITS | hold_seq, "n": n}
-            | dict(zip(ATTEMPT_COLUMNS, values, strict=True))
+            | {c: storable(each) for c, each in zip(ATTEMPT_COLUMNS, values, strict=True)}
             for seq, n, hold_seq, *values in found
             if seq in ended
         ]

@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 
+from baton.ledger import audit as ledger_audit
 from baton.ledger.costs import of_attempts
 from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.ledger.fold import open_shared, recover_lost
@@ -67,6 +68,22 @@ def test_attempts_come_with_their_end(store: Store) -> None:
     found = [tuple(row[:4]) for row in rows.attempts(0, 2)]
     assert [(2, 1, 1, "u"), (2, 2, 1, "v")] == found
     assert [4, 4] == [row[0] for row in rows.attempts(2, 4)]
+    store.close()
+
+
+def test_attempts_reach_the_book(store: Store) -> None:
+    """Folded from there like the requests that they belong to; the audit is content."""
+    key, lost = new_key(store), (("u", Usage(10, 2)), ("v", Usage(12, 3, estimated=True)))
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            ledger.settle(await ledger.hold(intent(key, "r")), outcome(4, spent=lost))
+
+    asyncio.run(run())
+    (row,) = store.usage.requests()
+    told = [(each.upstream, each.estimated) for each in store.usage.attempts(row.id)]
+    assert [("u", False), ("v", True)] == told
+    assert [] == ledger_audit.run(store).faults
     store.close()
 
 
