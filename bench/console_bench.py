@@ -1,7 +1,7 @@
 """What the console costs in a large book: python -m bench.console_bench [--rows N] [--asks N]
 
-Fills a SQLite book with requests of 90 days, one in a hundred thousand microseconds at the end, and
-the roll-ups by their own migration; then a real `baton serve` with a mock upstream answers pages,
+Fills a SQLite book with requests of 90 days, and the roll-ups, those over time by their migration;
+then a real `baton serve` with a mock upstream answers pages,
 and completions at a fixed rate: with nobody looking, and with a page that is loaded anew and again
 beside one that numbers are pushed to. Prints one JSON object a line.
 """
@@ -11,7 +11,6 @@ import contextlib
 import http.client
 import json
 import pathlib
-import random
 import re
 import statistics
 import sys
@@ -34,7 +33,6 @@ from tests.running import ADMIN_KEY
 
 PLACE = "/var/tmp"
 DAYS, KEYS, MODELS, UPSTREAMS = 90, 100, 5, 3
-ROWS_PER_STEP = 20_000
 FIXED = Scenario("fixed", connections=16, seconds=3.0, rate=300.0)
 PAUSE_S = 0.1
 """Between two loads of the page by who looks: far more often than people do."""
@@ -49,6 +47,33 @@ PAGES = (
     "requests?model=nothing-like-it",
     "keys",
 )
+ROW = {
+    "id": "(1 << 62) + i",
+    "request_id": "'cmpl-bench-' || i",
+    "created_us": ":now_us - (:rows - i) * :step_us",
+    "key_id": "k.id",
+    "account": "'key:' || k.id",
+    "scopes": "''",
+    "model": f"'model-' || (b % {MODELS})",
+    "upstream": f"'place-' || (c % {UPSTREAMS})",
+    "user": "NULL",
+    "stream": "b % 10 < 7",
+    "state": "'settled'",
+    "hold": "1000000",
+    "charge": "(a % 300 + 1) * 600",
+    "cost": "(a % 300 + 1) * 400",
+    "prompt_tokens": "b % 2000",
+    "completion_tokens": "a % 300 + 1",
+    "hold_us": "800",
+    "first_byte_us": "20000 + (b % 1000) * (c % 1000) / 5",
+    "last_byte_us": "20000 + (b % 1000) * (c % 1000) / 5 + (a % 300) * (5000 + c % 9000)",
+    "status": "CASE c % 100 WHEN 0 THEN 500 ELSE 200 END",
+    "error_code": "NULL",
+    "finish_reason": "'stop'",
+    "fills": "''",
+    "attempts": "1",
+}
+"""A request's columns, in SQL, from its number and three dice."""
 ROLL_UP = """
 INSERT INTO usage_day SELECT created_us / 86400000000, key_id, model, upstream, count(*),
  sum(status >= 400), sum(stream), 0, sum(handoffs), sum(prompt_tokens), 0, sum(completion_tokens),
@@ -58,47 +83,28 @@ INSERT INTO usage_day SELECT created_us / 86400000000, key_id, model, upstream, 
 
 def fill(store: Store, rows: int) -> None:
     """So many requests, the newest ones now, and their sums."""
-    dice, now_us = random.Random(1), time.time_ns() // 1000
-    keys = [new_key(store, f"bench-{number}").id for number in range(KEYS)]
-    step_us = DAYS * 86_400_000_000 // rows
-    with store.database.writing() as connection:
-        for start in range(0, rows, ROWS_PER_STEP):
-            numbers = range(start, min(rows, start + ROWS_PER_STEP))
-            found = [_row(dice, keys, n, now_us - (rows - n) * step_us) for n in numbers]
-            connection.execute(request.insert(), found)
-        connection.execute(sqlalchemy.text(ROLL_UP))
-
-
-def _row(dice: random.Random, keys: list[str], number: int, created_us: int) -> dict[str, object]:
-    key, first_us = dice.choice(keys), int(dice.lognormvariate(11.5, 0.8))
-    tokens = dice.randint(1, 300)
-    nothing = {column.name: 0 for column in request.columns}
-    return nothing | {
-        "id": (1 << 62) + number,
-        "request_id": f"cmpl-bench-{number}",
-        "created_us": created_us,
-        "key_id": key,
-        "account": f"key:{key}",
-        "scopes": "",
-        "model": f"model-{dice.randrange(MODELS)}",
-        "upstream": f"place-{dice.randrange(UPSTREAMS)}",
-        "user": None,
-        "stream": int(dice.random() < 0.7),
-        "state": "settled",
-        "hold": 1_000_000,
-        "charge": tokens * 600,
-        "cost": tokens * 400,
-        "prompt_tokens": dice.randint(5, 2_000),
-        "completion_tokens": tokens,
-        "hold_us": 800,
-        "first_byte_us": first_us,
-        "last_byte_us": first_us + tokens * 9_000,
-        "status": 500 if dice.random() < 0.01 else 200,
-        "error_code": None,
-        "finish_reason": "stop",
-        "fills": "",
-        "attempts": 1,
+    for number in range(KEYS):
+        new_key(store, f"bench-{number}")
+    given = {
+        "rows": rows,
+        "now_us": time.time_ns() // 1000,
+        "step_us": DAYS * 86_400_000_000 // rows,
     }
+    nothing = {column.name: "0" for column in request.columns}
+    columns = nothing | ROW
+    names = ", ".join(f'"{name}"' for name in columns)
+    with store.database.writing() as connection:
+        connection.execute(
+            sqlalchemy.text(
+                f"INSERT INTO request({names}) WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL"
+                f" SELECT i + 1 FROM n WHERE i < :rows - 1), drawn AS MATERIALIZED (SELECT i,"
+                f" abs(random()) AS a, abs(random()) AS b, abs(random()) AS c FROM n)"
+                f" SELECT {', '.join(columns.values())} FROM drawn JOIN (SELECT id,"
+                f" row_number() OVER () - 1 AS place FROM key) AS k ON k.place = a % {KEYS}"
+            ),
+            given,
+        )
+        connection.execute(sqlalchemy.text(ROLL_UP))
 
 
 class Reader:
