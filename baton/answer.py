@@ -5,7 +5,7 @@ between any two deltas, and the ledger is told the truth all the same. What is n
 received: a slow caller slows its upstream.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -15,7 +15,7 @@ from baton.routing.plan import Attempt
 from baton.semantics.events import Call, Delta, Event, Usage
 from baton.semantics.handoff import Received
 from baton.semantics.usage import clamp, guess
-from baton.upstreams.base import Upstream, UpstreamError, UpstreamStream
+from baton.upstreams.base import Pouring, Upstream, UpstreamError, UpstreamStream
 
 
 class Spent(NamedTuple):
@@ -112,8 +112,13 @@ class Counted:
 
     def _counted(self, events: Sequence[Event]) -> list[Delta]:
         """The deltas among the events, when all is noted that they tell."""
-        deltas: list[Delta] = []
         received = self.received
+        if received is not None and len(events) == 1 and isinstance(delta := events[0], Delta):
+            ids = delta.token_ids  # by far the most reads of a stream
+            self.generated += len(ids) if ids is not None else 1 if delta.text else 0
+            received.add_one(delta)
+            return [delta]
+        deltas: list[Delta] = []
         for event in events:
             if not isinstance(event, Delta):
                 self._reported = event.usage
@@ -133,6 +138,22 @@ class Counted:
         else:
             received.add(deltas)
         return deltas
+
+    async def pour(self, take: Callable[[Sequence[Delta]], bool]) -> None:
+        """Give deltas to `take` as they come, without waking a reader for each, until it says that
+        it is enough, or there is something that only `read` can tell. Raises what `take` raises."""
+        stream = self._stream
+        if not isinstance(stream, Pouring):
+            return
+
+        def count(events: Sequence[Event]) -> bool:
+            deltas = self._counted(events)
+            return take(deltas) if deltas else True
+
+        try:
+            await stream.pour(count)
+        except UpstreamError as error:
+            await self._go_on(error)
 
     async def gather(self) -> list[Delta]:
         """The rest of the answer."""
@@ -278,6 +299,11 @@ class Answer:
     async def read(self) -> Sequence[Delta]:
         """The next deltas; empty once the answer is whole. Raises UpstreamError when it breaks."""
         return await self._calls[0].read()
+
+    async def pour(self, take: Callable[[Sequence[Delta]], bool]) -> None:
+        """Give deltas to `take` in the call in which their bytes came, for as long as that is all
+        there is to do; then `read` goes on. Returns at once where it is not possible."""
+        await self._calls[0].pour(take)
 
     def close(self) -> None:
         for call in self._calls:

@@ -6,6 +6,7 @@ is durable before which byte: the hold before the first, the settle before the l
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 import structlog
@@ -33,7 +34,13 @@ from baton.ledger.settle import Ledger
 from baton.once import Once
 from baton.protocol import CompletionRequest, CompletionUsage, RequestLimits, decode
 from baton.routing.plan import Plan, Terms, plan
-from baton.semantics.assemble import ChunkEncoder, Encoder, assemble, encode_completion
+from baton.semantics.assemble import (
+    ChunkEncoder,
+    Encoder,
+    assemble,
+    encode_completion,
+    encode_text,
+)
 from baton.semantics.events import Delta
 from baton.semantics.usage import so_far, to_wire
 from baton.stores.base import StoreUnavailable
@@ -45,6 +52,7 @@ from baton.upstreams.base import UpstreamError
 from baton.web.cors import Cors
 
 TRUE = (b"true", b"1")
+AUTHORIZATION = b"authorization"
 
 
 class Completions:
@@ -65,6 +73,7 @@ class Completions:
         self._settings, self._limits = settings, settings.request_limits()
         self._strict_limits = self._limits.strict()
         self._fill_limits = settings.fill_limits()
+        self._deterministic = settings.engine_deterministic
         self._configured, self._gate = configured, gate
         self._books = Books(Randomness(), ledger, metrics, log)
         self.under_way = UnderWay()
@@ -96,9 +105,16 @@ class Completions:
             turn.end()
 
     async def _answer(self, turn: Turn) -> None:
-        if turn.exchange.header(IDEMPOTENCY_KEY) is not None:
+        noted = turn.exchange.noted
+        if IDEMPOTENCY_KEY in noted:
             return await self._once(turn)
-        await self._identify(turn)
+        caller = self._gate.known(noted.get(AUTHORIZATION))
+        if caller is None:
+            await self._identify(turn)
+        else:
+            turn.caller = caller
+            if caller.restricted:
+                await self._admit(turn)
         request = self._decode(turn)
         planned = self._plan(turn, request)
         await turn.hold(planned)
@@ -133,15 +149,15 @@ class Completions:
 
     async def _admit(self, turn: Turn) -> None:
         """Let a restricted caller in: from its addresses, within its rates."""
-        exchange = turn.exchange
-        self._gate.check_origin(turn.caller, exchange.client, exchange.headers)
+        if turn.caller.networks:
+            exchange = turn.exchange
+            self._gate.check_origin(turn.caller, exchange.client, exchange.headers)
         turn.passage = await self._gate.enter(turn.caller)
-        turn.limits = turn.passage.headers
 
     def _decode(self, turn: Turn) -> CompletionRequest:
         """The request as the caller means it; the model is settled here."""
         exchange, record = turn.exchange, turn.caller.record
-        turn.strict = record.strict or exchange.header(b"x-baton-strict") in TRUE
+        turn.strict = record.strict or exchange.noted.get(b"x-baton-strict") in TRUE
         limits = self._strict_limits if turn.strict else self._limits
         if exchange.door:
             request = turn.request = self._decode_at_door(turn, limits)
@@ -183,66 +199,75 @@ class Completions:
         record, current = turn.caller.record, self._configured.current
         if not turn.caller.allowed(request.model):
             raise unknown_model(request.model)
-        asked = turn.exchange.header(b"x-baton-deterministic") in TRUE
-        terms = Terms(
-            tenant=record.id,
-            strict=turn.strict,
-            deterministic=asked or record.deterministic or self._settings.engine_deterministic,
-            parse_special=record.parse_special,
-        )
-        return plan(
-            request,
-            terms,
-            current.routes,
-            current.native,
-            seed=turn.seed,
-            limits=self._fill_limits,
-        )
+        asked = turn.exchange.noted.get(b"x-baton-deterministic") in TRUE
+        deterministic = asked or record.deterministic or self._deterministic
+        terms = Terms(record.id, turn.strict, deterministic, record.parse_special)
+        seed, limits = turn.seed, self._fill_limits
+        return plan(request, terms, current.routes, current.native, seed=seed, limits=limits)
 
     async def _whole(self, turn: Turn, request: CompletionRequest, answer: Answer) -> None:
         deltas: list[Delta] = []
         while batch := await answer.read():
             turn.came(batch)
             deltas += batch
-        choices = assemble(deltas, request.choices, logprobs=request.logprobs is not None)
-        usage = to_wire(answer.usage)
-        if turn.door is not None:
-            body = turn.door.whole(_facts(turn, request), choices, usage)
-        else:
-            body = encode_completion(
-                turn.request_id, turn.created, request.model, choices, usage, answer.fingerprint
-            )
-        if isinstance(turn.exchange, KeptExchange):
-            await turn.exchange.keep(turn.headers(), body)
-        await turn.settled(choices[0].finish_reason if choices else None)
-        turn.exchange.respond(200, turn.headers(), body)
+        body, exchange = _body(turn, request, answer, deltas), turn.exchange
+        if isinstance(exchange, KeptExchange):
+            await exchange.keep(turn.headers(), body)
+        await turn.settled(turn.finish_reason)
+        exchange.respond(200, turn.headers(), body)
 
     async def _stream(self, turn: Turn, request: CompletionRequest, answer: Answer) -> None:
         exchange = turn.exchange
         encoder = turn.encoder = _encoder(turn, request, answer)
-        while batch := await answer.read():
+        continuous, encode, send = request.continuous_usage, encoder.delta, exchange.send
+
+        def pass_on(batch: Sequence[Delta]) -> bool:
             turn.came(batch)
+            for delta in batch:
+                send(encode(delta, _so_far(answer)) if continuous else encode(delta))
+            return not exchange.paused
+
+        while batch := await answer.read():
             if not exchange.started:
                 await turn.held()
                 turn.start_stream()
-            for delta in batch:
-                usage = _so_far(answer) if request.continuous_usage else None
-                exchange.send(encoder.delta(delta, usage))
+            if pass_on(batch):
+                await answer.pour(pass_on)
             if exchange.paused:
                 await exchange.drain()
         last = b""
         if request.include_usage:
             last = encoder.usage(to_wire(answer.usage, answer.handoffs))
+        await self._end_stream(turn, last, encoder.done)
+
+    async def _end_stream(self, turn: Turn, last: bytes, done: bytes) -> None:
+        """All that was generated is out: charge it, then let the caller take it for whole."""
+        exchange = turn.exchange
         if isinstance(exchange, KeptExchange):
             if not exchange.started:
                 turn.start_stream()
-            await exchange.keep(b"", last, encoder.done)
+            await exchange.keep(b"", last, done)
         await turn.settled(turn.finish_reason)
         if not exchange.started:
             turn.start_stream()
         if last:
             exchange.send(last)
-        exchange.end(encoder.done)
+        exchange.end(done)
+
+
+def _body(turn: Turn, request: CompletionRequest, answer: Answer, deltas: list[Delta]) -> bytes:
+    """The body of a whole answer; the turn notes how its first choice ended."""
+    usage, fingerprint = answer.usage, answer.fingerprint
+    told = turn.request_id, turn.created, request.model
+    if len(deltas) == 1 and request.plain and turn.door is None:
+        body = encode_text(*told, deltas[0], usage, fingerprint)
+        if body is not None:
+            return body
+    choices = assemble(deltas, request.choices, logprobs=request.logprobs is not None)
+    turn.finish_reason = choices[0].finish_reason if choices else None
+    if turn.door is not None:
+        return turn.door.whole(_facts(turn, request), choices, to_wire(usage))
+    return encode_completion(*told, choices, to_wire(usage), fingerprint)
 
 
 def _so_far(answer: Answer) -> CompletionUsage:

@@ -3,7 +3,7 @@
 The order is stated at the head of that package; the sources below are wrapped in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -88,6 +88,9 @@ class FilledAnswer(Answer):
         deltas = await self._source.read()
         self._given = self._given or bool(deltas)
         return deltas
+
+    async def pour(self, take: Callable[[Sequence[Delta]], bool]) -> None:
+        """Fills are read."""
 
     @property
     def usage(self) -> Usage:

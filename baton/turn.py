@@ -13,6 +13,7 @@ from typing import NamedTuple
 from baton.admission.gate import Caller, Passage
 from baton.answer import Answer
 from baton.doors.door import Door
+from baton.ended import CLIENT_GONE, Ended
 from baton.errors import RequestError, upstream_error, upstream_lost
 from baton.http.exchange import Exchange, HeaderPair, error_lines, header_pairs
 from baton.ledger.entries import Intent, State, Timings
@@ -22,9 +23,9 @@ from baton.protocol import CompletionRequest
 from baton.routing.plan import Plan
 from baton.semantics.assemble import Encoder
 from baton.semantics.events import Delta
-from baton.semantics.headers import identity, line, provenance
-from baton.telemetry.log import AccessLine, AccessLog, now
-from baton.telemetry.metrics import Metrics, Reason
+from baton.semantics.headers import identity, provenance
+from baton.telemetry.log import AccessLog
+from baton.telemetry.metrics import Metrics
 from baton.upstreams.base import UpstreamError
 
 JSON = b"content-type: application/json\r\n"
@@ -38,8 +39,6 @@ CHECKPOINT_BATCHES = 16
 """At least so often the ledger sees how many tokens came, and"""
 CHECKPOINT_LOOK_S = 0.25
 """so often how long ago the last checkpoint was: looking at each batch costs more than it tells."""
-CLIENT_GONE = 499
-"""Status of a request whose caller left, as nginx writes it; nobody receives it."""
 
 
 class Randomness:
@@ -81,8 +80,6 @@ class Turn:
     """The shape of a request that came in another server's."""
     passage: Passage | None = None
     """What was counted for it against its caller's rates, where there are any."""
-    limits: tuple[tuple[str, str], ...] = ()
-    """Headers that tell what is left of the caller's rate."""
     cors = b""
     """Header lines that let a page of another origin read the answer."""
     strict = False
@@ -93,6 +90,9 @@ class Turn:
     stood_in = False
     """Whether another turn answers, counts and logs this request (`once`)."""
     _hold: Hold | None = None
+    _outcome: Outcome | None = None
+    """How the hold ended."""
+    _settling_s = -1.0
     _streaming = False
     """Whether the caller has a part of the answer."""
     _status = 200
@@ -130,31 +130,22 @@ class Turn:
     async def hold(self, planned: Plan) -> None:
         """Reserve the worst case; RequestError 429 when the caller may not spend it."""
         request = planned.request
-        prompts = request.prompts
-        if len(prompts) == 1:
-            tokens_max = tokens_upper(prompts[0])
-        else:
-            tokens_max = sum(map(tokens_upper, prompts))
-        if request.suffix is not None or planned.wrapping_tokens:
-            more = tokens_upper(request.suffix) if request.suffix else 0
-            tokens_max += (planned.wrapping_tokens + more) * len(prompts)
         intent = Intent(
             request_id=self.request_id,
             payer=self.caller.payer,
             model=request.model,
-            prompt_tokens_max=tokens_max,
-            completions=len(prompts) * planned.candidates_max,
+            prompt_tokens_max=_prompt_tokens_max(planned),
+            completions=len(request.prompts) * planned.candidates_max,
             max_tokens=request.max_tokens,
             user=request.user,
             stream=request.stream,
             created_us=int(self._wall * 1e6),
         )
-        if self.passage is not None:
+        if self.passage is not None and self.passage.lasts:
             await self.passage.reserve(intent.tokens_max)
-            self.limits = self.passage.headers
         self._hold = await self._books.ledger.hold(intent)
         self._held_at = time.perf_counter()
-        self._books.metrics.held()
+        self._books.metrics.holds += 1
 
     async def held(self) -> None:
         """Returns once the hold is durable: before the first byte of an answer."""
@@ -164,29 +155,33 @@ class Turn:
     async def settled(self, finish_reason: str | None) -> None:
         """The answer is whole: charge it, and return once that is durable."""
         self.finish_reason = finish_reason
-        books, ticket = self._books, self._settle("settled")
-        before = time.perf_counter()
-        await books.ledger.durable(ticket)
-        books.metrics.journal_wait.observe(time.perf_counter() - before)
+        ticket, before = self._settle("settled"), time.perf_counter()
+        await self._books.ledger.durable(ticket)
+        self._settling_s = time.perf_counter() - before
 
     def _settle(self, state: State) -> int:
         assert self._hold is not None
-        self._books.metrics.hold_ended(state)
-        return self._books.ledger.settle(self._hold, self._outcome(state))
+        self._outcome = outcome = self._ends_as(state)
+        return self._books.ledger.settle(self._hold, outcome)
 
-    def _outcome(self, state: State) -> Outcome:
-        answer = self.answer
+    def _ends_as(self, state: State) -> Outcome:
+        answer, began, fills = self.answer, self._began, self.fills
+        held, first, last = self._held_at, self._first_at, self._last_at
         timings = Timings(
-            None, self._us(self._held_at), self._us(self._first_at), self._us(self._last_at)
+            None,
+            int((held - began) * 1e6) if held else None,
+            int((first - began) * 1e6) if first else None,
+            int((last - began) * 1e6) if last else None,
         )
         code = self._error.code if self._error is not None else None
+        told = ",".join(fills) if fills else ""
         if answer is None:
             return Outcome(
                 state=state,
                 status=self._status,
                 error_code=code,
                 finish_reason=self.finish_reason,
-                fills=",".join(self.named),
+                fills=told,
                 attempts=0,
                 delivered=self._streaming,
                 timings=timings,
@@ -199,7 +194,7 @@ class Turn:
             status=self._status,
             error_code=code,
             finish_reason=self.finish_reason,
-            fills=",".join(self.fills),
+            fills=told,
             handoffs=answer.handoffs,
             attempts=answer.attempts,
             delivered=self._streaming,
@@ -272,19 +267,39 @@ class Turn:
         self.exchange.abort()
 
     def end(self) -> None:
-        """Close what is open, then count and log. Nothing here waits."""
+        """Close what is open, then tell of it. Nothing here waits."""
+        hold, books = self._hold, self._books
         if self.answer is not None:
             self.answer.close()
-        if self._hold is not None and self._hold.state == "reserved":
+        if hold is not None and hold.state == "reserved":
             self._settle(self._open_state())
-        if self.passage is not None:
-            ending = self._hold.ending if self._hold is not None else None
+        if self.passage is not None and self.passage.lasts:
+            ending = hold.ending if hold is not None else None
             self.passage.end(0 if ending is None else ending.tokens)
-        self._books.metrics.in_flight -= 1
-        if self.stood_in:
-            return
-        self._count()
-        self._books.log.append(self._line())
+        books.metrics.in_flight -= 1
+        if not self.stood_in:
+            ended = self._told()
+            books.metrics.ended(ended)
+            books.log.append(ended)
+
+    def _told(self) -> Ended:
+        first, gaps = self._first_at, self._batches - 1
+        request = self.request
+        return Ended(
+            self.request_id,
+            self.caller.record.id if hasattr(self, "caller") else "",
+            request.model if request is not None else "",
+            self._outcome or self._ends_as("released"),
+            self._hold,
+            self._error,
+            self._status,
+            self._wall,
+            time.perf_counter() - self._began,
+            first - self._began if first else 0.0,
+            gaps,
+            (self._last_at - first) / gaps if gaps > 0 else 0.0,
+            self._settling_s,
+        )
 
     def _open_state(self) -> State:
         """How a hold ends that was not settled: nothing used, left by the caller, or cut."""
@@ -303,18 +318,18 @@ class Turn:
         return b"%b%bx-baton-handoffs: %d\r\n" % (JSON, self._common(), handoffs)
 
     def _common(self) -> bytes:
-        lines = identity(self.request_id, time.perf_counter() - self._began)
-        for name, value in self.limits:
-            lines += line(name.encode(), value)
-        if self.cors:
-            lines += self.cors
-        upstream = self.answer.upstream if self.answer is not None else ""
-        return lines + provenance(upstream, self.fills, self.ignored)
+        passage, answer = self.passage, self.answer
+        return b"%b%b%b%b" % (
+            identity(self.request_id, time.perf_counter() - self._began),
+            passage.lines if passage is not None else b"",
+            self.cors,
+            provenance(answer.upstream if answer is not None else "", self.fills, self.ignored),
+        )
 
     def own(self) -> list[HeaderPair]:
         """What is about the caller, whoever made the answer."""
-        limits = [(name.encode(), value.encode()) for name, value in self.limits]
-        return [*limits, *header_pairs(self.cors)]
+        limits = self.passage.lines if self.passage is not None else b""
+        return [*header_pairs(limits), *header_pairs(self.cors)]
 
     @property
     def fills(self) -> tuple[str, ...]:
@@ -322,74 +337,12 @@ class Turn:
         made = self.answer.fills if self.answer is not None else ()
         return self.named + made if self.named else made
 
-    def _charge(self) -> int:
-        """What the ledger took, nano-USD."""
-        ending = self._hold.ending if self._hold is not None else None
-        return ending.charge if ending is not None else 0
 
-    def _us(self, at: float) -> int | None:
-        return int((at - self._began) * 1e6) if at else None
-
-    def _count(self) -> None:
-        answer, request = self.answer, self.request
-        if answer is None and self._error is not None:
-            self._books.metrics.rejected(rejection(self._error))
-        model = request.model if answer is not None and request is not None else ""
-        series = self._books.metrics.series(model, answer.upstream if answer is not None else "")
-        status = 0 if self._status == CLIENT_GONE else self._status
-        series.answered(status, time.perf_counter() - self._began)
-        if answer is None or self._hold is None:
-            return
-        if answer.attempt.fills or self.named:
-            self._books.metrics.filled(self.fills)
-        usage = answer.usage
-        series.charged(
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.cached_tokens or 0,
-            self._charge(),
-        )
-        if self._first_at and request is not None and request.stream:
-            gaps = self._batches - 1
-            mean = (self._last_at - self._first_at) / gaps if gaps else 0.0
-            series.streamed(self._first_at - self._began, mean, gaps)
-
-    def _line(self) -> AccessLine:
-        answer = self.answer
-        usage = answer.usage if answer is not None else None
-        return AccessLine(
-            time=now(),
-            request_id=self.request_id,
-            status=0 if self._status == CLIENT_GONE else self._status,
-            total_ms=round((time.perf_counter() - self._began) * 1000, 3),
-            key=self.caller.record.id if hasattr(self, "caller") else "",
-            model=self.request.model if self.request is not None else "",
-            upstream=answer.upstream if answer is not None else "",
-            prompt_tokens=usage.prompt_tokens if usage is not None else 0,
-            completion_tokens=usage.completion_tokens if usage is not None else 0,
-            charge_nano=self._charge(),
-            first_byte_ms=round((self._first_at - self._began) * 1000, 3)
-            if self._first_at
-            else None,
-            fills=",".join(self.fills),
-            handoffs=answer.handoffs if answer is not None else 0,
-            error=self._error.code if self._error is not None else None,
-        )
-
-
-REJECTIONS: dict[str, Reason] = {
-    "missing_api_key": "key",
-    "invalid_api_key": "key",
-    "forbidden": "forbidden",
-    "model_not_found": "model",
-    "rate_limit_exceeded": "rate",
-    "insufficient_quota": "quota",
-    "overloaded": "overloaded",
-    "context_length_exceeded": "context",
-    "request_too_large": "size",
-}
-
-
-def rejection(error: RequestError) -> Reason:
-    """The bounded label under which a refusal is counted."""
-    return REJECTIONS.get(error.code or "", "invalid" if error.status == 400 else "other")
+def _prompt_tokens_max(planned: Plan) -> int:
+    """At least as many tokens as prompts, suffix and what is put around them can be."""
+    request = planned.request
+    prompts = request.prompts
+    if len(prompts) == 1 and request.suffix is None and not planned.wrapping_tokens:
+        return tokens_upper(prompts[0])
+    around = planned.wrapping_tokens + (tokens_upper(request.suffix) if request.suffix else 0)
+    return sum(map(tokens_upper, prompts)) + around * len(prompts)

@@ -28,7 +28,7 @@ from baton.app import Worker
 from baton.config import Settings
 from baton.http.connection import connection_class
 from baton.http.shared import Shared
-from baton.stores.base import UpstreamRecord
+from baton.stores.base import PriceRecord, UpstreamRecord
 from bench.relays import PUBLIC_MODEL, THEIR_MODEL, Relay, build, mock
 from tests.bookkeeping import new_key, new_store
 
@@ -87,7 +87,8 @@ def run(*, stream: bool = False, lines: int = 40) -> str:
 
 
 def prepared(home: pathlib.Path, mock_port: int) -> str:
-    """A home with the mock as its upstream; a key without limits."""
+    """A home with the mock as its upstream, a price, and a key with a rate and a budget: as
+    `relays.baton` has it."""
     (home / "run").mkdir(parents=True)
     store = new_store(home)
     record = UpstreamRecord(
@@ -97,7 +98,11 @@ def prepared(home: pathlib.Path, mock_port: int) -> str:
         models={PUBLIC_MODEL: THEIR_MODEL},
     )
     store.upstreams.add(record, "bench")
-    new_key(store, "bench")
+    new_key(store, "bench", requests_per_minute=100_000_000, budget_nano=10**15)
+    price = PriceRecord(
+        version=0, model=PUBLIC_MODEL, effective_us=0, input_pico=500_000, output_pico=1_500_000
+    )
+    store.prices.set(price, "bench")
     store.close()
     return KEY
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from baton.errors import RequestError, bad_key, invalid, overloaded
-from baton.turn import Randomness, rejection
+from baton.turn import Randomness
 from tests.bookkeeping import PRICE
 from tests.fakes import word_model
 from tests.fakes.faults import Fault
@@ -272,17 +271,3 @@ def test_randomness_is_never_given_twice() -> None:
     given = [randomness.take() for _ in range(count)]
     assert count == len(set(given))
     assert {Randomness.BYTES} == {len(each) for each in given}
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (bad_key(), "key"),
-        (invalid("x", "prompt"), "invalid"),
-        (overloaded("x", 1.0), "overloaded"),
-        (RequestError(502, "x", code="upstream_error"), "other"),
-    ],
-)
-def test_rejections_have_few_names(error: RequestError, reason: str) -> None:
-    """A code that has no name of its own is `invalid` or `other`."""
-    assert reason == rejection(error)

@@ -38,7 +38,6 @@ REFUSED_MAX = 10_000
 REFUSED_S = 2.0
 """A key that was made after it was refused works this soon."""
 
-Headers = tuple[tuple[str, str], ...]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -101,31 +100,32 @@ class Caller:
 class Passage:
     """What was counted for one request, until its end."""
 
-    __slots__ = ("_counters", "_limits", "_open", "_reserved", "headers")
+    __slots__ = ("_counters", "_limits", "_reserved", "lasts", "lines")
 
     def __init__(self, caller: Caller, counters: Counters, decision: Decision | None) -> None:
         self._limits, self._counters = caller.limits, counters
-        self._open = caller.lasting
+        self.lasts = caller.lasting
+        """Whether it has to be told of tokens, and of its end."""
         self._reserved = 0
-        self.headers: Headers = () if decision is None else decision.headers()
-        """What is left, for the response."""
+        self.lines = b"" if decision is None else decision.lines()
+        """Header lines that tell what is left."""
 
     async def reserve(self, tokens: int) -> None:
         """Count the tokens that it may use. Raises RequestError (429)."""
-        if not self._open:
+        if not self.lasts:
             return
         decision = await self._counters.reserve(self._limits, tokens)
         if decision is None:
             return
         if not decision.allowed:
             raise _refusal(decision, tokens)
-        self.headers += decision.headers()
+        self.lines += decision.lines()
         self._reserved = tokens
 
     def end(self, tokens: int) -> None:
         """It is over and used so many tokens. Calling it again does nothing."""
-        if self._open:
-            self._open = False
+        if self.lasts:
+            self.lasts = False
             self._counters.end(self._limits, self._reserved, tokens)
 
 

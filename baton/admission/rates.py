@@ -17,7 +17,7 @@ before the machine started anew, and counts as nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -85,6 +85,20 @@ class Decision(msgspec.Struct, frozen=True):
             (f"x-ratelimit-reset-{self.kind}", duration(self.reset_s)),
         )
 
+    def lines(self) -> bytes:
+        """The same as header lines."""
+        kind = KINDS[self.kind]
+        if not kind:
+            return b""
+        return LINES % (
+            *(kind, self.limit, kind, self.remaining, kind),
+            duration(self.reset_s).encode(),
+        )
+
+
+KINDS: Mapping[Kind, bytes] = {"requests": b"requests", "tokens": b"tokens", "at_once": b""}
+LINES = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %b\r\n"
+
 
 class Left(msgspec.Struct, frozen=True):
     """What a limit would let through now; None where it has no such limit."""
@@ -103,7 +117,8 @@ def arrive(
     decision: Decision | None = None
     for limit, row in zip(limits, rows, strict=True):
         if limit.requests_per_minute is not None:
-            decision = _tighter(decision, _one_request(limit, cells, row, now_ns))
+            one = _one_request(limit, cells, row, now_ns)
+            decision = one if decision is None else _tighter(decision, one)
         if limit.requests_at_once is not None:
             decision = _tighter(decision, _one_more(limit, cells, row))
     if decision is not None and not decision.allowed:
@@ -112,8 +127,7 @@ def arrive(
         if limit.requests_per_minute is not None:
             used_ns = cells[row + REQUESTS_FULL] - now_ns
             used_ns = used_ns if 0 < used_ns <= MINUTE_NS else 0
-            interval_ns = MINUTE_NS // min(limit.requests_per_minute, RATE_MAX)
-            cells[row + REQUESTS_FULL] = now_ns + used_ns + interval_ns
+            cells[row + REQUESTS_FULL] = now_ns + used_ns + _interval(limit.requests_per_minute)
         if limit.requests_at_once is not None:
             cells[row + AT_ONCE] += 1
     return decision

@@ -26,20 +26,20 @@ from baton.errors import (
     RequestError,
     body_too_large,
     body_too_slow,
-    encoded_body,
     headers_too_large,
     invalid,
     overloaded,
 )
 from baton.http.exchange import STATUS_LINES, Exchange, edge_lines, note
+from baton.http.heads import fault, head_bytes, without_offer
 from baton.http.paths import Where, completion_path
 from baton.http.shared import LINGER_S, NEVER, SWEEP_S, WRITE_BUFFER_BYTES, Shared, Timed
+from baton.http.usual import Usual, usual
 
 DRAIN_HEADER_TIMEOUT_S = 1.0
 """How long a stopping server waits for the request of a connection that is new."""
 DRAIN_IDLE_S = 2.0
 """How long a stopping server waits for one more request on a connection that was used before."""
-OFFER_HEADERS = (b"upgrade", b"http2-settings")
 Cycle = tuple[RequestResponseCycle, ASGI3Application]
 
 
@@ -63,6 +63,11 @@ class Connection(HttpToolsProtocol, Timed):
         self.pending: deque[Exchange | Cycle] = deque()
         self.head_bytes = self.fed_bytes = self.body_bytes = 0
         self.refused = False
+        self.midway = False
+        """Whether the parser has read a part of a request whose end it has not seen."""
+        self.usual: Usual | None = None
+        self.exchange_in_one: Exchange | None = None
+        """The one that began with the bytes that are being read."""
 
     # asyncio.Protocol
 
@@ -80,9 +85,12 @@ class Connection(HttpToolsProtocol, Timed):
 
     def data_received(self, data: bytes) -> None:
         if self.phase == "idle":
+            if self.usual is not None and not self.midway and self._run_usual(self.usual, data):
+                return
             self._expect("headers", self.settings.header_timeout_s)
         self.fed_bytes = len(data)
         self.head_bytes += self.fed_bytes
+        whole = data
         while data and not self.refused:
             given, data = data, b""
             try:
@@ -91,16 +99,30 @@ class Connection(HttpToolsProtocol, Timed):
                 data = self._without_offer(given[offer.args[0] :])
             except httptools.HttpParserError:
                 self.refuse(invalid("The request is not valid HTTP/1.1."))
+        begun, self.exchange_in_one = self.exchange_in_one, None
+        if begun is not None and not self.midway and not begun.http_1_0:
+            self.usual = usual(whole, self.headers, begun.noted, begun.where)
+
+    def _run_usual(self, head: Usual, data: bytes) -> bool:
+        """Run a request with the head of the last one; False where it is another."""
+        body = head.body_of(data)
+        if body is None or len(body) > self.settings.body_bytes_max:
+            return False
+        self.headers = head.headers
+        keep = not self.shared.draining
+        exchange = Exchange(self, head.noted, where=head.where, http_1_0=False, keep=keep)
+        exchange.take(body)
+        self.active = exchange
+        self.phase, self.deadline = "answer", NEVER
+        self._run(exchange)
+        return True
 
     def _without_offer(self, rest: bytes) -> bytes:
-        """A request that offers another protocol (Java's client does, h2c), as if it did not.
-
-        The parser ends at such a head and would lose the body: a new one reads it again."""
+        """A request that offers another protocol, as if it did not."""
         version = self.parser.get_http_version().encode()
-        head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
-        head += [b"%b: %b" % pair for pair in self.headers if pair[0] not in OFFER_HEADERS]
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
         self.parser = httptools.HttpRequestParser(self)
-        return b"\r\n".join([*head, b"", rest])
+        return without_offer(line, self.headers) + rest
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
@@ -131,6 +153,7 @@ class Connection(HttpToolsProtocol, Timed):
     # llhttp
 
     def on_message_begin(self) -> None:
+        self.midway = True
         self.url, self.headers = b"", []
         self.expect_100_continue = False
         self.head_bytes, self.body_bytes = self.fed_bytes, 0
@@ -155,9 +178,11 @@ class Connection(HttpToolsProtocol, Timed):
         if self.refused or offered:
             return
         noted = note(self.headers)
-        error = self._fault(noted)
+        error = fault(noted, self.settings.body_bytes_max)
         if error is not None:
             return self.refuse(error)
+        if b"expect" in noted:
+            self.expect_100_continue = noted[b"expect"].lower() == b"100-continue"
         where = completion_path(self.url) if method == b"POST" else None
         self.receiving = self._cycle() if where is None else self._exchange(where, noted)
         if self.active is not None:
@@ -171,18 +196,6 @@ class Connection(HttpToolsProtocol, Timed):
             self._invite()
         if isinstance(self.active, tuple):
             self._start_asgi_task(*self.active)
-
-    def _fault(self, noted: dict[bytes, bytes]) -> RequestError | None:
-        """What is wrong with the head, whatever the body."""
-        coding = noted.get(b"content-encoding")
-        if coding is not None and coding.lower() != b"identity":
-            return encoded_body(coding[:32].decode("latin-1"))
-        length = noted.get(b"content-length")
-        if length is not None and int(length) > self.settings.body_bytes_max:
-            return body_too_large(self.settings.body_bytes_max)
-        if b"expect" in noted:
-            self.expect_100_continue = noted[b"expect"].lower() == b"100-continue"
-        return None
 
     def on_body(self, body: bytes) -> None:
         receiving = self.receiving
@@ -199,7 +212,7 @@ class Connection(HttpToolsProtocol, Timed):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        receiving, self.receiving = self.receiving, None
+        receiving, self.receiving, self.midway = self.receiving, None, False
         if self.refused or receiving is None:
             return
         if receiving is self.active:
@@ -213,13 +226,14 @@ class Connection(HttpToolsProtocol, Timed):
             self._run(receiving)
 
     def _exchange(self, where: Where, noted: dict[bytes, bytes]) -> Exchange:
-        return Exchange(
+        self.exchange_in_one = exchange = Exchange(
             self,
             noted,
             where=where,
             http_1_0=self.parser.get_http_version() == "1.0",
             keep=self._stays(),
         )
+        return exchange
 
     def _cycle(self) -> Cycle:
         """A request for the ASGI side, as uvicorn makes it."""
@@ -354,8 +368,7 @@ class Connection(HttpToolsProtocol, Timed):
 
     def _measure_head(self) -> None:
         """Exactly, once there is more than a head may have or too many fields."""
-        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
-        limits = self.settings
+        limits, size = self.settings, head_bytes(self.url, self.headers)
         if size > limits.header_bytes_max or len(self.headers) > limits.header_fields_max:
             self.refuse(headers_too_large("The request's header is too large."))
 

@@ -43,6 +43,7 @@ NOTED_HEADERS = frozenset(
     )
 )
 """What Baton itself acts upon: found in one pass over a request's headers."""
+WHOLE = b"HTTP/1.1 200 OK\r\n%b%bcontent-length: %d\r\n\r\n%b"
 STATUS_LINES = {code: b"HTTP/1.1 %d %b\r\n" % (code, name) for code, name in REASONS.items()}
 
 
@@ -88,8 +89,8 @@ class Exchange:
         self, line: Line, noted: dict[bytes, bytes], *, where: Where, http_1_0: bool, keep: bool
     ) -> None:
         """`noted`: what `note` found in the headers of the line."""
-        self._line, self._noted = line, noted
-        self.headers = line.headers
+        self._line, self.noted = line, noted
+        self.headers, self.where = line.headers, where
         self.model, self.door = where
         """The model that the path fixes (`/m/{model}/…`); "" when it fixes none, and the
         shape of request and answer (`doors`), "" for OpenAI's."""
@@ -103,7 +104,7 @@ class Exchange:
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header; names are lower-case."""
         if name in NOTED_HEADERS:
-            return self._noted.get(name)
+            return self.noted.get(name)
         for field, value in self.headers:
             if field == name:
                 return value
@@ -112,6 +113,10 @@ class Exchange:
     @property
     def body(self) -> bytes:
         return self._body if self._chunks is None else b"".join(self._chunks)
+
+    def take(self, body: bytes) -> None:
+        """The whole body, which is within its limit."""
+        self._body, self._size, self.body_complete = body, len(body), True
 
     def add(self, part: bytes, body_bytes_max: int) -> bool:
         """Take a part of the body; False when there is too much of it."""
@@ -130,9 +135,12 @@ class Exchange:
     def respond(self, status: int, lines: bytes, body: bytes) -> None:
         """The whole answer in one write."""
         self.started = True
-        self._line.write(
-            b"%bcontent-length: %d\r\n\r\n%b" % (self._head(status, lines), len(body), body)
-        )
+        line = self._line
+        if status == 200 and self.keep_alive and not self.http_1_0:
+            line.write(WHOLE % (line.date(), lines, len(body), body))
+        else:
+            head = self._head(status, lines)
+            line.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._finish()
 
     def start_stream(self, lines: bytes, first: bytes = b"") -> None:

@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from baton.errors import RequestError
 from baton.protocol import Choice, Completion, CompletionUsage
-from baton.semantics.events import Delta
+from baton.semantics.events import Delta, Usage
 from baton.semantics.logprobs import join
 from baton.semantics.sse import encode_event
 
@@ -115,6 +115,51 @@ def _choice(index: int, parts: list[Delta], logprobs: bool) -> Choice:
         index=index,
         logprobs=join(scored) if scored or logprobs else None,
         finish_reason=reasons[-1] if reasons else None,
+    )
+
+
+TEXT = (
+    b'{"id":"%b","object":"text_completion","created":%d,"model":%b,"choices":[{"text":%b,'
+    b'"index":0,"logprobs":null,"finish_reason":%b}],"usage":{"prompt_tokens":%d,'
+    b'"completion_tokens":%d,"total_tokens":%d,"prompt_tokens_details":{"cached_tokens":%d,'
+    b'"text_tokens":%d,"audio_tokens":0,"image_tokens":0,"cache_write_tokens":%d},'
+    b'"completion_tokens_details":{"text_tokens":%d,"audio_tokens":0,"reasoning_tokens":%d,'
+    b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}%b}'
+)
+REASONS = {None: b"null", "stop": b'"stop"', "length": b'"length"'}
+
+
+def encode_text(
+    id: str, created: int, model: str, delta: Delta, usage: Usage, fingerprint: str | None
+) -> bytes | None:
+    """The body of an answer that is one text, as most are: the bytes of `encode_completion` without
+    the objects. None where there is more to tell. `id` holds nothing that JSON escapes."""
+    if (
+        delta.logprobs is not None
+        or usage.audio_prompt_tokens
+        or usage.image_prompt_tokens
+        or usage.audio_completion_tokens
+        or (reason := REASONS.get(delta.finish_reason)) is None
+    ):
+        return None
+    encode = _JSON.encode
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    thought = usage.reasoning_tokens or 0
+    return TEXT % (
+        id.encode(),
+        created,
+        encode(model),
+        encode(delta.text),
+        reason,
+        prompt,
+        completion,
+        prompt + completion,
+        usage.cached_tokens or 0,
+        prompt,
+        usage.cache_write_tokens or 0,
+        completion - thought,
+        thought,
+        b"" if fingerprint is None else b',"system_fingerprint":' + encode(fingerprint),
     )
 
 

@@ -144,11 +144,40 @@ class Received:
         ):
             self._put_away()
 
+    def add_one(self, delta: Delta) -> None:
+        """Keep one delta."""
+        fresh = self._fresh
+        fresh.append(delta)
+        if len(fresh) >= FRESH_MAX or delta.logprobs is not None or len(delta.text) > SMALL_CHARS:
+            self._put_away()
+
     def _put_away(self) -> None:
         fresh, self._fresh = self._fresh, []
-        if self._resumable:
+        if self._resumable and not self._keep_texts(fresh):
             for delta in fresh:
                 self._keep(delta)
+
+    def _keep_texts(self, deltas: Sequence[Delta]) -> bool:
+        """Keep deltas of one choice that are nothing but generated text, all at once; False where
+        there is more to some of them."""
+        kept = self._choices.get(0)
+        if kept is None or kept.echo_left:
+            return False
+        if not all(
+            [delta.text and delta.token_ids is None and not delta.index for delta in deltas]
+        ):
+            return False
+        if any([delta.finish_reason or delta.logprobs for delta in deltas]):
+            return False
+        data = "".join([delta.text for delta in deltas]).encode()
+        kept.text += data
+        kept.deltas += len(deltas)
+        kept.untold += len(deltas)
+        self._bytes += len(data)
+        if self._bytes > self._bytes_max:
+            self._resumable = False
+            self._choices.clear()
+        return True
 
     def _keep(self, delta: Delta) -> None:
         """A delta's text and ids, compact."""

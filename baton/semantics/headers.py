@@ -1,9 +1,11 @@
 """The headers that Baton adds to an answer, as whole lines for the wire."""
 
+import functools
 import re
-from collections.abc import Sequence
 
 VALUE_CHARS_MAX = 1024
+PROVENANCES_MAX = 256
+"""Most answers tell the same of where they come from; callers choose what is ignored."""
 _INVISIBLE = re.compile(r"[^ -~]")
 
 
@@ -25,7 +27,8 @@ def identity(request_id: str, elapsed_s: float) -> bytes:
     )
 
 
-def provenance(upstream: str, fills: Sequence[str], ignored: Sequence[str]) -> bytes:
+@functools.lru_cache(maxsize=PROVENANCES_MAX)
+def provenance(upstream: str, fills: tuple[str, ...], ignored: tuple[str, ...]) -> bytes:
     """Who answered, what Baton filled in, and which fields nobody acted upon; each if any."""
     told = line(b"x-baton-upstream", upstream) if upstream else b""
     if fills:

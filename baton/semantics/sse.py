@@ -47,8 +47,6 @@ class SseDecoder:
 
     def feed(self, data: bytes) -> Sequence[bytes]:
         """The payloads that are complete now."""
-        if not data:
-            return ()
         if (
             not self._bytes
             and data[:6] == b"data: "
@@ -56,11 +54,14 @@ class SseDecoder:
             and len(data) <= self._event_bytes_max
             and b"\r" not in data
         ):  # the usual case: whole events, one line each
+            if len(data) > 8 and data.find(b"\n") == len(data) - 2:
+                self._started, self._after_cr = True, False
+                return (data[6:-2],)
             payloads = data[6:-2].split(b"\n\ndata: ")
             if data.count(b"\n") == 2 * len(payloads) and b"" not in payloads:
                 self._started, self._after_cr = True, False
                 return payloads
-        return self._feed_lines(data)
+        return self._feed_lines(data) if data else ()
 
     def _feed_lines(self, data: bytes) -> list[bytes]:
         if self._after_cr and data.startswith(b"\n"):

@@ -117,7 +117,13 @@ def possible(usage: Usage) -> bool:
     cached = usage.cached_tokens or 0
     if not (0 <= cached <= prompt <= TOKENS_MAX and 0 <= completion <= TOKENS_MAX):
         return False
-    if usage == Usage(prompt, completion, usage.cached_tokens, estimated=usage.estimated):
+    if not (
+        usage.reasoning_tokens
+        or usage.audio_prompt_tokens
+        or usage.image_prompt_tokens
+        or usage.audio_completion_tokens
+        or usage.cache_write_tokens
+    ):
         return True
     audio_prompt, images = usage.audio_prompt_tokens or 0, usage.image_prompt_tokens or 0
     audio, thought = usage.audio_completion_tokens or 0, usage.reasoning_tokens or 0

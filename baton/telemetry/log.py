@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import msgspec
 import structlog
@@ -57,6 +57,21 @@ class AccessLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     error: str | None = None
     """The error's code."""
 
+    @property
+    def line(self) -> "AccessLine":
+        """Itself: what waits in the log may become a line only when it is written."""
+        return self
+
+
+class Telling(Protocol):
+    """What becomes a line when lines are written, many at once."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def line(self) -> AccessLine: ...
+
 
 def now() -> datetime:
     """For `AccessLine.time`: the clock is the shell's, lines are data."""
@@ -76,14 +91,14 @@ class AccessLog:
         self.lost = 0
         """Lines that gave way since the start."""
         self._status_min = 0 if target else 500
-        self._lines: deque[AccessLine] = deque(maxlen=WAITING_LINES_MAX)
+        self._lines: deque[Telling] = deque(maxlen=WAITING_LINES_MAX)
         self._encoder = msgspec.json.Encoder()
         self._file = -1
         self._writing = threading.Lock()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def append(self, line: AccessLine) -> None:
+    def append(self, line: Telling) -> None:
         if line.status < self._status_min:
             return
         lines = self._lines
@@ -113,7 +128,7 @@ class AccessLog:
         with self._writing:
             lines = [self._lines.popleft() for _ in range(len(self._lines))]
             try:
-                self._write(self._encoder.encode_lines(lines))
+                self._write(self._encoder.encode_lines([waiting.line for waiting in lines]))
             except OSError as error:
                 self.lost += len(lines)
                 structlog.get_logger().warning("access log not written", error=str(error))

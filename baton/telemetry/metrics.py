@@ -12,13 +12,15 @@ Labels are bounded: model and upstream are names that an operator configured, an
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import msgspec
 
 from baton.telemetry.upstreams import UpstreamNumbers, added
 
 SERIES_MAX = 1_000
+ENDED_MAX = 256
+"""Turns that ended and are not counted yet."""
 OTHER = "other"
 SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -150,12 +152,19 @@ class Snapshot(msgspec.Struct, kw_only=True):
         return first, between
 
 
+class Counting(Protocol):
+    """What is added to the numbers when somebody asks for them."""
+
+    def count(self, metrics: "Metrics") -> None: ...
+
+
 class Metrics:
     """The numbers of this process. One thread (the loop's) writes; `snapshot` is taken on it
     too.
     """
 
     __slots__ = (
+        "_ended",
         "_pairs",
         "_past_upstreams",
         "ends",
@@ -173,6 +182,7 @@ class Metrics:
         """Asked when somebody wants to know: set by who has the upstreams."""
         self._past_upstreams: list[UpstreamNumbers] = []
         self._pairs: dict[tuple[str, str], Series] = {}
+        self._ended: list[Counting] = []
         self.rejections: dict[str, int] = dict.fromkeys(REASONS, 0)
         self.journal_wait = Histogram()
         self.in_flight = 0
@@ -191,6 +201,17 @@ class Metrics:
     def rejected(self, reason: Reason) -> None:
         self.rejections[reason] += 1
 
+    def ended(self, turn: Counting) -> None:
+        """Count it when somebody asks, or with `ENDED_MAX` others."""
+        self._ended.append(turn)
+        if len(self._ended) >= ENDED_MAX:
+            self._count()
+
+    def _count(self) -> None:
+        ended, self._ended = self._ended, []
+        for turn in ended:
+            turn.count(self)
+
     def held(self) -> None:
         self.holds += 1
 
@@ -204,6 +225,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """The live numbers, not a copy: encode or merge it before the loop turns."""
+        self._count()
         return Snapshot(
             series=list(self._pairs.values()),
             rejected=self.rejections,

@@ -5,7 +5,7 @@ An HTTP upstream (`upstreams/http.py`) is an Adapter, which does no I/O, plus th
 itself (`upstreams/embedded.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, TypedDict, Unpack, runtime_checkable
 
 import msgspec
@@ -261,6 +261,16 @@ class UpstreamStream(Protocol):
 
     def close(self) -> None:
         """Let go: unless whole, the upstream is told at once (its socket is aborted)."""
+        ...
+
+
+@runtime_checkable
+class Pouring(Protocol):
+    """A running call that can give its events in the call in which their bytes came."""
+
+    async def pour(self, take: Callable[[Sequence[Event]], bool]) -> None:
+        """Until `take` says that it is enough, or there is something that only `read` can tell.
+        Raises UpstreamError, and what `take` raises."""
         ...
 
 

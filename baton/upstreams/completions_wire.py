@@ -96,6 +96,7 @@ class WireChunkOddUsage(msgspec.Struct):
 
 _NO_PROMPT_DETAILS = WirePromptDetails()
 _NO_COMPLETION_DETAILS = WireCompletionDetails()
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _CHUNK = msgspec.json.Decoder(WireChunk)
 _CHUNK_ODD_USAGE = msgspec.json.Decoder(WireChunkOddUsage)
 
@@ -119,7 +120,7 @@ def decode_chunk(payload: bytes) -> WireChunk:
         return _CHUNK.decode(payload)
     except msgspec.ValidationError:
         pass
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise failure("stream", "protocol", "no JSON") from error
     try:
         odd = _CHUNK_ODD_USAGE.decode(payload)
@@ -139,9 +140,11 @@ def believable(wire: WireUsage) -> Usage | None:
     details, generated = wire.prompt_tokens_details, wire.completion_tokens_details
     cached = wire.prompt_cache_hit_tokens if details is None else details.cached_tokens
     if details is None and generated is None:
-        return Usage(prompt, completion, count(cached, prompt))
-    details = details or _NO_PROMPT_DETAILS
-    generated = generated or _NO_COMPLETION_DETAILS
+        return Usage(prompt, completion, None if cached is None else count(cached, prompt))
+    if details is None:
+        details = _NO_PROMPT_DETAILS
+    if generated is None:
+        generated = _NO_COMPLETION_DETAILS
     usage = Usage(
         prompt,
         completion,
@@ -193,12 +196,21 @@ class Choices:
 
     def events(self, payload: bytes) -> list[Event]:
         """The events of one chunk (or of the whole answer)."""
-        chunk = decode_chunk(payload)
+        try:
+            chunk = _CHUNK.decode(payload)
+        except UNREADABLE:
+            chunk = decode_chunk(payload)
         choices = chunk.choices
-        if chunk.usage is None and chunk.error is None and choices and len(choices) == 1:
-            delta = self._text(choices[0])
-            if delta is not None:  # by far the most chunks of a stream
-                return [delta]
+        if choices and len(choices) == 1 and chunk.usage is None and chunk.error is None:
+            choice = choices[0]  # by far the most chunks of a stream: it runs on, a text alone
+            if (
+                choice.finish_reason is None
+                and choice.text
+                and self._logprobs is None
+                and 0 <= choice.index < len(self._finished)
+                and not self._finished[choice.index]
+            ):
+                return [Delta(choice.index, choice.text, None, None, choice.token_ids)]
         return self._all_of(chunk)
 
     def _all_of(self, chunk: WireChunk) -> list[Event]:
@@ -226,19 +238,6 @@ class Choices:
         if not self._usages:
             return []
         return [UsageReported(self._summed())]
-
-    def _text(self, choice: WireChoice) -> Delta | None:
-        """The delta of a choice that runs on and tells text alone, as by far the most do."""
-        index = choice.index
-        if (
-            choice.finish_reason is None
-            and choice.text
-            and self._logprobs is None
-            and 0 <= index < len(self._finished)
-            and not self._finished[index]
-        ):
-            return Delta(index, choice.text, None, None, choice.token_ids)
-        return None
 
     def _delta(self, choice: WireChoice) -> Delta | None:
         index, text = choice.index, choice.text or ""
@@ -327,8 +326,11 @@ class StreamDecoder(BoundedEvents):
         self._choices = Choices(call, per_choice_usage=per_choice_usage)
 
     def feed(self, data: bytes) -> Sequence[Event]:
+        payloads = self._payloads(data)
+        if len(payloads) == 1 and payloads[0][:1] == b"{" and not self.whole:
+            return self._choices.events(payloads[0])
         events: list[Event] = []
-        for payload in self._payloads(data):
+        for payload in payloads:
             if self.whole:
                 break
             if payload.startswith(b"[DONE]"):

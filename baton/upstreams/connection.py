@@ -29,6 +29,7 @@ from baton.upstreams.failures import failure, lost
 from baton.upstreams.response import Response
 
 READ_BYTES = 8 * 1024
+BROKEN = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 DRAINED_BYTES_MAX = 4096
 """What may follow an answer that its reader has seen the end of: a last chunk, trailers."""
 
@@ -197,26 +198,42 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         response = self.response
-        if response is None and not self.draining:
-            self.abort()  # an idle connection that speaks: nothing it says can be an answer
-            return
+        if response is None:
+            return self._read_nobodys(nbytes)
+        pool = self._pool
         self._answered = True
-        if response is not None:  # a drain has one limit, however lively it is
-            self.touched_tick = self._pool.tick
+        self.touched_tick = pool.tick
         try:
-            if response is not None and not response.status:
-                self._feed_head(response, bytes(self._view[:nbytes]))
-            else:
+            if response.status:
                 self._parser.feed_data(self._view[:nbytes])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("protocol", "broken HTTP framing")
-            return
-        if response is not None:
-            self._after_read(response, nbytes)
-        elif self._drained and self._keep:
+            else:
+                self._feed_head(response, bytes(self._view[:nbytes]))
+        except BROKEN:
+            return self._fail("protocol", "broken HTTP framing")
+        response.received_bytes = received = response.received_bytes + nbytes
+        if received > pool.limits.response_bytes_max:
+            return self._fail("protocol", "an answer of too many bytes")
+        if response.status:
+            response.came()
+        if response.buffered_bytes > pool.limits.buffered_bytes_max and not response.complete:
+            self.reading_paused = True
+            self.transport.pause_reading()
+        return None
+
+    def _read_nobodys(self, nbytes: int) -> None:
+        """What comes behind an answer whose reader has seen its end."""
+        if not self.draining:
+            return self.abort()  # idle, and it speaks: nothing it says can be an answer
+        self._answered = True  # its time goes on, however lively it is
+        try:
+            self._parser.feed_data(self._view[:nbytes])
+        except BROKEN:
+            return self._fail("protocol", "broken HTTP framing")
+        if self._drained and self._keep:
             self.release()
         elif self._drained or nbytes > DRAINED_BYTES_MAX:
             self.abort()
+        return None
 
     def eof_received(self) -> bool:
         return False  # closes the transport; connection_lost says what that means
@@ -259,7 +276,6 @@ class Connection(asyncio.BufferedProtocol):
         response = self.response
         if response is not None and not response.complete:
             response.append(part)
-            response.body_bytes += len(part)
 
     def on_message_complete(self) -> None:
         if self.response is not None:
@@ -297,22 +313,6 @@ class Connection(asyncio.BufferedProtocol):
         self._ends_by_close = head.ends_by_close
         self._parser.feed_data(data)
         return None
-
-    def _after_read(self, response: Response, nbytes: int) -> None:
-        """Limits and back-pressure, once per read instead of once per part."""
-        limits = self._pool.limits
-        response.received_bytes += nbytes
-        if response.received_bytes > limits.response_bytes_max:
-            self._fail("protocol", f"an answer of more than {limits.response_bytes_max} bytes")
-            return
-        if response.buffered_bytes:
-            response.compact()
-            if response.buffered_bytes > limits.buffered_bytes_max and not response.complete:
-                self.reading_paused = True
-                self.transport.pause_reading()
-            response.wake()
-        elif response.complete or response.status:
-            response.wake()
 
     def _fail(self, kind: Kind, detail: str) -> None:
         response = self.response

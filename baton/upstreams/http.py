@@ -6,7 +6,7 @@ answer goes the same way: its decoder gives all events at the end.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from baton.errors import RequestError, unsupported
 from baton.semantics.events import Call, Event
@@ -35,11 +35,13 @@ KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|nvapi)[-_][A-Za-z0-9_*.-]{8,}")
 class HttpStream:
     """A running call on an HTTP upstream."""
 
-    __slots__ = ("_decoder", "_ended", "_response", "_watch", "prompt_tokens")
+    __slots__ = ("_decoder", "_ended", "_last", "_response", "_watch", "prompt_tokens")
 
     def __init__(self, response: Response, decoder: Decoder, watch: Watch) -> None:
         self._response, self._decoder, self._watch = response, decoder, watch
         self._ended = False
+        self._last: Sequence[Event] | None = None
+        """The last events, once the dialect's own end came while they were poured."""
         self.prompt_tokens: int | None = None
         """An HTTP upstream tells it with its usage, at the end."""
 
@@ -48,6 +50,8 @@ class HttpStream:
         if self._ended:
             return ()
         decoder = self._decoder
+        if self._last is not None:
+            return self._finish(self._last)
         try:
             while data := await self._response.read_some():
                 events = decoder.feed(data)
@@ -58,6 +62,28 @@ class HttpStream:
             return self._finish(())
         except UpstreamError as error:
             if not self._ended:  # else it was closed under the reader, by one of us
+                self._watch.failed(error)
+            self.close()
+            raise
+
+    async def pour(self, take: Callable[[Sequence[Event]], bool]) -> None:
+        """Give events to `take` as they come, until it says that it is enough, or there is
+        something that only `read` can tell: the end, or an error."""
+        decoder = self._decoder
+        if self._ended or self._last is not None:
+            return
+
+        def decode(data: bytes) -> bool:
+            events = decoder.feed(data)
+            if decoder.whole:
+                self._last = events
+                return False
+            return take(events) if events else True
+
+        try:
+            await self._response.pour(decode)
+        except UpstreamError as error:
+            if not self._ended:
                 self._watch.failed(error)
             self.close()
             raise

@@ -5,6 +5,7 @@ while the answer is under way: a late `close()` can never hit the next request o
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from baton.upstreams.base import UpstreamError
@@ -37,8 +38,8 @@ class Response:
     __slots__ = (
         "_connection",
         "_parts",
+        "_take",
         "_waiter",
-        "body_bytes",
         "buffered_bytes",
         "complete",
         "error",
@@ -53,7 +54,9 @@ class Response:
         self._connection: Carrier | None = connection
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
-        self.body_bytes = self.buffered_bytes = self.received_bytes = 0
+        self._take: Callable[[bytes], bool] | None = None
+        """Who is given the body as it comes, while `pour` waits."""
+        self.buffered_bytes = self.received_bytes = 0
         self.complete = False
         self.error: UpstreamError | None = None
         self.head = self.head_folded = b""
@@ -62,7 +65,7 @@ class Response:
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "failed" if self.error else "running"
-        return f"<Response {self.status} {state} body={self.body_bytes}>"
+        return f"<Response {self.status} {state} received={self.received_bytes}>"
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its lower-case name; None where it is not sent."""
@@ -83,13 +86,18 @@ class Response:
     async def read_some(self) -> bytes:
         """Some of the body, at least a byte; b"" once it has ended. Raises UpstreamError when the
         answer breaks off, after everything that came before the break has been read."""
-        while not self._parts:
+        parts = self._parts
+        while not parts:
             if self.complete:
                 return b""
             if self.error is not None:
                 raise self.error
-            await self._more()
-        parts = self._parts
+            self._waiter = waiter = self._more()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self.buffered_bytes = 0
@@ -101,6 +109,22 @@ class Response:
             elif connection.reading_paused and connection.alive:
                 connection.resume()
         return data
+
+    async def pour(self, take: Callable[[bytes], bool]) -> None:
+        """Give the body to `take` as it comes, in the same call in which the socket was read: no
+        reader is woken for each part. Returns when `take` says that it is enough, and before the
+        end of the answer: what there is then is for `read_some`. Raises what `take` raises."""
+        if self._parts or self.complete or self.error is not None:
+            return
+        self._waiter = waiter = self._more()
+        self._take = take
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._take = None
 
     async def read_all(self, body_bytes_max: int) -> bytes:
         """The whole body. Raises UpstreamError where it is larger, and closes."""
@@ -117,7 +141,12 @@ class Response:
         while not self.status:
             if self.error is not None:
                 raise self.error
-            await self._more()
+            self._waiter = waiter = self._more()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
         if self.complete and not self._parts and self._connection is not None:
             connection, self._connection = self._connection, None
             connection.release()
@@ -145,25 +174,43 @@ class Response:
         self.wake()
 
     def wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        """Let the reader look, where one waits."""
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def came(self) -> None:
+        """Bytes were read from the socket: tell whoever waits for them."""
+        if self._take is None or self.complete:
+            return self.wake()
+        parts = self._parts
+        if not parts:
+            return None
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.buffered_bytes = 0
+        try:
+            if self._take(data):
+                return None
+        except Exception as error:  # noqa: BLE001 — it is raised where `pour` is awaited
+            waiter, self._waiter = self._waiter, None
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error)
+        self._take = None
+        return self.wake()
 
     def append(self, part: bytes) -> None:
+        """A part of the body came."""
         self._parts.append(part)
         self.buffered_bytes += len(part)
-
-    def compact(self) -> None:
         if len(self._parts) > PARTS_MAX:
             self._parts[:] = [b"".join(self._parts)]
 
-    async def _more(self) -> None:
+    def _more(self) -> asyncio.Future[None]:
+        """What the reader waits for."""
         connection = self._connection
         assert connection is not None, "read before the end"
         assert self._waiter is None, "one reader"
-        self._waiter = connection.loop.create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
+        return connection.loop.create_future()

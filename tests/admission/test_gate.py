@@ -13,6 +13,7 @@ from baton.admission.counters import MachineCounters
 from baton.admission.gate import Gate, Passage, credential
 from baton.admission.origins import trusted
 from baton.errors import RequestError
+from baton.http.exchange import header_pairs
 from baton.stores import windows
 from baton.stores.base import BudgetRecord, PartyRecord
 from baton.stores.book import Store
@@ -114,7 +115,7 @@ def test_changes_reach_the_caller(tmp_path: pathlib.Path) -> None:
     caller = asyncio.run(gate.identify(shown))
     for _ in range(2):
         passage = asyncio.run(gate.enter(caller))
-        assert "2" == dict(passage.headers)["x-ratelimit-limit-requests"]
+        assert b"2" == dict(header_pairs(passage.lines))[b"x-ratelimit-limit-requests"]
     store.keys.update(key_id, "test", budget_nano=7)
     gate.changed([key_id])
     again = asyncio.run(gate.identify(shown))
@@ -179,9 +180,9 @@ def test_tokens_per_minute(tmp_path: pathlib.Path) -> None:
         return passage
 
     passage = asyncio.run(reserve(80))
-    assert ("100", "20") == (
-        dict(passage.headers)["x-ratelimit-limit-tokens"],
-        dict(passage.headers)["x-ratelimit-remaining-tokens"],
+    assert (b"100", b"20") == (
+        dict(header_pairs(passage.lines))[b"x-ratelimit-limit-tokens"],
+        dict(header_pairs(passage.lines))[b"x-ratelimit-remaining-tokens"],
     )
     with pytest.raises(RequestError, match="the team 'Core' on tokens per minute") as refused:
         asyncio.run(reserve(30))

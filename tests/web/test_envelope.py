@@ -57,7 +57,7 @@ def test_each_answer_is_one_access_line(site: Web) -> None:
     answer = site.user.get("/v1/models/none?secret=x")
     wanted = answer.headers["x-request-id"]
     deadline = time.monotonic() + 5
-    while not (found := [each for each in list(lines) if each.request_id == wanted]):
+    while not (found := [each.line for each in list(lines) if each.line.request_id == wanted]):
         assert time.monotonic() < deadline  # the line follows the answer
     site.parts.access._status_min = before
     (line,) = found

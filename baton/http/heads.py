@@ -1,0 +1,31 @@
+"""What the head of a request says, before its body is here. Pure."""
+
+from collections.abc import Iterable
+
+from baton.errors import RequestError, body_too_large, encoded_body
+from baton.http.exchange import HeaderPair
+
+OFFER_HEADERS = (b"upgrade", b"http2-settings")
+
+
+def fault(noted: dict[bytes, bytes], body_bytes_max: int) -> RequestError | None:
+    """What is wrong with the head, whatever the body; `noted` by `exchange.note`."""
+    coding = noted.get(b"content-encoding")
+    if coding is not None and coding.lower() != b"identity":
+        return encoded_body(coding[:32].decode("latin-1"))
+    length = noted.get(b"content-length")
+    if length is not None and int(length) > body_bytes_max:
+        return body_too_large(body_bytes_max)
+    return None
+
+
+def without_offer(request_line: bytes, headers: Iterable[HeaderPair]) -> bytes:
+    """The head of a request that offers another protocol (Java's client does, h2c), as if it did
+    not. The parser ends at such a head and would lose the body: a new one reads this."""
+    lines = [b"%b: %b" % pair for pair in headers if pair[0] not in OFFER_HEADERS]
+    return b"\r\n".join([request_line, *lines, b"", b""])
+
+
+def head_bytes(url: bytes, headers: Iterable[HeaderPair]) -> int:
+    """How large it is, exactly."""
+    return len(url) + sum([len(name) + len(value) + 4 for name, value in headers])
