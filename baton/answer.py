@@ -13,7 +13,7 @@ import msgspec
 from baton.ledger.prices import tokens_upper
 from baton.routing.plan import Attempt
 from baton.semantics.events import Call, Delta, Event, Usage
-from baton.semantics.handoff import Received
+from baton.semantics.received import Received
 from baton.semantics.usage import clamp, guess
 from baton.upstreams.base import Pouring, Upstream, UpstreamError, UpstreamStream
 

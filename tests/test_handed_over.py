@@ -8,7 +8,8 @@ from baton.answer import Counted, Cut
 from baton.errors import invalid
 from baton.handed_over import HandedOver, Leg
 from baton.semantics.events import Call, Delta, Event, Usage, UsageReported
-from baton.semantics.handoff import Received, Remainder, Rest, remainder
+from baton.semantics.handoff import Remainder, Rest, remainder
+from baton.semantics.received import Received
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.failures import failure
 from tests.fakes.scripted import Script, Scripted

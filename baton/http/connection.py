@@ -14,7 +14,6 @@ one is heard out (`LINGER_S`): closing on data that still comes makes its system
 import asyncio
 from collections import deque
 from typing import Any, Literal
-from urllib.parse import unquote
 
 import httptools
 from uvicorn import Config
@@ -30,17 +29,23 @@ from baton.errors import (
     invalid,
     overloaded,
 )
-from baton.http.exchange import STATUS_LINES, Exchange, edge_lines, note
-from baton.http.heads import fault, head_bytes, without_offer
+from baton.http.exchange import Exchange, edge_lines, note, refusal
+from baton.http.heads import fault, head_bytes, located, without_offer
 from baton.http.paths import Where, completion_path
-from baton.http.shared import LINGER_S, NEVER, SWEEP_S, WRITE_BUFFER_BYTES, Shared, Timed
+from baton.http.shared import (
+    DRAIN_HEADER_TIMEOUT_S,
+    DRAIN_IDLE_S,
+    LINGER_S,
+    NEVER,
+    SWEEP_S,
+    WRITE_BUFFER_BYTES,
+    Shared,
+    Timed,
+)
 from baton.http.usual import Usual, usual
 
-DRAIN_HEADER_TIMEOUT_S = 1.0
-"""How long a stopping server waits for the request of a connection that is new."""
-DRAIN_IDLE_S = 2.0
-"""How long a stopping server waits for one more request on a connection that was used before."""
 Cycle = tuple[RequestResponseCycle, ASGI3Application]
+Phase = Literal["headers", "body", "idle", "answer"]
 
 
 class Connection(HttpToolsProtocol, Timed):
@@ -57,17 +62,15 @@ class Connection(HttpToolsProtocol, Timed):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.settings, self.deadline = self.shared.settings, NEVER
-        self.phase: Literal["headers", "body", "idle", "answer"] = "headers"
+        self.phase: Phase = "headers"
         self.active: Exchange | Cycle | None = None
         self.receiving: Exchange | Cycle | None = None
         self.pending: deque[Exchange | Cycle] = deque()
         self.head_bytes = self.fed_bytes = self.body_bytes = 0
         self.refused = False
-        self.midway = False
-        """Whether the parser has read a part of a request whose end it has not seen."""
+        self.midway = False  # whether the parser has read a part of a request and not its end
         self.usual: Usual | None = None
-        self.exchange_in_one: Exchange | None = None
-        """The one that began with the bytes that are being read."""
+        self.begun: Exchange | None = None  # its head is in the bytes that are being read
 
     # asyncio.Protocol
 
@@ -88,41 +91,34 @@ class Connection(HttpToolsProtocol, Timed):
             if self.usual is not None and not self.midway and self._run_usual(self.usual, data):
                 return
             self._expect("headers", self.settings.header_timeout_s)
-        self.fed_bytes = len(data)
+        self.fed_bytes, whole = len(data), data
         self.head_bytes += self.fed_bytes
-        whole = data
         while data and not self.refused:
             given, data = data, b""
             try:
                 self.parser.feed_data(given)
             except httptools.HttpParserUpgrade as offer:
-                data = self._without_offer(given[offer.args[0] :])
+                data = without_offer(self.parser, self.url, self.headers) + given[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
                 self.refuse(invalid("The request is not valid HTTP/1.1."))
-        begun, self.exchange_in_one = self.exchange_in_one, None
+        begun, self.begun = self.begun, None
         if begun is not None and not self.midway and not begun.http_1_0:
-            self.usual = usual(whole, self.headers, begun.noted, begun.where)
+            self.usual = usual(whole, self.headers, begun.noted, begun.where) or self.usual
 
     def _run_usual(self, head: Usual, data: bytes) -> bool:
         """Run a request with the head of the last one; False where it is another."""
         body = head.body_of(data)
         if body is None or len(body) > self.settings.body_bytes_max:
             return False
-        self.headers = head.headers
-        keep = not self.shared.draining
-        exchange = Exchange(self, head.noted, where=head.where, http_1_0=False, keep=keep)
+        self.headers, keep = head.headers, not self.shared.draining
+        self.active = exchange = Exchange(
+            self, head.noted, where=head.where, http_1_0=False, keep=keep
+        )
         exchange.take(body)
-        self.active = exchange
         self.phase, self.deadline = "answer", NEVER
         self._run(exchange)
         return True
-
-    def _without_offer(self, rest: bytes) -> bytes:
-        """A request that offers another protocol, as if it did not."""
-        version = self.parser.get_http_version().encode()
-        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)
-        self.parser = httptools.HttpRequestParser(self)
-        return without_offer(line, self.headers) + rest
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
@@ -170,8 +166,7 @@ class Connection(HttpToolsProtocol, Timed):
 
     def on_headers_complete(self) -> None:
         parser, method = self.parser, self.parser.get_method()
-        offered = parser.should_upgrade()
-        if offered and method == b"CONNECT":
+        if (offered := parser.should_upgrade()) and method == b"CONNECT":
             self.refuse(invalid("CONNECT is not served here."))
         if len(self.headers) > self.settings.header_fields_max:
             self._measure_head()
@@ -226,7 +221,7 @@ class Connection(HttpToolsProtocol, Timed):
             self._run(receiving)
 
     def _exchange(self, where: Where, noted: dict[bytes, bytes]) -> Exchange:
-        self.exchange_in_one = exchange = Exchange(
+        self.begun = exchange = Exchange(
             self,
             noted,
             where=where,
@@ -241,16 +236,12 @@ class Connection(HttpToolsProtocol, Timed):
         super().on_message_begin()  # for its scope; it forgets what came already
         self.url, self.expect_100_continue = target, expected
         self.headers.extend(headers)
-        url = httptools.parse_url(target)
-        raw_path = url.path or b"/"
         version = self.parser.get_http_version()
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["http_version"] = version
-        self.scope["path"] = unquote(raw_path.decode("ascii"))
-        self.scope["raw_path"] = raw_path
-        self.scope["query_string"] = url.query or b""
+        scope = self.scope
+        scope["method"], scope["http_version"] = self.parser.get_method().decode("ascii"), version
+        scope["path"], scope["raw_path"], scope["query_string"] = located(target)
         self.cycle = RequestResponseCycle(
-            scope=self.scope,
+            scope=scope,
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -362,14 +353,14 @@ class Connection(HttpToolsProtocol, Timed):
 
     # Limits
 
-    def _expect(self, phase: Literal["headers", "body", "idle", "answer"], seconds: float) -> None:
+    def _expect(self, phase: Phase, seconds: float) -> None:
         self.phase = phase
         self.deadline = self.shared.now + seconds + SWEEP_S  # never early, a second late at most
 
     def _measure_head(self) -> None:
         """Exactly, once there is more than a head may have or too many fields."""
-        limits, size = self.settings, head_bytes(self.url, self.headers)
-        if size > limits.header_bytes_max or len(self.headers) > limits.header_fields_max:
+        large = head_bytes(self.url, self.headers) > self.settings.header_bytes_max
+        if large or len(self.headers) > self.settings.header_fields_max:
             self.refuse(headers_too_large("The request's header is too large."))
 
     def refuse(self, error: RequestError) -> None:
@@ -384,10 +375,7 @@ class Connection(HttpToolsProtocol, Timed):
         if isinstance(receiving, tuple):
             receiving[0].disconnected = True
             receiving[0].message_event.set()
-        body, first = error.body(), STATUS_LINES[error.status]
-        parts = [first, self.shared.date, edge_lines(error)]
-        parts.append(b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body))
-        self.transport.write(b"".join(parts))
+        self.transport.write(refusal(error, self.shared.date))
         if not self.head_bytes or not self.transport.can_write_eof():
             return self._close()
         self.transport.write_eof()

@@ -221,6 +221,13 @@ def error_lines(error: RequestError) -> bytes:
     return header_lines(pairs)
 
 
+def refusal(error: RequestError, date: bytes) -> bytes:
+    """A whole answer outside any exchange, the last one of its connection."""
+    body, first = error.body(), STATUS_LINES[error.status]
+    end = b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+    return b"".join([first, date, edge_lines(error), end])
+
+
 def edge_lines(error: RequestError) -> bytes:
     """Of an error that no exchange tells: an id to ask about, too."""
     return b"%bx-request-id: req_%b\r\n" % (error_lines(error), secrets.token_hex(8).encode())

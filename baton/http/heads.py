@@ -1,9 +1,22 @@
 """What the head of a request says, before its body is here. Pure."""
 
 from collections.abc import Iterable
+from typing import Protocol
+from urllib.parse import unquote
+
+import httptools
 
 from baton.errors import RequestError, body_too_large, encoded_body
 from baton.http.exchange import HeaderPair
+
+
+class Parser(Protocol):
+    """What has read a head."""
+
+    def get_method(self) -> bytes: ...
+
+    def get_http_version(self) -> str: ...
+
 
 OFFER_HEADERS = (b"upgrade", b"http2-settings")
 
@@ -19,11 +32,21 @@ def fault(noted: dict[bytes, bytes], body_bytes_max: int) -> RequestError | None
     return None
 
 
-def without_offer(request_line: bytes, headers: Iterable[HeaderPair]) -> bytes:
+def without_offer(parser: Parser, url: bytes, headers: Iterable[HeaderPair]) -> bytes:
     """The head of a request that offers another protocol (Java's client does, h2c), as if it did
     not. The parser ends at such a head and would lose the body: a new one reads this."""
+    first = b"%b %b HTTP/%b" % (parser.get_method(), url, parser.get_http_version().encode())
     lines = [b"%b: %b" % pair for pair in headers if pair[0] not in OFFER_HEADERS]
-    return b"\r\n".join([request_line, *lines, b"", b""])
+    return b"\r\n".join([first, *lines, b"", b""])
+
+
+def located(target: bytes) -> tuple[str, bytes, bytes]:
+    """A request's target as ASGI's scope has it: path, raw path, query. Raises
+    httptools.HttpParserInvalidURLError."""
+    url = httptools.parse_url(target)
+    raw_path = url.path or b"/"
+    path = unquote(raw_path.decode("ascii"))
+    return path, raw_path, url.query or b""
 
 
 def head_bytes(url: bytes, headers: Iterable[HeaderPair]) -> int:

@@ -17,6 +17,10 @@ from baton.http.exchange import Exchange
 
 SWEEP_S = 0.5
 NEVER = float("inf")
+DRAIN_HEADER_TIMEOUT_S = 1.0
+"""How long a stopping server waits for the request of a connection that is new."""
+DRAIN_IDLE_S = 2.0
+"""How long a stopping server waits for one more request on a connection that was used before."""
 LINGER_S = 2.0
 """How long what a refused client still sends is read, and thrown away."""
 WRITE_BUFFER_BYTES = 8 * 1024

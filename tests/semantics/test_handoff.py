@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from baton.semantics.events import Call, Delta, Logprobs
 from baton.semantics.handoff import (
     NotResumable,
-    Received,
     Remainder,
     again,
     remainder,
@@ -17,6 +16,7 @@ from baton.semantics.handoff import (
     untouched,
 )
 from baton.semantics.parts import seed_behind
+from baton.semantics.received import Received
 
 DELTAS = st.lists(
     st.builds(

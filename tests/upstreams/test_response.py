@@ -174,8 +174,90 @@ def test_state_is_in_the_repr() -> None:
 
     async def scenario() -> None:
         response = Response(Wire())
-        assert repr(response) == "<Response 0 running body=0>"
+        assert repr(response) == "<Response 0 running received=0>"
         response.close()
-        assert repr(response) == "<Response 0 failed body=0>"
+        assert repr(response) == "<Response 0 failed received=0>"
+
+    uvloop.run(scenario())
+
+
+def test_what_comes_is_poured() -> None:
+    """In the call in which it came, until the taker has enough; the rest, and the end, are read."""
+
+    async def scenario() -> None:
+        response, taken = Response(Wire()), []
+
+        def take(data: bytes) -> bool:
+            taken.append(data)
+            return len(taken) < 3
+
+        pouring = asyncio.get_running_loop().create_task(response.pour(take))
+        await asyncio.sleep(0)
+        for part in (b"a", b"b", b"c"):
+            response.append(part)
+            response.came()
+            assert taken[-1] == part  # at once, and nobody was woken for it
+        await pouring
+        response.append(b"d")
+        response.came()
+        assert taken == [b"a", b"b", b"c"]
+        assert await response.read_some() == b"d"
+
+    uvloop.run(scenario())
+
+
+def test_pouring_ends_before_the_end() -> None:
+    """The last part comes with the end, and both are the reader's; so is an error."""
+
+    async def scenario() -> None:
+        response = Response(Wire())
+        pouring = asyncio.get_running_loop().create_task(response.pour(lambda data: True))
+        await asyncio.sleep(0)
+        response.append(b"last")
+        response.complete = True
+        response.came()
+        await pouring
+        assert await response.read_some() == b"last"
+        assert await response.read_some() == b""
+        broken = Response(Wire())
+        pouring = asyncio.get_running_loop().create_task(broken.pour(lambda data: True))
+        await asyncio.sleep(0)
+        broken.error = failure("stream", "network", "cut")
+        broken.wake()
+        await pouring
+        with pytest.raises(UpstreamError):
+            await broken.read_some()
+
+    uvloop.run(scenario())
+
+
+def test_what_a_taker_raises_is_raised_where_it_is_awaited() -> None:
+    """Not in the loop's callback, where nobody would hear of it."""
+
+    async def scenario() -> None:
+        response = Response(Wire())
+
+        def take(data: bytes) -> bool:
+            raise ValueError("a bug")
+
+        pouring = asyncio.get_running_loop().create_task(response.pour(take))
+        await asyncio.sleep(0)
+        response.append(b"a")
+        response.came()
+        with pytest.raises(ValueError, match="a bug"):
+            await pouring
+
+    uvloop.run(scenario())
+
+
+def test_a_cancelled_pouring_closes() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        response = Response(wire)
+        pouring = asyncio.get_running_loop().create_task(response.pour(lambda data: True))
+        await asyncio.sleep(0)
+        pouring.cancel()
+        await asyncio.gather(pouring, return_exceptions=True)
+        assert wire.told == ["abort"]
 
     uvloop.run(scenario())

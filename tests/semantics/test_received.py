@@ -1,0 +1,58 @@
+"""However deltas are put away, one by one or many at once, the same was received."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baton.semantics.events import Call, Delta
+from baton.semantics.received import FRESH_MAX, Received
+
+CALL = Call(model="m", prompts=["ab"], max_tokens=999, stream=True)
+TEXTS = st.text(max_size=3)
+IDS = st.none() | st.lists(st.integers(0, 9), max_size=2)
+DELTAS = st.lists(st.builds(Delta, st.just(0), TEXTS, st.none(), st.none(), IDS), max_size=99)
+
+
+def state(received: Received) -> tuple[object, ...]:
+    kept = received.choices.get(0)
+    if kept is None:
+        return ()
+    return (
+        received.text(0),
+        received.token_ids(0),
+        (kept.synced, kept.untold, kept.deltas, kept.echoed, kept.finish_reason),
+    )
+
+
+@given(DELTAS, st.booleans(), st.integers(1, FRESH_MAX))
+def test_put_away_at_any_time(deltas: list[Delta], echo: bool, every: int) -> None:
+    """Asking in between puts away what there is: nothing else may change by it."""
+    call = CALL if not echo else Call(model="m", prompts=["ab"], max_tokens=9, echo=True)
+    at_once, in_parts, by_one = Received(call), Received(call), Received(call)
+    if deltas:
+        at_once.add(deltas)
+    for number, delta in enumerate(deltas):
+        in_parts.add_one(delta)
+        by_one.add_one(delta)
+        _ = by_one.choices
+        if number % every == 0:
+            _ = in_parts.choices
+    assert state(at_once) == state(in_parts) == state(by_one)
+
+
+def test_texts_alone_are_put_away_at_once() -> None:
+    """And counted as one by one: each is a token."""
+    received = Received(CALL)
+    for number in range(5 * FRESH_MAX):
+        received.add_one(Delta(0, "\u00e9" if number % 2 else "b"))
+    kept = received.choices[0]
+    assert (5 * FRESH_MAX, 5 * FRESH_MAX) == (kept.untold, kept.deltas)
+    assert "b\u00e9" * (5 * FRESH_MAX // 2) == received.text(0)
+
+
+def test_too_much_is_given_up_also_at_once() -> None:
+    """The limit is of bytes, not of letters."""
+    received = Received(CALL, bytes_max=4 * FRESH_MAX)
+    for _ in range(3 * FRESH_MAX):
+        received.add_one(Delta(0, "\u00e9\u00e9"))
+    assert not received.resumable
+    assert not received.choices
