@@ -40,8 +40,6 @@ class CompletionRequest(msgspec.Struct, frozen=True):
     """Fields outside the contract that came along and are not acted upon, sorted."""
     extra: dict[str, object] | None = None
     """Fields of one engine, typed: for upstreams that take them."""
-    simple: bool = False
-    """Whether decoding saw at once that it is `plain`."""
 
     @property
     def choices(self) -> int:
@@ -51,8 +49,6 @@ class CompletionRequest(msgspec.Struct, frozen=True):
     def plain(self) -> bool:
         """Whether it asks only for what every upstream does: a text, how long, how random, streamed
         or not, and where to stop (how many stops is another question). Most requests are."""
-        if self.simple:
-            return True
         prompts = self.prompts
         return (
             self
@@ -183,7 +179,6 @@ def decode(body: bytes, limits: RequestLimits, *, model: str | None = None) -> C
         plain.top_p,
         plain.stream,
         _stops(plain.stop, limits) if plain.stop else None,
-        simple=True,
     )
 
 

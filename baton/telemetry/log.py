@@ -26,7 +26,7 @@ import structlog
 
 BUFFER_LINES = 512
 FLUSH_S = 0.5
-WAITING_LINES_MAX = 65_536
+WAITING_LINES_MAX = 16_384
 PIPE_BYTES_MAX = 4_096
 """Writes up to this size stay whole in a pipe that several processes write to (PIPE_BUF)."""
 

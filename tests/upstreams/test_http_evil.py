@@ -17,7 +17,7 @@ from tests.fakes import evil
 from tests.fakes.wire import Exchange, WireServer
 
 LIMITS = TransportLimits(
-    first_byte_timeout_s=2.0, stall_timeout_s=2.0, total_timeout_s=5.0,
+    first_byte_timeout_s=2.0, stall_timeout_s=2.0, total_timeout_s=30.0,
     response_bytes_max=3_000_000,
 )  # fmt: skip
 MEMORY_BYTES_MAX = 24 * 1024 * 1024
