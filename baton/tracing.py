@@ -18,7 +18,7 @@ from baton.config import Settings, SettingsError
 from baton.errors import RequestError
 from baton.http.exchange import Exchange
 from baton.semantics.events import Call, Event
-from baton.telemetry.log import AccessLine, AccessLog
+from baton.telemetry.log import AccessLine, AccessLog, Telling
 from baton.upstreams.base import Adapter, HttpRequest, UpstreamError
 from baton.upstreams.http import HttpStream, HttpUpstream
 from baton.upstreams.response import Response
@@ -79,8 +79,8 @@ class ToldLog(AccessLog):
         super().__init__(target)
         self._telemetry = telemetry
 
-    def append(self, line: AccessLine) -> None:
-        self._telemetry.told(line)
+    def append(self, line: Telling) -> None:
+        self._telemetry.told(line.line)
         super().append(line)
 
 
@@ -152,6 +152,13 @@ class TracedStream(HttpStream):
         if not events:
             self._attempt.end()
         return events
+
+    async def pour(self, take: Callable[[Sequence[Event]], bool]) -> None:
+        try:
+            await self._stream.pour(take)
+        except BaseException as error:
+            self._attempt.end(told(error))
+            raise
 
     def close(self) -> None:
         self._stream.close()
