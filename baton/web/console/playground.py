@@ -2,7 +2,7 @@
 
 The page calls `POST /v1/completions` as any client does; it shows the session and its mark in place
 of a key, or a key that is typed into it. So limits, budgets, revocation and the ledger are those of
-every other call, and there is no second way to a completion (docs/decisions/0027).
+every other call, and there is no second way to a completion (docs/decisions/0030).
 """
 
 from collections.abc import Mapping
