@@ -53,6 +53,7 @@ class Row:
     prompt_tokens: int | None
     completion_tokens: int | None
     user: str | None = None
+    handoffs: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

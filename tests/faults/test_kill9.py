@@ -155,8 +155,10 @@ def killed_often(server: running.Server, load: Load, part: str, kills: int) -> r
 def agree(server: running.Server, load: Load) -> None:
     """The callers, the rows, the balances and the audit say the same."""
     assert {answer.stream for answer in load.whole} == {True, False}
-    assert load.refused, "nobody noticed that anything was killed"
-    assert offences(load.whole, read_book(server.home), PRICE) == []
+    book = read_book(server.home)
+    moved = sum(row.handoffs for row in book.rows)
+    assert load.refused or moved, "nobody noticed that anything was killed"
+    assert offences(load.whole, book, PRICE) == []
     audit = json.loads(server.cli("audit", "--json"))
     assert (audit["faults"], audit["unfolded"]) == ([], 0)
     assert audit["requests"] >= len(load.whole)
