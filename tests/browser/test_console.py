@@ -1,6 +1,7 @@
 """The console in a real browser at a real `baton serve`: a key's life, and every page looked at."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,6 +11,8 @@ from tests.browser.watching import Browse, Scheme, Size, violations
 from tests.running import Server
 
 PAGES = ("overview", "usage", "requests", "keys", "accounts", "upstreams", "models", "audit", "own")
+REVOKED_WITHIN_S = 2.0
+"""All workers know of a change within a second; a busy machine may take another."""
 NAME = "<script>alert('console')</script>\u202e"
 
 
@@ -59,7 +62,9 @@ def test_the_life_of_a_key(browse: Browse, server: Server) -> None:
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Revoke").click()
     expect(page.get_by_role("status")).to_have_text("Revoked.")
-    assert 401 == caller.get("/v1/key").status
+    deadline = time.monotonic() + REVOKED_WITHIN_S
+    while 401 != caller.get("/v1/key").status:
+        assert time.monotonic() < deadline
     own.goto("/console/own")
     expect(own.locator("#key")).to_be_visible()
 

@@ -13,6 +13,8 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 
+import pytest
+
 from tests import running
 from tests.fakes import tiny_gguf
 from tests.relaying import Relay, relaying
@@ -86,6 +88,7 @@ def relay_over(folder: pathlib.Path, servers: dict[str, running.Server]) -> Iter
         yield relay
 
 
+@pytest.mark.soak
 def test_two_replicas(tmp_path: pathlib.Path) -> None:
     """Nine tenths of the cached tokens that one engine without a limit would have; neither replica
     has much more than half of the requests."""
