@@ -116,9 +116,10 @@ class Counted:
         if received is not None and len(events) == 1 and isinstance(delta := events[0], Delta):
             ids = delta.token_ids  # by far the most reads of a stream
             self.generated += len(ids) if ids is not None else 1 if delta.text else 0
-            received.add_one(delta)
-            return [delta]
-        deltas: list[Delta] = []
+            deltas = [delta]
+            received.add(deltas)
+            return deltas
+        deltas = []
         for event in events:
             if not isinstance(event, Delta):
                 self._reported = event.usage

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import msgspec
 
 from baton.errors import RequestError
-from baton.ledger.entries import Intent
 from baton.ledger.settle import Hold, Outcome
 from baton.telemetry.log import AccessLine
 from baton.telemetry.metrics import Metrics, Reason
@@ -44,11 +43,6 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     """Of these gaps, on average."""
     settling_s: float = -1.0
     """How long the settle took to be durable; below 0: nobody waited for it."""
-
-    @property
-    def intent(self) -> Intent | None:
-        """What was asked for, where it came to a hold."""
-        return None if self.hold is None else self.hold.intent
 
     @property
     def charge(self) -> int:

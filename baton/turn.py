@@ -145,7 +145,7 @@ class Turn:
             await self.passage.reserve(intent.tokens_max)
         self._hold = await self._books.ledger.hold(intent)
         self._held_at = time.perf_counter()
-        self._books.metrics.holds += 1
+        self._books.metrics.held()
 
     async def held(self) -> None:
         """Returns once the hold is durable: before the first byte of an answer."""

@@ -107,13 +107,6 @@ class Received:
         ):
             self._put_away()
 
-    def add_one(self, delta: Delta) -> None:
-        """Keep one delta."""
-        fresh = self._fresh
-        fresh.append(delta)
-        if len(fresh) >= FRESH_MAX or delta.logprobs is not None or len(delta.text) > SMALL_CHARS:
-            self._put_away()
-
     def _put_away(self) -> None:
         fresh, self._fresh = self._fresh, []
         if self._resumable and not self._keep_texts(fresh):

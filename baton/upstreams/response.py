@@ -92,12 +92,7 @@ class Response:
                 return b""
             if self.error is not None:
                 raise self.error
-            self._waiter = waiter = self._more()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self.close()
-                raise
+            await self._more()
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self.buffered_bytes = 0
@@ -116,13 +111,9 @@ class Response:
         end of the answer: what there is then is for `read_some`. Raises what `take` raises."""
         if self._parts or self.complete or self.error is not None:
             return
-        self._waiter = waiter = self._more()
         self._take = take
         try:
-            await waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
+            await self._more()
         finally:
             self._take = None
 
@@ -141,12 +132,7 @@ class Response:
         while not self.status:
             if self.error is not None:
                 raise self.error
-            self._waiter = waiter = self._more()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self.close()
-                raise
+            await self._more()
         if self.complete and not self._parts and self._connection is not None:
             connection, self._connection = self._connection, None
             connection.release()
@@ -208,9 +194,14 @@ class Response:
         if len(self._parts) > PARTS_MAX:
             self._parts[:] = [b"".join(self._parts)]
 
-    def _more(self) -> asyncio.Future[None]:
-        """What the reader waits for."""
+    async def _more(self) -> None:
+        """Until there is more to look at. A cancelled wait closes."""
         connection = self._connection
         assert connection is not None, "read before the end"
         assert self._waiter is None, "one reader"
-        return connection.loop.create_future()
+        self._waiter = waiter = connection.loop.create_future()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise

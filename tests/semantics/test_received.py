@@ -31,8 +31,8 @@ def test_put_away_at_any_time(deltas: list[Delta], echo: bool, every: int) -> No
     if deltas:
         at_once.add(deltas)
     for number, delta in enumerate(deltas):
-        in_parts.add_one(delta)
-        by_one.add_one(delta)
+        in_parts.add([delta])
+        by_one.add([delta])
         _ = by_one.choices
         if number % every == 0:
             _ = in_parts.choices
@@ -43,7 +43,7 @@ def test_texts_alone_are_put_away_at_once() -> None:
     """And counted as one by one: each is a token."""
     received = Received(CALL)
     for number in range(5 * FRESH_MAX):
-        received.add_one(Delta(0, "\u00e9" if number % 2 else "b"))
+        received.add([Delta(0, "\u00e9" if number % 2 else "b")])
     kept = received.choices[0]
     assert (5 * FRESH_MAX, 5 * FRESH_MAX) == (kept.untold, kept.deltas)
     assert "b\u00e9" * (5 * FRESH_MAX // 2) == received.text(0)
@@ -53,6 +53,6 @@ def test_too_much_is_given_up_also_at_once() -> None:
     """The limit is of bytes, not of letters."""
     received = Received(CALL, bytes_max=4 * FRESH_MAX)
     for _ in range(3 * FRESH_MAX):
-        received.add_one(Delta(0, "\u00e9\u00e9"))
+        received.add([Delta(0, "\u00e9\u00e9")])
     assert not received.resumable
     assert not received.choices
