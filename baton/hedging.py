@@ -13,6 +13,7 @@ breaks off before its first delta has lost. From then on the winner's call goes 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Protocol
 
 from baton.answer import Answer, Onward, Spent
 from baton.routing.plan import Attempt
@@ -82,6 +83,13 @@ class _Contender:
         return Spent(self.attempt.upstream, Usage(tokens, 0, estimated=True))
 
 
+class Hedged(Protocol):
+    """The upstream that is not waited for: it counts how often (`sites.Site`)."""
+
+    hedges_started: int
+    hedges_won: int
+
+
 class Race:
     """Runs the attempts of one request, the first of them hedged."""
 
@@ -91,10 +99,15 @@ class Race:
         onward: Onward,
         may_hedge: Callable[[], bool],
         may_retry: Callable[[int, UpstreamError], bool],
+        slow: Hedged | None = None,
     ) -> None:
-        """`may_retry` is asked with the number of the attempt and the last failure."""
+        """`may_retry` is asked with the number of the attempt and the last failure; `slow` is the
+        site of the first one."""
         self._open, self._onward = open_, onward
         self._may_hedge, self._may_retry = may_hedge, may_retry
+        self._slow = slow
+        self._hedge: _Contender | None = None
+        """Who was asked for slowness."""
         self._running: list[_Contender] = []
         self._started = 0
         self._last: UpstreamError | None = None
@@ -113,7 +126,8 @@ class Race:
                 if not done:
                     wait_s = None
                     if self._may_hedge():
-                        self._start(left)
+                        self._hedge = self._start(left)
+                        self._count(won=False)
                 elif (winner := self._look()) is not None:
                     return await self._won(winner)
                 elif not self._running and self._may_go_on():
@@ -124,11 +138,21 @@ class Race:
         assert self._last is not None
         raise self._last
 
-    def _start(self, left: Iterator[Attempt]) -> None:
+    def _start(self, left: Iterator[Attempt]) -> _Contender | None:
         attempt = next(left, None)
-        if attempt is not None:
-            self._started += 1
-            self._running.append(_Contender(attempt, self._open, self._onward))
+        if attempt is None:
+            return None
+        self._started += 1
+        self._running.append(_Contender(attempt, self._open, self._onward))
+        return self._running[-1]
+
+    def _count(self, *, won: bool) -> None:
+        if self._slow is None or self._hedge is None:
+            return
+        if won:
+            self._slow.hedges_won += 1
+        else:
+            self._slow.hedges_started += 1
 
     def _look(self) -> _Contender | None:
         """Whoever has begun; those that failed are out. Raises what is no upstream's failure."""
@@ -156,6 +180,8 @@ class Race:
 
     async def _won(self, winner: _Contender) -> Answer:
         self._running.remove(winner)
+        if winner is self._hedge:
+            self._count(won=True)
         answer = winner.task.result()
         answer.attempts = self._started
         try:

@@ -61,7 +61,8 @@ class Relay:
             attempts = self.ordered(plan)
             hedge_after_s = self._hedge_after_s(attempts)
             if hedge_after_s is not None:
-                return await self._race(plan, onward).run(attempts, hedge_after_s)
+                slow = self._sites.get(attempts[0].upstream)
+                return await self._race(plan, onward, slow).run(attempts, hedge_after_s)
         last: UpstreamError | None = None
         for number, attempt in enumerate(attempts, 1):
             if last is not None and not self._may_retry(number, last):
@@ -109,12 +110,13 @@ class Relay:
         site = self._sites.get(attempts[0].upstream) if len(attempts) > 1 else None
         return None if site is None else site.hedge_after_s
 
-    def _race(self, plan: Plan, onward: Handing) -> Race:
+    def _race(self, plan: Plan, onward: Handing, slow: Site | None) -> Race:
         return Race(
             lambda attempt, lost: self._open(plan.request, attempt, lost),
             onward,
             self._may_hedge,
             self._may_retry,
+            slow,
         )
 
     def _may_hedge(self) -> bool:

@@ -103,9 +103,14 @@ def _warn(settings: Settings) -> None:
 
 def _banner(settings: Settings, first_key: str | None, model: ModelFile | None) -> None:
     """Address, key and a line to paste, once everything runs."""
-    lines = ["", f"Baton is ready at {settings.address}", f"  docs   {settings.address}/docs"]
+    lines = [
+        "",
+        f"Baton is ready at {settings.address}",
+        f"  docs     {settings.address}/docs",
+        f"  console  {settings.address}/console",
+    ]
     if first_key is not None:
-        lines.append(f"  key    {first_key}")
+        lines.append(f"  key      {first_key}")
     if first_key is not None and model is not None:
         body = f'{{"model": "{model.public_name}", "prompt": "Once upon a time", "max_tokens": 32}}'
         lines += [

@@ -39,6 +39,8 @@ class Site:
         "handoffs",
         "health",
         "hedge_after_s",
+        "hedges_started",
+        "hedges_won",
         "in_flight_max",
         "lost_streams",
         "name",
@@ -68,6 +70,8 @@ class Site:
         """Answers that broke off, since the start."""
         self.handoffs = 0
         """Calls that went on elsewhere: counted by who hands over."""
+        self.hedges_started = self.hedges_won = 0
+        """Requests for which another one was asked as well, and those that it answered."""
         self._clock = clock
         upstream.watch = self
 
@@ -126,12 +130,15 @@ class Site:
             failed_calls=self.failed_calls,
             lost_streams=self.lost_streams,
             handoffs=self.handoffs,
+            hedges_started=self.hedges_started,
+            hedges_won=self.hedges_won,
         )
 
     def count_on(self, earlier: "Site") -> None:
         """Take over what was counted in an earlier form of the same upstream: sums never fall."""
         self.failed_calls, self.lost_streams = earlier.failed_calls, earlier.lost_streams
         self.handoffs, self.health.ejections = earlier.handoffs, earlier.health.ejections
+        self.hedges_started, self.hedges_won = earlier.hedges_started, earlier.hedges_won
 
     def accepted(self) -> None:
         self.health.accepted(self._clock())

@@ -195,6 +195,22 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 about="Answers that went on at another upstream.",
             ),
             Panel(
+                "Hedged requests",
+                "ops",
+                (
+                    (
+                        rate("baton_hedges_started_total", "upstream", UPSTREAM),
+                        "{{upstream}} too slow",
+                    ),
+                    (
+                        rate("baton_hedges_won_total", "upstream", UPSTREAM),
+                        "{{upstream}} overtaken",
+                    ),
+                ),
+                about="Where it did not begin in time another one was asked as well: how often, and"
+                " how often that one answered. It costs, where an operator wants it.",
+            ),
+            Panel(
                 "To the first token, by upstream",
                 "s",
                 percentiles("baton_time_to_first_token_seconds", "upstream")[1:2],

@@ -59,6 +59,13 @@ class SlowStream:
         self._stream.close()
 
 
+def counted(made: Relay) -> tuple[int, int]:
+    """Hedges of the first one: started, won by another."""
+    site = made.site("a")
+    assert site is not None
+    return site.hedges_started, site.hedges_won
+
+
 def said(text: str) -> list[Sequence[Event]]:
     return [[Delta(0, text, token_ids=[1])], [END]]
 
@@ -90,8 +97,10 @@ def test_the_other_one_answers(slow: str) -> None:
     """Before acceptance and before the first delta; the loser is closed, its cost is told, and the
     caller's usage is the winner's alone."""
     one, two = Slow(said("one"), **{slow: NEVER}), Slow(said("two"))
-    found, answer = asyncio.run(said_by(hedging(one, two), "a", "b"))
+    made = hedging(one, two)
+    found, answer = asyncio.run(said_by(made, "a", "b"))
     assert ("two", "b", 2) == (found, answer.upstream, answer.attempts)
+    assert (1, 1) == counted(made)
     assert one.streams[0].closed or one.cancelled
     assert ["b", "a"] == [spent.upstream for spent in answer.spent]
     assert (
@@ -105,17 +114,20 @@ def test_the_other_one_answers(slow: str) -> None:
 def test_who_begins_in_time_is_not_hedged() -> None:
     """One call, one cost; nor is a first one that is slow after its beginning."""
     one, two = Slow(said("one")), Slow(said("two"))
-    found, answer = asyncio.run(said_by(hedging(one, two), "a", "b"))
+    made = hedging(one, two)
+    found, answer = asyncio.run(said_by(made, "a", "b"))
     assert ("one", 1, ()) == (found, answer.attempts, answer.spent)
-    assert [] == two.calls
+    assert ([], (0, 0)) == (two.calls, counted(made))
 
 
 def test_the_first_may_still_win() -> None:
     """Nobody is given up for being slow: the hedge is cancelled."""
     one = Slow(said("one"), first_s=3 * HEDGE_S)
     two = Slow(said("two"), open_s=NEVER)
-    found, answer = asyncio.run(said_by(hedging(one, two), "a", "b"))
+    made = hedging(one, two)
+    found, answer = asyncio.run(said_by(made, "a", "b"))
     assert ("one", 2, 1) == (found, answer.attempts, two.cancelled)
+    assert (1, 0) == counted(made)
     assert ["a", "b"] == [spent.upstream for spent in answer.spent]
 
 
@@ -158,8 +170,10 @@ def test_failures_are_retried_in_the_race() -> None:
     a caller's fault ends it."""
     broken: list[Sequence[Event] | Exception] = [failure("stream", "network")]
     for first in (failure("connect", "refused"), broken):
-        found, answer = asyncio.run(said_by(hedging(Slow(first), Slow(said("two"))), "a", "b"))
+        made = hedging(Slow(first), Slow(said("two")))
+        found, answer = asyncio.run(said_by(made, "a", "b"))
         assert ("two", 2, ()) == (found, answer.attempts, answer.losers)
+        assert (0, 0) == counted(made), "a retry is no hedge"
     last = failure("first_byte", "timeout")
     made = hedging(Slow(failure("connect", "refused")), Slow(last))
     with pytest.raises(type(last)) as caught:

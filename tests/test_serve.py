@@ -121,7 +121,8 @@ def test_the_whole_with_a_model(tmp_path: pathlib.Path) -> None:
         server.cli("key", "list")
     assert (200, "tiny") == (answer.status, answer.json["model"])
     printed = server.printed()
-    for text in ("Baton is ready at http://", "/docs", running.KEY, '"model": "tiny"', "WARNING"):
+    told = ("Baton is ready at http://", "/docs\n", "/console\n", running.KEY, '"model": "tiny"')
+    for text in (*told, "WARNING"):
         assert text in printed
     assert running.ADMIN_KEY not in printed
 

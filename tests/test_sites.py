@@ -107,7 +107,7 @@ def test_numbers() -> None:
     upstream.in_flight, upstream.waiting = 2, 1
     for _ in range(5):
         one.failed(failure("stream", "network"))
-    one.handoffs = 4
+    one.handoffs, one.hedges_started, one.hedges_won = 4, 3, 2
     numbers = one.numbers()
     assert ("gpu", {"ejected": 1}) == (numbers.name, numbers.states)
     assert (2, 1) == (numbers.in_flight, numbers.waiting)
@@ -117,6 +117,7 @@ def test_numbers() -> None:
         numbers.lost_streams,
         numbers.handoffs,
     )
+    assert (3, 2) == (numbers.hedges_started, numbers.hedges_won)
     next_form = Site("gpu", Scripted(), clock=Clock())
     next_form.count_on(one)
     expected = msgspec.structs.replace(numbers, states={"healthy": 1}, in_flight=0, waiting=0)

@@ -36,6 +36,12 @@ UPSTREAM_COUNTERS = (
     ("ejections", "upstream_ejections", "Times that it was passed over for many failures."),
     ("failed_calls", "upstream_failed_calls", "Calls that could not be placed there."),
     ("lost_streams", "upstream_lost_streams", "Answers that broke off."),
+    (
+        "hedges_started",
+        "hedges_started",
+        "Requests that it did not begin to answer in time: another one was asked as well.",
+    ),
+    ("hedges_won", "hedges_won", "Of these, requests that the other one answered."),
 )
 UPSTREAM_GAUGES = (
     ("in_flight", "Calls under way or waiting."),

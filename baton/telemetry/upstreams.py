@@ -24,6 +24,10 @@ class UpstreamNumbers(msgspec.Struct):
     """Calls that went on elsewhere."""
     waiting: int = 0
     """Of `in_flight`, calls that wait for a place there."""
+    hedges_started: int = 0
+    """Requests for which another one was asked as well, as this one did not begin in time."""
+    hedges_won: int = 0
+    """Of these, requests that the other one answered."""
 
     @property
     def state(self) -> str:
@@ -39,6 +43,8 @@ class UpstreamNumbers(msgspec.Struct):
         self.failed_calls += other.failed_calls
         self.lost_streams += other.lost_streams
         self.handoffs += other.handoffs
+        self.hedges_started += other.hedges_started
+        self.hedges_won += other.hedges_won
 
     def ended(self) -> "UpstreamNumbers":
         """Of a process that is no more: what it counted, and nothing that it was."""

@@ -54,7 +54,9 @@ def counted() -> Snapshot:
     series.answered(0, 0.3)
     series.charged(10, 20, 5, 7)
     series.streamed(0.004, 0.02, 3)
-    metrics.upstreams = lambda: [UpstreamNumbers("embedded", {"ejected": 2}, 3, 4, 5, 6, 1, 2)]
+    metrics.upstreams = lambda: [
+        UpstreamNumbers("embedded", {"ejected": 2}, 3, 4, 5, 6, 1, 2, 8, 7)
+    ]
     metrics.rejected("quota")
     metrics.held()
     metrics.held()
@@ -81,6 +83,8 @@ def test_every_number_is_shown_under_its_name() -> None:
         "baton_upstream_ejections_total|embedded": 4,
         "baton_upstream_failed_calls_total|embedded": 5,
         "baton_upstream_lost_streams_total|embedded": 6,
+        "baton_hedges_started_total|embedded": 8,
+        "baton_hedges_won_total|embedded": 7,
         f"baton_time_to_first_token_seconds_count{pair}": 1,
         f"baton_inter_token_seconds_count{pair}": 3,
         f"baton_request_duration_seconds_count{pair}": 2,

@@ -15,12 +15,14 @@ def test_sums() -> None:
         numbers("healthy", in_flight=2, ejections=1, waiting=1),
         UpstreamNumbers("other", handoffs=5),
         numbers("ejected", in_flight=3, failed_calls=4, lost_streams=6, waiting=2),
-        numbers("healthy", handoffs=1),
+        numbers("healthy", handoffs=1, hedges_started=3, hedges_won=2),
+        numbers("healthy", hedges_started=1),
     ]
     before = msgspec.msgpack.encode(given)
     one, other = added(given)
     assert before == msgspec.msgpack.encode(given)
-    assert {"healthy": 2, "ejected": 1} == one.states
+    assert {"healthy": 3, "ejected": 1} == one.states
+    assert (4, 2) == (one.hedges_started, one.hedges_won)
     assert (5, 3, 1, 4, 6, 1) == (
         one.in_flight,
         one.waiting,
