@@ -25,12 +25,14 @@ from baton.admission.origins import Networks, trusted
 from baton.completions import Completions
 from baton.config import Settings, SettingsError
 from baton.configured import Configured
+from baton.content import Keeper
 from baton.engine.wire import Description, Tokens
 from baton.ledger import audit
 from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, open_ledger
 from baton.once import Once
 from baton.routing.routes import EMBEDDED
+from baton.stores import contents
 from baton.stores.base import ChangeRecord, StoreError
 from baton.stores.book import Store, open_store
 from baton.stores.usage import Dimension, Filter
@@ -50,6 +52,8 @@ READY_TIMEOUT_S = 2.0
 """An engine that says nothing for so long is not ready, whatever it does."""
 LEVELS = ("key", "user", "team", "organisation")
 """Changes of these change who may ask, and how much."""
+ASIDE = (*LEVELS, contents.KIND)
+"""Entries of the log that change nothing of what requests are planned with."""
 
 
 class Worker:
@@ -135,9 +139,16 @@ class Worker:
         _until_the_end(ending, watching)
         _until_the_end(ending, self._configured.probes.run())
         self._tell_of_budgets(ending)
-        self.room.once = Once(store.idempotency, self.room, settings)
-        ending.push_async_callback(self.room.once.close)
+        self._keep(ending, metrics)
         self.web = routes.build(self._services(publisher, log))
+
+    def _keep(self, ending: contextlib.AsyncExitStack, metrics: Metrics) -> None:
+        """Answers for an Idempotency-Key, and contents where a key opted in."""
+        store, settings, room = self._store, self._settings, self.room
+        room.keeper = Keeper(store.contents, metrics, settings.content_bytes_max)
+        ending.push_async_callback(room.keeper.close)
+        room.once = Once(store.idempotency, room, settings, store.contents.prune)
+        ending.push_async_callback(room.once.close)
 
     async def _telemetry(self, ending: contextlib.AsyncExitStack) -> Telemetry | None:
         """OpenTelemetry's, where a collector is named; loading it takes a moment."""
@@ -204,6 +215,7 @@ class Worker:
             changes=store.changes,
             usage=lambda query: store.usage.sums(*_report(query)),
             ledger=store.usage,
+            contents=store.contents,
             traffic=store.traffic,
             audit=lambda: audit.run(store),
             catalogue=lambda: self._configured.current.catalogue,
@@ -244,7 +256,7 @@ class Worker:
             self._own(self._recall(found))
             if ended := self.room.under_way.among(found):
                 self._own(self._end_invalid(ended))
-        if len(found) < len(changes):
+        if any(change.kind not in ASIDE for change in changes):
             self._own(self._refresh_or_log())
 
     def _own(self, work: Coroutine[None, None, None]) -> None:

@@ -16,6 +16,7 @@ from baton.admission.gate import Gate, bearer
 from baton.answer import Answer
 from baton.config import Settings
 from baton.configured import Configured
+from baton.content import HeardAnswer, Keeper
 from baton.doors.door import Facts, renamed
 from baton.doors.doors import DOORS
 from baton.errors import (
@@ -60,6 +61,8 @@ class Completions:
 
     once: Once
     """Set by who makes the room: it answers what came under an Idempotency-Key."""
+    keeper: Keeper
+    """Likewise: it keeps contents where a key opted in."""
 
     def __init__(
         self,
@@ -118,7 +121,11 @@ class Completions:
         request = self._decode(turn)
         planned = self._plan(turn, request)
         await turn.hold(planned)
-        answer = turn.answer = await self._configured.current.relay.open(planned)
+        if turn.caller.keeps:
+            answer = await self._heard(turn, planned)
+        else:
+            answer = await self._configured.current.relay.open(planned)
+        turn.answer = answer
         if answer.attempt.ignored:
             turn.ignored = tuple(sorted((*turn.ignored, *answer.attempt.ignored)))
         if request.stream:
@@ -126,6 +133,18 @@ class Completions:
         else:
             await self._whole(turn, request, answer)
         return None
+
+    async def _heard(self, turn: Turn, planned: Plan) -> Answer:
+        """An answer that is kept as far as it comes, with what was asked; where there is none, what
+        was asked."""
+        hearing = self.keeper.hear(turn.request_id, turn.caller.record.id, planned.request)
+        answer = None
+        try:
+            answer = await self._configured.current.relay.open(planned)
+            return HeardAnswer(answer, hearing)
+        finally:
+            if answer is None:
+                hearing.end()
 
     async def _once(self, turn: Turn) -> None:
         """Under an Idempotency-Key: a run apart from this connection answers, now or earlier."""

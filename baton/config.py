@@ -113,6 +113,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     idempotency_key_bytes_max: Count = 64 * 1024 * 1024
     """Kept answers of one caller's key together, likewise."""
 
+    # Contents kept where a key opted in
+    content_days_max: Annotated[int, msgspec.Meta(ge=0, le=3_650)] = 90
+    """For so long a key may be set to keep what is asked and answered with it; 0: none may be."""
+    content_bytes_max: Count = 64 * 1024
+    """Kept of one request, prompts and completions together; what is cut says so."""
+
     # Limits of a connection and a request
     body_bytes_max: Count = 8 * 1024 * 1024
     """2,048 long prompts fit; a larger body is 413."""

@@ -52,9 +52,13 @@ class _Asked(msgspec.Struct, frozen=True):
 class Once:
     """Answers each key once. Owned by one event loop; `close` ends what still runs."""
 
-    def __init__(self, store: Idempotency, room: Room, settings: Settings) -> None:
-        """`room` answers an exchange and raises nothing."""
+    def __init__(
+        self, store: Idempotency, room: Room, settings: Settings, *prunes: Callable[[int], int]
+    ) -> None:
+        """`room` answers an exchange and raises nothing. `prunes`: what else removes from the book
+        what was kept for long enough; each is given the time, microseconds since 1970."""
         self._store, self._room, self._settings = store, room, settings
+        self._prunes = (store.prune, *prunes)
         self._owner = secrets.token_hex(8)
         self._asked: dict[Place, _Asked] = {}
         self._runs: set[asyncio.Task[None]] = set()
@@ -193,7 +197,8 @@ class Once:
                     await asyncio.to_thread(self._store.renew, self._owner, until_us)
                 if self._loop.time() >= prune_at:
                     prune_at = self._loop.time() + PRUNE_S
-                    await asyncio.to_thread(self._store.prune, _now_us())
+                    for prune in self._prunes:
+                        await asyncio.to_thread(prune, _now_us())
             except StoreUnavailable as error:
                 _log.warning("idempotency keys cannot be tended", reason=str(error))
             await asyncio.sleep(RENEW_S)

@@ -49,6 +49,7 @@ class Caller:
         "_ends_s",
         "_models",
         "_until_s",
+        "keeps",
         "lasting",
         "levels",
         "limits",
@@ -67,6 +68,8 @@ class Caller:
         self.lasting = any(limit.lasting for limit in self.limits)
         """Whether a limit has to know when a request ends."""
         self.networks = tuple(level.networks for level in found if level.networks)
+        self.keeps = record.keep_content_days > 0
+        """Whether its key has content kept (content.py)."""
         self.restricted = bool(self.limits or self.networks)
         """Whether there is more to check than the key and its budgets."""
         self._models = levels.models(found)

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from baton.admission import issue
-from baton.cli.checked import check_place
+from baton.cli.checked import allowed_days, check_place
 from baton.cli.declaration import Change, Present, changes, parse
 from baton.cli.declared_accounts import found
 from baton.cli.main import CommandError
@@ -34,6 +34,8 @@ def run(
     wanted = parse(_read(file))
     with opened() as store:
         differing = changes(wanted, read(store), os.environ, prune=prune)
+        for change in differing:
+            allowed_days(cast(int, change.fields.get("keep_content_days", 0)))
         for change in differing if not dry_run else ():
             perform(store, change)
     if as_json:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from baton import config
 from baton.cli.main import CommandError
 from baton.errors import RequestError
 from baton.routing.routes import EMBEDDED
@@ -22,6 +23,15 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 def key_fields(fields: Mapping[str, object]) -> dict[str, object]:
     """Fields of a key, each within its limits; CommandError names the one that is not."""
     return _limited(fields, KeyBody, f"key {fields.get('name')}")
+
+
+def allowed_days(days: int) -> int:
+    """For how long a key shall keep content; CommandError beyond what the settings allow."""
+    try:
+        limits.check_keep_days(days, config.load().content_days_max)
+    except RequestError as error:
+        raise CommandError(error.message) from None
+    return days
 
 
 def party_fields(fields: Mapping[str, object]) -> dict[str, object]:

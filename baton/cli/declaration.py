@@ -53,6 +53,7 @@ KEY_FIELDS = (
     "requests_at_once",
     "networks",
     "budgets",
+    "keep_content_days",
 )
 UPSTREAM_FIELDS = tuple(
     name for name in UpstreamRecord.__struct_fields__ if name not in ("name", "created_us")
@@ -73,6 +74,7 @@ class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     strict: bool = False
     deterministic: bool = False
     parse_special: bool = True
+    keep_content_days: int = 0
     owner: str = ""
     """Path of the account that it belongs to."""
     tokens_per_minute: int | None = None

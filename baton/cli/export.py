@@ -121,6 +121,7 @@ def _key(record: KeyRecord, owners: Mapping[str, str]) -> KeyEntry:
         strict=record.strict,
         deterministic=record.deterministic,
         parse_special=record.parse_special,
+        keep_content_days=record.keep_content_days,
         owner=owners.get(record.owner or "", ""),
         tokens_per_minute=record.tokens_per_minute,
         requests_at_once=record.requests_at_once,

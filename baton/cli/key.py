@@ -10,7 +10,7 @@ import typer
 
 from baton.admission import issue
 from baton.cli import limits
-from baton.cli.checked import key_fields
+from baton.cli.checked import allowed_days, key_fields
 from baton.cli.limits import AtOnce, Budgets, NetworkList, PerMinute, Quotas, TokensPerMinute
 from baton.cli.main import CommandError
 from baton.cli.money import usd
@@ -33,6 +33,9 @@ Strict = Annotated[bool, typer.Option("--strict", help="Refuse what Baton would 
 Exact = Annotated[bool, typer.Option("--deterministic", help="Always compute deterministically.")]
 Plain = Annotated[
     bool, typer.Option("--plain-text", help="Special tokens in its prompts are plain text.")
+]
+KeepDays = Annotated[
+    int, typer.Option(help="Keep prompts and answers, sealed, for so many days; 0: never.", min=0)
 ]
 HIDDEN = (
     "digest",
@@ -76,6 +79,7 @@ def create(
     strict: Strict = False,
     deterministic: Exact = False,
     plain_text: Plain = False,
+    keep_content_days: KeepDays = 0,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
@@ -84,6 +88,7 @@ def create(
     given |= {"strict": strict, "deterministic": deterministic, "parse_special": not plain_text}
     given |= {"tokens_per_minute": tokens_per_minute, "requests_at_once": requests_at_once}
     given |= {"networks": network or (), "role": "admin" if admin else role}
+    given |= {"keep_content_days": allowed_days(keep_content_days)}
     with opened() as store:
         given |= _owned(store, owner, role)
         record, value = issue.create(store, name, ACTOR, **_unnamed(given))
@@ -149,6 +154,21 @@ def rotate(
         return print_fields({**row(record), "value": value}, as_json)
     print(value)
     print(f"The value before stays valid until {when(until_us)}.", file=sys.stderr)
+
+
+@app.command("keep-content")
+def keep_content(
+    key: Annotated[str, typer.Argument(help="Its id or name.")],
+    days: Annotated[int, typer.Argument(help="For so many days; 0: no longer.", min=0)],
+    as_json: AsJson = False,
+) -> None:
+    """Keep what is asked and answered with a key, sealed, from now on; 0 deletes what was kept."""
+    with opened() as store:
+        present = one_key(store, key)
+        if days > present.keep_content_days:
+            allowed_days(days)
+        record = store.keys.update(present.id, ACTOR, keep_content_days=days)
+    print_fields(row(record), as_json)
 
 
 @app.command()

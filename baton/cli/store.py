@@ -2,6 +2,7 @@
 
 import datetime
 import pathlib
+import time
 from typing import Annotated
 
 import typer
@@ -38,8 +39,9 @@ def prune(
 ) -> None:
     """Move old requests out of the store into a file, while Baton runs.
 
-    Balances, entries and all sums stay as they are; only the single requests are gone, and the
-    balances of windows (a day, a week, a month) that were over by then.
+    Balances, entries and all sums stay as they are; only the single requests are gone, what was
+    kept of their prompts and answers, and the balances of windows (a day, a week, a month) that
+    were over by then. Contents that were kept for long enough go as well, of whatever day.
     """
     try:
         day = datetime.date.fromisoformat(before)
@@ -47,8 +49,9 @@ def prune(
         raise CommandError(f"'{before}' is no day: write YYYY-MM-DD") from None
     with opened() as store:
         done = archive(store.database, day, datetime.datetime.now(datetime.UTC).date(), file)
+        contents = done.contents + store.contents.prune(time.time_ns() // 1000)
     told = {"requests": done.requests, "charge": usd(done.charge_nano), "archive": done.file}
-    print_fields({**told, "windows": done.windows}, as_json)
+    print_fields({**told, "windows": done.windows, "contents": contents}, as_json)
 
 
 @app.command("migrate")

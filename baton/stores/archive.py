@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from baton.stores.base import StoreError
 from baton.stores.database import Database
+from baton.stores.kept_tables import content
 from baton.stores.sums import DAY_US, adding, sums
 from baton.stores.tables import account, archived, attempt, lease, notice, request
 from baton.stores.usage import day_number
@@ -40,6 +41,8 @@ class Archived(msgspec.Struct, frozen=True):
     file: str
     windows: int
     """Balances of windows that are over; not in the file."""
+    contents: int
+    """What was kept of what these requests asked and were answered; not in the file."""
 
 
 def archive(
@@ -54,14 +57,14 @@ def archive(
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise StoreError(f"{file} cannot be made: {error.strerror}") from None
-    before_us, requests, charge = day_number(before) * DAY_US, 0, 0
+    before_us, requests, charge, kept = day_number(before) * DAY_US, 0, 0, 0
     with os.fdopen(descriptor, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb") as packed:
         while page := _page(database, before_us):
             _write(page, packed, raw)
-            _remove(database, [each["id"] for each in page])
+            kept += _remove(database, page)
             requests += len(page)
             charge += sum(each["charge"] for each in page)
-    return Archived(requests, charge, str(file), _forget_windows(database, before))
+    return Archived(requests, charge, str(file), _forget_windows(database, before), kept)
 
 
 def _forget_windows(database: Database, before: datetime.date) -> int:
@@ -109,11 +112,15 @@ def _write(page: list[Row], packed: gzip.GzipFile, raw: IO[bytes]) -> None:
     os.fsync(raw.fileno())
 
 
-def _remove(database: Database, ids: list[int]) -> None:
-    """In one transaction: what they sum up to is kept, they are gone."""
+def _remove(database: Database, page: list[Row]) -> int:
+    """In one transaction: what they sum up to is kept, they are gone. Returns how many contents
+    went with them."""
+    ids, names = ([each[name] for each in page] for name in ("id", "request_id"))
     these = request.c.id.in_(ids)
     with database.writing() as connection:
         groups = [dict(row._mapping) for row in connection.execute(sums(these))]
         connection.execute(_ADD, groups)
         connection.execute(attempt.delete().where(attempt.c.request.in_(ids)))
         connection.execute(request.delete().where(these))
+        gone = content.delete().where(content.c.request_id.in_(names))
+        return connection.execute(gone).rowcount

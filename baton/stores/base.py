@@ -87,6 +87,8 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses or networks (CIDR) that it may be used from; empty: anywhere."""
     budgets: tuple[BudgetRecord, ...] = ()
     """Beside `budget_nano`."""
+    keep_content_days: int = 0
+    """For so many days what is asked and answered with it is kept, sealed; 0: never."""
     previous_digest: bytes | None = None
     """Of the value before the last rotation: valid until `previous_until_us`."""
     previous_until_us: int | None = None
@@ -224,10 +226,10 @@ class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int
     actor: str
     kind: str
-    """key | organisation | team | user | upstream | price"""
+    """key | organisation | team | user | upstream | price | content"""
     object_id: str
     action: str
-    """create | update | rotate | revoke | close | delete"""
+    """create | update | rotate | revoke | close | delete | read"""
     detail: str = ""
     """What changed, as JSON without secrets; "" where the action says it all."""
 

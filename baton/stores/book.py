@@ -12,6 +12,7 @@
     store.changes   since latest
     store.notices   take leave make due delivered failed              (webhooks.py)
     store.idempotency  begin keep charged drop renew prune            (answers: once.py)
+    store.contents  keep about read prune                             (content.py)
     store.database                          reading() and writing(), for those who own tables
     store.close()
     backup.backup(home, folder) / backup.check(folder)                (stores/backup.py)
@@ -26,6 +27,7 @@ from baton.stores import migrate
 from baton.stores.accounts import Accounts
 from baton.stores.base import Catalogue, StoreError
 from baton.stores.changes import Changes, newest
+from baton.stores.contents import Contents
 from baton.stores.database import Database, DatabaseLimits, Place, place
 from baton.stores.idempotency import Idempotency
 from baton.stores.journals import Term
@@ -69,6 +71,7 @@ class Store:
         self.changes = Changes(self.database)
         self.notices = Notices(self.database)
         self.idempotency = Idempotency(self.database, vault.derive("idempotency"))
+        self.contents = Contents(self.database, vault.derive("content"))
         self.session_seal = vault.derive("session")
         """Seals the tokens of the console (admission/sessions.py)."""
 

@@ -15,7 +15,8 @@ import sqlalchemy
 from sqlalchemy import func, select
 
 from baton.stores.database import Database
-from baton.stores.tables import idempotency, request
+from baton.stores.kept_tables import idempotency
+from baton.stores.tables import request
 from baton.stores.vault import Seal
 
 PRUNED_ROWS_MAX = 200

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import or_, select
 
-from baton.stores import budgets, parties
+from baton.stores import budgets, contents, parties
 from baton.stores.base import BudgetRecord, Duplicate, KeyRecord, Missing, Unfit
 from baton.stores.changes import Subject, differences, note
 from baton.stores.database import Database
@@ -93,7 +93,9 @@ class Keys:
         owners: Collection[str] | None = None,
         **changes: object,
     ) -> KeyRecord:
-        """Change some of CHANGEABLE; returns the key as it is now. Raises Missing."""
+        """Change some of CHANGEABLE; returns the key as it is now. Raises Missing.
+
+        What was kept of a key that keeps no content any more is removed."""
         assert changes.keys() <= CHANGEABLE, changes
         with self._database.writing() as connection:
             present = _get(connection, key_id, owners)
@@ -104,6 +106,8 @@ class Keys:
             if changed.budgets != present.budgets:
                 budgets.put(connection, changed.account, changed.budgets)
             _put(connection, present, changed, Subject("key", key_id, actor), "update")
+        if present.keep_content_days and not changed.keep_content_days:
+            contents.forget(self._database, key_id)
         return changed
 
     def rotate(self, fresh: KeyRecord, actor: str) -> KeyRecord:

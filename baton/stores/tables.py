@@ -60,6 +60,7 @@ key = Table(
     Column("networks", Text, nullable=False, server_default="[]"),
     Column("previous_digest", LargeBinary),
     Column("previous_until_us", Whole),
+    _whole("keep_content_days", 0),
     Index("key_previous_digest", "previous_digest"),
     Index("key_owner", "owner"),
     sqlite_strict=True,
@@ -282,24 +283,6 @@ usage_day = Table(
     _whole("charge"),
     _whole("overrun"),
     _whole("cost"),
-    sqlite_strict=True,
-)
-
-idempotency = Table(
-    "idempotency",
-    metadata,
-    Column("key_id", Text, primary_key=True),
-    Column("digest", LargeBinary, primary_key=True),  # of the value that the caller chose
-    Column("fingerprint", LargeBinary, nullable=False),  # of the request
-    _text("state"),  # running | answered | charged
-    _text("owner"),  # the process that works on it
-    _whole("lease_us"),  # when the owner counts as dead
-    _whole("expires_us"),
-    Column("request_id", Text),
-    Column("answer", LargeBinary),  # sealed: vault.Seal
-    _whole("answer_bytes"),
-    Index("idempotency_expires", "expires_us"),
-    Index("idempotency_owner", "owner"),
     sqlite_strict=True,
 )
 

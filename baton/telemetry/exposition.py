@@ -16,7 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from baton.telemetry.metrics import SECONDS, End, Histogram, Series, Snapshot
+from baton.telemetry.metrics import SECONDS, ContentEnd, End, Histogram, Series, Snapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LABELS = ("model", "upstream")
@@ -179,10 +179,15 @@ class Exposition(Collector):
         meaning = "Requests refused before any upstream was asked."
         yield by_name("baton_rejected", meaning, "reason", one.rejected)
         yield by_name("baton_fills", "Answers with a field that Baton made.", "field", one.fills)
+        meaning = "Contents to be kept, by whether they were or gave way."
+        yield by_name("baton_contents", meaning, "end", one.contents)
 
 
 def by_name(
-    name: str, meaning: str, label: str, counts: Mapping[End, int] | Mapping[str, int]
+    name: str,
+    meaning: str,
+    label: str,
+    counts: Mapping[End, int] | Mapping[ContentEnd, int] | Mapping[str, int],
 ) -> CounterMetricFamily:
     family = CounterMetricFamily(name, meaning, labels=(label,))
     for value, count in counts.items():

@@ -37,6 +37,9 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 End = Literal["settled", "released", "interrupted"]
 ENDS: tuple[End, ...] = get_args(End)
 """How a hold ends, in the ledger's words."""
+ContentEnd = Literal["kept", "dropped"]
+CONTENT_ENDS: tuple[ContentEnd, ...] = get_args(ContentEnd)
+"""What becomes of a content that is to be kept."""
 
 
 class Histogram(msgspec.Struct):
@@ -125,6 +128,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     """Holds that ended, by how."""
     fills: dict[str, int] = {}
     """Answers in which Baton made a field itself, by field."""
+    contents: dict[ContentEnd, int] = {}
+    """Contents that were to be kept, by what became of them."""
     journal_wait: Histogram = msgspec.field(default_factory=Histogram)
     in_flight: int = 0
     holds_open: int = 0
@@ -167,6 +172,7 @@ class Metrics:
         "_ended",
         "_pairs",
         "_past_upstreams",
+        "contents",
         "ends",
         "fills",
         "holds",
@@ -192,6 +198,7 @@ class Metrics:
         """Holds that were open when an adopted process ended: the ledger's recovery ends them."""
         self.ends: dict[End, int] = dict.fromkeys(ENDS, 0)
         self.fills: dict[str, int] = {}
+        self.contents: dict[ContentEnd, int] = dict.fromkeys(CONTENT_ENDS, 0)
 
     def series(self, model: str, upstream: str) -> Series:
         """The numbers of this pair. Give only configured names, or "" for what was never routed."""
@@ -223,6 +230,9 @@ class Metrics:
         for field in fields:
             self.fills[field] = self.fills.get(field, 0) + 1
 
+    def contents_ended(self, end: ContentEnd, times: int = 1) -> None:
+        self.contents[end] += times
+
     def snapshot(self) -> Snapshot:
         """The live numbers, not a copy: encode or merge it before the loop turns."""
         self._count()
@@ -232,6 +242,7 @@ class Metrics:
             holds=self.holds,
             ends=self.ends,
             fills=self.fills,
+            contents=self.contents,
             journal_wait=self.journal_wait,
             in_flight=self.in_flight,
             holds_open=self.holds - self.holds_lost - sum(self.ends.values()),
@@ -252,6 +263,8 @@ class Metrics:
             self.ends[end] += past.ends.get(end, 0)
         for field, count in past.fills.items():
             self.fills[field] = self.fills.get(field, 0) + count
+        for kept in CONTENT_ENDS:
+            self.contents[kept] += past.contents.get(kept, 0)
         self.journal_wait.add(past.journal_wait)
 
     def _new(self, model: str, upstream: str) -> Series:

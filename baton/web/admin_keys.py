@@ -22,7 +22,16 @@ from baton.web.admin import (
     page,
     stored,
 )
-from baton.web.limits import AtOnce, Budgets, Models, Networks, PerMinute, checked
+from baton.web.limits import (
+    AtOnce,
+    Budgets,
+    KeepDays,
+    Models,
+    Networks,
+    PerMinute,
+    check_keep_days,
+    checked,
+)
 from baton.web.operation import Access, Nothing, Operation, Visit
 
 OwnerId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -51,6 +60,8 @@ class KeyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     networks: Networks = ()
     budgets: Budgets = ()
     """Beside `budget_nano`."""
+    keep_content_days: KeepDays = 0
+    """For so many days what is asked and answered with it is kept, sealed; 0: never."""
 
 
 class KeyImportBody(KeyBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +87,8 @@ class KeyChangeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     requests_at_once: AtOnce | UnsetType | None = UNSET
     networks: Networks | UnsetType = UNSET
     budgets: Budgets | UnsetType = UNSET
+    keep_content_days: KeepDays | UnsetType = UNSET
+    """0 removes what was kept; fewer days hold for what was kept before, too, more do not."""
 
 
 class KeyRotateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +120,7 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     requests_at_once: int | None
     networks: tuple[str, ...]
     budgets: tuple[BudgetRecord, ...]
+    keep_content_days: int
     previous_until_us: int | None
 
 
@@ -189,6 +203,8 @@ async def change_key(visit: Visit[KeyChangeBody, Nothing]) -> KeyView:
     )
     if not changes:
         return shown(before)
+    if (days := changes.get("keep_content_days", 0)) > before.keep_content_days:
+        check_keep_days(days, visit.services.settings.content_days_max)
     changed = await stored(store.update, key_id, visit.actor, owners, **checked(changes))
     await visit.services.refresh()
     return shown(changed)
@@ -242,6 +258,7 @@ async def _add(
 ) -> KeyRecord:
     body, services = visit.body, visit.services
     check_default(body.default_model, body.models)
+    check_keep_days(body.keep_content_days, services.settings.content_days_max)
     check_power(visit, body.role)
     await check_owner(visit, body.role, body.owner)
     owners = await reach(visit)

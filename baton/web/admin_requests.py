@@ -1,6 +1,6 @@
 """/admin/v1/requests: single requests as they stand on the ledger, with the attempts at each.
 
-Never what was asked or answered: nobody keeps that.
+Never what was asked or answered: where that is kept, it has a route of its own (admin_contents.py).
 """
 
 import msgspec

@@ -13,6 +13,7 @@ from baton.web.admin import ModelName
 PerMinute = Annotated[int, msgspec.Meta(ge=1, le=100_000_000)]
 AtOnce = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Models = Annotated[tuple[ModelName, ...], msgspec.Meta(max_length=1000)]
+KeepDays = Annotated[int, msgspec.Meta(ge=0, le=3_650)]
 Address = Annotated[str, msgspec.Meta(min_length=2, max_length=64)]
 Networks = Annotated[tuple[Address, ...], msgspec.Meta(max_length=1000)]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -30,6 +31,14 @@ class BudgetBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 Budgets = Annotated[tuple[BudgetBody, ...], msgspec.Meta(max_length=budgets.BUDGETS_MAX)]
+
+
+def check_keep_days(days: int, days_max: int) -> None:
+    """Raises RequestError (400) where a key would keep content for longer than the operator
+    allows."""
+    if days > days_max:
+        message = f"'keep_content_days' is at most {days_max} here (BATON_CONTENT_DAYS_MAX)."
+        raise invalid(message, "keep_content_days")
 
 
 def checked(fields: dict[str, Any]) -> dict[str, Any]:

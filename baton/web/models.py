@@ -49,6 +49,9 @@ class KeyStanding(msgspec.Struct, frozen=True, kw_only=True):
     remaining_nano: int | None
     strict: bool
     deterministic: bool
+    keep_content_days: int
+    """For so many days what is asked and answered with it is kept, sealed, for those who administer
+    it to read; 0: never."""
     levels: list[LevelStanding]
     """The key and all above it: a request must pass every one."""
     tightest: Tightest | None
@@ -162,6 +165,7 @@ async def get_own_key(visit: Visit[Nothing, AnyQuery]) -> KeyStanding:
         remaining_nano=left,
         strict=key.strict,
         deterministic=key.deterministic,
+        keep_content_days=key.keep_content_days,
         levels=levels,
         tightest=tightest(levels),
     )

@@ -22,6 +22,7 @@ from baton.stores.base import StoreUnavailable
 from baton.web import (
     admin_audit,
     admin_checks,
+    admin_contents,
     admin_keys,
     admin_parties,
     admin_reports,
@@ -96,6 +97,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *admin_checks.OPERATIONS,
     *admin_reports.OPERATIONS,
     *admin_requests.OPERATIONS,
+    *admin_contents.OPERATIONS,
     *admin_audit.OPERATIONS,
     *documents.OPERATIONS,
     *matrix_page.OPERATIONS,

@@ -17,6 +17,7 @@ from baton.ledger.audit import Audit
 from baton.stores.accounts import Accounts
 from baton.stores.base import AccountRecord, Catalogue, UsageRecord
 from baton.stores.changes import Changes
+from baton.stores.contents import Contents
 from baton.stores.keys import Keys
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
@@ -155,6 +156,8 @@ class Services:
     """The ledger's sums. Blocks, as the stores do: routes call them in a thread."""
     ledger: Usage
     """Single requests as they stand."""
+    contents: Contents
+    """What was asked and answered, where a key opted in."""
     traffic: Traffic
     """Sums over time, from roll-ups."""
     audit: Callable[[], Audit]

@@ -156,6 +156,7 @@ class Parts:
             changes=self.store.changes,
             usage=self.usage,
             ledger=self.store.usage,
+            contents=self.store.contents,
             traffic=self.store.traffic,
             audit=lambda: audit.run(self.store),
             catalogue=lambda: self.catalogue,

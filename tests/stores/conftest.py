@@ -9,6 +9,7 @@ ONE_KIND = {"test_audit", "test_backup", "test_copy", "test_database", "test_mig
 NEED_NO_BOOK = {
     "test_carried",
     "test_journal_tables",
+    "test_kept_tables",
     "test_postgres",
     "test_vault",
     "test_windows",

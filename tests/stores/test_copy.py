@@ -15,6 +15,7 @@ from baton.stores.copy import copy_book
 from baton.stores.database import Place, place
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome, settings
 from tests.servers import Postgres
+from tests.stores.test_contents import CONTENT, NOW_US, heard
 
 
 def used_store(home: pathlib.Path) -> Store:
@@ -24,6 +25,9 @@ def used_store(home: pathlib.Path) -> Store:
     secret = UpstreamRecord(name="u", url="http://u", dialect="openai", models={}, secret="sk-x")
     store.upstreams.add(secret, "test")
     asyncio.run(spend(store, "first", user="nul \0 in it"))
+    [key] = store.keys.all()
+    store.keys.update(key.id, "test", keep_content_days=3)
+    store.contents.keep([heard(key)])
     return store
 
 
@@ -52,6 +56,7 @@ def test_there_and_back(tmp_path: pathlib.Path, server: sqlalchemy.URL) -> None:
     assert (3, 1, 1) == (counts["request"], counts["key"], counts["price"])
     assert 4 == counts["attempt"]
     moved = open_store(settings(home, database_url=server.render_as_string(hide_password=False)))
+    assert CONTENT == moved.contents.read("r", moved.keys.all()[0].id, "test", NOW_US)[1]
     assert "sk-x" == moved.upstreams.get("u", secrets=True).secret
     assert {"nul \ufffd in it"} == {row.user for row in moved.usage.requests()}
     asyncio.run(spend(moved, "second"))
@@ -60,8 +65,10 @@ def test_there_and_back(tmp_path: pathlib.Path, server: sqlalchemy.URL) -> None:
     moved.close()
     copy_book(server, book_path(back))
     assert [] == audit.faults(book_path(back))
+    (back / "master.key").write_bytes((home / "master.key").read_bytes())
     with contextlib.closing(new_store(back)) as store:
         assert 6 == len(store.usage.requests())
+        assert CONTENT == store.contents.read("r", store.keys.all()[0].id, "test", NOW_US)[1]
 
 
 def test_a_used_book_is_not_written_over(tmp_path: pathlib.Path, server: Place) -> None:

@@ -24,6 +24,7 @@ FULL: dict[str, Any] = {
     "tokens_per_minute": 6_000,
     "requests_at_once": 3,
     "networks": ("10.0.0.0/8",),
+    "keep_content_days": 7,
     "budgets": (BudgetRecord(amount=5, span="month", zone="Europe/Berlin"),),
 }
 

@@ -9,7 +9,7 @@ from baton.web.console.screen import Screen
 from baton.web.operation import Access
 
 PER_PAGE = 50
-KINDS = ("key", "organisation", "team", "user", "upstream", "price")
+KINDS = ("key", "organisation", "team", "user", "upstream", "price", "content")
 
 
 class Asked(msgspec.Struct, frozen=True):

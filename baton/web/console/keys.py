@@ -52,6 +52,7 @@ async def list_keys(call: Call) -> Response:
         "any": bool(records),
         "spans": fields.SPANS,
         "units": fields.UNITS,
+        "days_max": call.services.settings.content_days_max,
     }
     return call.page("keys.html", values)
 
@@ -97,6 +98,7 @@ async def show_key(call: Call) -> Response:
         "done": call.request.query_params.get("done", ""),
         "spans": fields.SPANS,
         "units": fields.UNITS,
+        "days_max": call.services.settings.content_days_max,
     }
     return call.page("key.html", values)
 
@@ -125,6 +127,7 @@ def _changeable(form: Form) -> dict[str, Any]:
         "name": form.text("name"),
         "default_model": form.text("default_model") or None,
         "budget_nano": fields.usd(form, "budget"),
+        "keep_content_days": fields.whole(form, "keep_content_days") or 0,
         **{flag: flag in form for flag in FLAGS},
         **fields.limits(form),
     }

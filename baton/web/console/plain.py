@@ -7,7 +7,7 @@ Escaping for HTML is the templates' (autoescape); this runs before it on every v
 import re
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 CHARACTERS_MAX = 2_000
 """Of one value on a page."""
@@ -27,6 +27,11 @@ def plain(text: str, characters_max: int = CHARACTERS_MAX) -> str:
     if len(text) > characters_max:
         text = text[:characters_max] + ENDING
     return _ACTING.sub(_written, text)
+
+
+def whole(text: str) -> Markup:
+    """All of a text whose page bounds itself how much it shows; without effects, escaped."""
+    return escape(plain(text, len(text)))
 
 
 def _written(found: re.Match[str]) -> str:

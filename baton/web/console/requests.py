@@ -1,22 +1,28 @@
-"""The request log: what stands on the ledger of each request — never a prompt, never an answer.
+"""The request log: what stands on the ledger of each request.
 
-An ordinary key sees its own requests, a team admin those of its party's keys.
+An ordinary key sees its own requests, a team admin those of its party's keys. What was asked and
+answered is on the page of a request alone, where its key keeps it, once somebody who administers
+that key asks for it: by a form, as each reading is an entry of the audit log.
 """
 
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
 from baton.stores.base import Missing, RequestRecord
 from baton.stores.usage import LogFilter
+from baton.web import admin_contents
 from baton.web.admin import stored
 from baton.web.console.call import Call
+from baton.web.console.contents import KeptContent, kept, shown
 from baton.web.console.screen import Screen
 from baton.web.console.waterfall import parts
 from baton.web.operation import Access
 
 PER_PAGE = 50
+CONTENT = "/console/requests/{id}/content"
 
 
 class LogQuery(msgspec.Struct, frozen=True):
@@ -53,6 +59,25 @@ async def list_requests(call: Call) -> Response:
 
 async def show_request(call: Call) -> Response:
     record = await stored(_readable, call, call.part("id"), await _keys(call, ""))
+    key = await stored(call.services.keys.get, record.key_id)
+    return await _page(call, record, await kept(call, record, key))
+
+
+async def show_content(call: Call) -> Response:
+    record, key = await admin_contents.administered(call.visit(), call.part("id"))
+    found = await kept(call, record, key)
+    if found.until_us is not None:
+        _, content = await admin_contents.read(call.visit(), record, key)
+        found = msgspec.structs.replace(found, shown=shown(content))
+    return await _page(call, record, found)
+
+
+async def leave_content(call: Call) -> Response:
+    """Where a content was shown, opened anew: each reading is asked for by itself."""
+    return call.go(f"requests/{quote(call.part('id'), safe='')}")
+
+
+async def _page(call: Call, record: RequestRecord, found: KeptContent) -> Response:
     inner = call.may(Access.REPORTS)
     attempts = await stored(call.services.ledger.attempts, record.id) if inner else []
     values = {
@@ -61,6 +86,8 @@ async def show_request(call: Call) -> Response:
         "parts_found": parts(record),
         "names": await _names(call),
         "inner": inner,
+        "kept": found,
+        "path": f"/admin/v1/requests/{record.request_id}/content",
     }
     return call.page("request.html", values)
 
@@ -93,4 +120,6 @@ async def _names(call: Call) -> dict[str, str]:
 SCREENS = (
     Screen(method="GET", path="/console/requests", access=Access.KEY, run=list_requests),
     Screen(method="GET", path="/console/requests/{id}", access=Access.KEY, run=show_request),
+    Screen(method="POST", path=CONTENT, access=Access.TEAM, run=show_content),
+    Screen(method="GET", path=CONTENT, access=Access.TEAM, run=leave_content),
 )

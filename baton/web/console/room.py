@@ -6,7 +6,7 @@ import jinja2
 
 from baton.ledger.currency import Currency
 from baton.web.console import figures
-from baton.web.console.plain import finalize
+from baton.web.console.plain import finalize, whole
 from baton.web.services import Services
 from baton.web.site import StaticFile, static_file
 from baton.web.texts import Language, Texts, load
@@ -50,6 +50,7 @@ class Room:
             "per_million",
         ):
             self.templates.filters[name] = getattr(figures, name)
+        self.templates.filters["whole"] = whole
         self.templates.filters["money"] = lambda nano: figures.money(nano, self.currency)
 
 
