@@ -10,7 +10,7 @@ import pytest
 
 from baton.app import Worker
 from baton.config import Settings
-from baton.stores.base import StoreError
+from baton.stores.base import ChangeRecord, StoreError
 from tests.engine.process import engine_process
 from tests.fakes import tiny_gguf
 from tests.relaying import MODEL, THEIRS, generated, relaying
@@ -38,6 +38,22 @@ def test_changes_by_others_take_effect(tmp_path: pathlib.Path) -> None:
         soon(lambda: leaver.complete(prompt="a").status == 401)
         names = [model["id"] for model in relay.user.get("/v1/models").json["data"]]
     assert {MODEL, "new"} == set(names)
+
+
+def _entry(kind: str) -> ChangeRecord:
+    return ChangeRecord(seq=1, at_us=2, actor="test", kind=kind, object_id="x", action="read")
+
+
+def test_only_what_is_planned_with_is_loaded_anew(tmp_path: pathlib.Path) -> None:
+    """Not for an entry of the log that tells who read a content."""
+
+    async def reacting(worker: Worker, kind: str) -> bool:
+        worker._changed([_entry(kind)])
+        return bool(worker._reacting)
+
+    with relaying(tmp_path) as relay:
+        assert not relay.run(reacting(relay.worker, "content"))
+        assert relay.run(reacting(relay.worker, "price"))
 
 
 def test_readiness(tmp_path: pathlib.Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 from baton.stores.book import book_path
 from baton.stores.idempotency import Place
 from tests.asking import Answer, Endpoint
+from tests.bookkeeping import new_key, new_store
 from tests.relaying import MODEL, relaying, text_of
+from tests.stores.test_contents import heard
 
 CALLERS = 100
 PROMPT = "the river is"
@@ -195,6 +197,20 @@ def test_without_the_header_nothing_is_kept(tmp_path: pathlib.Path) -> None:
     with relaying(tmp_path) as relay:
         ask(relay.user)
     assert [("charged",)] == kept_rows(tmp_path)
+
+
+def test_upkeep_is_for_contents_too(tmp_path: pathlib.Path) -> None:
+    """What was kept of a key for long enough goes as a worker begins, with answers that did."""
+    with contextlib.closing(new_store(tmp_path)) as store:
+        key = new_key(store, keep_content_days=1)
+        store.contents.keep([heard(key, "old", created_us=7), heard(key, "young")])
+    with relaying(tmp_path) as relay:
+        relay.until(lambda: ["young"] == content_rows(tmp_path))
+
+
+def content_rows(home: pathlib.Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(book_path(home))) as connection:
+        return [row[0] for row in connection.execute("SELECT request_id FROM content")]
 
 
 def kept_rows(home: pathlib.Path) -> list[tuple[str]]:

@@ -24,6 +24,7 @@ KEYS = st.builds(
     requests_per_minute=st.none() | st.integers(1, 1000),
     budget_usd=st.none() | st.just("2.50"),
     strict=st.booleans(),
+    keep_content_days=st.integers(0, 90),
 )
 UPSTREAMS = st.builds(
     UpstreamEntry,

@@ -1,6 +1,9 @@
 """`baton key`: values are shown once, options land in the store, nothing leaks."""
 
 import hashlib
+import pathlib
+
+import pytest
 
 from tests.cli.conftest import Cli
 
@@ -37,6 +40,32 @@ def test_options_are_kept(cli: Cli) -> None:
         "spent_usd": "0.00",
     }
     assert expected == {name: shown[name] for name in expected}
+
+
+def test_content_is_kept_where_it_is_said(
+    cli: Cli, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its making or later, within the setting, 0 for never; a file declares it likewise."""
+    assert 0 == cli.ok("key", "create", "plain")["keep_content_days"]
+    made = cli.ok("key", "create", "kept", "--keep-content-days", "30")
+    assert 30 == made["keep_content_days"] == cli.ok("key", "show", "kept")["keep_content_days"]
+    assert 7 == cli.ok("key", "keep-content", "kept", "7")["keep_content_days"]
+    exported = cli("export").out
+    assert "keep_content_days = 7" in exported
+    monkeypatch.setenv("BATON_CONTENT_DAYS_MAX", "5")
+    for words in (["create", "more", "--keep-content-days", "6"], ["keep-content", "plain", "6"]):
+        refused = cli("key", *words)
+        assert 1 == refused.code
+        assert "at most 5" in refused.err
+    assert 6 == cli.ok("key", "keep-content", "kept", "6")["keep_content_days"]
+    assert 0 == cli.ok("key", "keep-content", "kept", "0")["keep_content_days"]
+    file = tmp_path / "declared.toml"
+    file.write_text(exported)
+    assert "at most 5" in cli("apply", str(file)).err
+    assert 0 == cli.ok("key", "show", "kept")["keep_content_days"]
+    monkeypatch.setenv("BATON_CONTENT_DAYS_MAX", "7")
+    cli("apply", str(file))
+    assert 7 == cli.ok("key", "show", "kept")["keep_content_days"]
 
 
 def test_revoked_key_says_so(cli: Cli) -> None:

@@ -4,24 +4,36 @@ import gzip
 
 import pytest
 
+from baton.cli.opened import opened
 from baton.ledger.slots import claim
 from baton.stores import migrate
 from baton.stores.book import journal_folder
 from tests.cli.conftest import Cli
 from tests.servers import Postgres
+from tests.stores.test_contents import heard
 
 
 def test_prune(cli: Cli) -> None:
     """A new store has nothing old: an empty archive; a young day and a wrong one are refused."""
     file = cli.home.parent / "old.gz"
     words = ["store", "prune", "--archive", str(file), "--before"]
-    told = {"requests": 0, "charge": "0.00", "archive": str(file), "windows": 0}
+    told = {"requests": 0, "charge": "0.00", "archive": str(file), "windows": 0, "contents": 0}
     assert told == cli.ok(*words, "2020-01-01")
     assert b"" == gzip.decompress(file.read_bytes())
     assert 1 == cli(*words, "2020-01-01").code
     file.unlink()
     assert 1 == cli(*words, "2999-01-01").code
     assert 1 == cli(*words, "yesterday").code
+
+
+def test_prune_covers_contents(cli: Cli) -> None:
+    """Those that were kept for long enough go, of whatever day their request was."""
+    made = cli.ok("key", "create", "alice", "--keep-content-days", "2")
+    with opened() as store:
+        key = store.keys.get(made["id"])
+        store.contents.keep([heard(key, "old", created_us=7), heard(key, "young")])
+    file = str(cli.home.parent / "old.gz")
+    assert 1 == cli.ok("store", "prune", "--archive", file, "--before", "2020-01-01")["contents"]
 
 
 def test_migrate(cli: Cli) -> None:

@@ -8,6 +8,7 @@ table as text, since a server may compress what is long.
 
 import json
 import pathlib
+import time
 from collections.abc import Iterable, Iterator
 
 import psycopg
@@ -29,7 +30,7 @@ CANARIES = ("canaryprompt", "canarysuffix", ORDER, WRONG)
 def test_canaries_with_sqlite(home: pathlib.Path, fake_url: str) -> None:
     """A key, prompts, a suffix, idempotency keys and answers that repeat the prompt: in plain and
     idempotent requests, streamed, filled, at other doors, handed over, refused and broken by the
-    upstream: in 0 bytes, while it runs and afterwards."""
+    upstream, all of a key whose content is kept: in 0 bytes, while it runs and afterwards."""
     with running.serving(home, {"BATON_ACCESS_LOG": "-", "BATON_WORKERS": "2"}) as server:
         canaries = exercised(server, fake_url, [FAKE_MODEL, server.model])
         assert [] == found(files(home), canaries)
@@ -60,7 +61,8 @@ def exercised(server: running.Server, fake_url: str, models: list[str]) -> list[
     and what it tells of itself, has none of it."""
     add_upstream(server, fake_url)
     set_prices(server)
-    made = json.loads(server.cli("key", "create", "canary", "--budget", "1", "--json"))
+    kept = ("--keep-content-days", "3")
+    made = json.loads(server.cli("key", "create", "canary", "--budget", "1", *kept, "--json"))
     told = []
     for model in models:
         caller = Endpoint(server.base_url, str(made["value"]), model)
@@ -68,12 +70,24 @@ def exercised(server: running.Server, fake_url: str, models: list[str]) -> list[
     told += broken(Endpoint(server.base_url, str(made["value"]), FAKE_MODEL), fake_url)
     canaries = [*CANARIES, str(made["value"])]
     admin = Endpoint(server.base_url, server.admin_key, FAKE_MODEL)
+    assert_kept(admin)
     own = [admin.get("/metrics"), admin.get("/admin/v1/usage"), admin.get("/admin/v1/audit")]
     assert {200} == {answer.status for answer in own}
     assert {401, 400, 422, 502} <= {answer.status for answer in told}
     for answer in [*told, *own]:
         assert [] == [each for each in canaries if each in answer.text], answer.text
     return [each.encode() for each in canaries]
+
+
+def assert_kept(admin: Endpoint) -> None:
+    """Content is kept, so that there is something to be found; it is a moment on its way."""
+    deadline_s = time.monotonic() + 10.0
+    while True:
+        rows = admin.get("/admin/v1/requests?limit=1000").json["data"]
+        told = [admin.get(f"/admin/v1/requests/{row['request_id']}/content") for row in rows]
+        if sum(PROMPT in answer.text for answer in told) > 10:
+            return
+        assert time.monotonic() < deadline_s, [answer.text for answer in told]
 
 
 def idempotent(caller: Endpoint) -> Iterator[Answer]:

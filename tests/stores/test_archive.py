@@ -18,6 +18,7 @@ from baton.stores.sums import DAY_US
 from baton.stores.tables import account, notice
 from baton.stores.usage import EPOCH
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.stores.test_contents import heard
 
 LOST = (("u", Usage(10, 1)), ("v", Usage(11, 3)))
 TODAY = EPOCH + datetime.timedelta(days=10)
@@ -64,6 +65,21 @@ def test_old_requests_leave(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPa
     assert [] == audit.run(store).faults
     assert balance.posted_nano + 2 * 18 == store.accounts.get(account).posted_nano
     assert len(before) == len(store.usage.sums(["day", "model"]))
+
+
+def test_contents_leave_with_their_requests(tmp_path: pathlib.Path) -> None:
+    """And are in no file: what is sealed in the book would be in clear there."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    spent(store, 1, 4)
+    [key] = store.keys.all()
+    store.keys.update(key.id, "test", keep_content_days=3)
+    store.contents.keep([heard(key, f"r{day}") for day in (1, 2, 3)])
+    day = EPOCH + datetime.timedelta(days=3)
+    assert 2 == archive.archive(store.database, day, TODAY, tmp_path / "a.gz").contents
+    kept = [name for name in ("r1", "r2", "r3") if store.contents.about(name, key.id, 0)]
+    assert ["r3"] == kept
+    assert b"canary" not in gzip.decompress((tmp_path / "a.gz").read_bytes())
 
 
 def test_what_is_not_archived(tmp_path: pathlib.Path) -> None:

@@ -63,6 +63,7 @@ def counted() -> Snapshot:
     metrics.hold_ended("interrupted")
     metrics.filled(("echo", "n"))
     metrics.filled(("echo",))
+    metrics.contents_ended("dropped", 2)
     return metrics.snapshot()
 
 
@@ -95,6 +96,8 @@ def test_every_number_is_shown_under_its_name() -> None:
         "baton_holds_ended_total|settled": 0,
         "baton_fills_total|echo": 2,
         "baton_fills_total|n": 1,
+        "baton_contents_total|dropped": 2,
+        "baton_contents_total|kept": 0,
         "baton_upstream_waiting|embedded": 2,
         "baton_holds_open": 1,
         "baton_requests_in_flight": 0,

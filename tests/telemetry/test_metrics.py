@@ -80,6 +80,7 @@ def test_merging_adds_counters_and_gauges_and_changes_no_part() -> None:
     second.rejected("rate")
     for metrics in (first, second):
         metrics.filled(("echo",))
+        metrics.contents_ended("kept", 2)
     before = first.snapshot().series[0].prompt_tokens
     merged = merge([first.snapshot(), second.snapshot()])
     assert (24, 2, 3, 2) == (
@@ -91,6 +92,7 @@ def test_merging_adds_counters_and_gauges_and_changes_no_part() -> None:
     assert 1 == merged.rejected["rate"]
     assert {"settled": 2, "released": 0, "interrupted": 0} == merged.ends
     assert {"echo": 2} == merged.fills
+    assert {"kept": 4, "dropped": 0} == merged.contents
     assert before == first.snapshot().series[0].prompt_tokens
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from baton.errors import RequestError
 from baton.stores.base import BudgetRecord
-from baton.web.limits import BudgetBody, checked
+from baton.web.limits import BudgetBody, check_keep_days, checked
 
 
 def test_bodies_become_records() -> None:
@@ -29,3 +29,12 @@ def test_nonsense_is_named(fields: dict[str, object], param: str) -> None:
     with pytest.raises(RequestError) as refused:
         checked(fields)
     assert (400, param) == (refused.value.status, refused.value.param)
+
+
+def test_days_beyond_the_setting_are_refused() -> None:
+    """Where it is 0, no key may keep content."""
+    check_keep_days(7, 7)
+    check_keep_days(0, 0)
+    with pytest.raises(RequestError, match="at most 7") as refused:
+        check_keep_days(8, 7)
+    assert (400, "keep_content_days") == (refused.value.status, refused.value.param)

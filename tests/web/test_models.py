@@ -92,6 +92,13 @@ def test_a_key_can_read_its_own_limits(site: Web) -> None:
     assert other.key not in other.get("/v1/key").text
 
 
+def test_a_caller_sees_that_content_is_kept(site: Web) -> None:
+    """And for how many days."""
+    for days in (0, 7):
+        own = site.key(keep_content_days=days).get("/v1/key").json
+        assert days == own["keep_content_days"]
+
+
 def test_no_limit_is_null(site: Web) -> None:
     """Without a budget nothing is said to be left."""
     own = site.user.get("/v1/key").json

@@ -36,11 +36,12 @@ from baton.web.routes import OPERATIONS
 from tests.asking import Answer, Endpoint
 from tests.bookkeeping import new_key
 from tests.fakes.web_parts import MODEL, Parts, Web, web
+from tests.web.console.booked import keep
 from tests.web.console.browsing import visitor
 
 ADMIN = [one for one in OPERATIONS if one.path.startswith("/admin/")]
 OURS, THEIRS = "ours", "theirs"
-KINDS = ("organisation", "team", "user", "key")
+KINDS = ("organisation", "team", "user", "key", "request")
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +53,8 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 
 @contextlib.contextmanager
 def two_tenants(home: pathlib.Path) -> Iterator[Web]:
-    """Two organisations with a team, a user and a key each; somebody who runs the team, and
-    somebody who runs the organisation, of each."""
+    """Two organisations with a team, a user and a key each, and a request of that key whose content
+    is kept; somebody who runs the team, and somebody who runs the organisation, of each."""
     parts = Parts(home)
     for name in (OURS, THEIRS):
         parent = ""
@@ -63,7 +64,8 @@ def two_tenants(home: pathlib.Path) -> Iterator[Web]:
             )
             parts.store.parties.add(record, "test")
             parent = record.id
-        new_key(parts.store, f"key_{name}", owner=parent)
+        key = new_key(parts.store, f"key_{name}", owner=parent, keep_content_days=1)
+        keep(parts.store, key, f"request_{name}", f"request of {name}")
         new_key(parts.store, f"team-admin-{name}", role="team_admin", owner=f"team_{name}")
         new_key(parts.store, f"head-{name}", role="team_admin", owner=f"organisation_{name}")
     new_key(parts.store, "billing", role="billing")
@@ -79,7 +81,7 @@ def endpoint(tenants: Web, name: str) -> Endpoint:
 def ids(tenants: Web, whose: str) -> dict[str, str]:
     """By kind, the id of one object of that tenant."""
     [key] = tenants.parts.store.keys.find(f"key_{whose}")
-    return {kind: f"{kind}_{whose}" for kind in KINDS[:3]} | {"key": key.id}
+    return {kind: f"{kind}_{whose}" for kind in KINDS} | {"key": key.id}
 
 
 def body(one: AnyOperation, found: dict[str, str]) -> bytes | None:
@@ -165,7 +167,7 @@ def test_no_access_across_tenants(tenants: Web, one: AnyOperation, runs: str) ->
     secrets = [each.id for each in store.keys.all([each.id for each in theirs])]
     names = [text for each in theirs for text in (each.id, each.name) if text not in asked(one)]
     shown = answer.text.replace(ids(tenants, THEIRS)["key"], "") if "{" in one.path else answer.text
-    for text in (*names, *secrets):
+    for text in (*names, *secrets, f"request of {THEIRS}"):
         assert text not in re.sub(r"'[^']*'", "", shown), text
 
 

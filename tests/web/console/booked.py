@@ -5,8 +5,10 @@ import time
 from typing import Any
 
 from baton.ledger.entries import Timings
+from baton.semantics.events import Prompt
 from baton.stores.base import KeyRecord
 from baton.stores.book import Store
+from baton.stores.contents import Content, Heard
 from tests.bookkeeping import PRICE, intent, ledger_of, outcome
 
 TIMINGS = Timings(500, 1_000, 40_000, 48_000)
@@ -26,3 +28,25 @@ def book(store: Store, record: KeyRecord, *request_ids: str, **fields: Any) -> N
                 ledger.settle(await ledger.hold(wanted), outcome(5, **given))
 
     asyncio.run(run())
+
+
+def keep(
+    store: Store, record: KeyRecord, request_id: str, prompt: Prompt, *answers: str, **fields: Any
+) -> None:
+    """A request whose content is kept; the key must want that."""
+    book(store, record, request_id)
+    content = {
+        "prompts": [prompt],
+        "suffix": None,
+        "completions": dict(enumerate(answers)),
+        "cut_at_bytes": None,
+        "bytes": 10,
+        **fields,
+    }
+    heard = Heard(
+        request_id=request_id,
+        key_id=record.id,
+        created_us=time.time_ns() // 1000,
+        content=Content(**content),
+    )
+    assert 1 == store.contents.keep([heard])
