@@ -145,6 +145,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 percentiles("baton_journal_wait_seconds", where=JOB),
                 about="What the last byte of an answer waits for the disk or the database.",
             ),
+            Panel(
+                "Contents to be kept",
+                "ops",
+                one(rate("baton_contents_total", "end", JOB), "{{end}}"),
+                about="Of keys that opted in. dropped: too many waited, or the book was away.",
+            ),
         ),
     ),
     (
