@@ -6,6 +6,7 @@ import datetime
 import functools
 import importlib
 import importlib.metadata
+import os
 import secrets
 import socket
 import time
@@ -31,6 +32,7 @@ from baton.ledger import audit
 from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, open_ledger
 from baton.once import Once
+from baton.recording import Recorder
 from baton.routing.routes import EMBEDDED
 from baton.stores import contents
 from baton.stores.base import ChangeRecord, StoreError
@@ -128,6 +130,7 @@ class Worker:
         publisher = Publisher(metrics, settings.home_path / "run")
         publisher.start()
         ending.push_async_callback(publisher.stop)
+        self._record(ending, metrics)
         if self._embedded is not None:
             _until_the_end(ending, self._learn(self._embedded))
         version = self._configured.current.catalogue.version
@@ -164,6 +167,17 @@ class Worker:
         log.start()
         ending.push_async_callback(log.stop)
         return log
+
+    def _record(self, ending: contextlib.AsyncExitStack, metrics: Metrics) -> None:
+        """How upstreams fare, from now on."""
+        recorder = Recorder(
+            self._store.history,
+            self._configured.sites.values,
+            lambda: metrics.snapshot().series,
+            f"{socket.gethostname()}/{os.getpid()}",
+        )
+        recorder.start()
+        ending.push_async_callback(recorder.close)
 
     def _tell_of_budgets(self, ending: contextlib.AsyncExitStack) -> None:
         if (target := webhooks.address(self._settings)) is not None:
@@ -217,6 +231,7 @@ class Worker:
             ledger=store.usage,
             contents=store.contents,
             traffic=store.traffic,
+            history=store.history,
             audit=lambda: audit.run(store),
             catalogue=lambda: self._configured.current.catalogue,
             refresh=self.refresh,

@@ -6,17 +6,29 @@ A Site lives as long as its upstream's configuration stays as it is, over all sn
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
-from baton.routing.health import Health
+from baton.routing.health import Health, Standing
 from baton.telemetry.upstreams import UpstreamNumbers
 from baton.upstreams.base import Upstream, UpstreamError, Watch
 
 UNLIMITED = 1_000_000_000
 """Calls under way at an upstream that queues them itself."""
+CHANGES_MAX = 64
+"""Changes of state that wait for somebody to tell of them; then the oldest are forgotten."""
+
+
+class Change(NamedTuple):
+    """A change of state that lasts."""
+
+    ago_s: float
+    state: Standing
+    reason: str
+    """Phase, kind and status of the failure that brought it; "" where none did."""
 
 
 class Watched(Upstream, Protocol):
@@ -34,7 +46,9 @@ class Site:
     """One upstream's place. `clock` gives seconds of one monotonic clock."""
 
     __slots__ = (
+        "_changes",
         "_clock",
+        "_standing",
         "failed_calls",
         "handoffs",
         "health",
@@ -72,6 +86,9 @@ class Site:
         """Calls that went on elsewhere: counted by who hands over."""
         self.hedges_started = self.hedges_won = 0
         """Requests for which another one was asked as well, and those that it answered."""
+        self._standing: Standing = "healthy"
+        """As it was noted last."""
+        self._changes: deque[tuple[float, Standing, str]] = deque(maxlen=CHANGES_MAX)
         self._clock = clock
         upstream.watch = self
 
@@ -110,6 +127,8 @@ class Site:
             structlog.get_logger().warning(
                 "upstream ejected", upstream=self.name, seconds=seconds, reason=error.detail
             )
+            status = "" if error.status is None else f" {error.status}"
+            self._note(now_s, f"{error.phase} {error.kind}{status}")
         return None
 
     def probed(self, error: UpstreamError | None) -> None:
@@ -134,14 +153,32 @@ class Site:
             hedges_won=self.hedges_won,
         )
 
+    def noted(self) -> list[Change]:
+        """Changes of its state since this was asked, oldest first; those that only time brings are
+        noted now."""
+        now_s = self._clock()
+        if self.health.standing(now_s) != self._standing:
+            self._note(now_s)
+        found = [Change(now_s - at_s, state, reason) for at_s, state, reason in self._changes]
+        self._changes.clear()
+        return found
+
     def count_on(self, earlier: "Site") -> None:
         """Take over what was counted in an earlier form of the same upstream: sums never fall."""
         self.failed_calls, self.lost_streams = earlier.failed_calls, earlier.lost_streams
         self.handoffs, self.health.ejections = earlier.handoffs, earlier.health.ejections
         self.hedges_started, self.hedges_won = earlier.hedges_started, earlier.hedges_won
+        self._standing, self._changes = earlier._standing, earlier._changes
 
     def accepted(self) -> None:
-        self.health.accepted(self._clock())
+        now_s = self._clock()
+        self.health.accepted(now_s)
+        if self._standing == "ejected" or self._standing == "half-open":
+            self._note(now_s)
 
     def whole(self) -> None:
         self.health.whole(self._clock())
+
+    def _note(self, now_s: float, reason: str = "") -> None:
+        self._standing = self.health.standing(now_s)
+        self._changes.append((now_s, self._standing, reason))

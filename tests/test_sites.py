@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from baton.sites import Site
+from baton.sites import CHANGES_MAX, Site
 from baton.upstreams.base import Kind, Phase, UpstreamError
 from baton.upstreams.failures import failure
 from tests.fakes.scripted import Scripted
@@ -122,3 +122,60 @@ def test_numbers() -> None:
     next_form.count_on(one)
     expected = msgspec.structs.replace(numbers, states={"healthy": 1}, in_flight=0, waiting=0)
     assert expected == next_form.numbers()
+
+
+def told(one: Site) -> list[tuple[float, str, str]]:
+    return [(each.ago_s, each.state, each.reason) for each in one.noted()]
+
+
+def test_changes_of_state_are_noted() -> None:
+    """Ejected and why, half-open by time, back, and healthy by time; what passes in a moment is
+    none, and each is told once."""
+    clock = Clock()
+    one = Site("gpu", Scripted(), clock=clock)
+    one.failed(failure("connect", "refused"))
+    one.failed(overloaded(429, 7.0))
+    assert [] == told(one)
+    clock.now_s += 10
+    for _ in range(4):
+        one.failed(failure("first_byte", "status"))
+    clock.now_s += 2
+    assert [(2.0, "ejected", "first_byte status")] == told(one)
+    clock.now_s += 28
+    assert [(0.0, "half-open", "")] == told(one)
+    one.failed(UpstreamError("", phase="first_byte", kind="status", retryable=True, status=502))
+    clock.now_s += 61
+    one.accepted()
+    one.whole()
+    clock.now_s += 31
+    assert [
+        (92.0, "ejected", "first_byte status 502"),
+        (31.0, "warming", ""),
+        (0.0, "healthy", ""),
+    ] == told(one)
+    assert [] == told(one)
+
+
+def test_changes_go_on_in_the_next_form() -> None:
+    """Configured anew it is healthy, and that is a change; those that nobody asked for are kept."""
+    one = site()
+    for _ in range(5):
+        one.failed(failure("send", "network"))
+    next_form = site()
+    next_form.count_on(one)
+    assert ["ejected", "healthy"] == [state for _, state, _ in told(next_form)]
+
+
+def test_changes_that_nobody_asks_for_are_bounded() -> None:
+    """The oldest are forgotten."""
+    one = site()
+    clock = one._clock
+    assert isinstance(clock, Clock)
+    for _ in range(CHANGES_MAX):
+        clock.now_s += 400
+        one.failed(failure("send", "network"))
+        for _ in range(5):
+            one.failed(failure("send", "network"))
+        clock.now_s += 400
+        one.accepted()
+    assert CHANGES_MAX == len(told(one))

@@ -21,6 +21,8 @@ successes: that is all that a good request pays.
 from typing import Literal
 
 State = Literal["healthy", "suspect", "ejected", "half-open", "warming", "paused"]
+Standing = Literal["healthy", "ejected", "half-open", "warming"]
+"""States that last: suspect and paused may come and go many times a second."""
 
 FAILURES_MAX = 5
 """In a row; then it is ejected (Envoy's default)."""
@@ -129,10 +131,14 @@ class Health:
     def state(self, now_s: float) -> State:
         if self.paused(now_s):
             return "paused"
+        if not self._ejected and now_s < self.until_s:
+            return "suspect"
+        return self.standing(now_s)
+
+    def standing(self, now_s: float) -> Standing:
+        """The state, but for what passes in a moment."""
         if self._ejected:
             return "half-open" if now_s >= self.until_s else "ejected"
-        if now_s < self.until_s:
-            return "suspect"
         return "warming" if self._warming(now_s) else "healthy"
 
     def paused(self, now_s: float) -> bool:

@@ -9,6 +9,7 @@
     store.accounts  get some lend give_back                           (leases: ledger/leases.py)
     store.usage     sums requests request
     store.traffic   slots                                             (sums over time)
+    store.history   add slots changes                                 (upstreams over time)
     store.changes   since latest
     store.notices   take leave make due delivered failed              (webhooks.py)
     store.idempotency  begin keep charged drop renew prune            (answers: once.py)
@@ -29,6 +30,7 @@ from baton.stores.base import Catalogue, StoreError
 from baton.stores.changes import Changes, newest
 from baton.stores.contents import Contents
 from baton.stores.database import Database, DatabaseLimits, Place, place
+from baton.stores.history import History
 from baton.stores.idempotency import Idempotency
 from baton.stores.journals import Term
 from baton.stores.keys import Keys
@@ -68,6 +70,7 @@ class Store:
         self.accounts = Accounts(self.database)
         self.usage = Usage(self.database)
         self.traffic = Traffic(self.database)
+        self.history = History(self.database)
         self.changes = Changes(self.database)
         self.notices = Notices(self.database)
         self.idempotency = Idempotency(self.database, vault.derive("idempotency"))

@@ -8,6 +8,19 @@ WORST_FIRST = ("ejected", "half-open", "paused", "suspect", "warming", "healthy"
 """States of health: what an operator is told first."""
 
 
+class StateChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A relay process came to see an upstream in another state."""
+
+    at_us: int
+    upstream: str
+    worker: str
+    """The process, by the name of its machine and its number."""
+    state: str
+    """ejected, half-open, warming or healthy"""
+    reason: str
+    """Phase, kind and status of the failure that brought it; "" where none did."""
+
+
 class UpstreamNumbers(msgspec.Struct):
     """One upstream, as one relay process sees it (or several, merged)."""
 

@@ -18,6 +18,7 @@ from baton.stores.accounts import Accounts
 from baton.stores.base import AccountRecord, Catalogue, UsageRecord
 from baton.stores.changes import Changes
 from baton.stores.contents import Contents
+from baton.stores.history import History
 from baton.stores.keys import Keys
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
@@ -160,6 +161,8 @@ class Services:
     """What was asked and answered, where a key opted in."""
     traffic: Traffic
     """Sums over time, from roll-ups."""
+    history: History
+    """How upstreams fared over time."""
     audit: Callable[[], Audit]
     """Looks at the whole ledger; blocks for as long as that takes."""
     catalogue: Callable[[], Catalogue]

@@ -158,6 +158,7 @@ class Parts:
             ledger=self.store.usage,
             contents=self.store.contents,
             traffic=self.store.traffic,
+            history=self.store.history,
             audit=lambda: audit.run(self.store),
             catalogue=lambda: self.catalogue,
             refresh=self.refresh,

@@ -8,6 +8,7 @@ ONE_KIND = {"test_audit", "test_backup", "test_copy", "test_database", "test_mig
 """Modules that are about files, or about both kinds at once."""
 NEED_NO_BOOK = {
     "test_carried",
+    "test_history_tables",
     "test_journal_tables",
     "test_kept_tables",
     "test_postgres",
