@@ -10,7 +10,7 @@ from baton.errors import invalid
 from baton.web import admin_checks, admin_reports, admin_upstreams
 from baton.web.admin import PageQuery
 from baton.web.admin_upstreams import UpstreamView
-from baton.web.console import fields
+from baton.web.console import fields, histories
 from baton.web.console.call import Call
 from baton.web.console.forms import Form
 from baton.web.console.screen import Screen
@@ -30,6 +30,7 @@ async def list_upstreams(call: Call) -> Response:
         "embedded": call.services.embedded,
         "done": call.request.query_params.get("done", ""),
         "slider_max": WEIGHT_SLIDER_MAX,
+        **await histories.strips(call, [one.name for one in found.data]),
     }
     return call.page("upstreams.html", values)
 
