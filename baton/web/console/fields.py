@@ -6,6 +6,7 @@ field.
 """
 
 import datetime
+import math
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -32,6 +33,20 @@ def whole(form: Form, name: str) -> int | None:
     if not text.isascii() or not text.isdigit() or int(text[:17]) > WHOLE_MAX:
         raise invalid(f"'{name}' must be a whole number.", param=name)
     return int(text)
+
+
+def seconds(form: Form, name: str) -> float | None:
+    """A decimal number of seconds."""
+    text = form.text(name)
+    if not text:
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise invalid(f"'{name}' must be a number of seconds such as 2.5.", param=name)
+    return found
 
 
 def scaled(text: str, name: str, factor: Decimal) -> int:

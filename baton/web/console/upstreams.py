@@ -18,6 +18,14 @@ from baton.web.operation import Access
 
 WEIGHT_SLIDER_MAX = 200
 """Of the slider; a larger weight is set as a number."""
+TIMES = {
+    "first_byte_timeout_s": "upstream_first_byte_timeout_s",
+    "stall_timeout_s": "upstream_stall_timeout_s",
+    "total_timeout_s": "upstream_total_timeout_s",
+    "hedge_after_s": None,
+    "probe_interval_s": None,
+}
+"""Seconds that an upstream may have of its own, and the setting that holds where it has none."""
 
 
 async def list_upstreams(call: Call) -> Response:
@@ -30,9 +38,19 @@ async def list_upstreams(call: Call) -> Response:
         "embedded": call.services.embedded,
         "done": call.request.query_params.get("done", ""),
         "slider_max": WEIGHT_SLIDER_MAX,
+        "times": usual_times(call),
         **await histories.strips(call, [one.name for one in found.data]),
     }
     return call.page("upstreams.html", values)
+
+
+def usual_times(call: Call) -> dict[str, float | None]:
+    """What holds where an upstream has no time of its own; None: it is not done."""
+    settings = call.services.settings
+    return {
+        name: None if setting is None else getattr(settings, setting)
+        for name, setting in TIMES.items()
+    }
 
 
 def shares(places: list[admin_reports.Place]) -> dict[str, str]:
@@ -59,6 +77,7 @@ async def _values(call: Call, **more: Any) -> dict[str, Any]:
         "checked": None,
         "asked_model": "",
         "slider_max": WEIGHT_SLIDER_MAX,
+        "times": usual_times(call),
         **more,
     }
 
@@ -115,7 +134,7 @@ def _changeable(form: Form) -> dict[str, Any]:
     for name in ("weight", "priority", "in_flight_max"):
         if (value := fields.whole(form, name)) is not None:
             given[name] = value
-    return given
+    return given | {name: fields.seconds(form, name) for name in TIMES if name in form}
 
 
 def _models(text: str) -> dict[str, str]:

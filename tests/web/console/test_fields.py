@@ -64,3 +64,15 @@ def test_a_body_is_checked_as_json_is() -> None:
         fields.body(KeyBody, {"name": ""})
     assert (400, "name") == (refused.value.status, refused.value.param)
     assert 150_000 == fields.scaled("0.15", "input", Decimal(10**6))
+
+
+@pytest.mark.parametrize(("text", "found"), [("", None), ("2.5", 2.5), (" 30 ", 30.0)])
+def test_seconds(text: str, found: float | None) -> None:
+    assert found == fields.seconds(Form([("s", text)]), "s")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999", "soon", "1,5", "0x1"])
+def test_what_are_no_seconds(text: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        fields.seconds(Form([("s", text)]), "s")
+    assert (400, "s") == (refused.value.status, refused.value.param)

@@ -1,5 +1,7 @@
 """Upstreams on the console: added, weighed, tested, removed."""
 
+import re
+
 import pytest
 
 from baton.web.admin_reports import Place
@@ -56,10 +58,54 @@ def test_added_changed_and_removed(site: Web) -> None:
         {"models": " "},
         {"dialect": "?"},
         {"weight": "x"},
+        {"in_flight_max": "0"},
+        {"first_byte_timeout_s": "0"},
+        {"stall_timeout_s": "-1"},
+        {"total_timeout_s": "86401"},
+        {"total_timeout_s": "nan"},
+        {"hedge_after_s": "soon"},
+        {"probe_interval_s": "0.5"},
     ],
 )
 def test_what_does_not_fit_is_told(site: Web, wrong: dict[str, str]) -> None:
-    assert 400 == visitor(site).post("/console/upstreams", {**GIVEN, **wrong}).status
+    answer = visitor(site).post("/console/upstreams", {**GIVEN, **wrong})
+    assert 400 == answer.status
+    assert set(wrong) & {"name", "url", "models", "dialect"} or next(iter(wrong)) in answer.text
+
+
+TIMES = {
+    "first_byte_timeout_s": "2.5",
+    "stall_timeout_s": "30",
+    "total_timeout_s": "600",
+    "hedge_after_s": "0.25",
+    "probe_interval_s": "10",
+}
+
+
+@pytest.mark.usefixtures("_no_upstreams_left")
+def test_times_and_limits(site: Web) -> None:
+    """Set when it is made and by a change, shown again, and given up by leaving them empty; a form
+    without them changes none."""
+
+    def kept() -> dict[str, object]:
+        record = site.parts.store.upstreams.get("gpu")
+        return {name: getattr(record, name) for name in (*TIMES, "in_flight_max")}
+
+    one = visitor(site)
+    page = one.get("/console/upstreams").text
+    assert re.search(r'name="first_byte_timeout_s"[^>]*value="" placeholder="\d', page)
+    assert 303 == one.post("/console/upstreams", {**GIVEN, **TIMES, "in_flight_max": "8"}).status
+    expected = {name: float(value) for name, value in TIMES.items()} | {"in_flight_max": 8}
+    assert expected == kept()
+    page = one.get("/console/upstreams/gpu").text
+    for name, value in TIMES.items():
+        assert re.search(rf'name="{name}"[^>]*value="{value}"', page)
+    assert 303 == one.post("/console/upstreams/gpu", {**GIVEN, "in_flight_max": "9"}).status
+    assert {**expected, "in_flight_max": 9} == kept()
+    empty = {**GIVEN, **dict.fromkeys(TIMES, ""), "hedge_after_s": "1"}
+    assert 303 == one.post("/console/upstreams/gpu", empty).status
+    assert {**dict.fromkeys(TIMES), "hedge_after_s": 1.0, "in_flight_max": 9} == kept()
+    assert 400 == one.post("/console/upstreams/gpu", {**GIVEN, "stall_timeout_s": "x"}).status
 
 
 def test_shares_are_of_the_first_places() -> None:
