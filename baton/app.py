@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -342,8 +342,8 @@ class WebGate:
         self._gate.check_origin(caller, peer, headers)
         return caller, mark
 
-    async def standing(self, caller: Caller) -> Standing:
-        names = (caller.record.account, *caller.payer.limited)
+    async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
+        names = (caller.record.account, *caller.payer.limited, *further)
         balances = await asyncio.to_thread(self._store.accounts.some, names)
         return Standing(balances=balances, left=self._gate.left(caller))
 

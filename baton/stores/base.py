@@ -17,6 +17,7 @@ Role = Literal["user", "admin", "billing", "team_admin"]
 """What a key may do beside asking: everything, read reports, or run its own team."""
 PartyKind = Literal["organisation", "team", "user"]
 Unit = Literal["nano_usd", "tokens"]
+AllowanceUnit = Literal["tokens", "requests"]
 Span = Literal["total", "day", "week", "month"]
 Pico = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 """Per token: up to 1,000 USD for one, so that no product of a request leaves 64 bits unnoticed."""
@@ -182,7 +183,7 @@ class Allowance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     whole. What it did not use may be used by others."""
 
     amount: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-    unit: Literal["tokens", "requests"] = "tokens"
+    unit: AllowanceUnit = "tokens"
     span: Span = "month"
 
 

@@ -1,15 +1,28 @@
 """What a key can reach: the public models, and the caller's own limits."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 
 from baton.admission.gate import Caller
 from baton.errors import invalid, unknown_model
-from baton.stores.base import Catalogue, Role
+from baton.ledger.prices import PriceBook
+from baton.stores.base import Allowance, Catalogue, Role
 from baton.web.operation import Access, AnyQuery, Nothing, Operation, Visit
 from baton.web.services import Embedded, Services
-from baton.web.standing import LevelStanding, Tightest, level_standings, tightest
+from baton.web.standing import (
+    FreeStanding,
+    LevelStanding,
+    Tightest,
+    free_accounts,
+    free_standings,
+    level_standings,
+    tightest,
+)
+
+FREE_MAX = 1_000
+"""Allowances that are told of: their balances are asked of the book in one question."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +69,8 @@ class KeyStanding(msgspec.Struct, frozen=True, kw_only=True):
     """The key and all above it: a request must pass every one."""
     tightest: Tightest | None
     """Which limit is closest to being used up; null: there is none."""
+    free: list[FreeStanding]
+    """What is left of the free allowances of models that it may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +154,12 @@ async def get_model(visit: Visit[Nothing, AnyQuery]) -> Model:
 
 async def get_own_key(visit: Visit[Nothing, AnyQuery]) -> KeyStanding:
     key, services = visit.caller, visit.services
-    standing = await services.gate.standing(visit.user)
+    now_us = services.clock_us()
+    free = free_now(services, visit.user, now_us)
+    further = tuple(free_accounts(key.account, free, now_us).values())
+    standing = await services.gate.standing(visit.user, further)
     levels = level_standings(
-        visit.user.levels,
-        key.budget_nano,
-        standing.balances,
-        standing.left,
-        services.clock_us(),
+        visit.user.levels, key.budget_nano, standing.balances, standing.left, now_us
     )
     own = standing.balances.get(key.account)
     spent, held = (own.posted_nano, own.leased_nano) if own is not None else (0, 0)
@@ -168,7 +182,22 @@ async def get_own_key(visit: Visit[Nothing, AnyQuery]) -> KeyStanding:
         keep_content_days=key.keep_content_days,
         levels=levels,
         tightest=tightest(levels),
+        free=free_standings(key.account, free, standing.balances, now_us),
     )
+
+
+def free_now(services: Services, caller: Caller, now_us: int) -> dict[str, Allowance]:
+    """The free allowances of models that the caller may use, as prices have them at that moment;
+    the first `FREE_MAX` by name."""
+    prices = [each for each in services.catalogue().prices if each.upstream is None]
+    if not any(each.free for each in prices):
+        return {}
+    book, found = PriceBook(prices), {}
+    for model in reachable(services, caller, None):
+        allowance = book.customer(model, now_us).free
+        if allowance is not None:
+            found[model] = allowance
+    return dict(islice(found.items(), FREE_MAX))
 
 
 OPERATIONS = (

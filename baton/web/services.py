@@ -40,7 +40,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a caller stands at this moment."""
 
     balances: Mapping[str, AccountRecord]
-    """Its own account, and those of its budgets that are open."""
+    """Its own account, those of its budgets, and others that were asked for; those that are
+    open."""
     left: Mapping[str, Left]
     """What its rates would let through, by the account of the level."""
 
@@ -62,7 +63,9 @@ class Gate(Protocol):
         change. Raises as `identify`."""
         ...
 
-    async def standing(self, caller: Caller) -> Standing: ...
+    async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
+        """With the balances of these further accounts."""
+        ...
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):

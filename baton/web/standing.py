@@ -10,8 +10,15 @@ import msgspec
 
 from baton.admission.levels import Level
 from baton.admission.rates import Left
-from baton.stores import windows
-from baton.stores.base import AccountRecord, BudgetRecord, Span, Unit
+from baton.stores import allowances, windows
+from baton.stores.base import (
+    AccountRecord,
+    Allowance,
+    AllowanceUnit,
+    BudgetRecord,
+    Span,
+    Unit,
+)
 
 
 class BudgetStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +52,21 @@ class LevelStanding(msgspec.Struct, frozen=True, kw_only=True):
     budgets: list[BudgetStanding]
 
 
+class FreeStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key may use of a model without a charge, in its present window (UTC)."""
+
+    model: str
+    unit: AllowanceUnit
+    span: Span
+    amount: int
+    used: int
+    held: int
+    """Set aside for requests under way, or lent to processes for the next ones."""
+    remaining: int
+    resets_us: int | None
+    """When the next window begins; null: never."""
+
+
 class Tightest(msgspec.Struct, frozen=True, kw_only=True):
     """The limit of which the smallest part is left."""
 
@@ -72,6 +94,40 @@ def level_standings(
             budgets.insert(0, _balance(own, balances.get(level.account), None))
         found.append(_level(level, left.get(level.account, Left(None, None, None)), budgets))
     return found
+
+
+def free_accounts(account: str, free: Mapping[str, Allowance], at_us: int) -> dict[str, str]:
+    """The accounts of a key's allowances at that moment, by model; `account` is the key's own."""
+    return {model: allowances.name(account, model, each, at_us) for model, each in free.items()}
+
+
+def free_standings(
+    account: str,
+    free: Mapping[str, Allowance],
+    balances: Mapping[str, AccountRecord],
+    at_us: int,
+) -> list[FreeStanding]:
+    """What is left of each at that moment; of one that was not used yet, all."""
+    names = free_accounts(account, free, at_us)
+    return [_free(model, each, balances.get(names[model]), at_us) for model, each in free.items()]
+
+
+def _free(
+    model: str, allowance: Allowance, balance: AccountRecord | None, at_us: int
+) -> FreeStanding:
+    window = windows.of(BudgetRecord(amount=0, span=allowance.span), at_us)
+    used = 0 if balance is None else balance.posted_nano
+    held = 0 if balance is None else balance.leased_nano
+    return FreeStanding(
+        model=model,
+        unit=allowance.unit,
+        span=allowance.span,
+        amount=allowance.amount,
+        used=used,
+        held=held,
+        remaining=max(0, allowance.amount - used - held),
+        resets_us=window.end_us,
+    )
 
 
 def tightest(levels: Sequence[LevelStanding]) -> Tightest | None:

@@ -117,9 +117,9 @@ class Parts:
     async def signed_in(self, headers: Headers, peer: str) -> tuple[Caller, str]:
         return await WebGate(self.gate, self.store).signed_in(headers, peer)
 
-    async def standing(self, caller: Caller) -> Standing:
+    async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         """As it is, but that every key has spent something."""
-        found = await WebGate(self.gate, self.store).standing(caller)
+        found = await WebGate(self.gate, self.store).standing(caller, further)
         own = found.balances[caller.record.account]
         own = msgspec.structs.replace(own, posted_nano=SPENT_NANO, leased_nano=HELD_NANO)
         return Standing(balances={**found.balances, own.id: own}, left=found.left)

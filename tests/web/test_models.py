@@ -1,11 +1,17 @@
 """What a key reaches: the list, one model, its own limits, and the model that was meant."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from baton.stores.base import UpstreamRecord
+from baton.stores.base import KeyRecord, UpstreamRecord
+from baton.stores.book import Store
+from tests.asking import Endpoint
+from tests.bookkeeping import intent, ledger_of, new_key, outcome
 from tests.fakes.web_parts import HELD_NANO, MODEL, SPENT_NANO, Web
+from tests.web.console.browsing import visitor
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -131,3 +137,38 @@ def test_the_meant_model(
     """The path's, else the body's, else the key's default, else the only one it reaches."""
     answer = site.key(**options).post(path, {"prompt": "x", **body})
     assert status == answer.status, answer.text
+
+
+def test_free_allowances_that_remain(site: Web) -> None:
+    """Of the models that the key may use, as the price in force has them; what was used free is on
+    the ledger. Without allowances there are none to tell of."""
+    assert [] == site.user.get("/v1/key").json["free"]
+    store = site.parts.store
+    free = {"amount": 5, "unit": "requests", "span": "day"}
+    price = {"model": "org/big", "output_pico": 1_000, "free": free}
+    assert 201 == site.admin.post("/admin/v1/prices", price).status
+    record = new_key(store, "freely", models=("org/big",))
+    used_free(store, record, 2)
+    own = Endpoint(site.user.base_url, f"sk-test-{'freely':_<40}", MODEL).get("/v1/key").json
+    [told] = own["free"]
+    assert ("org/big", "requests", "day", 5, 2, 3) == tuple(
+        told[each] for each in ("model", "unit", "span", "amount", "used", "remaining")
+    )
+    assert told["resets_us"] > time.time_ns() // 1000
+    assert [] == site.key(models=(MODEL,)).get("/v1/key").json["free"]
+    page = visitor(site, f"sk-test-{'freely':_<40}").get("/console/own").text
+    assert "Free allowances" in page
+    assert 201 == site.admin.post("/admin/v1/prices", {**price, "free": None}).status
+    assert [] == site.user.get("/v1/key").json["free"]
+
+
+def used_free(store: Store, record: KeyRecord, requests: int) -> None:
+    """So many requests of the key, as if they had been relayed."""
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number in range(requests):
+                hold = await ledger.hold(intent(record, f"free-{number}", model="org/big"))
+                ledger.settle(hold, outcome(5))
+
+    asyncio.run(run())

@@ -2,8 +2,16 @@
 
 from baton.admission.levels import levels
 from baton.admission.rates import Left
-from baton.stores.base import AccountRecord, BudgetRecord, KeyRecord, PartyRecord
-from baton.web.standing import BudgetStanding, Tightest, level_standings, tightest
+from baton.stores.base import AccountRecord, Allowance, BudgetRecord, KeyRecord, PartyRecord
+from baton.web.standing import (
+    BudgetStanding,
+    FreeStanding,
+    Tightest,
+    free_accounts,
+    free_standings,
+    level_standings,
+    tightest,
+)
 
 AT_US = 1_795_348_800_000_000  # 2026-11-22T12:00:00Z
 DAY_END_US = 1_795_392_000_000_000
@@ -72,3 +80,37 @@ def test_nothing_limits() -> None:
 
 def told(budget: BudgetStanding) -> tuple[int, int, int, int, int | None]:
     return budget.amount, budget.used, budget.held, budget.remaining, budget.resets_us
+
+
+def test_free_allowances() -> None:
+    """Of the present window (UTC); used, lent, and what is left; all of one that nobody used, and
+    nothing of one that was made smaller than what was used."""
+    free = {
+        "a": Allowance(amount=100, unit="tokens", span="day"),
+        "b": Allowance(amount=5, unit="requests", span="total"),
+        "c": Allowance(amount=0, unit="requests", span="week"),
+    }
+    names = free_accounts("key:k", free, AT_US)
+    assert {
+        "a": "tokens:free/key:k/a/day@2026-11-22",
+        "b": "requests:free/key:k/b/total",
+        "c": "requests:free/key:k/c/week@2026-W47",
+    } == names
+    balances = {names["a"]: balance(names["a"], 30, 20), names["c"]: balance(names["c"], 3, 0)}
+    found = free_standings("key:k", free, balances, AT_US)
+    assert (
+        FreeStanding(
+            model="a",
+            unit="tokens",
+            span="day",
+            amount=100,
+            used=30,
+            held=20,
+            remaining=50,
+            resets_us=DAY_END_US,
+        )
+        == found[0]
+    )
+    assert [("b", 0, 5, None), ("c", 3, 0, True)] == [
+        (each.model, each.used, each.remaining, each.resets_us and True) for each in found[1:]
+    ]
