@@ -2,7 +2,10 @@
 changed what.
 """
 
+import base64
 import datetime
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -25,6 +28,9 @@ from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import UsageGroup, UsageQuery
 
 USAGE_DAYS = 30
+USAGE_ROWS, CSV_ROWS = 1_000, 100_000
+"""Of one answer, where nobody asks for fewer."""
+CURSOR_CHARACTERS_MAX = 8_192
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +101,20 @@ class UsageAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     end_user: str | None = None
     """What callers wrote in the request's `user`."""
     format: Literal["json", "csv"] = "json"
+    after: Annotated[str, msgspec.Meta(max_length=CURSOR_CHARACTERS_MAX)] = ""
+    """`next` of the page before, with the same question."""
+    limit: PageLimit | None = None
+    """Rows at most; 1,000 by default, of CSV 100,000."""
+
+
+class UsagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums in the order of their groups."""
+
+    object: str = "list"
+    data: list[UsageLine]
+    has_more: bool
+    next: str | None
+    """Give it as `after` for the rows that follow; null: there are none."""
 
 
 class ChangesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +161,52 @@ async def set_price(visit: Visit[PriceBody, Nothing]) -> PriceRecord:
     return stored_price
 
 
-async def report_usage(visit: Visit[Nothing, UsageAsked]) -> Page[UsageLine] | Response:
+async def report_usage(visit: Visit[Nothing, UsageAsked]) -> UsagePage | Response:
+    asked = visit.query
+    groups = ["key_id" if group == "key" else group for group in dict.fromkeys(asked.group_by)]
+    lines = await usage_lines(visit)
+    start = 0
+    if asked.after:
+        after = place_after(asked.after, groups)
+        start = bisect_right(lines, after, key=lambda each: place(each, groups))
+    stop = start + (asked.limit or (CSV_ROWS if asked.format == "csv" else USAGE_ROWS))
+    shown = lines[start:stop]
+    following = cursor(shown[-1], groups) if stop < len(lines) else None
+    if asked.format == "json":
+        return UsagePage(data=shown, has_more=following is not None, next=following)
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": 'attachment; filename="usage.csv"',
+    }
+    if following is not None:
+        link = visit.request.url.include_query_params(after=following)
+        headers["link"] = f'<?{link.query}>; rel="next"'
+    return Response(as_csv(shown, groups), headers=headers, media_type="text/csv")
+
+
+def place(line: UsageLine, groups: Sequence[str]) -> list[str]:
+    """Where a row stands in the order of all."""
+    return [getattr(line, group) for group in groups]
+
+
+def cursor(last: UsageLine, groups: Sequence[str]) -> str:
+    """What follows that row, as text for an address."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place(last, groups))).decode()
+
+
+def place_after(text: str, groups: Sequence[str]) -> list[str]:
+    """The place that a cursor names. RequestError (400) for what was never given as one."""
+    try:
+        found = msgspec.json.decode(base64.urlsafe_b64decode(text), type=list[str])
+    except (ValueError, msgspec.DecodeError):
+        found = []
+    if len(found) != len(groups):
+        raise invalid("'after' must be the `next` of an answer to this question.", param="after")
+    return found
+
+
+async def usage_lines(visit: Visit[Nothing, UsageAsked]) -> list[UsageLine]:
+    """Every row of a report, in the order of its groups."""
     asked = visit.query
     for name, day in (("since", asked.since), ("until", asked.until)):
         if day is not None and day.year not in YEARS:
@@ -167,15 +232,7 @@ async def report_usage(visit: Visit[Nothing, UsageAsked]) -> Page[UsageLine] | R
     )
     settings = visit.services.settings
     currency = Currency(settings.currency, settings.currency_micro_per_usd)
-    lines = [line(each, currency) for each in await stored(visit.services.usage, query)]
-    if asked.format == "json":
-        return Page(data=lines, has_more=False)
-    groups = ["key_id" if group == "key" else group for group in asked.group_by]
-    headers = {
-        "cache-control": "no-store",
-        "content-disposition": 'attachment; filename="usage.csv"',
-    }
-    return Response(as_csv(lines, groups), headers=headers, media_type="text/csv")
+    return [line(each, currency) for each in await stored(visit.services.usage, query)]
 
 
 async def audit_ledger(visit: Visit[Nothing, Nothing]) -> Audit:
@@ -238,7 +295,7 @@ OPERATIONS = (
         access=Access.REPORTS,
         run=report_usage,
         query=UsageAsked,
-        answer=Page[UsageLine],
+        answer=UsagePage,
         errors=(400,),
     ),
     Operation(

@@ -1,13 +1,17 @@
 """What operators read: routes per model, prices, usage, changes."""
 
 import datetime
+import re
+from collections.abc import Iterator
 
 import pytest
 
 from baton.stores.base import UpstreamRecord
 from baton.web.admin_reports import day_of, start_us
 from baton.web.services import UsageQuery
-from tests.fakes.web_parts import MODEL, Web
+from tests.bookkeeping import new_key
+from tests.fakes.web_parts import MODEL, Parts, Web, web
+from tests.web.console.booked import book
 
 PRICES = "/admin/v1/prices"
 
@@ -150,6 +154,57 @@ def test_usage_as_a_table(site: Web) -> None:
     assert "text/csv; charset=utf-8" == answer.content_type
     columns = answer.text.splitlines()[0].split(",")
     assert ["day", "key_id", "requests"] == columns[:3]
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """Seven models that three keys have used."""
+    parts = Parts(tmp_path_factory.mktemp("used"))
+    for number in range(3):
+        record = new_key(parts.store, f"k{number}")
+        for model in range(7):
+            name = f"r{number}-{model}"
+            book(parts.store, record, name, model=f"m{model}, \u00e9")
+    with web(parts) as site:
+        yield site
+
+
+@pytest.mark.parametrize("groups", ["model,key", "day,upstream,model", "key"])
+def test_usage_comes_in_pages(used: Web, groups: str) -> None:
+    """All rows once, in the same order as at once."""
+    question = f"/admin/v1/usage?group_by={groups}"
+    whole = used.admin.get(question).json
+    assert (False, None) == (whole["has_more"], whole["next"])
+    found, after = [], ""
+    while True:
+        page = used.admin.get(f"{question}&limit=2&after={after}").json
+        found += page["data"]
+        assert len(page["data"]) <= 2
+        assert page["has_more"] == (page["next"] is not None)
+        if page["next"] is None:
+            break
+        after = page["next"]
+    assert whole["data"] == found
+    assert len(found) == (3 if groups == "key" else 21 if "key" in groups else 7)
+
+
+def test_a_table_tells_where_it_goes_on(used: Web) -> None:
+    """By the header `link`, with the same question."""
+    path = "/admin/v1/usage"
+    answer = used.admin.get(f"{path}?group_by=model&format=csv&limit=5")
+    assert 6 == len(answer.text.splitlines())
+    found = re.fullmatch(r'<(\?.*)>; rel="next"', answer.headers["link"])
+    assert found is not None
+    rest = used.admin.get(path + found.group(1))
+    assert (3, None) == (len(rest.text.splitlines()), rest.headers.get("link"))
+
+
+@pytest.mark.parametrize("after", ["x", "eyJ9", "WyJhIl0=", "WzFd", "%C3%A9"])
+def test_what_was_never_a_cursor(used: Web, after: str) -> None:
+    """400, as is one of another question."""
+    answer = used.admin.get(f"/admin/v1/usage?group_by=model,key&after={after}")
+    assert (400, "after") == (answer.status, answer.error["param"])
+    assert 400 == used.admin.get("/admin/v1/usage?limit=0").status
 
 
 def test_the_ledger_can_be_audited(site: Web) -> None:

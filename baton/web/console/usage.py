@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from baton.errors import forbidden
 from baton.ledger.report import UsageLine
-from baton.web.admin import Page, stored
-from baton.web.admin_reports import UsageAsked, day_of, report_usage
+from baton.web.admin import stored
+from baton.web.admin_reports import UsageAsked, day_of, report_usage, usage_lines
 from baton.web.console.call import Call
 from baton.web.console.screen import Screen
 from baton.web.operation import Access
@@ -87,9 +87,7 @@ async def get_csv(call: Call) -> Response:
 async def _lines(call: Call, asked: Asked, by: UsageGroup) -> list[UsageLine]:
     if by not in _groups(call):
         raise forbidden("This grouping needs an admin key or a billing reader's.")
-    answer = await report_usage(call.visit(query=_report(call, asked, by, "json")))
-    assert isinstance(answer, Page)
-    return answer.data
+    return await usage_lines(call.visit(query=_report(call, asked, by, "json")))
 
 
 def _report(call: Call, asked: Asked, by: UsageGroup, form: Any) -> UsageAsked:
