@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import func, select
 
+from baton.stores import moved
 from baton.stores.database import Database, Place
 from baton.stores.sums import COUNTS, all_sums
 from baton.stores.tables import account, entry, fold, request, usage_day, usage_user
@@ -46,6 +47,7 @@ def wrong(connection: sqlalchemy.Connection) -> Iterator[str]:
     yield from _differing("the entries of", entries(rows), _entries(connection))
     yield from _differing("the day", days(rows), _days(connection))
     yield from _users(connection)
+    yield from moved.faults(connection)
 
 
 def _holds(connection: sqlalchemy.Connection) -> Iterator[str]:

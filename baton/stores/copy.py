@@ -13,7 +13,7 @@ from sqlalchemy import Integer, Table, func, select, text
 from baton.stores import migrate
 from baton.stores.base import StoreError
 from baton.stores.database import Database, DatabaseLimits, Place, name
-from baton.stores.history_tables import metadata
+from baton.stores.moved import metadata
 
 ROWS_PER_STEP = 2_000
 PATIENT = DatabaseLimits(answer_timeout_s=600.0)

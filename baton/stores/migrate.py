@@ -18,7 +18,7 @@ from sqlalchemy import text
 from baton.stores.base import StoreError
 from baton.stores.database import Database, Place, name
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision in migrations/versions; a test holds them equal."""
 MIGRATION_LOCK = 0x6261746D
 """Advisory lock of PostgreSQL."""

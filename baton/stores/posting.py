@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import sqlalchemy
 from sqlalchemy import bindparam, select, text
 
-from baton.stores import traffic
+from baton.stores import moved, traffic
 from baton.stores.accounts import not_below_zero
 from baton.stores.carried import ATTEMPT_COLUMNS, POSTED, Rows, carry, prepare, storable
 from baton.stores.database import Database
@@ -182,6 +182,7 @@ class Posting:
         ]
         if rows:
             connection.execute(attempt.insert(), rows)
+            moved.post(connection, {row["request"] for row in rows})
 
     def _drop_posted(self, connection: sqlalchemy.Connection, mark: int) -> None:
         span = {"number": self.number, "mark": mark}

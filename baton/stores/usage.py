@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from baton.stores.base import AttemptRecord, Missing, RequestRecord, StoreError, UsageRecord
 from baton.stores.database import Database
+from baton.stores.moved import moved_cost
 from baton.stores.tables import attempt, key, party, request, usage_day, usage_user
 
 Dimension = Literal[
@@ -90,6 +91,7 @@ class Usage:
             owners: Owners = {}
             if only.party is not None or set(PARTIES) & set(by):
                 owners = _owners(connection)
+            rows = _spent_elsewhere(connection, by, only, owners)
             columns = _columns(table, by)
             totals = [
                 func.coalesce(func.sum(table.c[column]), 0).label(name)
@@ -97,7 +99,7 @@ class Usage:
             ]
             query = select(*columns, *totals).where(*_conditions(table, only, owners))
             query = query.group_by(*columns) if columns else query
-            rows = [dict(row._mapping) for row in connection.execute(query)]
+            rows = [dict(row._mapping) for row in connection.execute(query)] + rows
         return [_sum(row) for row in _grouped(rows, by, owners)]
 
     def requests(
@@ -163,6 +165,20 @@ class Usage:
                 AttemptRecord(**{**row._mapping, "estimated": bool(row.estimated)})
                 for row in connection.execute(query)
             ]
+
+
+def _spent_elsewhere(
+    connection: sqlalchemy.Connection, by: Sequence[Dimension], only: Filter, owners: Owners
+) -> list[dict[str, Any]]:
+    """What lost attempts cost at their upstreams, and less where their requests ended; over all
+    upstreams it is nothing."""
+    if "upstream" not in by and only.upstream is None:
+        return []
+    columns = _columns(moved_cost, by)
+    cost = func.coalesce(func.sum(moved_cost.c.cost), 0).label("cost_nano")
+    query = select(*columns, cost).where(*_conditions(moved_cost, only, owners))
+    rows = connection.execute(query.group_by(*columns) if columns else query)
+    return [{**dict.fromkeys(_SUMMED, 0), **row._mapping} for row in rows]
 
 
 def _named(connection: sqlalchemy.Connection, request_id: str) -> sqlalchemy.Row[tuple[Any, ...]]:

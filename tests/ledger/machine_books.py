@@ -14,8 +14,8 @@ from baton.config import Settings
 from baton.ledger.fold import recover_lost
 from baton.stores.base import KeyRecord
 from baton.stores.book import Store, book_path, open_store
-from baton.stores.history_tables import metadata
 from baton.stores.journals import Tenure
+from baton.stores.moved import metadata
 from tests.bookkeeping import PRICE, new_key, new_store
 
 Kind = Literal["local", "shared"]

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 
 from baton.stores import migrate
 from baton.stores.database import Database
-from baton.stores.history_tables import metadata
+from baton.stores.moved import metadata
 from baton.stores.moves import configuration
 
 
