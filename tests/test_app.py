@@ -1,6 +1,7 @@
 """One worker's parts together: what changes reach it, what it tells, how it ends."""
 
 import asyncio
+import os
 import pathlib
 import threading
 import time
@@ -10,7 +11,10 @@ import pytest
 
 from baton.app import Worker
 from baton.config import Settings
+from baton.routing.health import FAILURES_MAX
 from baton.stores.base import ChangeRecord, StoreError
+from baton.upstreams.failures import failure
+from tests.bookkeeping import new_store
 from tests.engine.process import engine_process
 from tests.fakes import tiny_gguf
 from tests.relaying import MODEL, THEIRS, generated, relaying
@@ -106,6 +110,26 @@ def test_its_end_is_complete(tmp_path: pathlib.Path) -> None:
         relay_gone = [t for t in threading.enumerate() if t.name in ("journal", "changes")]
         assert [] == relay_gone
     soon(lambda: threading.active_count() <= before)
+
+
+def test_how_upstreams_fared_is_in_the_book(tmp_path: pathlib.Path) -> None:
+    """By the end at the latest: requests, and each change of state with this process's name."""
+    with relaying(tmp_path) as relay:
+        assert 200 == relay.user.complete(prompt="a", stream=True).status
+        site = relay.worker._configured.sites["fake"]
+        for _ in range(FAILURES_MAX):
+            site.failed(failure("connect", "refused"))
+    store = new_store(tmp_path)
+    slots = store.history.slots(["fake"], 60, 0, 2**40)
+    assert (1, FAILURES_MAX, 1) == tuple(
+        sum(getattr(slot, name) for slot in slots)
+        for name in ("requests", "failed_calls", "ejections")
+    )
+    assert 1 == sum(sum(slot.first.values()) for slot in slots)
+    [change] = store.history.changes("fake", 10)
+    assert ("ejected", "connect refused") == (change.state, change.reason)
+    assert change.worker.endswith(f"/{os.getpid()}")
+    store.close()
 
 
 def test_what_was_open_is_closed_when_it_cannot_begin(tmp_path: pathlib.Path) -> None:
