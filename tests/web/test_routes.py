@@ -139,7 +139,7 @@ def test_our_own_fault_is_a_500_that_says_nothing_but_the_request_id(tmp_path: o
 def test_a_lost_store_is_a_503(site: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is noticed, with a time to come back and without the database's words."""
 
-    async def lost(_key: object) -> Standing:
+    async def lost(*_asked: object) -> Standing:
         raise StoreUnavailable("disk I/O error: /secret/path")
 
     monkeypatch.setattr(site.parts, "standing", lost)
