@@ -106,7 +106,7 @@ def test_ids_are_cut_to_whole_ones() -> None:
     assert ([[1, 2], [], ""], 10) == (heard.prompts, heard.cut_at_bytes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     prompts=st.lists(
         st.text(max_size=40) | st.lists(st.integers(0, 2**31), max_size=9), min_size=1
