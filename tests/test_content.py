@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baton import content
+from baton.answer import Answer
 from baton.content import HeardAnswer, Hearing, cut
 from baton.protocol import CompletionRequest
 from baton.semantics.events import Delta, Prompt, Usage, UsageReported
@@ -153,6 +154,13 @@ def test_a_heard_answer_is_the_answer() -> None:
     assert script.streams[0].closed
 
 
+def test_all_of_an_answer_is_passed_on() -> None:
+    """What is added to an answer some day is asked of the one that is heard, too; these two follow
+    from its attempt."""
+    public = {name for name in vars(Answer) if not name.startswith("_")}
+    assert {"upstream", "fills"} == public - vars(HeardAnswer).keys()
+
+
 # Through a worker
 
 
@@ -255,7 +263,7 @@ def test_a_key_that_is_switched_off(home: pathlib.Path) -> None:
     with relaying(home) as relay:
         assert 200 == relay.user.complete(prompt=PROMPT).status
         written(relay, 1)
-        relay.fake.fault(interval_s=0.05)
+        relay.fake.fault(interval_s=0.02)
         with relay.ask(max_tokens=20, stream=True) as client:
             received(client, b"data: ")
             [key] = relay.store.keys.all()

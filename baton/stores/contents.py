@@ -151,12 +151,13 @@ def remove(database: Database, those: sqlalchemy.ColumnElement[bool]) -> int:
     some = select(content.c.request_id).where(those).limit(REMOVED_ROWS_MAX)
     removed = 0
     while True:
-        with database.writing() as connection:
+        with database.reading() as connection:
             ids = list(connection.scalars(some))
-            connection.execute(content.delete().where(content.c.request_id.in_(ids)))
-        removed += len(ids)
-        if len(ids) < REMOVED_ROWS_MAX:
+        if not ids:
             return removed
+        with database.writing() as connection:
+            gone = content.delete().where(content.c.request_id.in_(ids))
+            removed += connection.execute(gone).rowcount
 
 
 def _about(request_id: str, key_id: str) -> bytes:
