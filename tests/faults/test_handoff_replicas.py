@@ -25,7 +25,6 @@ from tests.running import free_port
 ROUND = 20
 TOKENS = 30
 INTERVAL_S = 0.01
-ROWS_SHOWN = 100
 ROUNDS = [
     pytest.param(3, 15, id="60"),
     pytest.param(50, 500, id="1000", marks=pytest.mark.soak),
@@ -115,8 +114,8 @@ def test_replicas_die(tmp_path: pathlib.Path, rounds: int, hits_min: int) -> Non
     hits = sum(stream.handoffs > 0 for stream in streams)
     print(f"{hits} of {len(streams)} hit, {sum(stream.handoffs for stream in streams)} hand-offs")
     assert hits >= hits_min
-    rows = relay.rows()  # the newest of them
+    rows = relay.rows()
     assert {"settled"} == {row.state for row in rows}
     told = [stream.usage["completion_tokens"] for stream in streams]
-    assert {row.completion_tokens for row in rows} <= set(told)
-    assert min(len(streams), ROWS_SHOWN) == len(rows)
+    assert sorted(row.completion_tokens for row in rows) == sorted(told)
+    assert len(streams) == len(rows)
