@@ -23,7 +23,14 @@ recent() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
+# A distribution's own interpreter first: it is built along a profile, which a version tool's default
+# build is not, and takes a fifth less processor time a request (docs/decisions/0022).
 find_python() {
+    if [ -z "${PYTHON:-}" ] && recent /usr/bin/python3 &&
+        /usr/bin/python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        echo /usr/bin/python3
+        return
+    fi
     for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11 python}; do
         if recent "$candidate"; then
             echo "$candidate"
