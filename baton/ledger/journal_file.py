@@ -9,6 +9,7 @@ row.
 
 import contextlib
 import functools
+import operator
 import pathlib
 import secrets
 import sqlite3
@@ -142,7 +143,8 @@ class JournalFile:
             latest = {row.hold_seq: msgspec.structs.astuple(row) for row in checkpoints}
             statements += _statements("checkpoint", list(latest.values()))
         if settles:
-            statements += _statements("settle", [_settle_values(*item) for item in settles])
+            rows = [_settle_values(*item) for item in settles]
+            statements += _statements("usual" if all(map(_usual, rows)) else "settle", rows)
             spent = [values for item in settles if item[1].spent for values in _attempts(*item)]
             statements += _statements("attempt", spent)
         with _mapped():
@@ -220,32 +222,56 @@ def _mapped() -> Iterator[None]:
         raise StoreUnavailable(f"the journal cannot be written: {error}") from error
 
 
-COLUMNS = {
-    "hold": 1 + len(HOLD_COLUMNS),
-    "checkpoint": 4,
-    "settle": 2 + len(REQUEST_COLUMNS),
-    "attempt": 3 + len(ATTEMPT_COLUMNS),
-}
-VERBS = {
-    "hold": "INSERT",
-    "checkpoint": "INSERT OR REPLACE",
-    "settle": "INSERT OR IGNORE",
-    "attempt": "INSERT",
+RARE = (
+    "user",
+    "reasoning_tokens",
+    "audio_prompt_tokens",
+    "image_prompt_tokens",
+    "audio_completion_tokens",
+    "cache_write_tokens",
+    "queue_us",
+    "error_code",
+)
+"""What most ends leave empty. Of a row's cost to bind a third is its NULLs (the driver looks for an
+adapter of each), so an insert without these columns is used where all rows of it can be."""
+SETTLE_COLUMNS = ("seq", "hold_seq", *REQUEST_COLUMNS)
+USUAL_COLUMNS = tuple(name for name in SETTLE_COLUMNS if name not in RARE)
+NOTHING = (None,) * len(RARE)
+_rare = operator.itemgetter(*map(SETTLE_COLUMNS.index, RARE))
+_often = operator.itemgetter(*map(SETTLE_COLUMNS.index, USUAL_COLUMNS))
+
+INSERTS = {
+    "hold": ("INSERT INTO hold", 1 + len(HOLD_COLUMNS)),
+    "checkpoint": ("INSERT OR REPLACE INTO checkpoint", 4),
+    "settle": ("INSERT OR IGNORE INTO settle", len(SETTLE_COLUMNS)),
+    "usual": (
+        f"INSERT OR IGNORE INTO settle({', '.join(USUAL_COLUMNS)})",
+        len(USUAL_COLUMNS),
+    ),
+    "attempt": ("INSERT INTO attempt", 3 + len(ATTEMPT_COLUMNS)),
 }
 
 
-def _statements(table: str, rows: Sequence[tuple[object, ...]]) -> list[tuple[str, list[object]]]:
+def _usual(values: tuple[object, ...]) -> bool:
+    """Whether an end is one of most."""
+    return bool(_rare(values) == NOTHING)
+
+
+def _statements(kind: str, rows: Sequence[tuple[object, ...]]) -> list[tuple[str, list[object]]]:
+    if kind == "usual":
+        rows = [_often(row) for row in rows]
     chunks = (
         rows[start : start + ROWS_PER_STATEMENT_MAX]
         for start in range(0, len(rows), ROWS_PER_STATEMENT_MAX)
     )
-    return [(_insert(table, len(chunk)), [v for row in chunk for v in row]) for chunk in chunks]
+    return [(_insert(kind, len(chunk)), [v for row in chunk for v in row]) for chunk in chunks]
 
 
 @functools.cache
-def _insert(table: str, rows: int) -> str:
-    row = f"({', '.join('?' * COLUMNS[table])})"
-    return f"{VERBS[table]} INTO {table} VALUES {', '.join([row] * rows)}"
+def _insert(kind: str, rows: int) -> str:
+    beginning, columns = INSERTS[kind]
+    row = f"({', '.join('?' * columns)})"
+    return f"{beginning} VALUES {', '.join([row] * rows)}"
 
 
 def _settle_values(seq: int, row: SettleRow) -> tuple[object, ...]:

@@ -5,9 +5,18 @@ import pathlib
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from baton.ledger.entries import AttemptRow, CheckpointRow, EndRow, HoldRow, SettleRow
-from baton.ledger.journal_file import PRUNED_ROWS_MAX, JournalFile
+from baton.ledger.entries import (
+    REQUEST_COLUMNS,
+    AttemptRow,
+    CheckpointRow,
+    EndRow,
+    HoldRow,
+    SettleRow,
+)
+from baton.ledger.journal_file import PRUNED_ROWS_MAX, RARE, JournalFile
 from baton.stores.base import StoreUnavailable
 
 OTHER_COUNTS = (
@@ -142,6 +151,40 @@ def test_large_append(tmp_path: pathlib.Path) -> None:
     file.append(holds, [], [])
     query = "SELECT seq, request_id FROM hold ORDER BY seq"
     assert [(n, row.request_id) for n, row in holds] == file._connection.execute(query).fetchall()
+    file.close()
+
+
+SOMETIMES = {"user": "somebody", "error_code": "overloaded"}
+
+
+@settings(deadline=None, max_examples=40)  # a file and some commits each
+@given(
+    batches=st.lists(
+        st.lists(st.sets(st.sampled_from([*RARE, "cached_tokens"])), min_size=1, max_size=4),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_every_column_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[set[str]]]
+) -> None:
+    """Whichever columns the ends of a batch have, and whichever they leave empty."""
+    file = JournalFile(tmp_path_factory.mktemp("journal") / "0.db")
+    seq, expected = 0, []
+    for batch in batches:
+        rows = []
+        for present in batch:
+            seq += 2
+            told = {name: SOMETIMES.get(name, 7) for name in present - {"user"}}
+            ended = EndRow(state="settled", charge=seq, upstream="u", **told)
+            user = "somebody" if "user" in present else None
+            row = SettleRow(seq - 1, msgspec.structs.replace(hold(), user=user), ended)
+            rows.append((seq, row))
+            values = msgspec.structs.astuple(row.hold) + msgspec.structs.astuple(row.end)
+            expected.append((seq, seq - 1, *values))
+        file.append([], [], rows)
+    query = f"SELECT seq, hold_seq, {', '.join(REQUEST_COLUMNS)} FROM settle ORDER BY seq"
+    assert expected == file._connection.execute(query).fetchall()
     file.close()
 
 
