@@ -3,12 +3,12 @@
 Theory of operation. The event loop queues rows without waiting (`hold`, `checkpoint`, `settle`) and
 gets a ticket for each hold and settle. One thread writes a batch in one transaction and tells the
 loop once per commit, which then wakes the waiters in ticket order and hands over what queued
-meanwhile: the previous fsync gathers the next batch, and under load `PACE_S` does. A batch leaves
-at the end of the loop's turn when an end is queued or somebody waits; a hold alone may wait
-`HOLD_WAIT_S`, as its caller has no byte yet. So the threads meet once per commit, not once per row:
-with a meeting per row a request cost 100 µs more (they take the interpreter from each other), and
-the hold of a short answer is not written at all when its end is in the same batch, since an end
-stands alone. Tickets are the rows' seq in the file, so a later ticket that is durable says the same
+meanwhile: the previous fsync gathers the next batch, and under load `PACE_S` does, until
+`ROWS_WORTH` rows are there. A batch leaves at the end of the loop's turn when an end is queued or
+somebody waits; a hold alone may wait `HOLD_WAIT_S`, as its caller has no byte yet. So the threads
+meet once per commit, not once per row: with a meeting per row a request cost 100 µs more (they take
+the interpreter from each other), and the hold of a short answer is not written at all when its end
+is in the same batch, since an end stands alone. Tickets are the rows' seq in the file, so a later ticket that is durable says the same
 of every earlier one that did not fail.
 
 When a commit fails (disk full, I/O error), nothing of its batch is on the ledger and every
@@ -46,6 +46,8 @@ HOLD_WAIT_S = 0.005
 PACE_S = 0.002
 """Under load commits leave this far apart: of 4,000 ends a second, eight then share one commit and
 one meeting of the threads. A batch of one request is no load: the next one leaves at once."""
+ROWS_WORTH = 12
+"""So many rows are worth a commit of their own: they do not wait for the pace."""
 LOST = -1
 """A ticket that is never durable."""
 RETRY_S = 0.5
@@ -113,7 +115,8 @@ class Journal:
         """Whether a batch is with the thread."""
         self._leaving: asyncio.Handle | None = None
         """When the queued rows leave for the thread, where that is settled."""
-        self._leaving_soon = False
+        self._leaving_soon = self._paced = False
+        """Whether somebody waits for the rows to leave, and whether the pace is why they have not."""
         self._pace_until = 0.0
         self._first = self._next = first_seq
         self._resolved = first_seq - 1
@@ -196,6 +199,8 @@ class Journal:
         self._rows.append((ticket, row))
         if self._leaving is None and not self._writing:
             self._leave_later()
+        elif self._paced and len(self._rows) >= ROWS_WORTH:
+            self._leave_soon()
         return ticket
 
     def _leave_later(self) -> None:
@@ -206,14 +211,15 @@ class Journal:
         """At the end of this turn of the loop, or when the pace allows. Not while writing."""
         if self._leaving is not None:
             self._leaving.cancel()
-        self._leaving_soon = True
-        if self._pace_until and self._pace_until > self._loop.time():
+        self._leaving_soon, few = True, len(self._rows) < ROWS_WORTH
+        self._paced = few and bool(self._pace_until) and self._pace_until > self._loop.time()
+        if self._paced:
             self._leaving = self._loop.call_at(self._pace_until, self._leave)
         else:
             self._leaving = self._loop.call_soon(self._leave)
 
     def _leave(self) -> None:
-        self._leaving, self._leaving_soon = None, False
+        self._leaving, self._leaving_soon, self._paced = None, False, False
         if not self._writing and (self._rows or self._checkpoints):
             self._hand_over()
 

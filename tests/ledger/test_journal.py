@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
-from baton.ledger.journal import LOST, Journal
+from baton.ledger.journal import LOST, ROWS_WORTH, Journal
 from baton.ledger.journal_file import JournalFile
 from baton.stores.base import StoreUnavailable
 
@@ -111,6 +111,25 @@ def test_rows_that_queue_share_a_commit(tmp_path: pathlib.Path) -> None:
                 file.gate.set()
             assert [1, 100] == file.commits
             assert [first, *tickets] == woken
+
+    asyncio.run(run())
+
+
+def test_enough_rows_do_not_wait_for_the_pace(tmp_path: pathlib.Path) -> None:
+    """Few rows wait until the pace allows a commit; once there are enough of them they leave."""
+
+    async def run() -> None:
+        async with journal_at(Gated(tmp_path / "0.db")) as journal:
+            journal._pace_until = asyncio.get_running_loop().time() + 6 * DEADLINE_S
+            few = [journal.settle(end(-n)) for n in range(1, ROWS_WORTH)]
+            waiting = asyncio.ensure_future(journal.durable(few[0]))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            assert not journal._writing
+            journal.settle(end(-ROWS_WORTH))
+            async with asyncio.timeout(DEADLINE_S):
+                await waiting
 
     asyncio.run(run())
 
