@@ -8,8 +8,8 @@ meanwhile: the previous fsync gathers the next batch, and under load `PACE_S` do
 somebody waits; a hold alone may wait `HOLD_WAIT_S`, as its caller has no byte yet. So the threads
 meet once per commit, not once per row: with a meeting per row a request cost 100 µs more (they take
 the interpreter from each other), and the hold of a short answer is not written at all when its end
-is in the same batch, since an end stands alone. Tickets are the rows' seq in the file, so a later ticket that is durable says the same
-of every earlier one that did not fail.
+is in the same batch, since an end stands alone. Tickets are the rows' seq in the file, so a later
+ticket that is durable says the same of every earlier one that did not fail.
 
 When a commit fails (disk full, I/O error), nothing of its batch is on the ledger and every
 `durable` of its tickets raises StoreUnavailable, now and later. Nothing is retried behind the
@@ -116,7 +116,7 @@ class Journal:
         self._leaving: asyncio.Handle | None = None
         """When the queued rows leave for the thread, where that is settled."""
         self._leaving_soon = self._paced = False
-        """Whether somebody waits for the rows to leave, and whether the pace is why they have not."""
+        """Whether somebody waits for the rows to leave, and whether the pace keeps them."""
         self._pace_until = 0.0
         self._first = self._next = first_seq
         self._resolved = first_seq - 1

@@ -119,10 +119,11 @@ def test_enough_rows_do_not_wait_for_the_pace(tmp_path: pathlib.Path) -> None:
     """Few rows wait until the pace allows a commit; once there are enough of them they leave."""
 
     async def run() -> None:
-        async with journal_at(Gated(tmp_path / "0.db")) as journal:
+        file = Gated(tmp_path / "0.db")
+        async with journal_at(file) as journal, asyncio.TaskGroup() as tasks:
             journal._pace_until = asyncio.get_running_loop().time() + 6 * DEADLINE_S
             few = [journal.settle(end(-n)) for n in range(1, ROWS_WORTH)]
-            waiting = asyncio.ensure_future(journal.durable(few[0]))
+            waiting = tasks.create_task(journal.durable(few[0]))
             for _ in range(5):
                 await asyncio.sleep(0)
             assert not waiting.done()

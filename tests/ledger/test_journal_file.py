@@ -154,7 +154,7 @@ def test_large_append(tmp_path: pathlib.Path) -> None:
     file.close()
 
 
-SOMETIMES = {"user": "somebody", "error_code": "overloaded"}
+OVERLOADED = "overloaded"
 
 
 @settings(deadline=None, max_examples=40)  # a file and some commits each
@@ -175,8 +175,12 @@ def test_every_column_is_kept(
         rows = []
         for present in batch:
             seq += 2
-            told = {name: SOMETIMES.get(name, 7) for name in present - {"user"}}
-            ended = EndRow(state="settled", charge=seq, upstream="u", **told)
+            told = dict.fromkeys(present - {"user", "error_code"}, 7)
+            ended = msgspec.structs.replace(
+                EndRow(state="settled", charge=seq, upstream="u"),
+                error_code=OVERLOADED if "error_code" in present else None,
+                **told,
+            )
             user = "somebody" if "user" in present else None
             row = SettleRow(seq - 1, msgspec.structs.replace(hold(), user=user), ended)
             rows.append((seq, row))
