@@ -8,6 +8,7 @@ help:
 	@echo 'make test    install what the tests need and run them (ARGS="-k stop" for some)'
 	@echo 'make check   format, lint, types, import order, sizes, words'
 	@echo 'make bench   measure against nginx and llama.cpp'"'"'s own server on this machine'
+	@echo '             (ARGS="relay --peers haproxy litellm portkey": against these too)'
 	@echo 'make soak    the long loops: kill -9, cuts, restarts'
 	@echo 'make clean   remove the environment and the caches of the tools'
 

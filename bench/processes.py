@@ -5,14 +5,15 @@ ticks of 10 ms, which is 5 % of a short run.
 """
 
 import contextlib
+import os
 import pathlib
 import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from tests.running import session_members
+from tests.running import command_line, session_members
 
 NANOSECONDS = 1e9
 QUIET_S, QUIET_SHARE, SETTLE_MAX_S = 0.3, 0.02, 10.0
@@ -61,19 +62,54 @@ def memory_mib(session: int) -> float:
     return kib / 1024
 
 
+def resident_mib(session: int, words: str) -> list[float]:
+    """Resident memory of each process of a session whose command line has these words."""
+    found = []
+    for pid in session_members(session):
+        if words in command_line(pid):
+            with contextlib.suppress(OSError):
+                text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+                kib = next(line.split()[1] for line in text.splitlines() if "VmRSS:" in line)
+                found.append(int(kib) / 1024)
+    return found
+
+
 @contextlib.contextmanager
-def running(command: Sequence[str], core: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a session of its own, on one core where given; ended with the block."""
+def running(
+    command: Sequence[str],
+    core: int | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    log: pathlib.Path | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, on one core where given; ended with the block.
+
+    What it prints goes to `log`: a pipe that nobody reads stops who writes much.
+    """
     pinned = ["taskset", "-c", str(core), *command] if core is not None else list(command)
-    process = subprocess.Popen(pinned, start_new_session=True, stdout=subprocess.PIPE)
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("ab")) if log is not None else None
+        process = subprocess.Popen(
+            pinned,
+            start_new_session=True,
+            env=dict(environment) if environment is not None else None,
+            stdout=output if output is not None else subprocess.PIPE,
+            stderr=subprocess.STDOUT if output is not None else None,
+        )
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, then end what is left of its session."""
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_TIMEOUT_S)
+    for pid in session_members(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

@@ -3,22 +3,29 @@
 import contextlib
 import dataclasses
 import json
+import math
 import pathlib
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 
 from bench.processes import running
 from tests import running as servers
+from tests.running import session_members
 
 RELAY_CORE, LOAD_CORE = 0, 1
 CHUNKS, CHUNK_INTERVAL_US = 100, 20_000
 PUBLIC_MODEL, THEIR_MODEL = "bench-model", "up-model"
 READY_TIMEOUT_S = 30.0
+POLLED_S = 1.2
+"""Within a second each worker has read what was configured."""
 PROGRAMS = ("mock_upstream", "load_client")
 HERE = pathlib.Path(__file__).parent
+Prompt = str | tuple[int, ...]
+PROMPT = ("def f(x):\n    # " + " ".join(f"lorem{word:03d}" for word in range(99)))[:894]
 
 NGINX = """daemon off;
 worker_processes 1;
@@ -28,6 +35,8 @@ events {{ worker_connections 4096; }}
 http {{
   access_log off;
   keepalive_requests 100000000;
+  client_max_body_size 4m;
+  client_body_buffer_size 2m;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;
@@ -64,25 +73,27 @@ class Relay:
     session: int
     key: str
     model: str
+    headers: tuple[str, ...] = ()
+    """Header lines that it needs beside those of every request."""
 
-    def request(self, *, stream: bool) -> bytes:
-        """One whole HTTP request; its body is about 1 kB."""
-        body = json.dumps(self._body(stream)).encode()
+    def request(self, *, stream: bool, prompt: Prompt = PROMPT) -> bytes:
+        """One whole HTTP request; its body is about 1 kB with the usual prompt."""
+        body = json.dumps(self._body(stream, prompt)).encode()
+        own = "".join(f"{line}\r\n" for line in self.headers)
         head = (
             "POST /v1/completions HTTP/1.1\r\n"
             f"Host: 127.0.0.1:{self.port}\r\n"
             f"Authorization: Bearer {self.key}\r\n"
             "Content-Type: application/json\r\n"
-            "User-Agent: load/1\r\nAccept: */*\r\n"
+            f"User-Agent: load/1\r\nAccept: */*\r\n{own}"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 
-    def _body(self, stream: bool) -> dict[str, object]:
-        prompt = "def f(x):\n    # " + " ".join(f"lorem{word:03d}" for word in range(99))
+    def _body(self, stream: bool, prompt: Prompt) -> dict[str, object]:
         body: dict[str, object] = {
             "model": self.model,
-            "prompt": prompt[:894],
+            "prompt": prompt,
             "max_tokens": CHUNKS,
             "temperature": 0.2,
             "top_p": 0.95,
@@ -108,10 +119,10 @@ def check_tools() -> None:
 
 
 @contextlib.contextmanager
-def mock(folder: pathlib.Path) -> Iterator[Relay]:
+def mock(folder: pathlib.Path, interval_us: int = CHUNK_INTERVAL_US) -> Iterator[Relay]:
     """The mock upstream itself: the floor."""
     port = servers.free_port()
-    words = [folder / "mock_upstream", port, CHUNKS, CHUNK_INTERVAL_US]
+    words = [folder / "mock_upstream", port, CHUNKS, interval_us]
     with running([str(word) for word in words], LOAD_CORE) as process:
         _wait_listening(port)
         yield Relay("direct", port, process.pid, "sk-none", THEIR_MODEL)
@@ -131,10 +142,18 @@ def nginx(folder: pathlib.Path, mock_port: int) -> Iterator[Relay]:
 
 
 @contextlib.contextmanager
-def baton(folder: pathlib.Path, mock_port: int) -> Iterator[Relay]:
-    """Baton as it is run for real: key with limits, price, journal, metrics and access log on."""
-    settings = {"BATON_MODEL": "none", "BATON_ACCESS_LOG": str(folder / "access.log")}
-    with servers.serving(folder / "home", settings, ["taskset", "-c", str(RELAY_CORE)]) as server:
+def baton(
+    folder: pathlib.Path,
+    mock_port: int,
+    name: str = "baton",
+    settings: dict[str, str] | None = None,
+) -> Iterator[Relay]:
+    """Baton as it is run for real: key with limits, price, journal, metrics and access log on.
+
+    `folder` gets its data folder, so that two have two.
+    """
+    own = {"BATON_MODEL": "none", "BATON_ACCESS_LOG": str(folder / "access.log")} | (settings or {})
+    with servers.serving(folder / "home", own, ["taskset", "-c", str(RELAY_CORE)]) as server:
         url = f"http://127.0.0.1:{mock_port}/v1"
         server.cli(
             "upstream", "add", "mock", "--url", url, "--dialect", "openai",
@@ -147,9 +166,24 @@ def baton(folder: pathlib.Path, mock_port: int) -> Iterator[Relay]:
         )  # fmt: skip
         key = str(json.loads(made)["value"])
         port = int(server.base_url.rsplit(":", 1)[1])
-        relay = Relay("baton", port, server.process.pid, key, PUBLIC_MODEL)
-        _wait_answering(relay)
+        relay = Relay(name, port, server.process.pid, key, PUBLIC_MODEL)
+        wait_answering(relay, in_a_row_s=POLLED_S if "BATON_WORKERS" in own else 0.0)
         yield relay
+
+
+@contextlib.contextmanager
+def beside_nginx(
+    settings: dict[str, str] | None = None, interval_us: int = CHUNK_INTERVAL_US
+) -> Iterator[tuple[pathlib.Path, list[Relay]]]:
+    """A folder with both programs built; the mock, nginx and Baton, in this order, running."""
+    check_tools()
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        build(folder)
+        direct = stack.enter_context(mock(folder, interval_us))
+        limit = stack.enter_context(nginx(folder, direct.port))
+        own = stack.enter_context(baton(folder, direct.port, settings=settings))
+        yield folder, [direct, limit, own]
 
 
 def _wait_listening(port: int) -> None:
@@ -162,14 +196,28 @@ def _wait_listening(port: int) -> None:
         time.sleep(0.02)
 
 
-def _wait_answering(relay: Relay) -> None:
-    """Until the relay's answer is 200: what was configured has arrived in the worker."""
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    start = b""
-    while not start.startswith(b"HTTP/1.1 200"):
-        if time.monotonic() > deadline:
+def wait_answering(
+    relay: Relay, timeout_s: float = READY_TIMEOUT_S, in_a_row_s: float = 0.0
+) -> None:
+    """Until the relay's answer is 200: what was configured has arrived in the worker.
+
+    With `in_a_row_s` until all answers of so long were: in every worker, since each polls.
+    """
+    deadline, good_since, start = time.monotonic() + timeout_s, math.inf, b"nothing"
+    while time.monotonic() < good_since + in_a_row_s:
+        if time.monotonic() > deadline or not session_members(relay.session):
             raise BenchFailed(f"{relay.name} never answered 200: {start[:300]!r}")
-        with socket.create_connection(("127.0.0.1", relay.port), 5) as connection:
-            connection.sendall(relay.request(stream=False))
-            start = connection.recv(65536)
         time.sleep(0.05)
+        start = _answer(relay)
+        good = start.startswith(b"HTTP/1.1 200")
+        good_since = min(good_since, time.monotonic()) if good else math.inf
+
+
+def _answer(relay: Relay) -> bytes:
+    """The beginning of one answer, or why there was none."""
+    try:
+        with socket.create_connection(("127.0.0.1", relay.port), READY_TIMEOUT_S) as connection:
+            connection.sendall(relay.request(stream=False))
+            return connection.recv(65536)
+    except OSError as error:
+        return str(error).encode()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bench import peers
 from bench.plot import Bar, Group, bar_chart
 
 TITLES = {
@@ -10,6 +11,11 @@ TITLES = {
     "fixed": "500 requests a second: processor time of a request",
     "stream": "64 streams of 100 chunks, one every 20 ms: processor time of a chunk",
 }
+RATE_MET = 0.98
+"""Of a fixed rate: less is told as a rate that was not met."""
+RATIO_KEYS = ("ratio", "ratios")
+PLAIN = ("direct", "nginx", "haproxy", "baton")
+"""The bars that the chart's scale is for; a longer one is cut."""
 
 
 def machine_lines(facts: Mapping[str, Any]) -> list[str]:
@@ -17,7 +23,8 @@ def machine_lines(facts: Mapping[str, Any]) -> list[str]:
     return [
         f"{facts['date']}, {facts['processor']}, {facts['cores']} cores, "
         f"{facts['memory_gib']} GiB, {facts['system']}, Python {facts['python']}, "
-        f"{facts['nginx']}, {facts['compiler']}, commit {facts['commit']}.",
+        f"{', '.join([facts['nginx'], *facts.get('peers', {}).values()])}, {facts['compiler']}, "
+        f"commit {facts['commit']}.",
         f"Packages: {packages}. Load before: {facts['load_before']:.2f}.",
         "",
     ]
@@ -33,17 +40,45 @@ def relay_markdown(result: Mapping[str, Any]) -> str:
     for name, title in TITLES.items():
         scenario = result["summary"][name]
         lines += [f"### {title}", "", *head]
-        lines += [_relay_row(relay, row) for relay, row in scenario.items() if relay != "ratio"]
-        lines += ["", f"Baton ÷ nginx in one round: {_spread(scenario['ratio'])}.", ""]
+        lines += [_relay_row(relay, row) for relay, row in _rows(scenario)]
+        lines += ["", f"{_ratio_line(scenario)}.", ""]
     lines += [f"Answers that were not whole: {result['summary']['bad_answers']}.", ""]
-    return "\n".join(lines)
+    lines += [
+        f"- {one['relay']}, {one['scenario']}: {one['bad']} of {one['all']}, the first: "
+        f"{one['first']}"
+        for one in result["summary"]["bad"]
+    ]
+    lines += [
+        f"- {peers.TITLES[name]} was not measured: {reason}"
+        for name, reason in result.get("unavailable", {}).items()
+    ]
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _relay_row(relay: str, row: Mapping[str, float]) -> str:
+def _rows(scenario: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(relay, row) for relay, row in scenario.items() if relay not in RATIO_KEYS]
+
+
+def _ratio_line(scenario: Mapping[str, Any]) -> str:
+    """Every ratio of a scenario that there is, each with its spread."""
+    told = [f"Baton ÷ nginx in one round: {spread_words(scenario['ratio'])}"]
+    for name, found in scenario.get("ratios", {}).items():
+        title = peers.TITLES[name]
+        words = f"Baton ÷ {title}" if name == "haproxy" else f"{title} ÷ Baton"
+        told.append(f"{words}: {spread_words(found)}")
+    return "; ".join(told)
+
+
+def _relay_row(relay: str, row: Mapping[str, Any]) -> str:
+    if "failed" in row:
+        return f"| {relay} | does not answer: {row['failed']} | – | – | – | – |"
+    rate = f"{row['per_second']:,.0f}"
+    if row["per_second"] < RATE_MET * row["rate"]:
+        rate += f", not {row['rate']:.0f}"
     latency = f"{row['latency_p50_us']:.0f} / {row['latency_p99_us']:.0f}"
     lag = f"{row['lag_p50_us']:.0f} / {row['lag_p99_us']:.0f}" if row["lag_p50_us"] >= 0 else "–"
     return (
-        f"| {relay} | {row['cpu_us_each']:.1f} | {row['per_second']:,.0f} | {latency} "
+        f"| {relay} | {row['cpu_us_each']:.1f} | {rate} | {latency} "
         f"| {lag} | {row['memory_mib']:.0f} |"
     )
 
@@ -64,7 +99,7 @@ def engine_markdown(result: Mapping[str, Any]) -> str:
     ]
     for level, rows in result["summary"].items():
         cells = [_engine_cell(rows[name]) for name in ("baton", "xllamacpp server")]
-        cells += [_spread(rows[name]) for name in ("ratio", "first_ratio", "cpu_ratio")]
+        cells += [spread_words(rows[name]) for name in ("ratio", "first_ratio", "cpu_ratio")]
         lines.append(f"| {level} | {' | '.join(cells)} |")
     return "\n".join([*lines, *_promise_lines(result.get("promises", {})), ""])
 
@@ -75,7 +110,7 @@ def _promise_lines(promises: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return []
     lines = ["", "| Baton alone | bound | found (least to most) |", "|---|---|---|"]
     return lines + [
-        f"| {one['what']} | {one['bound']} | {_spread(one)} |" for one in promises.values()
+        f"| {one['what']} | {one['bound']} | {spread_words(one)} |" for one in promises.values()
     ]
 
 
@@ -86,7 +121,10 @@ def _engine_cell(row: Mapping[str, float]) -> str:
     return f"{rate:.1f}, {first_s:.2f} s, {cpu_ms:.1f} ms"
 
 
-def _spread(ratio: Mapping[str, float]) -> str:
+def spread_words(ratio: Mapping[str, float] | None) -> str:
+    """A ratio's median, least and most."""
+    if ratio is None:
+        return "none"
     return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
 
 
@@ -96,9 +134,10 @@ def relay_chart(result: Mapping[str, Any]) -> str:
             title,
             [
                 Bar(relay, row["cpu_us_each"], f"{row['cpu_us_each']:.1f} µs")
-                for relay, row in result["summary"][name].items()
-                if relay != "ratio"
+                for relay, row in _rows(result["summary"][name])
+                if "failed" not in row
             ],
+            PLAIN,
         )
         for name, title in TITLES.items()
     ]

@@ -14,9 +14,9 @@ FACTS = {
 
 def _run(number: int, relay: str, scenario: str, cost: float, bad: int = 0) -> dict[str, Any]:
     times = {"p50": 10, "p99": 20}
-    load = {"per_second": 5.0, "latency_us": times, "lag_us": times, "bad": bad}
+    load = {"per_second": 5.0, "latency_us": times, "lag_us": times, "bad": bad, "good": 7}
     found = {"round": number, "relay": relay, "scenario": scenario, "cpu_us_each": cost}
-    return {**found, "memory_mib": 9.0, "load": load}
+    return {**found, "memory_mib": 9.0, "rate": 0.0, "answers": 7, "load": load}
 
 
 def _relay_runs() -> list[dict[str, Any]]:
@@ -50,6 +50,46 @@ def test_relay_page_and_chart() -> None:
     assert "Baton ÷ nginx in one round: 3.00 (2.00 to 4.00)." in report.relay_markdown(result)
     drawing = ElementTree.fromstring(report.relay_chart(result))
     assert len(drawing.findall("{http://www.w3.org/2000/svg}rect")) == 6
+
+
+def _with_peers() -> dict[str, Any]:
+    """LiteLLM at 20 of 500 a second, Portkey that answers no stream."""
+    runs = _relay_runs()
+    for scenario in report.TITLES:
+        runs.append(_run(0, "litellm", scenario, 4000.0))
+        runs.append(_run(0, "portkey", scenario, 800.0))
+    for run in runs:
+        if run["scenario"] == "fixed":
+            run["rate"] = 500.0 if run["relay"] == "litellm" else 5.0
+    refused = {"bad": 64, "good": 0, "first_bad": "not 200: HTTP/1.1 500"}
+    runs[-1] |= {"answers": 0, "load": {**runs[-1]["load"], **refused}}
+    return {
+        "machine": FACTS | {"peers": {"litellm": "LiteLLM 1"}},
+        "unavailable": {"haproxy": "not installed"},
+        "summary": relay_bench.summary(runs),
+    }
+
+
+def test_peers_on_the_page() -> None:
+    """Ratios, a rate that was not met, a relay that does not answer, one that was not there."""
+    page = report.relay_markdown(_with_peers())
+    assert "; LiteLLM ÷ Baton: 100.00 (100.00 to 100.00); Portkey ÷ Baton: 20.00" in page
+    assert "| litellm | 4000.0 | 5, not 500 | " in page
+    assert "| portkey | does not answer: not 200: HTTP/1.1 500 | " in page
+    assert "Portkey ÷ Baton: none." in page
+    assert "- portkey, stream: 64 of 64, the first: not 200: HTTP/1.1 500\n" in page
+    assert "- HAProxy was not measured: not installed\n" in page
+    assert "nginx/1, LiteLLM 1, cc 1" in page
+
+
+def test_a_bar_far_beyond_the_others_is_cut() -> None:
+    """They keep their length; the cut shows that the bar goes on, and the value stands there."""
+    drawing = ElementTree.fromstring(report.relay_chart(_with_peers()))
+    space = "{http://www.w3.org/2000/svg}"
+    bars = [float(bar.get("width", "0")) for bar in drawing.findall(f"{space}rect")][:4]
+    assert bars == [126.0, 336.0, 420.0, 420.0]
+    assert len(drawing.findall(f"{space}path")) == 5
+    assert "4000.0 µs" in [text.text for text in drawing.findall(f"{space}text")]
 
 
 def test_engine_page_and_chart() -> None:

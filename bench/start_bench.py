@@ -1,0 +1,75 @@
+"""How long Baton takes to start, without the engine: python -m bench cold-start [--rounds N]
+
+In each round: the time to import the worker's modules, beyond an empty Python; `baton serve` on a
+new data folder until /readyz is 200; and again on the same folder. Wall time on all cores, as it
+is started for real; the answer is looked for every 2 ms. Files that the system has read once it
+still has: this is a restart of the program, not of the machine.
+"""
+
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from bench import machine
+from bench.report import machine_lines
+from tests import running as servers
+
+ROUNDS, POLL_S, TIMEOUT_S = 5, 0.002, 60.0
+TITLES = {
+    "import_s": "import of the worker's modules",
+    "first_s": "first start, new data folder, until ready",
+    "again_s": "start again, until ready",
+}
+
+
+def run(rounds: int = ROUNDS) -> dict[str, Any]:
+    """The machine and each round's seconds."""
+    facts = machine.facts()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        starts = [one_round(pathlib.Path(folder) / f"home-{number}") for number in range(rounds)]
+    return {"machine": facts, "rounds": starts}
+
+
+def one_round(home: pathlib.Path) -> dict[str, float]:
+    """Seconds of an import, of a first start and of a second one."""
+    bare_s = _python_s("pass")
+    found = {"import_s": _python_s("import baton.worker") - bare_s}
+    for name in ("first_s", "again_s"):
+        found[name] = start_s(home)
+    return {name: round(took_s, 3) for name, took_s in found.items()}
+
+
+def _python_s(words: str) -> float:
+    began_s = time.monotonic()
+    subprocess.run([sys.executable, "-c", words], check=True)
+    return time.monotonic() - began_s
+
+
+def start_s(home: pathlib.Path) -> float:
+    """Seconds from the command to the first 200 of /readyz; it is ended again."""
+    began_s = time.monotonic()
+    server = servers.start(home, {"BATON_MODEL": "none"})
+    try:
+        while not servers.is_ready(server.base_url):
+            if time.monotonic() > began_s + TIMEOUT_S or server.process.poll() is not None:
+                raise servers.ServerFailed(server.printed())
+            time.sleep(POLL_S)
+        took_s = time.monotonic() - began_s
+        server.stop()
+        return took_s
+    finally:
+        server.kill()
+
+
+def markdown(result: dict[str, Any]) -> str:
+    lines = ["## Cold start without the engine", "", *machine_lines(result["machine"])]
+    lines += ["| | seconds, median | least to most |", "|---|---|---|"]
+    for name, title in TITLES.items():
+        took_s = [one[name] for one in result["rounds"]]
+        median = statistics.median(took_s)
+        lines.append(f"| {title} | {median:.2f} | {min(took_s):.2f} to {max(took_s):.2f} |")
+    return "\n".join([*lines, ""])

@@ -1,0 +1,52 @@
+"""What a request costs with two workers, beside one: python -m bench workers [--rounds N]
+
+Two Batons on one core, one with BATON_WORKERS=1 and one with 2, take turns with 32 saturated
+connections. Cost is processor time of the whole process tree; the rate on one core is shown, and
+says nothing of what two workers do on two cores, which this machine's load client needs itself.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from bench import machine
+from bench.relay_bench import WARM_UP, Scenario, in_turns, measure, ratio, summary
+from bench.relays import Relay, baton, beside_nginx
+from bench.report import machine_lines, spread_words
+
+ROUNDS = 3
+ONE, TWO = "baton", "baton, 2 workers"
+LOAD = Scenario("workers", connections=32, seconds=2.0)
+
+
+def run(rounds: int = ROUNDS) -> dict[str, Any]:
+    """The machine, every run, the summary and the ratio of two workers to one."""
+    facts = machine.facts()
+    with contextlib.ExitStack() as stack:
+        folder, (direct, _, one) = stack.enter_context(beside_nginx())
+        two = stack.enter_context(baton(folder / "two", direct.port, TWO, {"BATON_WORKERS": "2"}))
+        for relay in (one, two):
+            measure(relay, direct, WARM_UP, folder)
+        return {"machine": facts, **measured([direct, one, two], rounds, folder)}
+
+
+def measured(
+    relays: Sequence[Relay], rounds: int, folder: pathlib.Path, seconds: float = LOAD.seconds
+) -> dict[str, Any]:
+    load = dataclasses.replace(LOAD, seconds=seconds)
+    runs = in_turns(relays, [load], rounds, folder, quick=seconds < LOAD.seconds)
+    return {"runs": runs, "summary": summary(runs), "ratio": ratio(runs, TWO, ONE)}
+
+
+def markdown(result: dict[str, Any]) -> str:
+    lines = ["## Two workers beside one", "", *machine_lines(result["machine"])]
+    lines += ["| | µs each | per second on one core |", "|---|---|---|"]
+    rows = result["summary"][LOAD.name]
+    for name, title in ((ONE, "one worker"), (TWO, "two workers")):
+        cost, rate = rows[name]["cpu_us_each"], rows[name]["per_second"]
+        lines.append(f"| {title} | {cost:.1f} | {rate:,.0f} |")
+    told = f"Two ÷ one in one round: {spread_words(result['ratio'])}."
+    bad = f"Answers that were not whole: {result['summary']['bad_answers']}."
+    return "\n".join([*lines, "", told, bad, ""])
