@@ -8,8 +8,10 @@ computes sequences of unequal counts one after the other anyway. Prompts that en
 few tokens share a step. Prompts so short that half of the room suffices do not wait behind long
 ones. A sequence of a deterministic call has every step to itself, and its prompt is split in the
 same way each time, so that its results cannot depend on who else is there. Only where the engine
-found at its start that several in a step come out with the same bits as each alone (scheduler.py),
-short prompts of such calls share a step too: whoever scores many lines waits half as long.
+found at its start that several in a step come out with the same bits as each alone (trial.py),
+such calls share steps with their kind: short prompts, so that whoever scores many lines waits half
+as long, and streams, in the sizes that were tried, so that many of them cost as much as ordinary
+ones.
 
 The room of a round is one budget, which is as long as a stream may wait, while one prompt waits;
 for n prompts n² budgets, up to BUDGETS_MAX. In a burst the prompts come first: callers who have
@@ -116,8 +118,13 @@ class Rounds:
     round; in every round the oldest prompt advances, save where shorter ones leave it no room, and
     these get half of a round at most."""
 
-    def __init__(self, chunk_max: int, packs_alone: bool = False) -> None:
+    def __init__(
+        self, chunk_max: int, packs_alone: bool = False, sizes: tuple[int, ...] = ()
+    ) -> None:
+        """What the engine found at its start: whether short deterministic prompts may share a step,
+        and how many deterministic streams may (largest first)."""
         self._chunk_max, self._packs_alone = chunk_max, packs_alone
+        self._sizes = (*sizes, 1)
         self._room = self._short_room = 0
         """Prompt tokens that this round may still compute, and that short prompts may."""
 
@@ -146,8 +153,19 @@ class Rounds:
     def _turn(self, able: list[Sequence]) -> list[Step]:
         """One token of every stream, and of prompts of which only one is missing."""
         shared = [Part(s, 1) for s in able if not s.alone and (s.decoding or s.left == 1)]
-        alone = [[Part(s, 1)] for s in able if s.alone and s.decoding]
-        return [shared, *alone] if shared else alone
+        alone = [Part(s, 1) for s in able if s.alone and s.decoding]
+        steps = [shared] if shared else []
+        for size in self._sizes:
+            while len(alone) >= size:
+                steps.append(alone[:size])
+                alone = alone[size:]
+        return steps
+
+    def outgrown(self, step: Step, left: Step) -> bool:
+        """Whether a step of deterministic streams lost some of them, and has a size now that was
+        not tried: those that are left are asked for anew."""
+        shares = step[0].sequence.alone and step[0].sequence.decoding
+        return shares and len(left) not in self._sizes
 
     def _prompts(self, prompts: list[Sequence], room: int, tail: int) -> Step:
         """A chunk of the prompt whose turn it is, and others that end within a few tokens."""

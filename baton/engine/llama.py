@@ -309,7 +309,7 @@ class Context:
         self.chunk_tokens_max = BATCH_TOKENS_MAX if model.gpu_layers else CPU_CHUNK_TOKENS_MAX
         params.n_ubatch = min(params.n_batch, max(self.chunk_tokens_max, sequences))
         params.n_seq_max = sequences
-        params.n_threads = params.n_threads_batch = threads
+        self.threads = params.n_threads = params.n_threads_batch = threads
         self._abort = ctypes.create_string_buffer(2)
         self.handle = self._lib.llama_init_from_model(model.handle, params)
         if self.handle == self._ffi.NULL:

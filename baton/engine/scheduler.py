@@ -15,16 +15,17 @@ A decode that fails is repeated sequence by sequence, and ends only the calls th
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
 from baton.engine.batching import CHUNK_TOKENS_MIN, Rounds, Sequence, Step
-from baton.engine.llama import Context, DecodeError, Floats, Model
+from baton.engine.llama import Context, DecodeError, Model
 from baton.engine.memory import Memory
 from baton.engine.policy import Roster
 from baton.engine.runs import Run
 from baton.engine.sequences import Counters, Outbox, Post, Sequences, is_gone
+from baton.engine.trial import Trial
 from baton.engine.wire import Refused
 
 ABORTED = 2
@@ -32,8 +33,6 @@ ABORTED = 2
 PACE_SHARE = 0.2
 """Weight of the newest measurement in the running mean of seconds per token."""
 WARM_UP_TOKENS = 16
-COMPARED_TOKENS = (3, 8, 5)
-"""Of sequences that are computed together and alone: unequal, as llama.cpp splits them then."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ class Scheduler:
         self.idle = False
         """, with nothing to do."""
         self._token_s = self._warm_up()
-        self._rounds = Rounds(context.chunk_tokens_max, self._indifferent())
+        trial = Trial(model, context)
+        self._rounds = Rounds(context.chunk_tokens_max, trial.prompts_agree(), trial.sizes())
 
     # From the server's thread
 
@@ -148,28 +148,6 @@ class Scheduler:
             context.cut(0, 0)
         return elapsed_s / count
 
-    def _indifferent(self) -> bool:
-        """Whether sequences in one step come out as each of them alone, to the last bit.
-
-        It depends on the kernels for this model and machine: so it is tried."""
-        ids = range(min(len(COMPARED_TOKENS), self._context.sequences_max))
-        together = self._rows(ids)
-        return np.array_equal(together, np.concatenate([self._rows([id]) for id in ids]))
-
-    def _rows(self, ids: Iterable[int]) -> Floats:
-        """Logits of a few tokens on each of these sequences, which are empty again afterwards."""
-        context, end = self._context, 0
-        for id in ids:
-            at, end = end, end + COMPARED_TOKENS[id]
-            context.tokens[at:end] = (np.arange(end - at) * 31 + id) % self._model.vocabulary_size
-            context.positions[at:end] = np.arange(end - at)
-            context.sequences[at:end], context.outputs[at:end] = id, 1
-        context.decode(end)
-        rows = context.logits(end).copy()
-        for id in ids:
-            context.cut(id, 0)
-        return rows
-
     def _go_on(self) -> bool:
         """The next steps; False when there was nothing to do."""
         out, budget = Outbox(), self._budget()
@@ -198,7 +176,7 @@ class Scheduler:
         """Compute a step, and let its sequences take what comes out of it."""
         with self._lock:
             parts = [part for part in step if self._is_live(part.sequence)]
-            if not parts or self._stopping:
+            if not parts or self._stopping or self._rounds.outgrown(step, parts):
                 return
             length = self._fill(parts)
             self._in_step = {part.sequence.group.run for part in parts}

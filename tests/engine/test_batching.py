@@ -135,6 +135,18 @@ def test_short_deterministic_prompts_share_a_step_where_bits_agree() -> None:
     assert [(4, 5)] == [(part.sequence.id, part.tokens) for part in ordinary]
 
 
+def test_deterministic_streams_share_steps_of_sizes_that_were_tried() -> None:
+    """Among themselves, the largest first; what a cancelled one leaves behind is grouped anew."""
+    rounds = Rounds(CHUNK_MAX, sizes=(4, 2))
+    streams = [sequence(i, alone=True) for i in range(7)]
+    steps = rounds.next([*streams, sequence(7), sequence(8)], 100)
+    shape = [[part.sequence.id for part in step] for step in steps]
+    assert [[7, 8], [0, 1, 2, 3], [4, 5], [6]] == shape
+    four = steps[1]
+    assert [False, True, False, False] == [rounds.outgrown(four, four[:n]) for n in (4, 3, 2, 1)]
+    assert not rounds.outgrown(steps[0], steps[0][:1]), "ordinary ones may be as many as they are"
+
+
 def test_prompts_are_computed_in_order_of_admission() -> None:
     """A deterministic prompt neither overtakes the shared ones nor waits for them forever."""
     alone, shared = sequence(0, prompt=90, alone=True, order=2), sequence(1, prompt=90, order=1)

@@ -1,0 +1,83 @@
+"""What the engine finds out at its start: whether sequences in one step come out as each alone.
+
+It depends on the kernels for this model, build and machine, so it is tried, to the last bit. What
+agrees lets deterministic calls share steps (batching.py). Only sizes that were tried are used:
+kernels are chosen by the number of rows. With several threads the way in which rows are divided
+between them changes with their number, and long sequences show what short ones do not
+(docs/decisions/0031): there, and on a graphics card, streams keep a step each.
+"""
+
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from baton.engine.llama import Context, Floats, Model
+
+COMPARED_TOKENS = (3, 8, 5)
+"""Of prompts that are computed together and alone: unequal, as llama.cpp splits them then."""
+HELD_TOKENS = (3, 9, 5, 14)
+"""What streams hold whose next tokens are compared, in turn."""
+SHARED_MAX = 16
+TRIAL_S_MAX = 1.0
+"""A large model is not held up for longer: it shares what was tried until then."""
+
+
+class Trial:
+    """Runs on a context that nobody uses yet, and leaves it empty."""
+
+    def __init__(self, model: Model, context: Context) -> None:
+        self._model, self._context = model, context
+
+    def prompts_agree(self) -> bool:
+        """Whether short prompts in one step have the rows of each of them alone."""
+        ids = range(min(len(COMPARED_TOKENS), self._context.sequences_max))
+        together = self._prompts(ids)
+        return np.array_equal(together, np.concatenate([self._prompts([id]) for id in ids]))
+
+    def sizes(self) -> tuple[int, ...]:
+        """How many streams may share a step, each with its next token: largest first."""
+        context = self._context
+        if context.threads > 1 or self._model.gpu_layers:
+            return ()
+        ids = range(min(SHARED_MAX, context.sequences_max))
+        self._fill([(id, 0, HELD_TOKENS[id % len(HELD_TOKENS)]) for id in ids])
+        alone: list[Floats] = []
+        agreed: list[int] = []
+        size, until_s = 2, time.perf_counter() + TRIAL_S_MAX
+        while size <= len(ids) and time.perf_counter() < until_s:
+            alone += [self._next([id]) for id in ids[len(alone) : size]]
+            if not np.array_equal(self._next(ids[:size]), np.concatenate(alone)):
+                break
+            agreed.insert(0, size)
+            size *= 2
+        for id in ids:
+            context.cut(id, 0)
+        return tuple(agreed)
+
+    def _prompts(self, ids: Iterable[int]) -> Floats:
+        """Rows of a few tokens on each of these sequences, which are empty again afterwards."""
+        rows = self._fill([(id, 0, COMPARED_TOKENS[id]) for id in ids])
+        for id in ids:
+            self._context.cut(id, 0)
+        return rows
+
+    def _next(self, ids: Iterable[int]) -> Floats:
+        """Rows of one more token on each, which is forgotten again."""
+        held = [(id, HELD_TOKENS[id % len(HELD_TOKENS)]) for id in ids]
+        rows = self._fill([(id, length, 1) for id, length in held])
+        for id, length in held:
+            self._context.cut(id, length)
+        return rows
+
+    def _fill(self, parts: list[tuple[int, int, int]]) -> Floats:
+        """One decode of (sequence, position, tokens) each; a row of each token."""
+        context, end = self._context, 0
+        for id, position, count in parts:
+            at, end = end, end + count
+            places = np.arange(position, position + count)
+            context.tokens[at:end] = (places * 31 + id) % self._model.vocabulary_size
+            context.positions[at:end] = places
+            context.sequences[at:end], context.outputs[at:end] = id, 1
+        context.decode(end)
+        return context.logits(end).copy()
