@@ -8,7 +8,6 @@ from baton.engine.llama import Context, Floats, Model
 from baton.engine.trial import Trial
 from tests.engine.rig import Rig, call
 
-
 STREAMS = [("cat", 16), ("dog", 5), ("king", 16), ("river", 16), ("moon", 9), ("ship", 12)]
 """A word of the prompt, and how many tokens follow."""
 
