@@ -34,17 +34,21 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
     """The machine, every run and the summary."""
     facts = machine.facts()
     with beside_nginx() as (folder, relays):
-        return {"machine": facts, **measured(relays, rounds, folder)}
+        return {"machine": facts, **measured(relays[1:], relays[0], rounds, folder)}
 
 
 def measured(
-    relays: Sequence[Relay], rounds: int, folder: pathlib.Path, seconds: float = LOAD.seconds
+    relays: Sequence[Relay],
+    upstream: Relay,
+    rounds: int,
+    folder: pathlib.Path,
+    seconds: float = LOAD.seconds,
 ) -> dict[str, Any]:
     scenarios = [
         dataclasses.replace(LOAD, name=name, prompt=prompt, seconds=seconds)
         for name, prompt in prompts().items()
     ]
-    runs = in_turns(relays, scenarios, rounds, folder, quick=seconds < LOAD.seconds)
+    runs = in_turns(relays, upstream, scenarios, rounds, folder, quick=seconds < LOAD.seconds)
     slopes = [
         {name: _slope(runs, number, name) for name in ("nginx", "baton")}
         for number in range(rounds)

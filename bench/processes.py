@@ -7,6 +7,7 @@ ticks of 10 ms, which is 5 % of a short run.
 import contextlib
 import os
 import pathlib
+import resource
 import signal
 import statistics
 import subprocess
@@ -37,6 +38,12 @@ def cpu_s(session: int) -> float:
             with contextlib.suppress(OSError):
                 total += int(path.read_text(encoding="ascii").split()[0])
     return total / NANOSECONDS
+
+
+def children_s() -> float:
+    """Processor seconds of the processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def settled_cpu_s(session: int) -> float:

@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import resource
 import statistics
 import subprocess
 import time
@@ -23,7 +22,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench import machine, peers
-from bench.processes import cpu_s, memory_mib, settled_cpu_s, spread
+from bench.processes import children_s, cpu_s, memory_mib, settled_cpu_s, spread
 from bench.relays import CHUNKS, LOAD_CORE, PROMPT, Prompt, Relay, beside_nginx
 
 NOISE_CORES_MAX = 0.1
@@ -73,7 +72,8 @@ def run(rounds: int, *, quick: bool, beside: Sequence[str] = ()) -> dict[str, An
         facts["peers"] = peers.versions([relay.name for relay in found])
         for relay in relays:
             measure(relay, direct, WARM_UP, folder)
-        runs = in_turns(relays, QUICK if quick else SCENARIOS, rounds, folder, quick=quick)
+        scenarios = QUICK if quick else SCENARIOS
+        runs = in_turns(relays, direct, scenarios, rounds, folder, quick=quick)
     return {
         "machine": facts,
         "unavailable": unavailable,
@@ -84,18 +84,19 @@ def run(rounds: int, *, quick: bool, beside: Sequence[str] = ()) -> dict[str, An
 
 def in_turns(
     relays: Sequence[Relay],
+    upstream: Relay,
     scenarios: Sequence[Scenario],
     rounds: int,
     folder: pathlib.Path,
     *,
     quick: bool,
 ) -> list[dict[str, Any]]:
-    """Every scenario of every relay in each round; the first relay is the mock."""
+    """Every scenario of every relay in each round, in front of one mock."""
     runs: list[dict[str, Any]] = []
     for number in range(rounds):
         for scenario in scenarios:
             for relay in relays:
-                result = quietest(relay, relays[0], scenario, folder, 1 if quick else TRIES)
+                result = quietest(relay, upstream, scenario, folder, 1 if quick else TRIES)
                 runs.append({"round": number, **result})
                 print(json.dumps(runs[-1]), flush=True)
     return runs
@@ -118,11 +119,11 @@ def measure(
 ) -> dict[str, Any]:
     """One run of one scenario."""
     machine_before, relay_before = machine.busy_s(), cpu_s(relay.session)
-    mock_before, load_before, started = cpu_s(upstream.session), _children_s(), time.monotonic()
+    mock_before, load_before, started = cpu_s(upstream.session), children_s(), time.monotonic()
     load = put_load(relay, scenario, folder)
     answering_s = cpu_s(relay.session) - relay_before
     relay_cpu_s = settled_cpu_s(relay.session) - relay_before
-    ours = relay_cpu_s + _children_s() - load_before
+    ours = relay_cpu_s + children_s() - load_before
     if relay.session != upstream.session:
         ours += cpu_s(upstream.session) - mock_before
     other = machine.busy_s() - machine_before - ours
@@ -152,11 +153,6 @@ def put_load(relay: Relay, scenario: Scenario, folder: pathlib.Path) -> dict[str
     found = dict(json.loads(told.stdout)) if told.returncode == 0 else dict(NOT_REACHED)
     lines = told.stderr.decode("utf-8", "replace").splitlines()
     return found | ({"first_bad": lines[0].removeprefix("first bad answer: ")} if lines else {})
-
-
-def _children_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

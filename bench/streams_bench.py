@@ -38,7 +38,7 @@ def measured(
     seconds: float = LOAD.seconds,
 ) -> dict[str, Any]:
     load = dataclasses.replace(LOAD, connections=connections, seconds=seconds)
-    runs = in_turns(relays, [load], rounds, folder, quick=connections < LOAD.connections)
+    runs = in_turns(relays, relays[0], [load], rounds, folder, quick=connections < LOAD.connections)
     return {"runs": runs, "summary": summary(runs)}
 
 

@@ -29,14 +29,18 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
         two = stack.enter_context(baton(folder / "two", direct.port, TWO, {"BATON_WORKERS": "2"}))
         for relay in (one, two):
             measure(relay, direct, WARM_UP, folder)
-        return {"machine": facts, **measured([direct, one, two], rounds, folder)}
+        return {"machine": facts, **measured([one, two], direct, rounds, folder)}
 
 
 def measured(
-    relays: Sequence[Relay], rounds: int, folder: pathlib.Path, seconds: float = LOAD.seconds
+    relays: Sequence[Relay],
+    upstream: Relay,
+    rounds: int,
+    folder: pathlib.Path,
+    seconds: float = LOAD.seconds,
 ) -> dict[str, Any]:
     load = dataclasses.replace(LOAD, seconds=seconds)
-    runs = in_turns(relays, [load], rounds, folder, quick=seconds < LOAD.seconds)
+    runs = in_turns(relays, upstream, [load], rounds, folder, quick=seconds < LOAD.seconds)
     return {"runs": runs, "summary": summary(runs), "ratio": ratio(runs, TWO, ONE)}
 
 

@@ -29,7 +29,7 @@ def test_memory(stage: Stage) -> None:
 def test_prompt_lengths(stage: Stage) -> None:
     """Every length is answered whole by both, also 1 MB; longer prompts cost more."""
     folder, relays = stage
-    found = length_bench.measured(relays[1:], 1, folder, seconds=0.05)
+    found = length_bench.measured(relays[1:], relays[0], 1, folder, seconds=0.05)
     assert 0 == found["summary"]["bad_answers"]
     assert found["slope_us_per_kb"][0]["baton"] > 0
     page = length_bench.markdown({"machine": machine.facts(), **found})
@@ -49,7 +49,7 @@ def test_workers(stage: Stage) -> None:
     folder, (direct, limit, own) = stage
     one = Relay(workers_bench.ONE, limit.port, limit.session, limit.key, limit.model)
     two = Relay(workers_bench.TWO, own.port, own.session, own.key, own.model)
-    found = workers_bench.measured([direct, one, two], 1, folder, seconds=0.1)
+    found = workers_bench.measured([one, two], direct, 1, folder, seconds=0.1)
     assert found["ratio"]["median"] > 1
     page = workers_bench.markdown({"machine": machine.facts(), **found})
     assert f"Two ÷ one in one round: {found['ratio']['median']:.2f} (" in page
@@ -71,7 +71,8 @@ def test_cold_start(tmp_path: pathlib.Path) -> None:
     took_s = start_bench.start_s(home)
     assert (True, True) == (took_s > 0, (home / "baton.db").is_file())
     rounds = [
-        {"import_s": 0.1, "first_s": took_s, "again_s": again_s} for again_s in (0.5, 0.3, 0.4)
+        {"import_s": 0.2, "import_cpu_s": 0.1, "first_s": took_s, "again_s": again_s}
+        for again_s in (0.5, 0.3, 0.4)
     ]
     page = start_bench.markdown({"machine": machine.facts(), "rounds": rounds})
     assert "| start again, until ready | 0.40 | 0.30 to 0.50 |" in page
