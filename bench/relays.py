@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from http import HTTPStatus
 
 from bench.processes import running
 from tests import running as servers
@@ -154,21 +155,31 @@ def baton(
     """
     own = {"BATON_MODEL": "none", "BATON_ACCESS_LOG": str(folder / "access.log")} | (settings or {})
     with servers.serving(folder / "home", own, ["taskset", "-c", str(RELAY_CORE)]) as server:
-        url = f"http://127.0.0.1:{mock_port}/v1"
-        server.cli(
-            "upstream", "add", "mock", "--url", url, "--dialect", "openai",
-            "--key", "sk-upstream-0000000000000001", "--model", f"{PUBLIC_MODEL}={THEIR_MODEL}",
-        )  # fmt: skip
-        server.cli("price", "set", PUBLIC_MODEL, "--input", "0.5", "--output", "1.5")
-        made = server.cli(
-            "key", "create", "bench", "--requests-per-minute", "100000000",
-            "--budget", "1000000", "--model", PUBLIC_MODEL, "--json",
-        )  # fmt: skip
-        key = str(json.loads(made)["value"])
+        key = _configure(server, f"http://127.0.0.1:{mock_port}/v1")
         port = int(server.base_url.rsplit(":", 1)[1])
         relay = Relay(name, port, server.process.pid, key, PUBLIC_MODEL)
         wait_answering(relay, in_a_row_s=POLLED_S if "BATON_WORKERS" in own else 0.0)
         yield relay
+
+
+def _configure(server: servers.Server, url: str) -> str:
+    """The mock as its upstream, a price, and a key with limits, which is returned."""
+    upstream = {
+        "name": "mock", "url": url, "dialect": "openai", "models": {PUBLIC_MODEL: THEIR_MODEL},
+        "secret": "sk-upstream-0000000000000001",
+    }  # fmt: skip
+    price = {"model": PUBLIC_MODEL, "input_pico": 500_000, "output_pico": 1_500_000}
+    key = {
+        "name": "bench", "requests_per_minute": 100_000_000, "budget_nano": 10**15,
+        "models": [PUBLIC_MODEL],
+    }  # fmt: skip
+    value = ""
+    for kind, body in (("upstreams", upstream), ("prices", price), ("keys", key)):
+        answer = server.admin.post(f"/admin/v1/{kind}", body)
+        if answer.status != HTTPStatus.CREATED:
+            raise BenchFailed(f"baton refuses {kind}: {answer.text}")
+        value = answer.json.get("value", value)
+    return str(value)
 
 
 @contextlib.contextmanager
