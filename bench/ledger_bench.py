@@ -1,13 +1,16 @@
 """What the ledger costs: python -m bench.ledger_bench [--requests N] [--concurrent N] [--rounds N]
 
 Each request takes a hold on a limited account, waits until it is durable (before the first byte),
-settles, and waits again (before the last). Books and journals are on a disk, with fsync; PostgreSQL
-is the one installed here, on the same machine. Prints one JSON object a line: the median round by
-rate, with the spread of all rounds.
+settles, and waits again (before the last). Then the same at a fixed rate, where each comes alone:
+what the ledger adds to a request that is answered whole (a hold without a wait, a settle with one)
+and to one that is streamed (both). Books and journals are on a disk, with fsync; PostgreSQL is the
+one installed here, on the same machine. Prints one JSON object a line: the median round by rate,
+with the spread of all rounds.
 """
 
 import argparse
 import asyncio
+import gc
 import json
 import pathlib
 import statistics
@@ -17,12 +20,16 @@ import time
 from collections.abc import Iterator
 
 from baton.config import Settings
+from baton.ledger.settle import Ledger
+from baton.stores.base import KeyRecord
 from baton.stores.book import Store, open_store
+from baton.worker import GC_ALLOCATIONS
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, outcome
 from tests.servers import postgres
 
 PLACE = "/var/tmp"
 WARM_REQUESTS = 500
+PACED_PER_S, PACED_REQUESTS = 500, 1_000
 
 
 async def round_of(store: Store, requests: int, concurrent: int) -> dict[str, float]:
@@ -50,13 +57,44 @@ async def round_of(store: Store, requests: int, concurrent: int) -> dict[str, fl
         began_s, cpu_s = time.perf_counter(), time.process_time()
         await load(requests)
         took_s, used_s = time.perf_counter() - began_s, time.process_time() - cpu_s
-    ordered = sorted(waits)
+        whole = await paced(ledger, key, streamed=False)
+        streamed = await paced(ledger, key, streamed=True)
     return {
         "requests_per_s": round(requests / took_s),
         "cpu_us": round(used_s / requests * 1e6, 1),
-        "p50_ms": round(ordered[len(ordered) // 2] * 1e3, 3),
-        "p99_ms": round(ordered[len(ordered) * 99 // 100] * 1e3, 3),
+        "p50_ms": at(waits, 50),
+        "p99_ms": at(waits, 99),
+        "whole_p50_ms": at(whole, 50),
+        "whole_p99_ms": at(whole, 99),
+        "streamed_p50_ms": at(streamed, 50),
+        "streamed_p99_ms": at(streamed, 99),
     }
+
+
+async def paced(ledger: Ledger, key: KeyRecord, *, streamed: bool) -> list[float]:
+    """What the ledger adds to each of some requests that come at a fixed rate, seconds."""
+    loop, waits = asyncio.get_running_loop(), []
+
+    async def one(number: int) -> None:
+        began_s = time.perf_counter()
+        hold = await ledger.hold(intent(key, f"{'s' if streamed else 'w'}{number}"))
+        if streamed:
+            await ledger.durable(hold.ticket)
+        await ledger.durable(ledger.settle(hold, outcome(4)))
+        waits.append(time.perf_counter() - began_s)
+
+    async with asyncio.TaskGroup() as requests:
+        due_s = loop.time()
+        for number in range(PACED_REQUESTS):
+            due_s += 1 / PACED_PER_S
+            await asyncio.sleep(due_s - loop.time())
+            requests.create_task(one(number))
+    return waits
+
+
+def at(waits: list[float], percent: int) -> float:
+    """A percentile, in milliseconds."""
+    return round(sorted(waits)[len(waits) * percent // 100] * 1e3, 3)
 
 
 def measured(kind: str, settings: Settings, options: argparse.Namespace) -> dict[str, object]:
@@ -64,6 +102,8 @@ def measured(kind: str, settings: Settings, options: argparse.Namespace) -> dict
     store = open_store(settings)
     store.prices.set(PRICE, "bench")
     new_key(store, budget_nano=10**15)
+    gc.freeze()  # as a worker does
+    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
     rounds = [
         asyncio.run(round_of(store, options.requests, options.concurrent))
         for _ in range(options.rounds)
