@@ -16,8 +16,9 @@ from baton.engine.llama import Context, Floats, Model
 
 COMPARED_TOKENS = (3, 8, 5)
 """Of prompts that are computed together and alone: unequal, as llama.cpp splits them then."""
-HELD_TOKENS = (3, 9, 5, 14)
-"""What streams hold whose next tokens are compared, in turn."""
+HELD_TOKENS, CONTENTS = 2, 4
+"""What streams hold whose next tokens are compared: one of four contents, so that few have to be
+computed alone, all of one length, so that llama.cpp takes them in one go."""
 SHARED_MAX = 16
 TRIAL_S_MAX = 1.0
 """A large model is not held up for longer: it shares what was tried until then."""
@@ -41,13 +42,13 @@ class Trial:
         if context.threads > 1 or self._model.gpu_layers:
             return ()
         ids = range(min(SHARED_MAX, context.sequences_max))
-        self._fill([(id, 0, HELD_TOKENS[id % len(HELD_TOKENS)]) for id in ids])
-        alone: list[Floats] = []
+        self._compute([(id, 0, HELD_TOKENS) for id in ids], rows=False)
         agreed: list[int] = []
         size, until_s = 2, time.perf_counter() + TRIAL_S_MAX
+        alone = [self._next([id]) for id in ids[:CONTENTS]]
         while size <= len(ids) and time.perf_counter() < until_s:
-            alone += [self._next([id]) for id in ids[len(alone) : size]]
-            if not np.array_equal(self._next(ids[:size]), np.concatenate(alone)):
+            expected = [alone[id % len(alone)] for id in ids[:size]]
+            if not np.array_equal(self._next(ids[:size]), np.concatenate(expected)):
                 break
             agreed.insert(0, size)
             size *= 2
@@ -57,27 +58,27 @@ class Trial:
 
     def _prompts(self, ids: Iterable[int]) -> Floats:
         """Rows of a few tokens on each of these sequences, which are empty again afterwards."""
-        rows = self._fill([(id, 0, COMPARED_TOKENS[id]) for id in ids])
+        rows = self._compute([(id, 0, COMPARED_TOKENS[id]) for id in ids])
         for id in ids:
             self._context.cut(id, 0)
         return rows
 
     def _next(self, ids: Iterable[int]) -> Floats:
         """Rows of one more token on each, which is forgotten again."""
-        held = [(id, HELD_TOKENS[id % len(HELD_TOKENS)]) for id in ids]
-        rows = self._fill([(id, length, 1) for id, length in held])
-        for id, length in held:
-            self._context.cut(id, length)
+        rows = self._compute([(id, HELD_TOKENS, 1) for id in ids])
+        for id in ids:
+            self._context.cut(id, HELD_TOKENS)
         return rows
 
-    def _fill(self, parts: list[tuple[int, int, int]]) -> Floats:
-        """One decode of (sequence, position, tokens) each; a row of each token."""
+    def _compute(self, parts: list[tuple[int, int, int]], *, rows: bool = True) -> Floats:
+        """One decode of (sequence, position, tokens) each; a row of each token, or none."""
         context, end = self._context, 0
         for id, position, count in parts:
             at, end = end, end + count
             places = np.arange(position, position + count)
-            context.tokens[at:end] = (places * 31 + id) % self._model.vocabulary_size
+            content = places * 31 + id % CONTENTS
+            context.tokens[at:end] = content % self._model.vocabulary_size
             context.positions[at:end] = places
-            context.sequences[at:end], context.outputs[at:end] = id, 1
+            context.sequences[at:end], context.outputs[at:end] = id, int(rows)
         context.decode(end)
-        return context.logits(end).copy()
+        return context.logits(end if rows else 0).copy()

@@ -29,7 +29,7 @@ def test_what_agrees_is_told_and_nothing_stays_behind(model: Model) -> None:
     assert found.prompts_agree()
     assert found.sizes() == (4, 2)
     for sequence in range(6):
-        rows = [Trial(model, each)._fill([(sequence, 0, 5)]) for each in (context, fresh)]
+        rows = [Trial(model, each)._compute([(sequence, 0, 5)]) for each in (context, fresh)]
         assert np.array_equal(rows[0], rows[1])
     context.close()
     fresh.close()
