@@ -109,7 +109,8 @@ def test_the_theme_is_a_choice(browse: Browse, server: Server, size: Size, schem
     """Whatever the system says."""
     other: Scheme = "light" if scheme == "dark" else "dark"
     page = browse.sign_in(server.admin_key, size, other)
-    page.get_by_role("link", name=scheme.capitalize(), exact=True).click()
+    with page.expect_navigation():
+        page.get_by_role("link", name=scheme.capitalize(), exact=True).click()
     colour = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
     page.goto("/console/keys")
     assert colour == page.evaluate("() => getComputedStyle(document.body).backgroundColor")
