@@ -59,11 +59,14 @@ def prepare_home(settings: Settings) -> str | None:
         made = bootstrap(store, settings)
     finally:
         store.close()
-    for value, name in ((made.key, FIRST_KEY_FILE), (made.admin_key, ADMIN_KEY_FILE)):
+    for value, kind, name in (
+        (made.key, "a first key", FIRST_KEY_FILE),
+        (made.admin_key, "an admin key, for the console", ADMIN_KEY_FILE),
+    ):
         if value is not None:
             _write_private(home / name, value)
             if value not in (settings.bootstrap_key, settings.admin_key):
-                say(f"made a first key; it is kept in {home / name} until you delete that file")
+                say(f"made {kind}; it is kept in {home / name} until you delete that file")
     with contextlib.suppress(OSError):
         return (home / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
     return None

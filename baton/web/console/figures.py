@@ -5,6 +5,8 @@ import datetime
 from baton.ledger.currency import Currency
 
 NANO = 1_000_000_000
+LEAST = 0.01
+"""Less is not told exactly where there is little room."""
 _STEPS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
@@ -24,6 +26,8 @@ def short(number: float | None) -> str:
     for size, letter in _STEPS:
         if abs(number) >= size:
             return f"{number / size:.3g}{letter}"
+    if 0 < abs(number) < LEAST:
+        return f"<{LEAST}"
     return f"{number:.3g}" if number != int(number) else str(int(number))
 
 

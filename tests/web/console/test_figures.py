@@ -31,3 +31,4 @@ def test_another_currency() -> None:
 
 def test_short_ones() -> None:
     assert ["0", "1k", "12.5", "–"] == [short(0), short(1000), short(12.5), short(None)]
+    assert ["<0.01", "0.01"] == [short(0.000694), short(0.01)]
