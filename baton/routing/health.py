@@ -4,6 +4,7 @@ Theory of operation. One `Health` an upstream and process; nobody probes, reques
 in as an argument (seconds of one monotonic clock), so that a day can be tested in a millisecond.
 
     healthy ──failure──▶ suspect: passed over for 0.1 … 0.8 s, doubling with each failure in a row
+    doubtful (2 in a row and its time is over): one request at a time until one is accepted
     suspect ──5th in a row──▶ ejected for 30 s × n, at most 300 s; n counts ejections in a row
     ejected ──its time is over──▶ half-open: one request every PROBE_S finds out
     half-open ──failure──▶ ejected, n + 1        any of them ──accepted──▶ warming
@@ -14,7 +15,9 @@ What it never does is refuse: where everybody is ejected, `order.py` asks them a
 Two rows are counted. Refusals end when a call is accepted, breaks when an answer comes whole: an
 upstream that accepts and then always breaks off is found out, and so is one that takes nothing new
 while old answers still end well. An upstream that names a time to come back (`pause`) is left alone
-until then; it said so itself and is not at fault. While `troubled` is False nobody need tell of
+until then; it said so itself and is not at fault. Requests that are on their way together when it
+begins to fail all fail; from the second failure on no more than one is risked at a time, so that
+five in a row are not much more than five in all. While `troubled` is False nobody need tell of
 successes: that is all that a good request pays.
 """
 
@@ -26,6 +29,8 @@ Standing = Literal["healthy", "ejected", "half-open", "warming"]
 
 FAILURES_MAX = 5
 """In a row; then it is ejected (Envoy's default)."""
+DOUBTFUL_FAILURES = 2
+"""In a row; then one request at a time finds out."""
 SUSPECT_S = 0.05
 """Times 2 to the power of the failures in a row."""
 EJECTION_S = 30.0
@@ -90,7 +95,7 @@ class Health:
             return  # sent before it was ejected, or because everybody is
         row = max(self.refusals, self.breaks)
         if row < FAILURES_MAX and not self._ejected and not self._warming(now_s):
-            self.until_s = now_s + SUSPECT_S * 2**row
+            self.until_s, self._probe_until_s = now_s + SUSPECT_S * 2**row, 0.0
         else:
             self._eject(now_s)
 
@@ -104,13 +109,14 @@ class Health:
             self.paused_until_s = max(self.paused_until_s, now_s + pause_s)
 
     def asked(self, now_s: float) -> None:
-        """A request goes there: a half-open upstream gets no second one until that has told."""
-        if self._half_open(now_s):
+        """A request goes there: a half-open or doubtful upstream gets no second one until that has
+        told."""
+        if self._half_open(now_s) or self._doubtful:
             self._probe_until_s = now_s + PROBE_S
 
     def accepted(self, now_s: float) -> None:
         """It took a call. One that was ejected is back, slowly, and the next failure counts."""
-        self.refusals = 0
+        self.refusals, self._probe_until_s = 0, 0.0
         if self._ejected:
             self._ejected = False
             self.breaks = 0
@@ -131,7 +137,7 @@ class Health:
     def state(self, now_s: float) -> State:
         if self.paused(now_s):
             return "paused"
-        if not self._ejected and now_s < self.until_s:
+        if not self._ejected and not self.available(now_s):
             return "suspect"
         return self.standing(now_s)
 
@@ -152,7 +158,7 @@ class Health:
         """To be asked like any other."""
         if now_s < self.until_s or now_s < self.paused_until_s:
             return False
-        return not self._ejected or now_s >= self._probe_until_s
+        return now_s >= self._probe_until_s or not (self._ejected or self._doubtful)
 
     def share(self, now_s: float) -> float:
         """Of its usual weight: below 1 while it warms up."""
@@ -171,6 +177,10 @@ class Health:
         self._ejected = True
         self._probe_until_s = 0.0
         self._warming_since_s = None
+
+    @property
+    def _doubtful(self) -> bool:
+        return not self._ejected and max(self.refusals, self.breaks) >= DOUBTFUL_FAILURES
 
     def _half_open(self, now_s: float) -> bool:
         return self._ejected and now_s >= self.until_s

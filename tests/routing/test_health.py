@@ -35,6 +35,24 @@ def test_a_failure_makes_a_suspect_for_a_moment() -> None:
     assert ("healthy", False) == (health.state(10.15), health.troubled)
 
 
+def test_one_at_a_time_where_it_is_doubtful() -> None:
+    """From the second failure in a row on, until a call is taken, fails, or says nothing for long."""
+    health = refused(1, 10.0)
+    health.asked(10.2)
+    assert health.available(10.2), "one failure is no reason to hold others back"
+    refused(1, 10.2, health)
+    health.asked(10.5)
+    assert ("suspect", False) == (health.state(10.5), health.available(10.5))
+    assert not health.ejected(10.5 + PROBE_S)
+    assert health.available(10.5 + PROBE_S)
+    refused(1, 10.6, health)
+    assert health.available(11.1), "the next one, once its time is over"
+    health.asked(11.1)
+    health.accepted(11.2)
+    health.asked(11.2)
+    assert ("healthy", True) == (health.state(11.2), health.available(11.2))
+
+
 def test_a_row_of_failures_ejects() -> None:
     """The fifth; each time for longer, up to a limit; failures of the ejected do not add to it."""
     health, now_s, waits = Health(), 100.0, []
