@@ -36,7 +36,7 @@ def test_a_failure_makes_a_suspect_for_a_moment() -> None:
 
 
 def test_one_at_a_time_where_it_is_doubtful() -> None:
-    """From the second failure in a row on, until a call is taken, fails, or says nothing for long."""
+    """From the second failure in a row on, until a call is taken, or says nothing for long."""
     health = refused(1, 10.0)
     health.asked(10.2)
     assert health.available(10.2), "one failure is no reason to hold others back"
