@@ -2,8 +2,9 @@
 
 Fills a SQLite book with requests of 90 days, and the roll-ups, those over time by their migration;
 then a real `baton serve` with a mock upstream answers pages,
-and completions at a fixed rate: with nobody looking, and with a page that is loaded anew and again
-beside one that numbers are pushed to. Prints one JSON object a line.
+and completions at a fixed rate: with nobody looking, with one who loads the overview anew each two
+seconds beside a page that numbers are pushed to, and with twenty such people. Prints one JSON
+object a line.
 """
 
 import argparse
@@ -33,9 +34,9 @@ from tests.running import ADMIN_KEY
 
 PLACE = "/var/tmp"
 DAYS, KEYS, MODELS, UPSTREAMS = 90, 100, 5, 3
-FIXED = Scenario("fixed", connections=16, seconds=3.0, rate=300.0)
-PAUSE_S = 0.1
-"""Between two loads of the page by who looks: far more often than people do."""
+FIXED = Scenario("fixed", connections=16, seconds=10.0, rate=300.0)
+PAUSES_S = (None, 2.0, 0.1)
+"""Between two loads of the page by who looks: nobody, one, and twenty people together."""
 PAGES = (
     "overview?window=hour",
     "overview?window=day",
@@ -137,13 +138,13 @@ class Reader:
 
 
 @contextlib.contextmanager
-def looking(reader: Reader) -> Iterator[list[float]]:
+def looking(reader: Reader, pause_s: float) -> Iterator[list[float]]:
     """Load the overview anew all the while; what each load took, in seconds."""
     took_s: list[float] = []
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(PAUSE_S):
+        while not over.wait(pause_s):
             took_s.append(reader.get("overview?window=day")[0])
 
     live = http.client.HTTPConnection("127.0.0.1", reader.port, timeout=30)
@@ -178,12 +179,12 @@ def relayed(
 ) -> Iterator[dict[str, object]]:
     """The relay at a fixed rate, with nobody looking and with somebody, in turns."""
     for number in range(rounds):
-        for looked_at in (False, True):
-            with looking(reader) if looked_at else contextlib.nullcontext([]) as took_s:
+        for pause_s in PAUSES_S:
+            with looking(reader, pause_s) if pause_s else contextlib.nullcontext([]) as took_s:
                 found = measure(relay, upstream, FIXED, folder)
             yield {
                 "round": number,
-                "looked_at": looked_at,
+                "pause_s": pause_s,
                 "latency_us": found["load"]["latency_us"],
                 "bad": found["load"]["bad"],
                 "cpu_us_each": found["cpu_us_each"],
