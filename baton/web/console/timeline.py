@@ -22,10 +22,11 @@ class Window(msgspec.Struct, frozen=True):
         return now_s // self.span_s * self.span_s - (self.slots - 1) * self.span_s
 
 
+HOUR, DAY, WEEK = Window(60, 60), Window(600, 144), Window(3_600, 168)
 WINDOWS: dict[WindowName, Window] = {
-    "hour": Window(60, 60),
-    "day": Window(600, 144),
-    "week": Window(3_600, 168),
+    "hour": HOUR,
+    "day": DAY,
+    "week": WEEK,
     "quarter": Window(86_400, 90),
 }
 
