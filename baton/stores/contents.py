@@ -19,10 +19,10 @@ from baton.stores.base import Missing, StoreError, StoreUnavailable, Unfit
 from baton.stores.changes import Subject, note
 from baton.stores.database import Database
 from baton.stores.kept_tables import content
+from baton.stores.sums import DAY_US
 from baton.stores.tables import key
 from baton.stores.vault import Seal
 
-DAY_US = 86_400 * 10**6
 REMOVED_ROWS_MAX = 200
 """That one transaction removes: each may be long."""
 KIND = "content"

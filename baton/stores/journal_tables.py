@@ -8,36 +8,26 @@ ledger/entries.py as they are, by journal.
 
 from sqlalchemy import Column, LargeBinary, Table, UniqueConstraint
 
-from baton.stores.tables import Whole
+from baton.stores.tables import Whole, whole, whole_key
 from baton.stores.tables import metadata as metadata
-
-
-def _whole(name: str, default: int | None = None) -> Column[int]:
-    text = None if default is None else str(default)
-    return Column(name, Whole, nullable=False, server_default=text)
-
-
-def _key(name: str) -> Column[int]:
-    return Column(name, Whole, primary_key=True, autoincrement=False)
-
 
 tenure = Table(
     "tenure",
     metadata,
-    _key("journal"),
-    _whole("epoch"),
+    whole_key("journal"),
+    whole("epoch"),
     Column("expires_us", Whole),  # by the clock of the book's server; NULL: never, or ended
-    _whole("shared", 0),
+    whole("shared", 0),
     sqlite_strict=True,
 )
 
 shared_row = Table(
     "shared_row",
     metadata,
-    _key("journal"),
-    _key("seq"),
-    _whole("hold_seq"),  # of the hold that it ends; of a hold: its own
-    _whole("ends"),  # 1: a SettleRow, 0: a HoldRow
+    whole_key("journal"),
+    whole_key("seq"),
+    whole("hold_seq"),  # of the hold that it ends; of a hold: its own
+    whole("ends"),  # 1: a SettleRow, 0: a HoldRow
     Column("row", LargeBinary, nullable=False),  # msgpack
     UniqueConstraint("journal", "ends", "hold_seq", name="shared_row_once"),
     sqlite_strict=True,
@@ -46,10 +36,10 @@ shared_row = Table(
 shared_checkpoint = Table(
     "shared_checkpoint",
     metadata,
-    _key("journal"),
-    _key("hold_seq"),
-    _whole("prompt_tokens"),
-    _whole("completion_tokens"),
-    _whole("charge"),
+    whole_key("journal"),
+    whole_key("hold_seq"),
+    whole("prompt_tokens"),
+    whole("completion_tokens"),
+    whole("charge"),
     sqlite_strict=True,
 )

@@ -16,16 +16,16 @@ from sqlalchemy import Column, Table, Text, func, select
 
 from baton.stores.history_tables import metadata as metadata
 from baton.stores.sums import adding, day
-from baton.stores.tables import Whole, archived, attempt, request
+from baton.stores.tables import archived, attempt, request, whole, whole_key
 
 moved_cost = Table(
     "moved_cost",
     metadata,
-    Column("day", Whole, primary_key=True, autoincrement=False),  # days since 1970, UTC
+    whole_key("day"),  # days since 1970, UTC
     Column("key_id", Text, primary_key=True),
     Column("model", Text, primary_key=True),
     Column("upstream", Text, primary_key=True),
-    Column("cost", Whole, nullable=False),
+    whole("cost"),
     sqlite_strict=True,
 )
 

@@ -18,7 +18,7 @@ from baton.stores.accounts import not_below_zero
 from baton.stores.carried import ATTEMPT_COLUMNS, POSTED, Rows, carry, prepare, storable
 from baton.stores.database import Database
 from baton.stores.journals import Tenure, fence
-from baton.stores.sums import adding
+from baton.stores.sums import DAY_US, adding
 from baton.stores.tables import (
     Whole,
     account,
@@ -35,7 +35,6 @@ from baton.stores.windows import measure
 
 SEQ_BITS = 40
 """A request's id is its journal's number above, and its hold's seq below this many bits."""
-DAY_US = 86_400_000_000
 SLOT = "slot.settle"
 
 _COPIED = [column.name for column in request.columns if column.name != "id"]

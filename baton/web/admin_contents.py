@@ -11,7 +11,8 @@ import msgspec
 from baton.errors import RequestError
 from baton.semantics.events import Prompt
 from baton.stores.base import KeyRecord, Missing, RequestRecord
-from baton.stores.contents import DAY_US, Content, Kept
+from baton.stores.contents import Content, Kept
+from baton.stores.sums import DAY_US
 from baton.web.admin import stored
 from baton.web.admin_keys import reach
 from baton.web.operation import Access, Nothing, Operation, Visit

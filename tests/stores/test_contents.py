@@ -11,8 +11,9 @@ import sqlalchemy
 from baton.stores import contents
 from baton.stores.base import KeyRecord, Missing, Unfit
 from baton.stores.book import Store, book_path
-from baton.stores.contents import DAY_US, Content, Contents, Heard, Kept
+from baton.stores.contents import Content, Contents, Heard, Kept
 from baton.stores.kept_tables import content
+from baton.stores.sums import DAY_US
 from baton.stores.vault import Seal
 from tests.bookkeeping import new_key, new_store
 

@@ -13,7 +13,8 @@ from baton.semantics.events import Usage
 from baton.stores import audit, journals
 from baton.stores.book import Store
 from baton.stores.carried import FileRows
-from baton.stores.posting import DAY_US, Posting
+from baton.stores.posting import Posting
+from baton.stores.sums import DAY_US
 from baton.stores.usage import Filter
 from tests.bookkeeping import book_of, new_key, new_store
 
