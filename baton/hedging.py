@@ -99,7 +99,7 @@ class Race:
         onward: Onward,
         may_hedge: Callable[[], bool],
         may_retry: Callable[[int, UpstreamError], bool],
-        slow: Hedged | None = None,
+        slow: Hedged,
     ) -> None:
         """`may_retry` is asked with the number of the attempt and the last failure; `slow` is the
         site of the first one."""
@@ -127,7 +127,7 @@ class Race:
                     wait_s = None
                     if self._may_hedge():
                         self._hedge = self._start(left)
-                        self._count(won=False)
+                        self._slow.hedges_started += self._hedge is not None
                 elif (winner := self._look()) is not None:
                     return await self._won(winner)
                 elif not self._running and self._may_go_on():
@@ -145,14 +145,6 @@ class Race:
         self._started += 1
         self._running.append(_Contender(attempt, self._open, self._onward))
         return self._running[-1]
-
-    def _count(self, *, won: bool) -> None:
-        if self._slow is None or self._hedge is None:
-            return
-        if won:
-            self._slow.hedges_won += 1
-        else:
-            self._slow.hedges_started += 1
 
     def _look(self) -> _Contender | None:
         """Whoever has begun; those that failed are out. Raises what is no upstream's failure."""
@@ -180,8 +172,7 @@ class Race:
 
     async def _won(self, winner: _Contender) -> Answer:
         self._running.remove(winner)
-        if winner is self._hedge:
-            self._count(won=True)
+        self._slow.hedges_won += winner is self._hedge
         answer = winner.task.result()
         answer.attempts = self._started
         try:

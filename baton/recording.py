@@ -23,7 +23,7 @@ import structlog
 from baton.sites import Site
 from baton.stores.base import StoreError
 from baton.stores.history import UpstreamSlot
-from baton.telemetry.metrics import Series
+from baton.telemetry.metrics import Histogram, Series
 from baton.telemetry.upstreams import StateChange
 
 LOOK_S = 5.0
@@ -62,7 +62,7 @@ class Counts(msgspec.Struct):
     lost_streams: int = 0
     handoffs: int = 0
     ejections: int = 0
-    first: list[int] = []
+    first: Histogram = msgspec.field(default_factory=Histogram)
 
     def since(self, before: "Counts") -> "Counts":
         """What came after; where it is less than before, the counting began anew."""
@@ -71,9 +71,8 @@ class Counts(msgspec.Struct):
             for name in self.__struct_fields__
             if name != "first"
         }
-        earlier = before.first or [0] * len(self.first)
-        first = [grown(now, then) for now, then in zip(self.first, earlier, strict=False)]
-        return Counts(**more, first=first)
+        pairs = zip(self.first.counts, before.first.counts, strict=True)
+        return Counts(**more, first=Histogram([grown(now, then) for now, then in pairs]))
 
 
 def grown(now: int, before: int) -> int:
@@ -187,9 +186,7 @@ class Recorder:
             of = found.setdefault(series.upstream, Counts())
             of.requests += sum(series.statuses)
             of.failed += series.statuses[5]
-            now = series.first_token.counts
-            earlier = of.first or [0] * len(now)
-            of.first = [a + b for a, b in zip(earlier, now, strict=True)]
+            of.first.add(series.first_token)
         return found
 
 
@@ -197,6 +194,6 @@ def _add(slot: UpstreamSlot, more: Counts) -> None:
     for name in more.__struct_fields__:
         if name != "first":
             setattr(slot, name, getattr(slot, name) + getattr(more, name))
-    for bucket, times in enumerate(more.first):
+    for bucket, times in enumerate(more.first.counts):
         if times:
             slot.first = {**slot.first, bucket: slot.first.get(bucket, 0) + times}

@@ -59,10 +59,9 @@ class Relay:
         onward = Handing(self, plan, self._handoffs)
         if len(attempts) > 1:
             attempts = self.ordered(plan)
-            hedge_after_s = self._hedge_after_s(attempts)
-            if hedge_after_s is not None:
-                slow = self._sites.get(attempts[0].upstream)
-                return await self._race(plan, onward, slow).run(attempts, hedge_after_s)
+            first = self._sites.get(attempts[0].upstream) if len(attempts) > 1 else None
+            if first is not None and first.hedge_after_s is not None:
+                return await self._race(plan, onward, first).run(attempts, first.hedge_after_s)
         last: UpstreamError | None = None
         for number, attempt in enumerate(attempts, 1):
             if last is not None and not self._may_retry(number, last):
@@ -105,12 +104,7 @@ class Relay:
         """Whether a further attempt may be made for any request, hand-offs too; it is counted."""
         return self._retries.take(self._clock())
 
-    def _hedge_after_s(self, attempts: tuple[Attempt, ...]) -> float | None:
-        """When the first of them is not waited for any longer; None where it is, as always."""
-        site = self._sites.get(attempts[0].upstream) if len(attempts) > 1 else None
-        return None if site is None else site.hedge_after_s
-
-    def _race(self, plan: Plan, onward: Handing, slow: Site | None) -> Race:
+    def _race(self, plan: Plan, onward: Handing, slow: Site) -> Race:
         return Race(
             lambda attempt, lost: self._open(plan.request, attempt, lost),
             onward,

@@ -34,8 +34,8 @@ def run(
     wanted = parse(_read(file))
     with opened() as store:
         differing = changes(wanted, read(store), os.environ, prune=prune)
-        for change in differing:
-            allowed_days(cast(int, change.fields.get("keep_content_days", 0)))
+        days = (cast(int, each.fields.get("keep_content_days", 0)) for each in differing)
+        allowed_days(max(days, default=0))
         for change in differing if not dry_run else ():
             perform(store, change)
     if as_json:

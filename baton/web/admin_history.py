@@ -11,7 +11,6 @@ from baton.routing.routes import EMBEDDED
 from baton.stores.history import ChangeRecord, UpstreamSlot
 from baton.telemetry.metrics import SECONDS, Histogram
 from baton.web.admin import PageLimit, stored
-from baton.web.console.timeline import DAY, HOUR, WEEK, Window
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import Services
 
@@ -23,6 +22,18 @@ STATES: tuple[SlotState, ...] = (
 """As a legend shows them."""
 
 
+class Window(msgspec.Struct, frozen=True):
+    """How far back is looked, and how finely."""
+
+    span_s: int
+    slots: int
+
+    def start_s(self, now_s: int) -> int:
+        """Of the first slot, so that the last one is the present."""
+        return now_s // self.span_s * self.span_s - (self.slots - 1) * self.span_s
+
+
+HOUR, DAY, WEEK = Window(60, 60), Window(600, 144), Window(3_600, 168)
 WINDOWS: dict[WindowName, Window] = {"hour": HOUR, "day": DAY, "week": WEEK}
 
 

@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from baton.stores.base import UsageRecord
 from baton.web.admin import stored
+from baton.web.admin_history import Window
 from baton.web.admin_reports import day_of, start_us
 from baton.web.console import figures
 from baton.web.console.call import Call
 from baton.web.console.screen import Screen
-from baton.web.console.timeline import WINDOWS, Totals, Window, WindowName, drawn, filled, totals
+from baton.web.console.timeline import WINDOWS, Totals, WindowName, drawn, filled, totals
 from baton.web.models import found_models
 from baton.web.operation import Access
 from baton.web.services import UsageQuery

@@ -7,22 +7,11 @@ import msgspec
 
 from baton.ledger.currency import MICRO, NANO, Currency
 from baton.stores.traffic import Slot, merged, quantile_us
+from baton.web.admin_history import DAY, HOUR, WEEK, Window
 
 WindowName = Literal["hour", "day", "week", "quarter"]
 
 
-class Window(msgspec.Struct, frozen=True):
-    """How far back a page looks, and how finely."""
-
-    span_s: int
-    slots: int
-
-    def start_s(self, now_s: int) -> int:
-        """Of the first slot, so that the last one is the present."""
-        return now_s // self.span_s * self.span_s - (self.slots - 1) * self.span_s
-
-
-HOUR, DAY, WEEK = Window(60, 60), Window(600, 144), Window(3_600, 168)
 WINDOWS: dict[WindowName, Window] = {
     "hour": HOUR,
     "day": DAY,
