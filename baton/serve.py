@@ -1,18 +1,20 @@
 """`baton serve`, from the settings to a running supervisor: socket, store, model, banner."""
 
 import contextlib
+import importlib
 import os
 import pathlib
 import sys
 
 import msgspec
 
-from baton.admission.issue import bootstrap
+from baton.admission import keys
 from baton.config import Settings, misspelt
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
 from baton.running import marked
-from baton.stores.book import open_store
+from baton.stores import glance
+from baton.stores.master import master_key
 from baton.supervisor import Supervisor, bind, say
 
 FIRST_KEY_FILE = "first.key"
@@ -30,9 +32,12 @@ def serve(settings: Settings) -> int:
         say("Another program has the port, or the address is not this machine's: set BATON_PORT.")
         return 1
     settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
+    supervisor = Supervisor(settings, listener)
+    supervisor.start_ahead()  # on another core they load while the rest is made ready
     try:
         first_key = prepare_home(settings)
     except (BatonError, OSError) as error:
+        supervisor.abandon()
         listener.close()
         say(f"cannot use the data folder {settings.home}: {error}")
         return 1
@@ -41,9 +46,7 @@ def serve(settings: Settings) -> int:
     settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
     command = None if model is None else engine_command(settings, model)
     with marked(settings.home_path):
-        return Supervisor(
-            settings, listener, command, lambda: _banner(settings, first_key, model)
-        ).run()
+        return supervisor.run(settings, command, lambda: _banner(settings, first_key, model))
 
 
 def prepare_home(settings: Settings) -> str | None:
@@ -54,7 +57,34 @@ def prepare_home(settings: Settings) -> str | None:
     home = settings.home_path
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "run").mkdir(mode=0o700, exist_ok=True)
-    store = open_store(settings)
+    if not _prepared(settings):
+        _make_book(settings)
+    with contextlib.suppress(OSError):
+        return (home / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
+    return None
+
+
+def _prepared(settings: Settings) -> bool:
+    """Whether the book is an embedded one that has this version's schema and these keys already,
+    as after the first start. It is asked without what the book itself is used with, which takes
+    longer to load than all of this. Raises StoreError."""
+    book = settings.home_path / glance.FILE_NAME
+    if settings.database_url or settings.journal != "local" or glance.revision(book) != glance.HEAD:
+        return False
+    master_key(settings.master_key, settings.home_path)
+    stored = glance.keys(book)
+    wanted = (("user", settings.bootstrap_key), ("admin", settings.admin_key))
+    return all(
+        any(digest == keys.digest(value) if value else held == role for held, digest in stored)
+        for role, value in wanted
+    )
+
+
+def _make_book(settings: Settings) -> None:
+    """Bring the book up to this version, and put the first keys into it."""
+    open_store = importlib.import_module("baton.stores.book").open_store
+    bootstrap = importlib.import_module("baton.admission.issue").bootstrap
+    home, store = settings.home_path, open_store(settings)
     try:
         made = bootstrap(store, settings)
     finally:
@@ -67,9 +97,6 @@ def prepare_home(settings: Settings) -> str | None:
             _write_private(home / name, value)
             if value not in (settings.bootstrap_key, settings.admin_key):
                 say(f"made {kind}; it is kept in {home / name} until you delete that file")
-    with contextlib.suppress(OSError):
-        return (home / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
-    return None
 
 
 def find_model(settings: Settings) -> ModelFile | None:

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from baton import staged
 from baton.config import Settings
 
 RESTART_PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -77,16 +78,10 @@ def bind(settings: Settings) -> socket.socket:
 class Supervisor:
     """Runs until told to stop; `run` returns the exit status."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        listener: socket.socket,
-        engine_command: list[str] | None,
-        announce: Callable[[], None],
-    ) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self.settings = self._given = settings
         self.listener = listener
-        self._announce: Callable[[], None] | None = announce
+        self._announce: Callable[[], None] | None = None
         self._watch_read, self._watch_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -97,10 +92,24 @@ class Supervisor:
             Child(f"worker {index}", lambda index=index: self._worker(index))  # type: ignore[misc]
             for index in range(settings.workers)
         ]
-        if engine_command is not None:
-            self.children.append(Child("engine", lambda: self._engine(engine_command)))
+        self._ahead: dict[int, staged.Staged] = {}
 
     # Starting
+
+    def start_ahead(self) -> None:
+        """Start the workers now, so that they load while all else is made ready; `run` tells them
+        their settings, `abandon` ends them."""
+        for index in range(self.settings.workers):
+            self._ahead[index] = self._staged(index)
+
+    def abandon(self) -> None:
+        """It will not run."""
+        for worker in self._ahead.values():
+            worker.drop()
+        self._ahead.clear()
+
+    def _staged(self, index: int) -> staged.Staged:
+        return staged.start(index, self.listener.fileno(), self._watch_read)
 
     def _engine(self, command: list[str]) -> subprocess.Popen[bytes]:
         words = [*command, "--watch-fd", str(self._watch_read)]
@@ -113,26 +122,13 @@ class Supervisor:
         )
 
     def _worker(self, index: int) -> subprocess.Popen[bytes]:
-        """A worker reads its settings from stdin: secrets are in no argument list."""
-        ready_read, ready_write = os.pipe()
-        fds = (self.listener.fileno(), self._watch_read, ready_write)
-        numbers = ",".join(map(str, fds))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "baton.worker", str(index), numbers],
-            stdin=subprocess.PIPE,
-            pass_fds=fds,
-            process_group=0,
-        )
-        os.close(ready_write)
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(msgspec.json.encode(self.settings))
-            process.stdin.close()
+        worker = self._ahead.pop(index, None) or self._staged(index)
+        worker.tell(self.settings)
         child = self.children[index]
         if child.ready_fd >= 0:  # the one before it never got ready
             os.close(child.ready_fd)
-        child.ready_fd = ready_read
-        return process
+        child.ready_fd = worker.ready_fd
+        return worker.process
 
     def _start(self, child: Child, now: float) -> None:
         child.process = child.start()
@@ -142,7 +138,17 @@ class Supervisor:
 
     # The loop
 
-    def run(self) -> int:
+    def run(
+        self,
+        settings: Settings,
+        engine_command: list[str] | None,
+        announce: Callable[[], None],
+    ) -> int:
+        """Run what these settings say; `announce` is called once, when all are ready."""
+        self.settings = self._given = settings
+        self._announce = announce
+        if engine_command is not None:
+            self.children.append(Child("engine", lambda: self._engine(engine_command)))
         with self._signals():
             while not self._ended():
                 now = time.monotonic()

@@ -43,7 +43,7 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
 def one_round(home: pathlib.Path) -> dict[str, float]:
     """Seconds of an import, of a first start and of a second one."""
     bare_s, bare_cpu_s = _python_s("pass")
-    import_s, import_cpu_s = _python_s("import baton.worker")
+    import_s, import_cpu_s = _python_s("import baton.working")
     found = {"import_s": import_s - bare_s, "import_cpu_s": import_cpu_s - bare_cpu_s}
     for name in ("first_s", "again_s"):
         found[name] = start_s(home)

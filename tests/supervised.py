@@ -114,11 +114,9 @@ def main() -> int:
         home=given["home"], port=0, drain_timeout_s=20.0, engine_stall_timeout_s=stall_s
     )
     engine = given["engine"] and ["sh", "-c", given["engine"], "engine"]
-    supervisor = Supervisor(
-        settings, bind(settings), engine, lambda: print("announced", flush=True)
-    )
+    supervisor = Supervisor(settings, bind(settings))
     supervisor.children[0].start = lambda: script(given["worker"])
-    return supervisor.run()
+    return supervisor.run(settings, engine, lambda: print("announced", flush=True))
 
 
 def script(text: str) -> subprocess.Popen[bytes]:

@@ -1,7 +1,7 @@
 """The `baton` command: which commands there are, and what their exit codes mean.
 
 Only the module of the command that was asked for is imported: `baton --help` reads this table, and
-`baton serve` never loads what only the others need.
+`baton serve` never loads what only the others need; without options not even the parser of them.
 
 Exit codes: 0 done · 1 failed, the message says why · 2 wrong usage · 130 interrupted.
 """
@@ -10,8 +10,6 @@ import importlib
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
-
-import typer
 
 from baton.config import SettingsError
 from baton.errors import BatonError
@@ -59,9 +57,10 @@ COMMANDS = {
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code. Messages go to standard error."""
-    asked = next((argument for argument in arguments if not argument.startswith("-")), "")
     try:
-        build(asked)(args=list(arguments), prog_name="baton")
+        if list(arguments) == ["serve"]:  # as services start it: no options, so nothing to parse
+            return int(importlib.import_module("baton.cli.starting").start())
+        importlib.import_module("baton.cli.parsing").parsed(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     except (BatonError, CommandError, SettingsError) as error:
@@ -73,31 +72,3 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
-
-
-def build(asked: str, *, whole: bool = False) -> typer.Typer:
-    """The command line with the module of `asked` loaded, the others by name and help only;
-    `whole`: with all of them."""
-    app = typer.Typer(
-        help="A self-hosted relay for text completions in native OpenAI format.",
-        epilog="Settings: BATON_* variables, or baton.toml in BATON_HOME. "
-        "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.",
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-    )
-    for name, command in COMMANDS.items():
-        if name != asked and not whole:
-            app.command(name, help=command.help)(_unloaded)
-            continue
-        module = importlib.import_module(f"baton.cli.{command.module}")
-        if command.group:
-            app.add_typer(module.app, name=name, help=command.help, no_args_is_help=True)
-        else:
-            app.command(name, help=command.help)(module.run)
-    return app
-
-
-def _unloaded() -> None:
-    """Stands for a command that was not asked for."""
-    raise AssertionError("a command runs from its own module")

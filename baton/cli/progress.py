@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import rich.console
 import rich.progress
 
-from baton.engine.download import Progress
+from baton.engine.models import Progress
 
 LINE_EVERY_S = 5.0
 MIB = 1024 * 1024

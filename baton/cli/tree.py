@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import typer
 
-from baton.cli.main import COMMANDS, build
+from baton.cli.main import COMMANDS
+from baton.cli.parsing import build
 from baton.upstreams import registry
 
 

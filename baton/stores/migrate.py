@@ -10,20 +10,19 @@ import contextlib
 import fcntl
 import importlib
 import pathlib
-import sqlite3
 from collections.abc import Iterator
 
 from sqlalchemy import text
 
+from baton.stores import glance
 from baton.stores.base import StoreError
 from baton.stores.database import Database, Place, name
+from baton.stores.glance import HEAD as HEAD
 
-HEAD = "0010"
-"""The newest revision in migrations/versions; a test holds them equal."""
 MIGRATION_LOCK = 0x6261746D
 """Advisory lock of PostgreSQL."""
 
-_VERSION = text("SELECT version_num FROM alembic_version")
+_VERSION = text(glance.VERSION)
 _HAS_VERSION = text("SELECT to_regclass('alembic_version') IS NOT NULL")
 
 
@@ -49,7 +48,7 @@ def bring_up(book: Place) -> None:
 def revision(book: Place) -> str | None:
     """The schema that `book` has; None before the first migration."""
     if isinstance(book, pathlib.Path):
-        return _revision_of_file(book)
+        return glance.revision(book)
     database = Database(book)
     with contextlib.closing(database), database.reading() as connection:
         if not connection.scalar(_HAS_VERSION):
@@ -62,21 +61,6 @@ def move(book: Place, target: str) -> None:
     """Up or down to the revision `target`, in one transaction; "base" takes everything away."""
     moves = importlib.import_module("baton.stores.moves")
     moves.move(book, target, down=target == "base" or target < (revision(book) or ""))
-
-
-def _revision_of_file(book: pathlib.Path) -> str | None:
-    if not book.exists():
-        return None
-    with contextlib.closing(sqlite3.connect(book, timeout=10.0)) as connection:
-        try:
-            row = connection.execute(str(_VERSION)).fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return None
-            raise StoreError(f"{book} cannot be read: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{book} is no book of Baton's: {error}") from error
-    return None if row is None else str(row[0])
 
 
 @contextlib.contextmanager

@@ -5,11 +5,7 @@ Both layers authenticate the row's id, so that a value moved to another row does
 master key needs to re-wrap 32 bytes a row only.
 """
 
-import base64
-import binascii
 import hmac
-import os
-import pathlib
 import secrets
 
 from cryptography.exceptions import InvalidTag
@@ -18,8 +14,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from baton.stores.base import StoreError
+from baton.stores.master import MASTER_KEY_BYTES
 
-MASTER_KEY_BYTES = 32
 NONCE_BYTES = 12
 WRAPPED_BYTES = MASTER_KEY_BYTES + 16
 VERSION = b"\x01"
@@ -64,44 +60,6 @@ class Vault:
             )
             raise StoreError(message) from None
         return secret.decode()
-
-
-def master_key(setting: str, home: pathlib.Path) -> bytes:
-    """The master key: from the setting, else from home/master.key, which is made at first (mode
-    0600)."""
-    if setting:
-        return parse_master_key(setting)
-    path = home / "master.key"
-    if not path.exists():
-        _create(path)
-    return parse_master_key(path.read_text(encoding="ascii").strip())
-
-
-def parse_master_key(text: str) -> bytes:
-    """32 bytes from 64 hex digits or base64."""
-    try:
-        master = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        master = b""
-    if len(master) != MASTER_KEY_BYTES:
-        raise StoreError("BATON_MASTER_KEY must be 32 bytes in base64 or hex") from None
-    return master
-
-
-def _create(path: pathlib.Path) -> None:
-    """Written aside and linked into place: of several processes one wins, none reads half a key."""
-    aside = path.with_name(f".master.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(MASTER_KEY_BYTES).hex().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        pass  # another process was first; its key is the key
-    finally:
-        aside.unlink()
 
 
 class Seal:

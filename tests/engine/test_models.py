@@ -176,15 +176,6 @@ def test_without_a_copy_the_model_itself_serves(tmp_path: pathlib.Path, hindered
     assert not (tmp_path / "cache" / "Toy-8.gguf").exists()
 
 
-def test_wheel_left_by_a_stopped_start_is_used(tmp_path: pathlib.Path) -> None:
-    """A whole wheel in the cache needs no network."""
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "toy-1m.whl").write_bytes(wheel())
-    found = resolve(settings(tmp_path, "toy-1m"))
-    assert found is not None
-    assert GGUF == found.path.read_bytes()
-
-
 @pytest.mark.parametrize("content", [None, b"GGUF cut"])
 def test_no_network_names_the_file_and_the_remedy(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None

@@ -1,15 +1,11 @@
 """Secrets at rest: sealed to their row, opened by the right master key only."""
 
-import base64
-import concurrent.futures
-import pathlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.stores.base import StoreError
-from baton.stores.vault import Vault, master_key, parse_master_key
+from baton.stores.vault import Vault
 
 MASTER = bytes(range(32))
 
@@ -43,26 +39,6 @@ def test_wrong_key_row_or_bytes() -> None:
     ):
         with pytest.raises(StoreError, match="BATON_MASTER_KEY"):
             vault.open(row_id, value)
-
-
-def test_master_key_forms() -> None:
-    """Hex and base64 are the same key; anything else is refused without being shown."""
-    assert MASTER == parse_master_key(MASTER.hex())
-    assert MASTER == parse_master_key(base64.b64encode(MASTER).decode())
-    for wrong in ("", "secretsecret", "00" * 31, base64.b64encode(b"x" * 31).decode(), "ü" * 64):
-        with pytest.raises(StoreError) as refused:
-            parse_master_key(wrong)
-        assert not wrong or wrong not in str(refused.value)
-
-
-def test_master_key_is_made_once(tmp_path: pathlib.Path) -> None:
-    """Of many processes that start at once one makes the key, and all read it; its mode is 0600."""
-    with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(lambda _: master_key("", tmp_path), range(32)))
-    assert 1 == len(set(made))
-    assert ["master.key"] == [path.name for path in tmp_path.iterdir()]
-    assert 0o600 == (tmp_path / "master.key").stat().st_mode & 0o777
-    assert MASTER == master_key(MASTER.hex(), tmp_path), "the setting comes first"
 
 
 @given(st.binary(max_size=8), st.binary(max_size=40), st.lists(st.binary(max_size=4), max_size=3))

@@ -1,0 +1,33 @@
+"""From the settings to a running server: the model's file, where it is still to be had, then the
+supervisor. Apart from the command's options, as a start that has none loads no parser for them."""
+
+import importlib
+import os
+import sys
+
+import msgspec
+
+from baton import config
+from baton.engine import models
+from baton.serve import serve
+
+
+def start(**given: object) -> int:
+    """Serve until stopped, `given` standing over the settings; the exit status."""
+    return serve(with_model(config.load(os.environ, **given)))
+
+
+def with_model(settings: config.Settings) -> config.Settings:
+    """Fetch a known model that is not here yet, and show it; go on without when it fails."""
+    place = models.locate(settings)
+    if place is None or place.known is None or place.path.exists():
+        return settings
+    progress = importlib.import_module("baton.cli.progress")  # rich, for this once only
+    try:
+        with progress.shown(f"Fetching {place.known.name}") as shown:
+            models.resolve(settings, shown)
+    except models.ModelError as error:
+        print(f"baton: {error}", file=sys.stderr)
+        print("baton: going on without the embedded model.", file=sys.stderr)
+        return msgspec.structs.replace(settings, model=models.NONE)
+    return settings

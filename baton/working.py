@@ -1,0 +1,94 @@
+"""What a worker does once it has its settings: it serves on its event loop until told to stop.
+
+Its process begins in worker.py.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+
+import msgspec
+import uvicorn
+import uvloop
+
+from baton.app import Worker
+from baton.config import Settings
+from baton.http.connection import connection_class
+from baton.http.shared import Shared, sweep
+from baton.telemetry.log import configure
+
+SEND_BUFFER_BYTES = 32 * 1024
+"""In the kernel, for each client (accepted sockets have what the listener has). Left to itself it
+takes megabytes for a client that does not read, and each of its bytes came from an upstream."""
+ORPHAN_DRAIN_S = 8.0
+"""How long streams may still run in a worker whose supervisor is gone."""
+
+
+async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
+    """Serve until told to stop; the drain ends after `drain_timeout_s` at the latest."""
+    async with Worker(settings) as worker:
+        shared = Shared(settings, worker.answer)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                worker.web,
+                http=connection_class(shared),
+                loop="none",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+                ssl_certfile=settings.tls_certificate_file or None,
+                ssl_keyfile=settings.tls_key_file or None,
+            )
+        )
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.remove_reader(watch_fd)  # its end stays readable: once is enough
+            shared.draining = True
+            worker.drain()
+            server.should_exit = True
+
+        def orphaned() -> None:
+            """Nobody starts the engine again, or takes this worker's place on the socket: what has
+            not ended soon waits in vain."""
+            stop()
+            loop.call_later(ORPHAN_DRAIN_S, cut)
+
+        def cut() -> None:
+            for task in list(server.server_state.tasks):
+                task.cancel()
+
+        worker.on_lost = stop
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        loop.add_reader(watch_fd, orphaned)
+        sweeper = loop.create_task(sweep(shared, server.server_state))
+        listener = socket.socket(fileno=listen_fd)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        with contextlib.suppress(BrokenPipeError):  # replaced already, or the supervisor is gone
+            os.write(ready_fd, b"ready\n")
+        os.close(ready_fd)
+        try:
+            await server._serve([listener])  # `serve` would take the signals for itself
+        finally:
+            sweeper.cancel()
+            loop.remove_reader(watch_fd)
+
+
+def prepare(told: bytes) -> Settings:
+    """The settings, as JSON brings them; from now on what is logged is logged as they say."""
+    settings = msgspec.json.decode(told, type=Settings)
+    configure(settings.log_level)
+    return settings
+
+
+def serve(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
+    """As `run`, on an event loop of its own."""
+    uvloop.run(run(settings, listen_fd, watch_fd, ready_fd))
