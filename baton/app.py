@@ -5,7 +5,6 @@ import contextlib
 import datetime
 import functools
 import importlib
-import importlib.metadata
 import os
 import secrets
 import socket
@@ -17,7 +16,7 @@ from typing import Self
 import structlog
 from starlette.types import ASGIApp
 
-from baton import tracing, webhooks
+from baton import __version__, tracing, webhooks
 from baton.admission import keys
 from baton.admission.counters import Counters, MachineCounters
 from baton.admission.feed import ChangeFeed
@@ -46,7 +45,7 @@ from baton.upstreams import registry
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.http import HttpUpstream
-from baton.web import routes
+from baton.web import front
 from baton.web.services import Headers, Readiness, Services, Standing, UsageQuery, readiness
 
 ENGINE_POLL_S = 0.1
@@ -143,7 +142,7 @@ class Worker:
         _until_the_end(ending, self._configured.probes.run())
         self._tell_of_budgets(ending)
         self._keep(ending, metrics)
-        self.web = routes.build(self._services(publisher, log))
+        self.web = front.build(self._services(publisher, log))
 
     def _keep(self, ending: contextlib.AsyncExitStack, metrics: Metrics) -> None:
         """Answers for an Idempotency-Key, and contents where a key opted in."""
@@ -155,8 +154,7 @@ class Worker:
 
     async def _telemetry(self, ending: contextlib.AsyncExitStack) -> Telemetry | None:
         """OpenTelemetry's, where a collector is named; loading it takes a moment."""
-        version = importlib.metadata.version("baton-relay")
-        found = await asyncio.to_thread(tracing.telemetry, self._settings, version)
+        found = await asyncio.to_thread(tracing.telemetry, self._settings, __version__)
         if found is not None:
             ending.push_async_callback(asyncio.to_thread, found.close)
         return found
@@ -219,7 +217,7 @@ class Worker:
         store = self._store
         return Services(
             settings=self._settings,
-            version=importlib.metadata.version("baton-relay"),
+            version=__version__,
             gate=WebGate(self._gate, store),
             keys=store.keys,
             parties=store.parties,
@@ -244,7 +242,7 @@ class Worker:
             clock_us=lambda: time.time_ns() // 1000,
             mint_key=lambda: keys.mint(secrets.token_bytes(keys.RANDOM_BYTES)),
             new_id=lambda word: f"{word}_{secrets.token_hex(8)}",
-            dialects={name: _purpose(name) for name in registry.names()},
+            dialects=lambda: {name: _purpose(name) for name in registry.names()},
         )
 
     async def _readiness(self) -> Readiness:

@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 
+from baton import __version__
 from baton.upstreams.registry import BUILT_IN
 from scripts import mirror, size, words
 
@@ -39,6 +40,12 @@ def test_test_lock_contains_serve_lock() -> None:
     """One environment serves both: whatever serves is also in the tests, in the same version."""
     serve, test = locked("serve"), locked("test")
     assert serve == {pin: test.get(pin) for pin in serve}
+
+
+def test_one_version() -> None:
+    """What Baton says of itself is what its package is called."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert __version__ == project["version"]
 
 
 def test_each_dependency_is_locked() -> None:

@@ -4,7 +4,12 @@ from tests.loading import loaded
 
 DEAR = {
     "alembic": "where the book's schema is not this version's",
+    "baton.web.console.table": "when somebody opens the console",
+    "baton.web.routes": "when somebody asks for a route that is no probe",
+    "jinja2": "pages",
     "numpy": "a model's copy is made once",
+    "prometheus_client": "/metrics",
+    "starlette.applications": "as baton.web.routes",
     "typer": "people's commands",
 }
 """What takes long to load, and when it is needed: not for an answer."""

@@ -1,8 +1,8 @@
 """`baton man`: the manual page, made from the commands themselves; docs/man/baton.1 is one."""
 
-import importlib.metadata
 from collections.abc import Iterable, Iterator
 
+from baton import __version__
 from baton.cli.tree import Node, Option, tree
 
 DESCRIPTION = (
@@ -35,7 +35,7 @@ EXITS = (
 
 def run() -> None:
     """Print the manual page: `baton man | man -l -` shows it."""
-    print(page(tree(), importlib.metadata.version("baton-relay")), end="")
+    print(page(tree(), __version__), end="")
 
 
 def page(root: Node, version: str) -> str:

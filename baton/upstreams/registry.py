@@ -4,10 +4,10 @@ An installed package adds one without touching Baton: an entry point of the grou
 whose name is the dialect's and whose value is a `Dialect`.
 """
 
-from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+import importlib
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -121,7 +121,7 @@ class Record(Protocol):
 
 def names() -> list[str]:
     """Every dialect that an upstream may have."""
-    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    return sorted({*BUILT_IN, *(point.name for point in _entry_points())})
 
 
 def capabilities() -> dict[str, Capabilities]:
@@ -134,11 +134,18 @@ def dialect(name: str) -> Dialect:
     known = BUILT_IN.get(name)
     if known is not None:
         return known
-    for point in entry_points(group=ENTRY_POINTS, name=name):
+    for point in _entry_points(name=name):
         loaded = point.load()
         if isinstance(loaded, Dialect):
             return loaded
     raise ValueError(f"there is no dialect '{name}': known are {', '.join(names())}")
+
+
+def _entry_points(**which: str) -> Iterable[Any]:
+    """What installed packages add; it looks at all of them, and few starts need it."""
+    metadata = importlib.import_module("importlib.metadata")
+    found: Iterable[Any] = metadata.entry_points(group=ENTRY_POINTS, **which)
+    return found
 
 
 def check_continuation(name: str, ways: Mapping[str, str]) -> None:

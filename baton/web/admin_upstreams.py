@@ -156,8 +156,8 @@ def check(services: Services, url: object, dialect: object) -> None:
             endpoint.parse(url)
         except ValueError as error:
             raise invalid(f"The URL cannot be used: {error}.", param="url") from None
-    if isinstance(dialect, str) and dialect not in services.dialects:
-        known = ", ".join(sorted(services.dialects))
+    if isinstance(dialect, str) and dialect not in (dialects := services.dialects()):
+        known = ", ".join(sorted(dialects))
         raise invalid(f"There is no such dialect. Known: {known}.", param="dialect")
 
 

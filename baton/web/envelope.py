@@ -7,14 +7,16 @@ faults are dressed.
 
 import time
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from baton.telemetry.log import AccessLine, now
 from baton.web.cors import Cors
 from baton.web.services import Services
+
+if TYPE_CHECKING:
+    from starlette.requests import Request  # loaded with the rooms that have one
 
 STATE = "baton"
 READINESS = "/readyz"
@@ -43,7 +45,7 @@ class Trace:
         self.error: str | None = None
 
 
-def trace(request: Request) -> Trace:
+def trace(request: "Request") -> Trace:
     found = request.scope["state"][STATE]
     assert isinstance(found, Trace)
     return found

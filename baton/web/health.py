@@ -1,30 +1,16 @@
-"""For probes and scrapers: is the process alive, can it answer, what has it counted."""
+"""For probes and scrapers: is the process alive, can it answer, what has it counted.
 
-import msgspec
+Probes are answered before anything here is loaded (front.py); here they have their documentation.
+"""
+
 from starlette.responses import Response
 
 from baton.engine.wire import Description
 from baton.telemetry.exposition import CONTENT_TYPE, render
 from baton.upstreams.base import UpstreamError
-from baton.web.operation import Access, AnyQuery, Nothing, Operation, Visit
+from baton.web.front import Alive
+from baton.web.operation import Access, AnyOperation, AnyQuery, Nothing, Operation, Visit
 from baton.web.services import Embedded, Readiness
-
-
-class Alive(msgspec.Struct, frozen=True, kw_only=True):
-    status: str = "ok"
-    version: str
-
-
-async def healthz(visit: Visit[Nothing, AnyQuery]) -> Alive:
-    """200 as long as the event loop turns: a probe that fails here calls for a restart."""
-    return Alive(version=visit.services.version)
-
-
-async def readyz(visit: Visit[Nothing, AnyQuery]) -> Response:
-    """503 keeps load balancers away without a restart: what is missing may come back."""
-    found = await visit.services.readiness()
-    status = 200 if found.ready else 503
-    return Response(msgspec.json.encode(found), status, media_type="application/json")
 
 
 async def metrics(visit: Visit[Nothing, AnyQuery]) -> Response:
@@ -43,14 +29,14 @@ async def _described(embedded: Embedded | None) -> Description | None:
         return None
 
 
-OPERATIONS = (
+OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         id="healthz",
         tag="health",
         method="GET",
         path="/healthz",
         access=Access.OPEN,
-        run=healthz,
+        run=None,
         query=AnyQuery,
         answer=Alive,
     ),
@@ -60,7 +46,7 @@ OPERATIONS = (
         method="GET",
         path="/readyz",
         access=Access.OPEN,
-        run=readyz,
+        run=None,
         query=AnyQuery,
         answer=Readiness,
         errors=(503,),

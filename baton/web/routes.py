@@ -39,7 +39,7 @@ from baton.web import (
 )
 from baton.web.console.screen import routes as screens
 from baton.web.console.table import SCREENS
-from baton.web.envelope import Envelope, trace
+from baton.web.envelope import trace
 from baton.web.operation import Access, AnyOperation, Operation, answer
 from baton.web.services import Services
 from baton.web.site import Site
@@ -117,7 +117,7 @@ ELSEWHERE = (
 
 
 def build(services: Services) -> ASGIApp:
-    """The ASGI application of one worker."""
+    """All of them; probes, and what every answer wears, are before it (front.py)."""
     app = Starlette(
         routes=[*routes(OPERATIONS), *screens(SCREENS, services)],
         exception_handlers={
@@ -130,7 +130,7 @@ def build(services: Services) -> ASGIApp:
     app.router.redirect_slashes = False
     app.state.services = services
     app.state.site = Site(services, OPERATIONS)
-    return Envelope(app, services)
+    return app
 
 
 class Door:

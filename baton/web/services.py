@@ -186,5 +186,5 @@ class Services:
     """A new key's value."""
     new_id: Callable[[str], str]
     """A new identifier that starts with the given word and an underscore."""
-    dialects: Mapping[str, str]
+    dialects: Callable[[], Mapping[str, str]]
     """Names of the dialects that an upstream can speak, and what each is for."""

@@ -29,7 +29,7 @@ from baton.stores.usage import Dimension, Filter
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics, Snapshot
 from baton.upstreams.base import UpstreamError
-from baton.web.routes import build
+from baton.web.front import build
 from baton.web.services import Headers, Readiness, Services, Standing, UsageQuery, readiness
 from tests.asking import Endpoint
 
@@ -171,7 +171,7 @@ class Parts:
             clock_us=lambda: time.time_ns() // 1000,
             mint_key=lambda: keys.mint(secrets.token_bytes(keys.RANDOM_BYTES)),
             new_id=lambda word: f"{word}_{next(self._ids)}",
-            dialects={"openai": "any server", "vllm": "vLLM", "anthropic": "a chat"},
+            dialects=lambda: {"openai": "any server", "vllm": "vLLM", "anthropic": "a chat"},
         )
 
 

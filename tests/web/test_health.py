@@ -1,30 +1,6 @@
-"""Probes and metrics."""
+"""Metrics; probes are answered in front (test_front.py)."""
 
-from baton.web.services import readiness
 from tests.fakes.web_parts import Web
-
-
-def test_alive_whatever_is_missing(site: Web) -> None:
-    """The liveness probe asks for the process alone."""
-    answer = site.user.ask("GET", "/healthz?probe=1", headers={"Authorization": None})
-    assert (200, {"status": "ok", "version": "0.0-test"}) == (answer.status, answer.json)
-
-
-def test_ready_or_not(site: Web) -> None:
-    """200 with the parts when ready, 503 with the same shape when not."""
-    assert 200 == site.user.get("/readyz").status
-    before = site.parts.ready
-    site.parts.ready = readiness(store=False, engine=False, upstreams=2)
-    answer = site.user.get("/readyz")
-    site.parts.ready = before
-    expected = {
-        "status": "unready",
-        "store": "down",
-        "engine": "down",
-        "upstreams": 2,
-        "draining": False,
-    }
-    assert (503, expected) == (answer.status, answer.json)
 
 
 def test_metrics_are_prometheus_text(site: Web) -> None:

@@ -22,7 +22,6 @@ from baton.web.admin_keys import KeyBody, KeyChangeBody, KeyImportBody, KeyRotat
 from baton.web.admin_parties import MemberBody, OrganisationBody, PartyChangeBody
 from baton.web.console.screen import Screen
 from baton.web.console.table import SCREENS
-from baton.web.envelope import Envelope
 from baton.web.operation import (
     ROLES,
     Access,
@@ -222,10 +221,9 @@ def test_a_new_route_that_is_open_is_found(monkeypatch: pytest.MonkeyPatch, acce
 
 def test_nothing_is_served_beside_the_tables(tenants: Web) -> None:
     """Every path of the application is an operation's or a screen's: no route goes round them."""
-    envelope = web_routes.build(tenants.parts.services())
-    assert isinstance(envelope, Envelope)
-    assert isinstance(envelope.app, Starlette)
-    paths = {getattr(route, "path", "") for route in envelope.app.routes}
+    app = web_routes.build(tenants.parts.services())
+    assert isinstance(app, Starlette)
+    paths = {getattr(route, "path", "") for route in app.routes}
     known = {route.path for route in web_routes.routes(OPERATIONS)}
     assert paths == known | {screen.path for screen in SCREENS}
 

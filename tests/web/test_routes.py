@@ -8,8 +8,9 @@ import pytest
 from starlette.routing import Route
 
 from baton.stores.base import StoreUnavailable
+from baton.web.front import build
 from baton.web.operation import Access
-from baton.web.routes import ELSEWHERE, OPERATIONS, build, routes
+from baton.web.routes import ELSEWHERE, OPERATIONS, routes
 from baton.web.services import Standing
 from tests.asking import Answer, Endpoint
 from tests.fakes.web_parts import ADMIN_KEY, USER_KEY, Parts, Web, serving

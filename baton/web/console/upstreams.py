@@ -34,7 +34,7 @@ async def list_upstreams(call: Call) -> Response:
     values = {
         "upstreams": found.data,
         "routes": [(model, shares(model.upstreams)) for model in models.data],
-        "dialects": call.services.dialects,
+        "dialects": call.services.dialects(),
         "embedded": call.services.embedded,
         "done": call.request.query_params.get("done", ""),
         "slider_max": WEIGHT_SLIDER_MAX,
@@ -72,7 +72,7 @@ async def _values(call: Call, **more: Any) -> dict[str, Any]:
     found: UpstreamView = await admin_upstreams.get_upstream(call.visit())
     return {
         "one": found,
-        "dialects": call.services.dialects,
+        "dialects": call.services.dialects(),
         "done": call.request.query_params.get("done", ""),
         "checked": None,
         "asked_model": "",
