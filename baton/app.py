@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
 
-import structlog
 from starlette.types import ASGIApp
 
 from baton import __version__, tracing, webhooks
@@ -37,6 +36,7 @@ from baton.stores import contents
 from baton.stores.base import ChangeRecord, StoreError
 from baton.stores.book import Store, open_store
 from baton.stores.usage import Dimension, Filter
+from baton.telemetry import diary
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
 from baton.telemetry.publish import Publisher
@@ -288,7 +288,7 @@ class Worker:
         try:
             ended = await self._gate.ended(key_ids)
         except StoreError as error:
-            structlog.get_logger().error("keys not checked: ending all", reason=str(error))
+            diary.error("keys not checked: ending all", reason=str(error))
             ended = set(key_ids)
         self.room.under_way.end(ended)
 
@@ -296,7 +296,7 @@ class Worker:
         try:
             await self.refresh()
         except StoreError as error:
-            structlog.get_logger().error("configuration not loaded", reason=str(error))
+            diary.error("configuration not loaded", reason=str(error))
 
 
 class EmbeddedModel:

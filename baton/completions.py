@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Sequence
 
 import msgspec
-import structlog
 
 from baton.admission import sessions
 from baton.admission.gate import Gate, bearer
@@ -45,6 +44,7 @@ from baton.semantics.assemble import (
 from baton.semantics.events import Delta
 from baton.semantics.usage import so_far, to_wire
 from baton.stores.base import StoreUnavailable
+from baton.telemetry import diary
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
 from baton.turn import Books, Randomness, Turn
@@ -101,7 +101,7 @@ class Completions:
         except StoreUnavailable:
             turn.refused(store_unavailable())
         except Exception:  # noqa: BLE001 — the request boundary: a bug of ours is a 500, logged
-            structlog.get_logger().exception("request failed", request_id=turn.request_id)
+            diary.exception("request failed", request_id=turn.request_id)
             turn.refused(internal(turn.request_id))
         finally:
             del turns[turn]

@@ -7,7 +7,6 @@ connections over a swap; one that went away keeps those that are busy until they
 from collections.abc import Callable
 
 import msgspec
-import structlog
 
 from baton.config import Settings
 from baton.handing import Bounds
@@ -18,6 +17,7 @@ from baton.routing.budget import HEDGES_MAX, HEDGES_MIN, HEDGES_PER_REQUEST, Bud
 from baton.routing.routes import EMBEDDED, Routes
 from baton.sites import Site
 from baton.stores.base import Catalogue, UpstreamRecord
+from baton.telemetry import diary
 from baton.telemetry.upstreams import UpstreamNumbers
 from baton.upstreams.base import Capabilities, Upstream
 from baton.upstreams.embedded import EmbeddedUpstream
@@ -111,7 +111,7 @@ class Configured:
         try:
             upstream = build(record, self._limits(record), self._made)
         except ValueError as error:  # a record that an older version took, or a hand wrote
-            structlog.get_logger().error("upstream not usable", upstream=name, reason=str(error))
+            diary.error("upstream not usable", upstream=name, reason=str(error))
             return
         upstream.vocabularies = {
             model: self._vocabularies.of(file) for model, file in record.vocabularies.items()

@@ -16,13 +16,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-import structlog
-
 from baton.answer import Answer, Spent
 from baton.protocol import CompletionRequest
 from baton.semantics.events import Delta, Prompt, Usage
 from baton.stores.base import StoreError
 from baton.stores.contents import Content, Contents, Heard
+from baton.telemetry import diary
 from baton.telemetry.metrics import Metrics
 
 ID_BYTES = 5
@@ -35,8 +34,6 @@ ROWS_PER_WRITE_MAX = 64
 WAITING_MAX = 4_096
 WAITING_BYTES_MAX = 64 * 1024 * 1024
 """Of contents that wait in this process, in UTF-8."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Hearing:
@@ -176,10 +173,10 @@ class Keeper:
         try:
             kept = await asyncio.to_thread(self._store.keep, some)
         except StoreError as error:
-            _log.warning("contents cannot be written", waiting=len(some), reason=str(error))
+            diary.warning("contents cannot be written", waiting=len(some), reason=str(error))
             return False
         except Exception:  # noqa: BLE001 — a task's boundary: what cannot be kept stops nothing
-            _log.exception("contents are not kept", contents=len(some))
+            diary.exception("contents are not kept", contents=len(some))
             self._metrics.contents_ended("dropped", len(some))
         else:
             self._metrics.contents_ended("kept", kept)

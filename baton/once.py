@@ -20,7 +20,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
-import structlog
 
 from baton import errors
 from baton.config import Settings
@@ -28,6 +27,7 @@ from baton.http.exchange import Exchange
 from baton.http.kept import IDEMPOTENCY_KEY, Answered, KeptExchange
 from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.idempotency import Claim, Idempotency, Place
+from baton.telemetry import diary
 
 KEY_CHARS_MAX = 255
 LEASE_S = 10.0
@@ -38,8 +38,6 @@ PRUNE_S = 600.0
 
 Room = Callable[[Exchange], Awaitable[None]]
 Found = KeptExchange | Answered
-
-_log = structlog.get_logger(__name__)
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -133,7 +131,7 @@ class Once:
         except StoreUnavailable:
             raise errors.store_unavailable() from None
         except StoreError as error:  # sealed under another master key
-            _log.error("a kept answer cannot be used", reason=str(error))
+            diary.error("a kept answer cannot be used", reason=str(error))
             raise errors.idempotency_not_kept() from None
 
     def _claim(self, place: Place, fingerprint: bytes) -> Claim:
@@ -171,7 +169,7 @@ class Once:
         try:
             await asyncio.to_thread(end, place, self._owner)
         except StoreUnavailable as error:  # its lease runs out, then it is as after a crash
-            _log.warning("the end of an idempotent request is not told", reason=str(error))
+            diary.warning("the end of an idempotent request is not told", reason=str(error))
         finally:
             assert kept.freed is not None
             kept.freed.set_result(None)
@@ -185,7 +183,7 @@ class Once:
             keep = self._store.keep
             await asyncio.to_thread(keep, place, self._owner, request_id, body, at_most)
         except StoreUnavailable as error:
-            _log.warning("an answer is not kept for its idempotency key", reason=str(error))
+            diary.warning("an answer is not kept for its idempotency key", reason=str(error))
 
     async def _tend(self) -> None:
         """Renew what this process works on; remove what was kept long enough."""
@@ -200,7 +198,7 @@ class Once:
                     for prune in self._prunes:
                         await asyncio.to_thread(prune, _now_us())
             except StoreUnavailable as error:
-                _log.warning("idempotency keys cannot be tended", reason=str(error))
+                diary.warning("idempotency keys cannot be tended", reason=str(error))
             await asyncio.sleep(RENEW_S)
 
 

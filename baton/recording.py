@@ -18,11 +18,11 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 import msgspec
-import structlog
 
 from baton.sites import Site
 from baton.stores.base import StoreError
 from baton.stores.history import UpstreamSlot
+from baton.telemetry import diary
 from baton.telemetry.metrics import Histogram, Series
 from baton.telemetry.upstreams import StateChange
 
@@ -148,7 +148,7 @@ class Recorder:
         except StoreError as error:
             if not self._away:
                 reason = str(error)
-                structlog.get_logger().warning("history of upstreams not written", reason=reason)
+                diary.warning("history of upstreams not written", reason=reason)
             self._away = True
             kept = slots[-SLOTS_MAX:]
             self._slots = {(each.upstream, each.start_s): each for each in kept}

@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-import structlog
-
 from baton.routing.health import Health, Standing
+from baton.telemetry import diary
 from baton.telemetry.upstreams import UpstreamNumbers
 from baton.upstreams.base import Upstream, UpstreamError, Watch
 
@@ -124,7 +123,7 @@ class Site:
         health.failed(now_s, placed=placed)
         if health.ejections > ejections:
             seconds = round(health.until_s - now_s)
-            structlog.get_logger().warning(
+            diary.warning(
                 "upstream ejected", upstream=self.name, seconds=seconds, reason=error.detail
             )
             status = "" if error.status is None else f" {error.status}"

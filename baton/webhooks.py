@@ -18,11 +18,10 @@ import hmac
 import secrets
 import time
 
-import structlog
-
 from baton.config import Settings, SettingsError
 from baton.stores.base import StoreUnavailable
 from baton.stores.notices import Notice, Notices
+from baton.telemetry import diary
 from baton.upstreams import endpoint
 from baton.upstreams.base import HttpRequest, UpstreamError
 from baton.upstreams.endpoint import Endpoint, TransportLimits
@@ -38,8 +37,6 @@ LIMITS = TransportLimits(
     first_byte_timeout_s=10.0, stall_timeout_s=10.0, total_timeout_s=15.0, connections_max=4
 )
 SECOND_US = 1_000_000
-
-_log = structlog.get_logger(__name__)
 
 
 def address(settings: Settings) -> Endpoint | None:
@@ -110,7 +107,7 @@ class Webhooks:
             try:
                 await self.look(time.time_ns() // 1000)
             except StoreUnavailable as error:
-                _log.warning("budgets cannot be looked at", reason=str(error))
+                diary.warning("budgets cannot be looked at", reason=str(error))
             await asyncio.sleep(LOOK_S)
 
     async def _deliver(self, each: Notice, now_us: int) -> bool:
@@ -121,7 +118,7 @@ class Webhooks:
         waits = RETRY_S[each.attempts : each.attempts + 1]
         next_us = now_us + waits[0] * SECOND_US if waits else None
         await asyncio.to_thread(self._notices.failed, each.id, why, next_us)
-        _log.warning("a webhook was not delivered", notice=each.id, reason=why, again=bool(waits))
+        diary.warning("a webhook was not delivered", notice=each.id, reason=why, again=bool(waits))
         return False
 
     async def _post(self, body: bytes, at_s: int) -> str | None:

@@ -17,7 +17,7 @@ from baton.app import Worker
 from baton.config import Settings
 from baton.http.connection import connection_class
 from baton.http.shared import Shared, sweep
-from baton.telemetry.log import configure
+from baton.telemetry.diary import configure
 
 SEND_BUFFER_BYTES = 32 * 1024
 """In the kernel, for each client (accepted sockets have what the listener has). Left to itself it

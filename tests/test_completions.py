@@ -2,14 +2,14 @@
 
 import io
 import json
+import logging
 import pathlib
 import time
 from typing import Any
 
 import pytest
-import structlog
 
-from baton.telemetry.log import configure
+from baton.telemetry.diary import configure
 from tests.asking import Answer
 from tests.bookkeeping import PRICE
 from tests.fakes import word_model
@@ -294,14 +294,14 @@ def test_origins(tmp_path: pathlib.Path, origins: str) -> None:
 
 def test_a_bug_of_ours(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A 500 with the request's id; the log has the traceback, but not the prompt."""
-    told = io.StringIO()
+    told, before = io.StringIO(), logging.getLogger().handlers[:]
     configure("info", told)
     try:
         with relaying(tmp_path) as relay:
             monkeypatch.setattr(relay.worker._ledger, "hold", None)
             answer = relay.user.complete(prompt="the secret garden")
     finally:
-        structlog.reset_defaults()
+        logging.basicConfig(handlers=before, force=True)
     assert (500, "internal_error") == (answer.status, answer.error["code"])
     assert answer.headers["x-request-id"] in answer.error["message"]
     assert answer.headers["x-request-id"] in told.getvalue()

@@ -5,8 +5,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from baton.config import Settings
 from baton.configured import Configured
@@ -17,6 +15,7 @@ from baton.upstreams.base import UpstreamError
 from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.http import HttpUpstream
 from tests.fakes.fake_completions import FakeCompletions
+from tests.hearing import hearing
 
 CALL = Call(model="theirs", prompts=["a"], max_tokens=3, stream=True)
 LISTENS_NOWHERE = "/nowhere/engine.sock"
@@ -117,19 +116,18 @@ def test_a_bad_record_is_told_and_left_out() -> None:
     async def act() -> None:
         configured = Configured(Settings(), None, None)
         good = record("good")
-        with capture_logs() as told:
+        with hearing() as told:
             await configured.apply(
                 catalogue(record("bad", dialect="?"), record("worse", "ftp://x"), good)
             )
         assert ["bad", "worse"] == [entry["upstream"] for entry in told]
         assert {"good"} == set(configured.current.native)
-        with capture_logs() as told:
+        with hearing() as told:
             await configured.apply(catalogue(record("good", dialect="?")))
-        assert [("good", "error")] == [(entry["upstream"], entry["log_level"]) for entry in told]
+        assert [("good", "error")] == [(entry["upstream"], entry["level"]) for entry in told]
         assert ("m",) == configured.current.routes.models
         await configured.close()
 
-    structlog.reset_defaults()
     run(act())
 
 

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Collection, Iterable
 
 import pytest
-from structlog.testing import capture_logs
 
 from baton import recording
 from baton.recording import LOOKED_S_MAX, Recorder
@@ -17,6 +16,7 @@ from baton.telemetry.upstreams import StateChange
 from baton.upstreams.failures import failure
 from tests.bookkeeping import new_store
 from tests.fakes.scripted import Scripted
+from tests.hearing import hearing
 
 NOON_S = 1_800_000_000 // 86_400 * 86_400 + 43_200.0
 MINUTE_S = 60
@@ -161,13 +161,13 @@ def test_another_form_of_an_upstream_counts_from_nothing(seen: Seen) -> None:
 def test_a_book_that_is_away(seen: Seen) -> None:
     """Said once; all of it is written when the book is back, each minute in its place."""
     seen.book.away = True
-    with capture_logs() as said:
+    with hearing() as said:
         for _ in range(3):
             seen.answer(200)
             for _ in range(5):
                 seen.gpu.failed(failure("connect", "refused"))
             assert [] == seen.look(MINUTE_S)
-    assert 1 == len([each for each in said if "not written" in each["event"]])
+    assert 1 == len([each for each in said if "not written" in str(each["event"])])
     seen.book.away = False
     found = seen.look()
     assert [1, 1, 1] == [each.requests for each in found if each.requests]

@@ -2,12 +2,12 @@
 
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from baton.sites import CHANGES_MAX, Site
 from baton.upstreams.base import Kind, Phase, UpstreamError
 from baton.upstreams.failures import failure
 from tests.fakes.scripted import Scripted
+from tests.hearing import hearing
 
 
 class Clock:
@@ -77,7 +77,7 @@ def test_too_much(status: int, told: float | None, state: str, seconds: float) -
 def test_an_ejection_is_told_once() -> None:
     """In the log, with its name; then the watch hears of its return."""
     one = site()
-    with capture_logs() as told:
+    with hearing() as told:
         for _ in range(9):
             one.failed(failure("connect", "refused", "connection refused"))
     assert [("gpu", 30, "connection refused")] == [

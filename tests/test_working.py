@@ -9,6 +9,7 @@ DEAR = {
     "jinja2": "pages",
     "numpy": "a model's copy is made once",
     "prometheus_client": "/metrics",
+    "rich": "as typer",
     "starlette.applications": "as baton.web.routes",
     "typer": "people's commands",
 }

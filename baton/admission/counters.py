@@ -27,11 +27,10 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-import structlog
-
 from baton.admission import rates
 from baton.admission.rates import AT_ONCE, PENDING, Decision, Left, Limit
 from baton.stores.base import StoreUnavailable
+from baton.telemetry import diary
 
 SETS, WAYS = 256, 64
 """Rows are looked for in one of 256 sets of 64: 16,384 limits may be in use within a minute."""
@@ -222,7 +221,7 @@ class MachineCounters:
             deadline_s = deadline_s or now_s + self._patience_s
             if now_s >= deadline_s:
                 if self._patience_s:
-                    structlog.get_logger(__name__).warning("the lock of the rates is stuck")
+                    diary.warning("the lock of the rates is stuck")
                 self._patience_s = 0.0  # who waited once does not wait again for the same
                 return False
             time.sleep(LOCK_RETRY_S)

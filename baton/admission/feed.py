@@ -8,16 +8,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-import structlog
-
 from baton.stores.base import ChangeRecord, StoreError
 from baton.stores.changes import Changes
+from baton.telemetry import diary
 
 POLL_S = 0.5
 
 Callback = Callable[[list[ChangeRecord]], None]
-
-_log = structlog.get_logger(__name__)
 
 
 class ChangeFeed:
@@ -40,7 +37,7 @@ class ChangeFeed:
             try:
                 fresh = self._changes.since(self._seq)
             except StoreError as error:
-                _log.warning("the change log cannot be read", reason=str(error))
+                diary.warning("the change log cannot be read", reason=str(error))
                 continue
             if not fresh:
                 continue

@@ -25,13 +25,13 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import redis.asyncio
 import redis.exceptions
-import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from baton.admission.counters import Counters, Limits
 from baton.admission.rates import Decision, Kind, Left, Limit
 from baton.stores.base import StoreError
+from baton.telemetry import diary
 
 SHARE_S = 2.0
 ANSWER_S = 0.25
@@ -65,8 +65,6 @@ return told
 the minute that are used now."""
 
 FAILURES = (redis.exceptions.RedisError, OSError, TimeoutError)
-_log = structlog.get_logger(__name__)
-
 
 Key = tuple[str, Kind]
 
@@ -211,7 +209,7 @@ class SharedCounters:
             async with asyncio.timeout(2 * ANSWER_S):
                 told = await self._script(keys=names, args=[self._node, *numbers])
         except FAILURES as error:
-            _log.warning("rates are counted by this machine alone", reason=repr(error))
+            diary.warning("rates are counted by this machine alone", reason=repr(error))
             self._away_until_s = time.monotonic() + AWAY_S
             return
         self._nodes = max(1, told[0])

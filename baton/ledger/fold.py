@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 import sqlalchemy
-import structlog
 
 from baton.ledger.journal import JournalStore
 from baton.ledger.journal_file import JournalFile
@@ -21,6 +20,7 @@ from baton.stores.book import Store, journal_folder
 from baton.stores.carried import FileRows, Rows
 from baton.stores.journals import Tenure
 from baton.stores.posting import Posting
+from baton.telemetry import diary
 
 FOLD_S = 1.0
 ROWS_PER_FOLD_MAX = 10_000
@@ -29,8 +29,6 @@ PRUNE_AFTER_ROWS = 5_000
 LAST_FOLDS_MAX, LAST_FOLDS_S = 3, 1.2
 """How often the end of a process tries to fold: a server that was just away is back by then."""
 FAULTS = (StoreError, sqlalchemy.exc.SQLAlchemyError)
-
-_log = structlog.get_logger(__name__)
 
 
 class Folder:
@@ -63,7 +61,7 @@ class Folder:
                 folded_seq = fold_all(self._posting)
                 self._posting.checkpoint()
             except FAULTS as error:
-                _log.warning("folding failed; it is tried again", reason=str(error))
+                diary.warning("folding failed; it is tried again", reason=str(error))
                 continue
             self._mark = written
             if folded_seq - self._pruned >= PRUNE_AFTER_ROWS:
@@ -100,7 +98,7 @@ class Opened:
         now_us, folded_seq = time.time_ns() // 1000, self.posting.mark()
         self.first_seq, interrupted = self.file.open_epoch(now_us, folded_seq)
         if interrupted:
-            _log.warning("requests were interrupted", journal=self.number, requests=interrupted)
+            diary.warning("requests were interrupted", journal=self.number, requests=interrupted)
             self.posting.drop_posted()
         mark = fold_all(self.posting)
         journals.return_leases(self.store.database, self.held, leaving=leaving)
@@ -118,7 +116,7 @@ class Opened:
                 break
             except FAULTS as error:
                 if left == 1 or not self.store.database.away:
-                    _log.warning("the last fold is left to the next start", reason=str(error))
+                    diary.warning("the last fold is left to the next start", reason=str(error))
                     break
             time.sleep(LAST_FOLDS_S)
         self.close()
@@ -182,5 +180,5 @@ def recover_orphans(store: Store) -> int:
             open_slot(store, slot, leaving=True).close()
             recovered += 1
         except FAULTS as error:
-            _log.exception("a journal cannot be recovered", slot=slot.name, reason=str(error))
+            diary.exception("a journal cannot be recovered", slot=slot.name, reason=str(error))
     return recovered

@@ -34,11 +34,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
-import structlog
 
 from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
 from baton.ledger.journal_file import NOT_STORABLE
 from baton.stores.base import StoreUnavailable
+from baton.telemetry import diary
 
 ROWS_PER_COMMIT_MAX = 512
 HOLD_WAIT_S = 0.005
@@ -91,8 +91,6 @@ Numbered = tuple[int, Begun | Ended]
 Batch = tuple[list[Numbered], list[CheckpointRow]]
 Item = Batch | int | None
 """What one transaction writes; prune up to that seq; the end."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Journal:
@@ -187,7 +185,7 @@ class Journal:
         for ticket in sorted(self._waiters):
             self._answer(ticket, StoreUnavailable("the journal is closed"))
         if self._kept:
-            _log.error(
+            diary.error(
                 "ends were not written: their holds will be interrupted", rows=len(self._kept)
             )
 
@@ -307,7 +305,7 @@ class Journal:
         except StoreUnavailable as error:
             return {ticket: str(error) for ticket, _ in rows}
         except NOT_STORABLE as error:
-            _log.exception("a journal row cannot be stored", reason=repr(error))
+            diary.exception("a journal row cannot be stored", reason=repr(error))
             return self._one_by_one(rows)
         if rows:
             self._written = rows[-1][0]
@@ -340,14 +338,14 @@ class Journal:
         try:
             self._loop.call_soon_threadsafe(self._resolve, rows, failed)
         except RuntimeError:
-            _log.warning("the loop ended before its journal", rows=len(rows))
+            diary.warning("the loop ended before its journal", rows=len(rows))
 
     def _prune(self, folded_seq: int) -> None:
         try:
             if self._file.prune(folded_seq):
                 self._queue.put(folded_seq)  # the next step, after what queued meanwhile
         except StoreUnavailable as error:
-            _log.warning("the journal cannot be pruned", reason=str(error))
+            diary.warning("the journal cannot be pruned", reason=str(error))
 
 
 _NOT_STORABLE = "a row cannot be stored"

@@ -9,13 +9,10 @@ come here.
 import asyncio
 from collections import defaultdict
 
-import structlog
-
 from baton.stores.accounts import Accounts
 from baton.stores.base import StoreUnavailable, Uncertain
 from baton.stores.windows import REQUESTS, UNITS
-
-_log = structlog.get_logger(__name__)
+from baton.telemetry import diary
 
 
 class _Balance:
@@ -151,9 +148,9 @@ class Leases:
         try:
             await asyncio.to_thread(self._accounts.give_back, self._number, amounts, self._epoch)
         except Uncertain as error:
-            _log.warning("idle leases may not have been returned", reason=str(error))
+            diary.warning("idle leases may not have been returned", reason=str(error))
         except StoreUnavailable as error:
-            _log.warning("idle leases could not be returned", reason=str(error))
+            diary.warning("idle leases could not be returned", reason=str(error))
             for name, amount in amounts.items():
                 self._balances[name].add(amount)
 

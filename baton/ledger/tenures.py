@@ -9,19 +9,16 @@ end, and begin anew. On SQLite there is nothing to renew.
 import asyncio
 import time
 
-import structlog
-
 from baton.ledger.fold import Opened, recover_lost
 from baton.ledger.leases import Leases
 from baton.stores import journals
 from baton.stores.base import StoreError
 from baton.stores.journals import Fenced
+from baton.telemetry import diary
 
 TEND_S = 5.0
 """How often idle leases go back, and tenures are renewed at the least."""
 RENEWALS_PER_TERM = 6
-
-_log = structlog.get_logger(__name__)
 
 
 class Renewal:
@@ -52,11 +49,11 @@ class Renewal:
         try:
             await asyncio.to_thread(journals.renew, self._database, self._opened.held, self._term)
         except Fenced as error:
-            _log.error("this process counts as lost: it must begin anew", reason=str(error))
+            diary.error("this process counts as lost: it must begin anew", reason=str(error))
             self._leases.lapsed = self.lost = True
             return False
         except StoreError as error:
-            _log.warning("the journal's tenure was not renewed", reason=str(error))
+            diary.warning("the journal's tenure was not renewed", reason=str(error))
             return False
         self._heard(began_s)
         await asyncio.to_thread(self._clear_up)
@@ -75,13 +72,15 @@ class Renewal:
         self._lapsing = asyncio.get_running_loop().call_later(max(0.0, left_s), self._lapse)
 
     def _lapse(self) -> None:
-        _log.warning("nothing is spent by lease until the book answers again")
+        diary.warning("nothing is spent by lease until the book answers again")
         self._leases.lapsed = True
 
     def _clear_up(self) -> None:
         try:
             for number, amount in journals.give_up_lost(self._database).items():
-                _log.error("a journal is lost; its leases come back", journal=number, amount=amount)
+                diary.error(
+                    "a journal is lost; its leases come back", journal=number, amount=amount
+                )
             recover_lost(self._opened.store)
         except StoreError as error:
-            _log.warning("lost journals are left to the next round", reason=str(error))
+            diary.warning("lost journals are left to the next round", reason=str(error))

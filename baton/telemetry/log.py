@@ -1,9 +1,7 @@
-"""What Baton writes down while it runs: one line a request (access log), and structlog for
-everything else.
+"""The access log: one line a request. It never holds prompt or completion text, a key, or a query
+string. What else Baton says is in events.py.
 
-Neither ever holds prompt or completion text, a key, or a query string.
-
-The access log costs the loop one append a request: lines are kept as Structs and encoded, many at
+It costs the loop one append a request: lines are kept as Structs and encoded, many at
 once, when `BUFFER_LINES` have come together or `FLUSH_S` has passed; a thread writes them, so that
 a slow disk or pipe stalls nobody. It is bounded: while nothing can be written, the oldest lines
 give way and are counted.
@@ -11,18 +9,16 @@ give way and are counted.
 
 import asyncio
 import contextlib
-import logging
 import os
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol, TextIO
+from typing import Protocol
 
 import msgspec
-import structlog
+
+from baton.telemetry import diary
 
 BUFFER_LINES = 512
 FLUSH_S = 0.5
@@ -131,7 +127,7 @@ class AccessLog:
                 self._write(self._encoder.encode_lines([waiting.line for waiting in lines]))
             except OSError as error:
                 self.lost += len(lines)
-                structlog.get_logger().warning("access log not written", error=str(error))
+                diary.warning("access log not written", error=str(error))
 
     async def _run(self) -> None:
         while True:
@@ -178,44 +174,3 @@ def parts(body: bytes) -> list[bytes]:
             piece = b""
         piece += line
     return [*pieces, piece] if piece else pieces
-
-
-def configure(level: str, stream: TextIO = sys.stderr) -> None:
-    """Set structlog up: JSON lines on a stream that is no terminal, coloured columns on one.
-
-    The standard library's logging (uvicorn, alembic) goes the same way. A traceback never shows
-    the values of variables: prompts are among them.
-    """
-    terminal = stream.isatty()
-    number = logging.getLevelNamesMapping()[level.upper()]
-    shared: list[Callable[..., Any]] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    last: Callable[..., Any] = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if terminal
-        else structlog.processors.JSONRenderer(serializer=_json)
-    )
-    structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, last],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(stream),
-        cache_logger_on_first_use=False,
-    )
-    foreign = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            last,
-        ],
-    )
-    outlet = logging.StreamHandler(stream)
-    outlet.setFormatter(foreign)
-    logging.basicConfig(handlers=[outlet], level=number, force=True)
-
-
-def _json(event: object, **_options: object) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()

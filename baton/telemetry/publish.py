@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterator
 
 import msgspec
-import structlog
 
+from baton.telemetry import diary
 from baton.telemetry.metrics import Metrics, Snapshot, merge
 
 INTERVAL_S = 1.0
@@ -32,7 +32,6 @@ class Publisher:
     def __init__(self, metrics: Metrics, folder: pathlib.Path) -> None:
         self.metrics, self.folder = metrics, folder
         self.path = folder / f"metrics-{os.getpid()}.msgpack"
-        self._log = structlog.get_logger()
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Snapshot)
         self._last = b""
@@ -74,7 +73,7 @@ class Publisher:
             try:
                 self.publish()
             except OSError as error:  # a full disk must not end the counting, nor the relay
-                self._log.warning("metrics not published", path=str(self.path), error=str(error))
+                diary.warning("metrics not published", path=str(self.path), error=str(error))
             await asyncio.sleep(INTERVAL_S)
 
     def _others(self) -> Iterator[Snapshot]:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
-import structlog
 
 from baton.engine.frames import FrameError, FrameReader
 from baton.engine.vocabulary_wire import (
@@ -37,6 +36,7 @@ from baton.engine.vocabulary_wire import (
     frame,
 )
 from baton.errors import invalid
+from baton.telemetry import diary
 from baton.upstreams.failures import failure
 
 ANSWER_TIMEOUT_S = 5.0
@@ -97,7 +97,7 @@ class Vocabularies:
         assert isinstance(answer, Unusable), answer
         if answer.reason not in self._told:
             self._told.add(answer.reason)
-            structlog.get_logger().error("vocabulary not usable", reason=answer.reason)
+            diary.error("vocabulary not usable", reason=answer.reason)
         raise VocabularyAway(answer.reason)
 
     async def close(self) -> None:

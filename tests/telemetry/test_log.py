@@ -1,21 +1,16 @@
-"""The access log: whole JSON lines, bounded, through rotations; and one set-up for all other
-logging.
-"""
+"""The access log: whole JSON lines, bounded, through rotations."""
 
 import asyncio
-import io
 import json
-import logging
 import os
 import pathlib
 import time
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from baton.telemetry import log
-from baton.telemetry.log import AccessLine, AccessLog, configure, now, parts
+from baton.telemetry.log import AccessLine, AccessLog, now, parts
+from tests.hearing import hearing
 
 
 def line(number: int = 0, status: int = 200) -> AccessLine:
@@ -125,7 +120,7 @@ def test_a_disk_that_refuses_loses_lines_but_stops_nothing(tmp_path: pathlib.Pat
     """An unwritable path is counted, not raised."""
     access = AccessLog(str(tmp_path / "missing" / "access.log"))
     access.append(line())
-    with structlog.testing.capture_logs() as seen:
+    with hearing() as seen:
         access.flush()
     assert 1 == access.lost
     assert ["access log not written"] == [entry["event"] for entry in seen]
@@ -138,34 +133,6 @@ def test_pipes_get_whole_lines() -> None:
     assert body == b"".join(pieces)
     assert all(piece.endswith(b"\n") for piece in pieces)
     assert all(len(piece) <= 4_096 or 1 == piece.count(b"\n") for piece in pieces)
-
-
-@pytest.fixture
-def restored() -> Iterator[None]:
-    """Leave logging as it was found."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("restored")
-def test_everything_else_is_json_too() -> None:
-    """structlog and the standard library's loggers end as JSON lines; below the level nothing
-    does.
-    """
-    stream = io.StringIO()
-    configure("info", stream)
-    structlog.get_logger().info("engine started", threads=3, path=pathlib.Path("/x"))
-    structlog.get_logger().debug("not told")
-    logging.getLogger("uvicorn.error").warning("port %s", 80)
-    told = [json.loads(text) for text in stream.getvalue().splitlines()]
-    assert [("engine started", "info"), ("port 80", "warning")] == [
-        (entry["event"], entry["level"]) for entry in told
-    ]
-    assert ("/x", "uvicorn.error") == (told[0]["path"], told[1]["logger"])
 
 
 def test_a_line_costs_little() -> None:
