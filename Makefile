@@ -19,7 +19,7 @@ serve:
 
 test:
 	@sh scripts/environment.sh test
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check:
 	@sh scripts/environment.sh test

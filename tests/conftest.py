@@ -11,6 +11,15 @@ from baton.engine import models
 from tests import running, servers
 
 
+LONG = ("tests/faults/", "tests/system/", "tests/browser/")
+"""Their tests take seconds each. They come first: a long one that began last would keep one of
+two processes waiting for the other."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 def _silent(name: str, done: int, total: int) -> None:
     """Progress for nobody."""
 
