@@ -10,7 +10,6 @@ from baton import config
 from baton.engine import models
 from tests import running, servers
 
-
 LONG = ("tests/faults/", "tests/system/", "tests/browser/")
 """Their tests take seconds each. They come first: a long one that began last would keep one of
 two processes waiting for the other."""

@@ -47,7 +47,7 @@ ALWAYS = [
     "[::]",
     "224.0.0.1",
     "255.255.255.255",
-    *METADATA_NAMES,
+    *sorted(METADATA_NAMES),
 ]
 """Link-local, metadata, unspecified, multicast: never, in whatever clothes."""
 PRIVATE = ["127.0.0.1", "10.0.0.1", "192.168.1.1", "[::1]", "[fc00::1]", "[::ffff:10.0.0.1]"]
