@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from baton import engine_fields, errors
+from baton import engine_fields, errors, long_text
 from baton.errors import RequestError
 from baton.explanations import (
     TOKEN_ID_MAX,
@@ -28,6 +28,7 @@ from baton.explanations import (
     explain_field,
     explain_prompt,
 )
+from baton.long_text import LONG_BYTES
 
 IGNORED_NAMES_MAX = 32
 IGNORED_NAME_CHARS_MAX = 64
@@ -164,6 +165,8 @@ def parse(
         raise errors.missing_parameter("prompt")
     if prompt == []:
         raise errors.empty_prompt("the array")
+    if len(body) >= LONG_BYTES and isinstance(prompt, str):
+        return single, long_text.prompts(prompt, body), NOTHING_UNKNOWN
     return single, [prompt], NOTHING_UNKNOWN
 
 

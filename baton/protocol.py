@@ -6,8 +6,9 @@ documents are generated from these types.
 
 import msgspec
 
-from baton import errors
+from baton import errors, long_text
 from baton.decoding import StreamOptions, WireFields, parse, parse_plain
+from baton.long_text import LONG_BYTES
 from baton.semantics.events import FinishReason, Logprobs, Prompt
 
 
@@ -173,7 +174,7 @@ def decode(body: bytes, limits: RequestLimits, *, model: str | None = None) -> C
         return _decode_any(body, limits, model)
     return CompletionRequest(
         plain.model,
-        [plain.prompt],
+        [plain.prompt] if len(body) < LONG_BYTES else long_text.prompts(plain.prompt, body),
         plain.max_tokens,
         plain.temperature,
         plain.top_p,

@@ -1,9 +1,10 @@
 """How the cost grows with the prompt, beside nginx: python -m bench prompt-lengths [--rounds N]
 
-Requests with prompts of 1 kB, 10 kB, 100 kB and 1 MB of text and of an array of 2,000 token ids, 8
-saturated connections, nginx and Baton in turns. nginx keeps the bodies in memory (by default it
-writes those over 16 kB to a file, which is dearer). The slope is what each further kB costs between
-the shortest and the longest text; its ratio is taken within one round.
+Requests with prompts of 1 kB, 10 kB, 100 kB and 1 MB of text, of 1 MB with line ends and quotes
+(which JSON writes with escapes) and of an array of 2,000 token ids, 8 saturated connections, nginx
+and Baton in turns. nginx keeps the bodies in memory (by default it writes those over 16 kB to a
+file, which is dearer). The slope is what each further kB costs between the shortest and the longest
+text; its ratio is taken within one round.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from bench.report import machine_lines, spread_words
 
 ROUNDS = 3
 WORD = "lorem ipsum dolor sit amet, "
+LINE = '    print("lorem ipsum", dolor)\n'
 TEXT_KB = (1, 10, 100, 1000)
 TOKENS = 2_000
 LOAD = Scenario("length", connections=8, seconds=1.0)
@@ -27,7 +29,8 @@ LOAD = Scenario("length", connections=8, seconds=1.0)
 def prompts() -> dict[str, Prompt]:
     """By name, the prompts that are asked."""
     texts: dict[str, Prompt] = {f"{kb} kB": (WORD * kb * 40)[: kb * 1000] for kb in TEXT_KB}
-    return texts | {f"{TOKENS:,} token ids": tuple(range(1000, 1000 + TOKENS))}
+    escaped = {"1000 kB of lines": (LINE * 40_000)[:1_000_000]}
+    return texts | escaped | {f"{TOKENS:,} token ids": tuple(range(1000, 1000 + TOKENS))}
 
 
 def run(rounds: int = ROUNDS) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from baton.errors import (
 )
 from baton.http.exchange import Exchange, edge_lines, note, refusal
 from baton.http.heads import fault, head_bytes, located, without_offer
+from baton.http.long_body import receive
 from baton.http.paths import Where, completion_path
 from baton.http.shared import (
     DRAIN_HEADER_TIMEOUT_S,
@@ -67,8 +68,7 @@ class Connection(HttpToolsProtocol, Timed):
         self.receiving: Exchange | Cycle | None = None
         self.pending: deque[Exchange | Cycle] = deque()
         self.head_bytes = self.fed_bytes = self.body_bytes = 0
-        self.refused = False
-        self.midway = False  # whether the parser has read a part of a request and not its end
+        self.refused = self.midway = False  # midway: the parser has read a part of a request
         self.usual: Usual | None = None
         self.begun: Exchange | None = None  # its head is in the bytes that are being read
 
@@ -102,6 +102,8 @@ class Connection(HttpToolsProtocol, Timed):
                 self.parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
                 self.refuse(invalid("The request is not valid HTTP/1.1."))
+        if self.midway and isinstance(self.receiving, Exchange) and self.receiving is self.active:
+            receive(self, self.receiving)
         begun, self.begun = self.begun, None
         if begun is not None and not self.midway and not begun.http_1_0:
             self.usual = usual(whole, self.headers, begun.noted, begun.where) or self.usual
@@ -149,9 +151,8 @@ class Connection(HttpToolsProtocol, Timed):
     # llhttp
 
     def on_message_begin(self) -> None:
-        self.midway = True
+        self.midway, self.expect_100_continue = True, False
         self.url, self.headers = b"", []
-        self.expect_100_continue = False
         self.head_bytes, self.body_bytes = self.fed_bytes, 0
 
     def on_url(self, url: bytes) -> None:
@@ -176,8 +177,7 @@ class Connection(HttpToolsProtocol, Timed):
         error = fault(noted, self.settings.body_bytes_max)
         if error is not None:
             return self.refuse(error)
-        if b"expect" in noted:
-            self.expect_100_continue = noted[b"expect"].lower() == b"100-continue"
+        self.expect_100_continue = noted.get(b"expect", b"").lower() == b"100-continue"
         where = completion_path(self.url) if method == b"POST" else None
         self.receiving = self._cycle() if where is None else self._exchange(where, noted)
         if self.active is not None:

@@ -83,7 +83,8 @@ class Exchange:
     _chunks: list[bytes] | None = None
     """Parts of the body, where it came in more than one."""
     _body = b""
-    _size = 0
+    size = 0
+    """Bytes of the body that are here."""
 
     def __init__(
         self, line: Line, noted: dict[bytes, bytes], *, where: Where, http_1_0: bool, keep: bool
@@ -116,15 +117,20 @@ class Exchange:
 
     def take(self, body: bytes) -> None:
         """The whole body, which is within its limit."""
-        self._body, self._size, self.body_complete = body, len(body), True
+        self._body, self.size, self.body_complete = body, len(body), True
+
+    def move(self, place: memoryview) -> None:
+        """Put what is here of the body there: the whole is taken later."""
+        place[: self.size] = self.body
+        self._body, self._chunks = b"", None
 
     def add(self, part: bytes, body_bytes_max: int) -> bool:
         """Take a part of the body; False when there is too much of it."""
-        self._size += len(part)
-        if self._size > body_bytes_max:
+        self.size += len(part)
+        if self.size > body_bytes_max:
             self._body, self._chunks = b"", None
             return False
-        if self._size == len(part):
+        if self.size == len(part):
             self._body = part
         elif self._chunks is None:
             self._chunks = [self._body, part]

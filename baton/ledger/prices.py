@@ -22,7 +22,10 @@ FREE = PriceRecord(version=0, model="", effective_us=0)
 
 def tokens_upper(prompt: Prompt) -> int:
     """At least as many tokens as any byte-level tokenizer makes of it; exact for token ids."""
-    return len(prompt.encode()) + TOKENS_UPPER_EXTRA if isinstance(prompt, str) else len(prompt)
+    if not isinstance(prompt, str):
+        return len(prompt)
+    letters = len(prompt) if prompt.isascii() else len(prompt.encode())
+    return letters + TOKENS_UPPER_EXTRA
 
 
 def charge(usage: Usage, price: PriceRecord) -> int:

@@ -23,6 +23,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
+from baton.long_text import LONG_BYTES
 from baton.upstreams.base import Kind, Phase
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.failures import failure, lost
@@ -125,7 +126,10 @@ class Connection(asyncio.BufferedProtocol):
         self._interim_answers = 0
         self._answered = False
         self.response = response = Response(self)
-        self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        if len(body) < LONG_BYTES:
+            self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        else:
+            self.transport.writelines((b"%b%d\r\n\r\n" % (head, len(body)), body))
         return response
 
     def check(self, tick: int, tick_s: float) -> None:

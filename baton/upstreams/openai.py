@@ -10,6 +10,7 @@ from types import MappingProxyType
 import msgspec
 
 from baton.engine_fields import TYPES
+from baton.long_text import LongPrompt
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.completions_wire import BodyDecoder, StreamDecoder
@@ -57,7 +58,10 @@ class OpenAIAdapter:
     """Stream even where the caller does not: the whole answer of this server is less exact."""
 
     def request(self, call: Call) -> HttpRequest:
-        return HttpRequest(path=self.path, body=_ENCODER.encode(self.fields(call)))
+        fields, prompts = self.fields(call), call.prompts
+        if isinstance(prompts, LongPrompt):
+            fields["prompt"] = prompts.json
+        return HttpRequest(path=self.path, body=_ENCODER.encode(fields))
 
     def decoder(self, call: Call) -> Decoder:
         if call.stream or self._must_stream(call):

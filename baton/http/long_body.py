@@ -1,0 +1,83 @@
+"""A long body on its way: received into the place where it stays, without a parser in between.
+
+Theory of operation. Once the head of a completion is read and much of its body is still to come,
+the socket is given to a `LongBody` for as long. The system writes into one buffer of the body's
+length what otherwise would be copied three times: into a part, out of the parser, into the whole.
+No more than the body is ever read, so what comes behind it is untouched; the parser, which saw none
+of it, is replaced. Only bodies whose length was told are received so, of the request whose turn it
+is; a chunked one is short or its parts are.
+
+Time limits stay with the connection, which knows how long the body may take. When it refuses, it
+has the socket back, and the rest of the body is dropped as any other.
+"""
+
+import asyncio
+from typing import Protocol, cast
+
+import httptools
+
+from baton.http.exchange import Exchange
+
+LONG_BYTES = 64 * 1024
+"""Of a body still to come; less is received before the socket could be given away."""
+
+
+class Taken(Protocol):
+    """What is needed of the connection."""
+
+    transport: asyncio.Transport
+    parser: httptools.HttpRequestParser
+    refused: bool
+
+    def on_message_complete(self) -> None: ...
+
+    def connection_lost(self, exc: Exception | None) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+
+class LongBody(asyncio.BufferedProtocol):
+    """The rest of one exchange's body."""
+
+    def __init__(self, connection: Taken, exchange: Exchange, length: int) -> None:
+        self._connection, self._exchange = connection, exchange
+        self._body = bytearray(length)
+        exchange.move(memoryview(self._body))
+        self._rest = memoryview(self._body)[exchange.size :]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._rest
+
+    def buffer_updated(self, nbytes: int) -> None:
+        connection = self._connection
+        if not connection.refused:
+            self._rest = self._rest[nbytes:]
+            if self._rest:
+                return
+        connection.transport.set_protocol(cast(asyncio.Protocol, connection))
+        if not connection.refused:
+            # Typed as bytes, like any other: nobody writes into it from here on.
+            self._exchange.take(cast(bytes, self._body))
+            connection.parser = httptools.HttpRequestParser(connection)
+            connection.on_message_complete()
+
+    def eof_received(self) -> None:
+        """The client has gone in the middle: the transport closes."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+
+def receive(connection: Taken, exchange: Exchange) -> None:
+    """Take over the socket, where enough of the body is still to come."""
+    length = int(exchange.noted.get(b"content-length", 0))
+    if length - exchange.size >= LONG_BYTES:
+        connection.transport.set_protocol(LongBody(connection, exchange, length))

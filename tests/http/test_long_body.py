@@ -1,0 +1,118 @@
+"""Long bodies take the socket for as long as they come, and give it back whatever happens."""
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from baton.http import long_body
+from baton.http.exchange import Exchange
+from tests.http.serving import listening, received, rest
+
+LONG = bytes(range(256)) * 4096
+TEXT = b"content-type: text/plain\r\n"
+
+
+def post(body: bytes, extra: str = "") -> bytes:
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def digest(exchange: Exchange) -> None:
+    exchange.respond(200, TEXT, hashlib.sha256(exchange.body).hexdigest().encode())
+
+
+def told(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the bodies that took a socket."""
+    lengths: list[int] = []
+
+    class Noted(long_body.LongBody):
+        def __init__(self, connection: long_body.Taken, exchange: Exchange, length: int) -> None:
+            lengths.append(length)
+            super().__init__(connection, exchange, length)
+
+    monkeypatch.setattr(long_body, "LongBody", Noted)
+    return lengths
+
+
+@pytest.mark.parametrize("first", [120, 50_000, 300_000])
+def test_a_long_body_is_received_whole(taken: list[int], first: int) -> None:
+    """Byte for byte, in whatever pieces; the connection serves on, also what came behind it."""
+    asked = post(LONG)
+    with listening(digest) as listener, listener.connect() as client:
+        for _ in range(2):
+            client.sendall(asked[:first])
+            client.sendall(asked[first:] + post(b"short") + post(LONG[:-1]))
+            data = received(client, told(LONG[:-1]))
+            places = [data.index(told(body)) for body in (LONG, b"short")]
+            assert sorted(places) == places
+            assert 3 == data.count(b"HTTP/1.1 200")
+    assert len(LONG) in taken
+
+
+def test_a_short_rest_is_not_worth_it(taken: list[int]) -> None:
+    """What nearly came whole, and what has no length, goes through the parser."""
+    chunked = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with listening(digest) as listener, listener.connect() as client:
+        client.sendall(post(LONG[:60_000]))
+        received(client, told(LONG[:60_000]))
+        client.sendall(chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (len(LONG), LONG))
+        received(client, told(LONG))
+    assert [] == taken
+
+
+def test_a_client_that_waits_is_asked_for_its_body(taken: list[int]) -> None:
+    """100-continue comes before the body."""
+    head, _, body = post(LONG, "Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+    with listening(digest) as listener, listener.connect() as client:
+        client.sendall(head + b"\r\n\r\n")
+        received(client, b"100 Continue\r\n\r\n")
+        client.sendall(body)
+        received(client, told(LONG))
+    assert [len(LONG)] == taken
+
+
+def test_one_that_comes_too_slowly_is_408(taken: list[int]) -> None:
+    """Within the body's time, however lively; what still comes is dropped."""
+    with listening(digest, body_timeout_s=0.2) as listener, listener.connect() as client:
+        client.sendall(post(LONG)[:300_000])
+        data = received(client, b"timeout")
+        assert data.startswith(b"HTTP/1.1 408")
+        client.sendall(LONG[:5000])
+        client.shutdown(socket.SHUT_WR)
+        rest(client)
+        assert 1 == len(taken)
+
+
+def test_a_client_that_leaves_in_the_middle(taken: list[int]) -> None:
+    """Nothing is run, nothing stays behind; others are served."""
+    ran = threading.Event()
+
+    async def run(exchange: Exchange) -> None:
+        ran.set()
+        await digest(exchange)
+
+    with listening(run) as listener:
+        with listener.connect() as client:
+            client.sendall(post(LONG)[:300_000])
+            until(lambda: taken != [])
+        with listener.connect() as other:
+            until(lambda: len(listener.server.server_state.connections) == 1)
+            assert not ran.is_set()
+            other.sendall(post(LONG))
+            received(other, told(LONG))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
