@@ -2,13 +2,13 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from baton import config
 from baton.engine import models
-from tests import running, servers
+from tests import running, servers, turns
 
 LONG = ("tests/faults/", "tests/system/", "tests/browser/")
 """Their tests take seconds each. They come first: a long one that began last would keep one of
@@ -17,6 +17,12 @@ two processes waiting for the other."""
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turns.turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def _silent(name: str, done: int, total: int) -> None:

@@ -24,7 +24,7 @@ from tests.running import session_members
 TIMEOUT_S = 10.0
 POLL_S = 0.01
 LOG = "log"
-SERVE = """trap 'echo {name} ended >> $LOG; exit 0' TERM
+SERVE = """trap 'trap "" TERM; echo {name} ended >> $LOG; exit 0' TERM
 echo {name} began >> $LOG; echo ready; while :; do sleep 0.02; done"""
 STUBBORN = "trap '' TERM; echo stubborn >> $LOG; echo ready; while :; do sleep 0.02; done"
 

@@ -7,6 +7,8 @@ import statistics
 import time
 from collections import Counter
 
+import pytest
+
 from tests.relaying import Relay, relaying
 
 PLACES = 4
@@ -16,6 +18,8 @@ SECONDS = 2.5
 OVERLOAD = 5
 REFUSED_WITHIN_S = 0.05
 GOODPUT_SHARE = 0.9
+
+pytestmark = pytest.mark.alone
 
 
 async def ask(relay: Relay, key: str) -> int:
