@@ -10,6 +10,7 @@ DEAR = {
     "numpy": "a model's copy is made once",
     "prometheus_client": "/metrics",
     "rich": "as typer",
+    "sqlalchemy.dialects.postgresql": "books on a server",
     "starlette.applications": "as baton.web.routes",
     "typer": "people's commands",
 }

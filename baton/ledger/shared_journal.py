@@ -11,20 +11,24 @@ Nobody can lock these journals like a file: a process is gone when its tenure ha
 notices first closes the journal (ledger/fold.py). A process always begins a new one.
 """
 
+import importlib
 import pathlib
 import secrets
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import sqlalchemy
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 
 from baton.ledger.entries import AttemptRow, CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.stores.carried import COLUMNS, Row
 from baton.stores.database import Database
 from baton.stores.journal_tables import shared_checkpoint, shared_row
 from baton.stores.journals import Tenure, fence
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert
 
 PRUNED_ROWS_MAX = 2_000
 
@@ -87,9 +91,9 @@ class SharedJournal:
         with self._database.writing(alone=False) as connection:
             self._fence(connection)
             if rows:
-                connection.execute(insert(shared_row).on_conflict_do_nothing(), rows)
+                connection.execute(_into(shared_row).on_conflict_do_nothing(), rows)
             if latest:
-                given = insert(shared_checkpoint)
+                given = _into(shared_checkpoint)
                 names = ("prompt_tokens", "completion_tokens", "charge")
                 connection.execute(
                     given.on_conflict_do_update(
@@ -163,7 +167,7 @@ class SharedJournal:
     ) -> None:
         if rows:
             values = [self._end(seq, row) for seq, row in enumerate(rows, first_seq)]
-            connection.execute(insert(shared_row).on_conflict_do_nothing(), values)
+            connection.execute(_into(shared_row).on_conflict_do_nothing(), values)
 
     def _end(self, seq: int, row: SettleRow) -> dict[str, object]:
         return {
@@ -234,3 +238,9 @@ def _interruption(
         cost_version=0,
     )
     return SettleRow(seq, hold, end)
+
+
+def _into(table: sqlalchemy.Table) -> "Insert":
+    """PostgreSQL's own INSERT. Its dialect came with the connection; a book in a file has none."""
+    statement: Insert = importlib.import_module("sqlalchemy.dialects.postgresql").insert(table)
+    return statement

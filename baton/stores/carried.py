@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import sqlalchemy
 from sqlalchemy import text
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 
 from baton.stores.base import StoreUnavailable
@@ -79,7 +78,7 @@ class FileRows:
 def prepare(connection: sqlalchemy.Connection) -> None:
     """An empty table for a batch; it lasts as long as the transaction."""
     columns = ", ".join(
-        str(CreateColumn(column).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
+        str(CreateColumn(column).compile(dialect=connection.dialect))
         for column in request.columns
         if column.name != "id"
     )
