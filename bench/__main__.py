@@ -1,10 +1,10 @@
 """The benchmarks: `make bench`, or python -m bench [PART …] [--rounds N] [--quick].
 
-Parts: relay and engine (both where none is named); memory, cold-start, prompt-lengths, workers and
-streams-512 tell more of the relay, each in about a minute. `--peers haproxy litellm portkey` after
-`relay` measures these in the same rounds; LiteLLM and Portkey are installed apart where they are
-not yet (bench/peers_setup.py: needs the registries, takes minutes). A peer that cannot be had or
-started is named on the page with the reason.
+Parts: relay and engine (both where none is named); cold-start, prompt-lengths, workers and
+streams-512 tell more of the relay, each in about a minute, memory in ten. `--peers haproxy litellm
+portkey` after `relay` measures these in the same rounds; LiteLLM and Portkey are installed apart
+where they are not yet (bench/peers_setup.py: needs the registries, takes minutes). A peer that
+cannot be had or started is named on the page with the reason.
 
 `python -m bench opcodes` counts the bytecodes of a request instead, `python -m bench affinity`
 simulates replicas' caches: whatever the machine does.
@@ -95,7 +95,7 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="turns of everything (5; some parts 3)")
     parser.add_argument(
-        "--seconds", type=float, default=memory_bench.SECONDS, help="memory: of load (40)"
+        "--seconds", type=float, default=memory_bench.SECONDS, help="memory: of load (600)"
     )
     parser.add_argument("--threads", type=int, default=1, help="of both engines (1)")
     parser.add_argument(

@@ -1,12 +1,14 @@
 """What a worker's memory does under load: python -m bench memory [--seconds N]
 
-Baton with everything on, 32 saturated connections for N seconds (40). Resident memory of each
-worker (VmRSS, what the kernel holds for it) before the load, after half of it and at its end. The
-slope is taken between the last two points: the first half fills buffers, caches and pools.
+Baton with everything on, 32 saturated connections for N seconds (600: ten minutes). Resident memory
+of each worker (VmRSS, what the kernel holds for it) before the load and at the end of each tenth of
+it. The slope is that of the line through the points of the second half (least squares): the first
+fills buffers, caches and pools.
 """
 
 import dataclasses
 import pathlib
+import statistics
 from typing import Any
 
 from bench import machine
@@ -15,7 +17,7 @@ from bench.relay_bench import Scenario, put_load
 from bench.relays import Relay, beside_nginx
 from bench.report import machine_lines
 
-SECONDS, QUICK_SECONDS = 40.0, 2.0
+SECONDS, QUICK_SECONDS, PARTS = 600.0, 2.0, 10
 WORKER = "-m baton.worker"
 LOAD = Scenario("memory", connections=32, seconds=SECONDS)
 
@@ -28,33 +30,39 @@ def run(seconds: float = SECONDS) -> dict[str, Any]:
 
 
 def measured(relay: Relay, seconds: float, folder: pathlib.Path) -> dict[str, Any]:
-    """Each worker's memory at three points, in MiB, and the slope of each in MiB a minute."""
-    half = dataclasses.replace(LOAD, seconds=seconds / 2)
-    points, good, bad, took_s = [resident_mib(relay.session, WORKER)], 0, 0, [0.0]
-    for _ in range(2):
-        load = put_load(relay, half, folder)
+    """Each worker's memory at every point, in MiB, and its slope at the end in MiB a minute."""
+    part = dataclasses.replace(LOAD, seconds=seconds / PARTS)
+    points, good, bad, at_s = [resident_mib(relay.session, WORKER)], 0, 0, [0.0]
+    for _ in range(PARTS):
+        load = put_load(relay, part, folder)
         good, bad = good + load["good"], bad + load["bad"]
-        took_s.append(load["seconds"])
+        at_s.append(at_s[-1] + load["seconds"])
         points.append(resident_mib(relay.session, WORKER))
-    slopes = [
-        round((late - early) / took_s[2] * 60, 2)
-        for early, late in zip(points[1], points[2], strict=True)
-    ]
+    late = PARTS // 2
     return {
-        "after_s": [round(sum(took_s[: count + 1]), 1) for count in range(3)],
+        "after_s": [round(one_s, 1) for one_s in at_s],
         "resident_mib": [[round(one, 1) for one in point] for point in points],
-        "slope_mib_per_minute": slopes,
+        "slope_mib_per_minute": [
+            round(slope(at_s[late:], worker) * 60, 2) for worker in zip(*points[late:], strict=True)
+        ],
         "answers": good,
         "bad_answers": bad,
     }
 
 
+def slope(at_s: list[float], values: tuple[float, ...]) -> float:
+    """Of the line that fits best, a second."""
+    return statistics.linear_regression(at_s, values).slope
+
+
 def markdown(result: dict[str, Any]) -> str:
+    workers = range(len(result["slope_mib_per_minute"]))
+    names = [f"worker {worker}" for worker in workers]
     lines = ["## Memory of a worker under load", "", *machine_lines(result["machine"])]
-    heads = [f"after {at_s:g} s" for at_s in result["after_s"]]
-    lines += [f"| worker | {' | '.join(heads)} | MiB a minute |", "|---" * 5 + "|"]
-    for worker, slope in enumerate(result["slope_mib_per_minute"]):
-        cells = [f"{point[worker]:.1f} MiB" for point in result["resident_mib"]]
-        lines.append(f"| {worker} | {' | '.join(cells)} | {slope:+.2f} |")
+    lines += [f"| after | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for at_s, point in zip(result["after_s"], result["resident_mib"], strict=True):
+        lines.append(f"| {at_s:g} s | {' | '.join(f'{one:.1f} MiB' for one in point)} |")
+    slopes = ", ".join(f"{one:+.2f}" for one in result["slope_mib_per_minute"])
     told = f"{result['answers']:,} answers, {result['bad_answers']} not whole."
-    return "\n".join([*lines, "", told, ""])
+    ends = f"Over the second half: {slopes} MiB a minute. {told}"
+    return "\n".join([*lines, "", ends, ""])

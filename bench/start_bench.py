@@ -1,8 +1,9 @@
 """How long Baton takes to start, without the engine: python -m bench cold-start [--rounds N]
 
-In each round: the time to import the worker's modules, beyond an empty Python; `baton serve` on a
-new data folder until /readyz is 200; and again on the same folder. Wall time on all cores, as it
-is started for real; the answer is looked for every 2 ms. A start before them is not counted: it
+In each round: the time to import the worker's modules, beyond an empty Python; `baton serve`, from
+the start of its process on, until /readyz is 200, on a new data folder and again on the same one.
+Wall time on all cores, as it is started for real, and processor time of all its processes; the
+answer is looked for every 2 ms. A start before them is not counted: it
 leaves the compiled modules on disk, which an installed Baton has (also where Python was told to
 write none), and in the system's memory: a restart of the program, not of the machine.
 """
@@ -17,7 +18,7 @@ import time
 from typing import Any
 
 from bench import machine
-from bench.processes import children_s
+from bench.processes import children_s, cpu_s
 from bench.report import machine_lines
 from tests import running as servers
 
@@ -27,7 +28,9 @@ TITLES = {
     "import_s": "import of the worker's modules",
     "import_cpu_s": "the same, processor time",
     "first_s": "first start, new data folder, until ready",
+    "first_cpu_s": "the same, processor time",
     "again_s": "start again, until ready",
+    "again_cpu_s": "the same, processor time",
 }
 
 
@@ -45,8 +48,8 @@ def one_round(home: pathlib.Path) -> dict[str, float]:
     bare_s, bare_cpu_s = _python_s("pass")
     import_s, import_cpu_s = _python_s("import baton.working")
     found = {"import_s": import_s - bare_s, "import_cpu_s": import_cpu_s - bare_cpu_s}
-    for name in ("first_s", "again_s"):
-        found[name] = start_s(home)
+    for name in ("first", "again"):
+        found[f"{name}_s"], found[f"{name}_cpu_s"] = start_s(home)
     return {name: round(took_s, 3) for name, took_s in found.items()}
 
 
@@ -58,8 +61,9 @@ def _python_s(words: str) -> tuple[float, float]:
     return time.monotonic() - began_s, children_s() - before_s
 
 
-def start_s(home: pathlib.Path) -> float:
-    """Seconds from the command to the first 200 of /readyz; it is ended again."""
+def start_s(home: pathlib.Path) -> tuple[float, float]:
+    """Seconds from the command to the first 200 of /readyz, and of processor time until then; it is
+    ended again."""
     began_s = time.monotonic()
     server = servers.start(home, {"BATON_MODEL": "none", **COMPILED})
     try:
@@ -68,8 +72,9 @@ def start_s(home: pathlib.Path) -> float:
                 raise servers.ServerFailed(server.printed())
             time.sleep(POLL_S)
         took_s = time.monotonic() - began_s
+        used_s = cpu_s(server.process.pid)
         server.stop()
-        return took_s
+        return took_s, used_s
     finally:
         server.kill()
 

@@ -75,6 +75,7 @@ install() {
     fi
     if ! cmp -s pyproject.toml .venv/pyproject.toml; then
         .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+        .venv/bin/python -m compileall -q baton # as pip does with the rest
         cp pyproject.toml .venv/pyproject.toml
     fi
 }
