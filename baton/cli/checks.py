@@ -23,6 +23,7 @@ from baton.cli.checked import base_url
 from baton.config import Settings
 from baton.engine import models
 from baton.errors import BatonError
+from baton.ledger.audit import journals
 from baton.stores.audit import damaged
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import Store, book_path
@@ -130,10 +131,14 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
         with contextlib.closing(opened()) as book:
             upstreams = book.upstreams.all(secrets=True)
             where = name(book.database.place)
+            _, forgotten = journals(book)
     except (BatonError, OSError) as error:
         return Finding("store", "failed", str(error), remedy), []
     if not on_server and damaged(file):
         return Finding("store", "failed", f"the book {where} is damaged", remedy), upstreams
+    if forgotten:
+        remedy = "start Baton: it folds what it can read; for a damaged file see its message"
+        return Finding("store", "failed", "; ".join(forgotten), remedy), upstreams
     return Finding("store", "ok", f"{where} is whole; upstreams: {len(upstreams)}"), upstreams
 
 

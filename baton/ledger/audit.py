@@ -10,9 +10,7 @@ The database compares what it can: rows at a price without kinds of tokens, whic
 Only the others are read row by row.
 """
 
-import contextlib
 import pathlib
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,18 +19,21 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import and_, case, func, select
 
+from baton.ledger.journal_log import ends_after
 from baton.ledger.prices import FREE
 from baton.ledger.slots import orphans
 from baton.ledger.worth import at_price, with_kinds, worth_of, worth_sql
-from baton.stores import audit
+from baton.stores import audit, segments
 from baton.stores.allowances import WITHIN, is_free
-from baton.stores.base import PriceRecord
+from baton.stores.base import PriceRecord, StoreError
 from baton.stores.book import Store, journal_folder
-from baton.stores.tables import account, attempt, journal, lease, request
+from baton.stores.journals import folded_seq
+from baton.stores.tables import account, attempt, lease, request
 
 NAMED_MAX = 10
 """So many requests at fault are named of each kind."""
 ROWS_AT_ONCE = 10_000
+READINGS_MAX = 3
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +55,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 def run(store: Store) -> Audit:
     """Look at the whole book, in one snapshot, while others go on. Raises StoreUnavailable."""
     began = time.monotonic()
-    unfolded, forgotten = _journals(store)
+    unfolded, forgotten = journals(store)
     with store.database.reading() as connection:
         found = [*audit.wrong(connection), *forgotten]
         book = store.prices.within(connection)
@@ -197,31 +198,35 @@ def _over_limit(connection: sqlalchemy.Connection) -> list[str]:
     return [row[0] for row in connection.execute(query)]
 
 
-def _journals(store: Store) -> tuple[int, list[str]]:
+def journals(store: Store) -> tuple[int, list[str]]:
     """How many ended requests of this machine's journals are not in the book; and which journals
     nobody will bring there."""
     folder, unfolded, forgotten = journal_folder(store.home), 0, []
     dead = set()
-    for slot in orphans(folder) if folder.exists() else ():
+    for slot in orphans(folder):
         dead.add(slot.path)
         slot.release()
-    for path in sorted(folder.glob("*.db")):
+    for path in segments.logs(folder):
         try:
             waiting = _waiting(store, path)
-        except sqlite3.Error as error:
-            forgotten.append(f"the journal {path.stem} cannot be read: {error}")
+        except StoreError as error:
+            forgotten.append(f"the journal {path.name} cannot be read: {error}")
             continue
         unfolded += waiting
         if waiting and path in dead:
-            forgotten.append(f"{waiting} requests of the journal {path.stem} are not folded")
+            forgotten.append(f"{waiting} requests of the journal {path.name} are not folded")
     return unfolded, forgotten
 
 
 def _waiting(store: Store, path: pathlib.Path) -> int:
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as file:
-        [identity] = file.execute("SELECT identity FROM about").fetchone()
-        known = select(journal.c.folded_seq).where(journal.c.identity == identity)
-        with store.database.reading() as connection:
-            mark = connection.scalar(known) or 0
-        query = "SELECT count(*) FROM settle WHERE seq > ?"
-        return int(file.execute(query, (mark,)).fetchone()[0])
+    """Raises StoreError when that cannot be told however often it is tried: of a living journal a
+    segment may go while it is read."""
+    for left in range(READINGS_MAX, 0, -1):
+        try:
+            begun = segments.begun(path)
+            mark = folded_seq(store.database, begun[-1].head.identity) if begun else 0
+            return sum(1 for _ in ends_after(path, mark))
+        except StoreError:
+            if left == 1:
+                raise
+    raise AssertionError("the last one returns or raises")

@@ -1,23 +1,26 @@
 """Rows of the journal: what a hold and its end look like. Immutable, without behaviour.
 
-Field order is column order, in the journal's files and in the book's `request` table alike. Money
+Field order is the order of the book's columns (table `request`), and of the values in a journal,
+where rows are arrays: a field may be added at the end only, with a default, and none may go. Money
 is nano-USD, prices are named by version, times are microseconds; `*_us` timings count from
 `created_us`.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What a column takes."""
 State = Literal["settled", "released", "interrupted"]
 
 
-class HoldRow(msgspec.Struct, frozen=True):
+class HoldRow(msgspec.Struct, frozen=True, array_like=True):
     """A request that may spend up to `hold`: durable before the first byte of its answer."""
 
     request_id: str
-    created_us: int
+    created_us: Number
     key_id: str
     account: str
     """Who pays: one account."""
@@ -26,8 +29,8 @@ class HoldRow(msgspec.Struct, frozen=True):
     model: str
     user: str | None
     stream: bool
-    hold: int
-    price_version: int
+    hold: Number
+    price_version: Number
 
     @property
     def row(self) -> "HoldRow":
@@ -35,63 +38,63 @@ class HoldRow(msgspec.Struct, frozen=True):
         return self
 
 
-class EndRow(msgspec.Struct, frozen=True, kw_only=True):
+class EndRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """How a request ended. Token counts are None where nobody reported them."""
 
     upstream: str = ""
     state: State
-    charge: int = 0
+    charge: Number = 0
     """At most the hold."""
-    overrun: int = 0
+    overrun: Number = 0
     """What the answer was worth beyond the hold: the operator bears it."""
-    cost: int = 0
+    cost: Number = 0
     """What the operator owes upstreams, for all attempts."""
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
-    completion_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    audio_prompt_tokens: int | None = None
-    image_prompt_tokens: int | None = None
-    audio_completion_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    prompt_tokens: Number | None = None
+    cached_tokens: Number | None = None
+    completion_tokens: Number | None = None
+    reasoning_tokens: Number | None = None
+    audio_prompt_tokens: Number | None = None
+    image_prompt_tokens: Number | None = None
+    audio_completion_tokens: Number | None = None
+    cache_write_tokens: Number | None = None
     estimated: bool = False
-    queue_us: int | None = None
-    hold_us: int | None = None
-    first_byte_us: int | None = None
-    last_byte_us: int | None = None
-    status: int = 200
+    queue_us: Number | None = None
+    hold_us: Number | None = None
+    first_byte_us: Number | None = None
+    last_byte_us: Number | None = None
+    status: Number = 200
     error_code: str | None = None
     finish_reason: str | None = None
     fills: str = ""
-    handoffs: int = 0
-    attempts: int = 1
-    cost_version: int | None = None
+    handoffs: Number = 0
+    attempts: Number = 1
+    cost_version: Number | None = None
     """The price that `cost` was made by, 0 where none was set. None: the attempts' rows name
     theirs, or an earlier Baton wrote this row."""
 
 
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What one of several attempts at a request used, and what the operator owes for it."""
 
     upstream: str
-    cost: int
-    price_version: int
+    cost: Number
+    price_version: Number
     """0: no cost was set."""
-    prompt_tokens: int
-    cached_tokens: int | None
-    completion_tokens: int
-    reasoning_tokens: int | None
-    audio_prompt_tokens: int | None
-    image_prompt_tokens: int | None
-    audio_completion_tokens: int | None
-    cache_write_tokens: int | None
+    prompt_tokens: Number
+    cached_tokens: Number | None
+    completion_tokens: Number
+    reasoning_tokens: Number | None
+    audio_prompt_tokens: Number | None
+    image_prompt_tokens: Number | None
+    audio_completion_tokens: Number | None
+    cache_write_tokens: Number | None
     estimated: bool
 
 
 class SettleRow(msgspec.Struct, frozen=True):
     """The end of one hold. Stands alone: folding never needs the hold's own row."""
 
-    hold_seq: int
+    hold_seq: Number
     """Ticket of the hold: with it a second end of the same hold is recognised and ignored."""
     hold: HoldRow
     end: EndRow
@@ -109,13 +112,13 @@ class SettleRow(msgspec.Struct, frozen=True):
         return self
 
 
-class CheckpointRow(msgspec.Struct, frozen=True):
+class CheckpointRow(msgspec.Struct, frozen=True, array_like=True):
     """How far a running answer is: what it is charged if its process dies now."""
 
-    hold_seq: int
-    prompt_tokens: int
-    completion_tokens: int
-    charge: int
+    hold_seq: Number
+    prompt_tokens: Number
+    completion_tokens: Number
+    charge: Number
 
 
 HOLD_COLUMNS = HoldRow.__struct_fields__

@@ -4,6 +4,7 @@ A thread of its own folds about once a second when there is something. A failure
 or away) leaves everything as it is: the journal keeps its rows, the next round tries again.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -11,21 +12,24 @@ from collections.abc import Callable
 import sqlalchemy
 
 from baton.ledger.journal import JournalStore
-from baton.ledger.journal_file import JournalFile
+from baton.ledger.journal_log import JournalLog
+from baton.ledger.log_rows import LogRows
 from baton.ledger.shared_journal import SharedJournal, SharedRows, new_identity
-from baton.ledger.slots import Slot, orphans
+from baton.ledger.slots import Slot, free, orphans
 from baton.stores import journals
 from baton.stores.base import StoreError
 from baton.stores.book import Store, journal_folder
-from baton.stores.carried import FileRows, Rows
+from baton.stores.carried import Rows
 from baton.stores.journals import Tenure
 from baton.stores.posting import Posting
+from baton.stores.segments import Damaged
 from baton.telemetry import diary
 
 FOLD_S = 1.0
 ROWS_PER_FOLD_MAX = 10_000
-PRUNE_AFTER_ROWS = 5_000
-"""Folded rows stay until so many have come together: removing them costs commits."""
+PRUNE_AFTER_ROWS = 1_000
+"""Folded rows stay until so many have come together: where the journal is tables, removing them
+costs commits."""
 LAST_FOLDS_MAX, LAST_FOLDS_S = 3, 1.2
 """How often the end of a process tries to fold: a server that was just away is back by then."""
 FAULTS = (StoreError, sqlalchemy.exc.SQLAlchemyError)
@@ -59,7 +63,6 @@ class Folder:
                 continue
             try:
                 folded_seq = fold_all(self._posting)
-                self._posting.checkpoint()
             except FAULTS as error:
                 diary.warning("folding failed; it is tried again", reason=str(error))
                 continue
@@ -99,7 +102,6 @@ class Opened:
         self.first_seq, interrupted = self.file.open_epoch(now_us, folded_seq)
         if interrupted:
             diary.warning("requests were interrupted", journal=self.number, requests=interrupted)
-            self.posting.drop_posted()
         mark = fold_all(self.posting)
         journals.return_leases(self.store.database, self.held, leaving=leaving)
         while self.file.prune(mark):
@@ -129,18 +131,31 @@ class Opened:
             self.slot.release()
 
 
+def open_free(store: Store) -> Opened:
+    """Take over the first slot that nobody holds and whose journal is sound. Raises StoreError.
+
+    A damaged journal is left as it is: what is not folded of it is told of at every start, and by
+    `baton audit`, until somebody decides."""
+    for slot in free(journal_folder(store.home)):
+        try:
+            return open_slot(store, slot)
+        except Damaged as error:
+            diary.error("a journal is damaged and left alone", slot=slot.name, reason=str(error))
+    raise AssertionError("`free` ends with an error")
+
+
 def open_slot(store: Store, slot: Slot, *, leaving: bool = False) -> Opened:
     """Take over a slot; `leaving`: only to close what is in it. Raises StoreError; the slot is then
     released."""
-    try:
-        file = JournalFile(slot.path)
+    with contextlib.ExitStack() as failed:
+        failed.callback(slot.release)
+        file = JournalLog(slot.path)
+        failed.callback(file.close)
         held = journals.enter(store.database, file.identity, slot.name, store.term)
-        opened = Opened(store, file, FileRows(slot.path), held)
+        opened = Opened(store, file, LogRows(file), held)
         opened.slot = slot
         opened.begin(leaving=leaving)
-    except BaseException:
-        slot.release()
-        raise
+        failed.pop_all()
     return opened
 
 

@@ -36,7 +36,7 @@ from typing import Protocol
 import msgspec
 
 from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
-from baton.ledger.journal_file import NOT_STORABLE
+from baton.ledger.journal_log import NOT_STORABLE
 from baton.stores.base import StoreUnavailable
 from baton.telemetry import diary
 

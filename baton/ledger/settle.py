@@ -34,16 +34,15 @@ from baton.ledger.entries import (
     Timings,
     tokens_used,
 )
-from baton.ledger.fold import Folder, Opened, open_shared, open_slot, recover_orphans
+from baton.ledger.fold import Folder, Opened, open_free, open_shared, recover_orphans
 from baton.ledger.journal import LOST, Journal
 from baton.ledger.leases import Leases
 from baton.ledger.prices import PriceBook
-from baton.ledger.slots import claim
 from baton.ledger.tenures import Renewal
 from baton.semantics.events import Usage
 from baton.semantics.usage import clamp
 from baton.stores.base import PriceRecord, StoreUnavailable
-from baton.stores.book import Store, journal_folder
+from baton.stores.book import Store
 
 CHECKPOINT_S = 1.0
 QUOTA_STATUS = 429
@@ -360,10 +359,7 @@ async def open_ledger(store: Store, price_book: PriceBook) -> Ledger:
 
 
 def _open(store: Store) -> Opened:
-    if store.shared_journal:
-        opened = open_shared(store)
-    else:
-        opened = open_slot(store, claim(journal_folder(store.home)))
+    opened = open_shared(store) if store.shared_journal else open_free(store)
     recover_orphans(store)
     return opened
 

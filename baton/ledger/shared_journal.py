@@ -1,6 +1,6 @@
 """A journal within the book (BATON_JOURNAL=shared), for processes whose disk does not outlive them.
 
-The same interface as a journal's file (ledger/journal_file.py): a row that `append` took is durable
+The same interface as a journal on disk (ledger/journal_log.py): a row that `append` took is durable
 when it returns, since the server has committed it. Each transaction first locks the journal's
 tenure and checks its epoch. So a process that was believed dead acknowledges nothing more once
 somebody closed its journal; and a commit that timed out here, but goes through there, is over
@@ -12,7 +12,6 @@ notices first closes the journal (ledger/fold.py). A process always begins a new
 """
 
 import importlib
-import pathlib
 import secrets
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ import sqlalchemy
 from sqlalchemy import func, select
 
 from baton.ledger.entries import AttemptRow, CheckpointRow, EndRow, HoldRow, SettleRow
+from baton.ledger.journal_log import interrupted
 from baton.stores.carried import COLUMNS, Row
 from baton.stores.database import Database
 from baton.stores.journal_tables import shared_checkpoint, shared_row
@@ -182,8 +182,6 @@ class SharedJournal:
 class SharedRows:
     """The ended requests of a journal within the book (stores/carried.py: Rows)."""
 
-    path: pathlib.Path | None = None
-
     def __init__(self, database: Database, number: int) -> None:
         self._database, self._number = database, number
         self._spent: list[Row] = []
@@ -205,9 +203,6 @@ class SharedRows:
         """Of what `after` returned last: it has read them."""
         return [values for values in self._spent if mark < values[0] <= last]
 
-    def checkpoint(self) -> None:
-        """Nothing: the server does."""
-
     def close(self) -> None:
         """Nothing: connections are the book's."""
 
@@ -223,21 +218,17 @@ def _posted(seq: int, hold_seq: int, stored: Stored) -> Row:
 
 
 def _interruption(
-    seq: int, row: bytes, prompt_tokens: int | None, completion_tokens: int | None, charge: int
+    seq: int,
+    row: bytes,
+    prompt_tokens: int | None,
+    completion_tokens: int | None,
+    charge: int | None,
 ) -> SettleRow:
-    """As journal_file.RECOVER: charged at the last checkpoint."""
     hold = _hold(row)
-    end = EndRow(
-        state="interrupted",
-        charge=min(charge or 0, hold.hold),
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        estimated=True,
-        status=500,
-        error_code="interrupted",
-        cost_version=0,
-    )
-    return SettleRow(seq, hold, end)
+    point = None
+    if charge is not None:
+        point = CheckpointRow(seq, prompt_tokens or 0, completion_tokens or 0, charge)
+    return SettleRow(seq, hold, interrupted(hold, point))
 
 
 def _into(table: sqlalchemy.Table) -> "Insert":

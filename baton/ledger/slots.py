@@ -1,8 +1,8 @@
-"""Slots: which process writes which journal file, and who cleans up after the dead.
+"""Slots: which process writes which journal, and who cleans up after the dead.
 
-`home/journal/N.db` is a slot's file. A process holds `N.lock` (flock) for as long as it lives: the
-kernel lets go of it when the process dies, whatever it dies of. The lock is a file of its own
-because closing a second descriptor of a database file would drop SQLite's own locks on it.
+`home/journal/N` is a slot's folder. A process holds `N.lock` (flock) for as long as it lives: the
+kernel lets go of it when the process dies, whatever it dies of. A journal that is damaged keeps its
+slot and is not touched: its process takes the next one.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Iterator
 
 from baton.stores.base import StoreError
+from baton.stores.segments import logs
 
 SLOTS_MAX = 1_024
 
@@ -24,26 +25,33 @@ class Slot:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return self.path.name
 
     def release(self) -> None:
         os.close(self._descriptor)
 
 
+def free(folder: pathlib.Path) -> Iterator[Slot]:
+    """Slots that nobody holds, in order; the caller keeps the first that does. Raises StoreError
+    for the journals of an earlier Baton."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    logs(folder)
+    for number in range(SLOTS_MAX):
+        slot = _try(folder / str(number))
+        if slot is not None:
+            yield slot
+    raise StoreError(f"all {SLOTS_MAX} journal slots in {folder} are held or damaged")
+
+
 def claim(folder: pathlib.Path) -> Slot:
     """The first slot that nobody holds."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for number in range(SLOTS_MAX):
-        slot = _try(folder / f"{number}.db")
-        if slot is not None:
-            return slot
-    raise RuntimeError(f"all {SLOTS_MAX} journal slots in {folder} are held")
+    return next(free(folder))
 
 
 def orphans(folder: pathlib.Path) -> Iterator[Slot]:
-    """Every existing file that nobody holds; the caller releases each before it asks for the
-    next."""
-    for path in sorted(folder.glob("*.db")):
+    """Every existing journal that nobody holds; the caller releases each before it asks for the
+    next. Raises StoreError for the journals of an earlier Baton."""
+    for path in logs(folder):
         slot = _try(path)
         if slot is not None:
             yield slot
@@ -54,7 +62,7 @@ def unused(folder: pathlib.Path) -> Iterator[None]:
     """While the block runs no process can take a journal of the folder. Raises StoreError when one
     has one."""
     with contextlib.ExitStack() as held:
-        for path in sorted(folder.glob("*.db")):
+        for path in logs(folder):
             slot = _try(path)
             if slot is None:
                 raise StoreError(f"{path} is in use: stop Baton first")

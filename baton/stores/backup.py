@@ -17,14 +17,16 @@ import pathlib
 import shutil
 import sqlite3
 
-from baton.stores import audit, migrate
+from baton.stores import audit, migrate, segments
 from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.book import book_path, journal_folder
 from baton.stores.copy import copy_book
-from baton.stores.database import Place
+from baton.stores.database import Database, Place
+from baton.stores.journals import folded_seq
 
 MASTER_KEY = "master.key"
 PLAIN = ("baton.toml", MASTER_KEY)
+COPIES_MAX = 5
 
 
 def backup(
@@ -39,12 +41,12 @@ def backup(
         raise StoreError(f"{target} is not empty")
     if isinstance(book, pathlib.Path) and not book.exists():
         raise StoreError(f"there is no book in {home}")
-    journals = sorted(journal_folder(home).glob("*.db"))
+    logs = segments.logs(journal_folder(home))
     plain = [home / name for name in PLAIN if master_key or name != MASTER_KEY]
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     journal_folder(target).mkdir(mode=0o700)
-    for path in journals:
-        _copy_database(path, target / path.relative_to(home))
+    for path in logs:
+        _copy_log(path, target / path.relative_to(home), book)
     if isinstance(book, pathlib.Path):
         _copy_database(book, book_path(target))
     else:
@@ -67,9 +69,11 @@ def check(folder: pathlib.Path) -> list[str]:
         found.append(f"its schema {present} is not one that this Baton knows")
     elif present == migrate.HEAD:  # an older one is brought up when it is opened
         found += audit.faults(book)
-    for path in sorted(journal_folder(folder).glob("*.db")):
-        if audit.damaged(path):
-            found.append(f"the journal {path.name} is damaged")
+    try:
+        for path in segments.logs(journal_folder(folder)):
+            _read_through(path, book)
+    except StoreError as error:
+        found.append(str(error))
     return found
 
 
@@ -80,14 +84,15 @@ def restore(folder: pathlib.Path, home: pathlib.Path) -> list[str]:
     home has a book already: an operator moves that away first, it may be the better one."""
     if faults := check(folder):
         raise StoreError(f"{folder} cannot be restored: {'; '.join(faults)}")
-    if book_path(home).exists() or any(journal_folder(home).glob("*.db")):
+    if book_path(home).exists() or segments.logs(journal_folder(home)):
         raise StoreError(f"{home} has a book already: move it away first")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     journal_folder(home).mkdir(mode=0o700, exist_ok=True)
-    journals = sorted(journal_folder(folder).glob("*.db"))
-    for path in [*journals, book_path(folder)]:
-        _copy_database(path, home / path.relative_to(folder))
-    copied = [*journals, book_path(folder)]
+    logs = segments.logs(journal_folder(folder))
+    for path in logs:
+        _copy_log(path, home / path.relative_to(folder), book_path(folder))
+    _copy_database(book_path(folder), book_path(home))
+    copied = [*(file for path in logs for file in path.iterdir()), book_path(folder)]
     for name in PLAIN:
         if (folder / name).exists():
             _copy_file(folder / name, home / name)
@@ -99,6 +104,41 @@ def _copy_file(source: pathlib.Path, target: pathlib.Path) -> None:
     if target.exists() and target.read_bytes() != source.read_bytes():
         raise StoreError(f"{target} is another one than the backup's: move it away first")
     shutil.copy2(source, target)
+
+
+def _copy_log(source: pathlib.Path, target: pathlib.Path, book: Place) -> None:
+    """What is whole in a journal. It is written meanwhile: a segment may go, or be used again,
+    while it is copied; then it is done anew."""
+    for left in range(COPIES_MAX, 0, -1):
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(mode=0o700)
+        try:
+            for segment in segments.begun(source):
+                _copy_segment(segment, target)
+            _read_through(target, book)
+            return
+        except StoreError:
+            if left == 1:
+                raise
+
+
+def _copy_segment(segment: segments.Segment, target: pathlib.Path) -> None:
+    data, scanned = segments.whole(segment)
+    descriptor = os.open(target / segment.path.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as copy:
+        copy.write(data[: scanned.end])
+        copy.flush()
+        os.fsync(descriptor)
+
+
+def _read_through(log: pathlib.Path, book: Place) -> None:
+    """Raises StoreError where a journal is damaged, as far as the book needs it."""
+    begun = segments.begun(log)
+    if begun:
+        with contextlib.closing(Database(book)) as database:
+            mark = folded_seq(database, begun[-1].head.identity)
+        for _ in segments.read(log, mark):
+            pass
 
 
 def _copy_database(source: pathlib.Path, target: pathlib.Path) -> None:

@@ -1,13 +1,12 @@
-"""Ended requests on their way from a journal to a book on a server.
+"""Ended requests on their way from a journal to the book.
 
-Rows are read where the journal is and copied (COPY) into a temporary table of the connection; the
-statements of stores/posting.py take them from there, so that sums are the server's work.
+Rows are read where the journal is and put into a temporary table of the connection (by COPY, where
+that is a server's); the statements of stores/posting.py take them from there, so that sums are the
+database's work.
 """
 
-import contextlib
-import pathlib
-import sqlite3
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import sqlalchemy
@@ -21,62 +20,52 @@ POSTED = "posted"
 COLUMNS = tuple(column.name for column in request.columns if column.name != "id")
 NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 ATTEMPT_COLUMNS = tuple(c.name for c in attempt.columns if c.name not in ("request", "n"))
-SPENT = ", ".join(ATTEMPT_COLUMNS)
+RARE = (
+    "user",
+    "reasoning_tokens",
+    "audio_prompt_tokens",
+    "image_prompt_tokens",
+    "audio_completion_tokens",
+    "cache_write_tokens",
+    "queue_us",
+    "error_code",
+)
+"""What most requests leave empty. Of a row's cost to bind a third is its NULLs (SQLite's driver
+looks for an adapter of each), so these columns are left out where they can be."""
 NUL, REPLACEMENT = "\0", "\ufffd"
 
 Row = Sequence[Any]
 """seq, hold_seq, then a request's columns but its id."""
 
+_ALL = ("seq", "hold_seq", *COLUMNS)
+_USUAL = tuple(name for name in _ALL if name not in RARE)
+_NOTHING = (None,) * len(RARE)
+_rare = operator.itemgetter(*map(_ALL.index, RARE))
+_often = operator.itemgetter(*map(_ALL.index, _USUAL))
+
 
 class Rows(Protocol):
     """The ended requests of one journal."""
 
-    path: pathlib.Path | None
-    """Its file, where it is one."""
-
     def after(self, mark: int, at_most: int) -> Sequence[Row]:
-        """Those with a seq above `mark`, in order. Raises StoreUnavailable."""
+        """Those with a seq above `mark`, in order, the first end of each hold. Raises
+        StoreError."""
 
     def attempts(self, mark: int, last: int) -> Sequence[Row]:
         """The attempts of those from above `mark` to `last`, which `after` returned: seq, n,
         hold_seq, then an attempt's columns."""
 
-    def checkpoint(self) -> None:
-        """Something to do from time to time, not in a commit."""
-
     def close(self) -> None: ...
 
 
-class FileRows:
-    """Those of a journal's file, read by a connection of its own."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self.path: pathlib.Path | None = path
-        with _mapped():
-            self._connection = sqlite3.connect(
-                path, timeout=5.0, isolation_level=None, check_same_thread=False
-            )
-
-    def after(self, mark: int, at_most: int) -> list[Row]:
-        query = f"SELECT seq, hold_seq, {NAMES} FROM settle WHERE seq > ? ORDER BY seq LIMIT ?"
-        with _mapped():
-            return self._connection.execute(query, (mark, at_most)).fetchall()
-
-    def attempts(self, mark: int, last: int) -> list[Row]:
-        query = f"SELECT seq, n, hold_seq, {SPENT} FROM attempt WHERE seq > ? AND seq <= ?"
-        with _mapped():
-            return self._connection.execute(query, (mark, last)).fetchall()
-
-    def checkpoint(self) -> None:
-        with _mapped():
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 def prepare(connection: sqlalchemy.Connection) -> None:
-    """An empty table for a batch; it lasts as long as the transaction."""
+    """An empty table for a batch; its rows last as long as the transaction."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {POSTED}(seq INTEGER PRIMARY KEY, hold_seq,"
+            f" {NAMES})"
+        )
+        return
     columns = ", ".join(
         str(CreateColumn(column).compile(dialect=connection.dialect))
         for column in request.columns
@@ -92,6 +81,13 @@ def prepare(connection: sqlalchemy.Connection) -> None:
 
 def carry(connection: sqlalchemy.Connection, rows: Sequence[Row]) -> None:
     """Copy the rows into the batch's table. PostgreSQL stores no NUL: U+FFFD stands for it."""
+    if connection.dialect.name == "sqlite":
+        usual = [_often(row) for row in rows if _rare(row) == _NOTHING]
+        others = [tuple(row) for row in rows if _rare(row) != _NOTHING]
+        for columns, values in ((_USUAL, usual), (_ALL, others)):
+            if values:
+                connection.exec_driver_sql(_insert(columns), values)
+        return
     raw, driver = connection.connection.driver_connection, connection.dialect.loaded_dbapi
     assert raw is not None
     try:
@@ -105,16 +101,19 @@ def carry(connection: sqlalchemy.Connection, rows: Sequence[Row]) -> None:
         raise StoreUnavailable(f"the book cannot be used: {error}") from error
 
 
+def _insert(columns: Sequence[str]) -> str:
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"INSERT INTO {POSTED}({names}) VALUES({', '.join('?' * len(columns))})"
+
+
+def clear(connection: sqlalchemy.Connection) -> None:
+    """The batch is posted. PostgreSQL drops its rows at the commit."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"DELETE FROM {POSTED}")
+
+
 def storable(value: object) -> object:
     """As PostgreSQL takes it: flags are numbers, and U+FFFD stands for NUL."""
     if isinstance(value, str) and NUL in value:
         return value.replace(NUL, REPLACEMENT)
     return int(value) if isinstance(value, bool) else value
-
-
-@contextlib.contextmanager
-def _mapped() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"the journal cannot be read: {error}") from error

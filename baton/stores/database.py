@@ -46,12 +46,9 @@ _ALONE = text("SELECT pg_advisory_xact_lock(:key)")
 class Database:
     """An engine on the book. `reading` and `writing` are its only ways in."""
 
-    def __init__(
-        self, place: Place, slot: pathlib.Path | None = None, limits: DatabaseLimits | None = None
-    ) -> None:
-        """`slot` is a journal file that every connection to a SQLite book attaches as "slot"."""
+    def __init__(self, place: Place, limits: DatabaseLimits | None = None) -> None:
         self.place, self.limits = place, limits or DatabaseLimits()
-        self._slot, self._away_until_s = slot, 0.0
+        self._away_until_s = 0.0
         if isinstance(place, pathlib.Path):
             self._engine = self._reads = self._embedded(place)
         else:
@@ -108,10 +105,8 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # transactions begin where `_begin` says so
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
-        if self._slot is not None:
-            connection.execute("ATTACH DATABASE ? AS slot", (str(self._slot),))
 
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:

@@ -61,6 +61,13 @@ def enter(
         return _next_epoch(connection, int(number), term, shared=shared)
 
 
+def folded_seq(database: Database, identity: str) -> int:
+    """The seq up to which the journal with that identity is in the book; 0 for one unknown."""
+    known = select(journal.c.folded_seq).where(journal.c.identity == identity)
+    with database.reading() as connection:
+        return int(connection.scalar(known) or 0)
+
+
 def fence(connection: sqlalchemy.Connection, number: int, epoch: int) -> None:
     """Make sure that this is the journal's epoch, and stays it until the transaction ends.
 

@@ -50,7 +50,7 @@ def test_copy(cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch) -> N
     cli("key", "create", "alice")
     before = cli.ok("key", "list")
     slot = claim(journal_folder(cli.home))
-    (journal_folder(cli.home) / "0.db").touch()
+    (journal_folder(cli.home) / "0").mkdir()
     assert "stop Baton" in cli("store", "copy", "--to", url).err
     slot.release()
     assert 1 == cli.ok("store", "copy", "--to", url)["rows"]["key"]

@@ -238,6 +238,7 @@ def test_unfolded_and_over_limit(tmp_path: pathlib.Path) -> None:
         connection.execute("UPDATE journal SET folded_seq = 0")
     found = audit.run(store).faults
     assert "1 requests of the journal 0 are not folded" in found
-    (tmp_path / "journal" / "9.db").write_bytes(b"no journal " * 1_000)
+    with (tmp_path / "journal" / "0" / "1.log").open("r+b") as file:
+        file.write(b"no journal")
     found = audit.run(store).faults
-    assert any(fault.startswith("the journal 9 cannot be read") for fault in found)
+    assert any(fault.startswith("the journal 0 cannot be read") for fault in found)

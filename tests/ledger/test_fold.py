@@ -5,10 +5,13 @@ import pathlib
 import shutil
 import time
 
+from baton.cli import checks as cli_checks
+from baton.config import Settings
 from baton.ledger.fold import fold_all, open_slot, recover_orphans
 from baton.ledger.slots import claim
 from baton.stores import audit, backup
 from baton.stores.book import Store, book_path, journal_folder
+from baton.stores.framing import BLOCK_BYTES
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
 DEADLINE_S = 10.0
@@ -120,6 +123,41 @@ def test_restored_backup_counts_once(tmp_path: pathlib.Path) -> None:
     assert [] == audit.faults(book_path(target))
 
 
+def test_a_damaged_journal_is_left_alone(tmp_path: pathlib.Path) -> None:
+    """Whoever starts takes the next slot, tells of it, and what was acknowledged stays as it is,
+    to be read once the file is put back."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, budget_nano=10_000)
+
+    async def settle_one(name: str) -> str:
+        async with ledger_of(store) as ledger:
+            hold = await ledger.hold(intent(key, name))
+            await ledger.durable(ledger.settle(hold, outcome(4)))
+            assert ledger._opened.slot is not None
+            taken = ledger._opened.slot.name
+            if name == "first":
+                shutil.copytree(tmp_path / "journal" / "0", tmp_path / "dead")
+        return taken
+
+    assert "0" == asyncio.run(settle_one("first"))
+    journal = tmp_path / "journal" / "0"
+    shutil.rmtree(journal)
+    shutil.copytree(tmp_path / "dead", journal)  # as if it had died
+    sound = (journal / "1.log").read_bytes()
+    broken = sound[:BLOCK_BYTES] + b"?" + sound[BLOCK_BYTES + 1 :]
+    (journal / "1.log").write_bytes(broken)
+    assert "1" == asyncio.run(settle_one("second"))
+    assert broken == (journal / "1.log").read_bytes()
+    told = cli_checks.store(Settings(home=str(tmp_path)), lambda: new_store(tmp_path))[0]
+    assert "failed" == told.state
+    assert "0/1.log is damaged at byte 4096" in told.message
+    (journal / "1.log").write_bytes(sound)
+    assert "0" == asyncio.run(settle_one("third"))
+    assert {"first", "second", "third"} == {row.request_id for row in store.usage.requests()}
+    assert [] == audit.faults(book_path(tmp_path))
+
+
 def test_slot_keeps_its_number(tmp_path: pathlib.Path) -> None:
     """A journal is known by what is in it: reopened it is the same, made anew it is another."""
     store = new_store(tmp_path)
@@ -128,8 +166,7 @@ def test_slot_keeps_its_number(tmp_path: pathlib.Path) -> None:
         opened = open_slot(store, claim(journal_folder(tmp_path)))
         numbers.append(opened.number)
         opened.close()
-    for path in journal_folder(tmp_path).glob("0.db*"):
-        path.unlink()
+    shutil.rmtree(journal_folder(tmp_path) / "0")
     opened = open_slot(store, claim(journal_folder(tmp_path)))
     numbers.append(opened.number)
     opened.close()

@@ -5,7 +5,6 @@ import contextlib
 import pathlib
 import resource
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,13 +14,14 @@ import pytest
 
 from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.ledger.journal import LOST, ROWS_WORTH, Journal
-from baton.ledger.journal_file import JournalFile
+from baton.ledger.journal_log import JournalLog
 from baton.stores.base import StoreUnavailable
+from tests.ledger import logged
 
 DEADLINE_S = 10.0
 
 
-class Gated(JournalFile):
+class Gated(JournalLog):
     """A journal file that counts its commits and lets them wait."""
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -53,18 +53,13 @@ def end(ticket: int, charge: int = 18, **fields: Any) -> SettleRow:
 
 
 @contextlib.asynccontextmanager
-async def journal_at(file: JournalFile, **options: Any) -> AsyncIterator[Journal]:
+async def journal_at(file: JournalLog, **options: Any) -> AsyncIterator[Journal]:
     first, _ = file.open_epoch(1)
     journal = Journal(file, first, **options)
     try:
         yield journal
     finally:
         await journal.close()
-
-
-def rows(file: JournalFile, query: str) -> list[tuple[object, ...]]:
-    with contextlib.closing(sqlite3.connect(file.path)) as connection:
-        return connection.execute(query).fetchall()
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -75,14 +70,14 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def test_durable_means_committed(tmp_path: pathlib.Path) -> None:
-    """Once `durable` returns, another connection sees the row."""
+    """Once `durable` returns, whoever reads the files sees the row."""
 
     async def run() -> None:
-        file = JournalFile(tmp_path / "0.db")
-        async with journal_at(file) as journal:
+        path = tmp_path / "0"
+        async with journal_at(JournalLog(path)) as journal:
             ticket = journal.hold(hold())
             await journal.durable(ticket)
-            assert [(ticket, "r")] == rows(file, "SELECT seq, request_id FROM hold")
+            assert [(ticket, hold())] == logged.holds(path)
             await journal.durable(ticket)  # again, at once
 
     asyncio.run(run())
@@ -92,7 +87,7 @@ def test_rows_that_queue_share_a_commit(tmp_path: pathlib.Path) -> None:
     """What queues while a commit runs is one commit, and its waiters wake in ticket order."""
 
     async def run() -> None:
-        file = Gated(tmp_path / "0.db")
+        file = Gated(tmp_path / "0")
         async with journal_at(file) as journal:
             file.gate.clear()
             first = journal.hold(hold())
@@ -119,7 +114,7 @@ def test_enough_rows_do_not_wait_for_the_pace(tmp_path: pathlib.Path) -> None:
     """Few rows wait until the pace allows a commit; once there are enough of them they leave."""
 
     async def run() -> None:
-        file = Gated(tmp_path / "0.db")
+        file = Gated(tmp_path / "0")
         async with journal_at(file) as journal, asyncio.TaskGroup() as tasks:
             journal._pace_until = asyncio.get_running_loop().time() + 6 * DEADLINE_S
             few = [journal.settle(end(-n)) for n in range(1, ROWS_WORTH)]
@@ -139,7 +134,7 @@ def test_failed_commit_fails_its_waiters_only(tmp_path: pathlib.Path) -> None:
     """A hold in a failed commit is not durable, now or later; the next rows are."""
 
     async def run() -> None:
-        file = Gated(tmp_path / "0.db")
+        file = Gated(tmp_path / "0")
         async with journal_at(file) as journal:
             before = journal.hold(hold())
             await journal.durable(before)
@@ -156,7 +151,7 @@ def test_failed_commit_fails_its_waiters_only(tmp_path: pathlib.Path) -> None:
             with pytest.raises(StoreUnavailable):
                 await journal.durable(lost)
             await journal.durable(before)
-            assert [("r",), ("after",)] == rows(file, "SELECT request_id FROM hold")
+            assert ["r", "after"] == logged.names(tmp_path / "0")
             assert lost == journal.settle(end(lost)), "the end of a lost hold is not written"
 
     asyncio.run(run())
@@ -166,7 +161,7 @@ def test_end_that_failed_is_written_later(tmp_path: pathlib.Path) -> None:
     """A charge for text that the caller has is kept and written when the disk is back."""
 
     async def run() -> None:
-        file = Gated(tmp_path / "0.db")
+        file = Gated(tmp_path / "0")
         async with journal_at(file) as journal:
             held = journal.hold(hold())
             await journal.durable(held)
@@ -175,9 +170,8 @@ def test_end_that_failed_is_written_later(tmp_path: pathlib.Path) -> None:
             with pytest.raises(StoreUnavailable):
                 await journal.durable(ticket)
             file.broken = False
-            query = "SELECT hold_seq, state, charge FROM settle"
-            await until(lambda: rows(file, query))
-            assert [(held, "settled", 18)] == rows(file, query)
+            await until(lambda: logged.ends(tmp_path / "0"))
+            assert [(held, "settled", 18)] == logged.ended(tmp_path / "0")
             with pytest.raises(StoreUnavailable):
                 await journal.durable(ticket)
 
@@ -189,7 +183,7 @@ def test_undelivered_end_that_failed_is_waived(tmp_path: pathlib.Path) -> None:
     waived: list[SettleRow] = []
 
     async def run() -> None:
-        file = Gated(tmp_path / "0.db")
+        file = Gated(tmp_path / "0")
         async with journal_at(file, on_waived=waived.append) as journal:
             held = journal.hold(hold())
             await journal.durable(held)
@@ -199,9 +193,12 @@ def test_undelivered_end_that_failed_is_waived(tmp_path: pathlib.Path) -> None:
                 await journal.durable(journal.settle(row))
             assert [row] == waived
             file.broken = False
-            query = "SELECT state, charge, cost, status FROM settle"
-            await until(lambda: rows(file, query))
-            assert [("released", 0, 7, 503)] == rows(file, query)
+            await until(lambda: logged.ends(tmp_path / "0"))
+            [written] = [ended.end for ended in logged.ends(tmp_path / "0")]
+            assert ("released", 0, 7, 503) == (
+                *(written.state, written.charge),
+                *(written.cost, written.status),
+            )
 
     asyncio.run(run())
 
@@ -211,7 +208,7 @@ def test_hold_and_end_lost_together_leave_nothing(tmp_path: pathlib.Path) -> Non
     waived: list[SettleRow] = []
 
     async def run() -> None:
-        file = Gated(tmp_path / "0.db")
+        file = Gated(tmp_path / "0")
         async with journal_at(file, on_waived=waived.append) as journal:
             file.gate.clear()
             file.broken = True
@@ -223,7 +220,7 @@ def test_hold_and_end_lost_together_leave_nothing(tmp_path: pathlib.Path) -> Non
             file.broken = False
             await journal.durable(journal.hold(hold("after")))
         assert 1 == len(waived)
-        assert [] == rows(file, "SELECT * FROM settle")
+        assert [] == logged.ends(tmp_path / "0")
 
     asyncio.run(run())
 
@@ -232,7 +229,7 @@ def test_cancelled_wait_leaves_the_row_alone(tmp_path: pathlib.Path) -> None:
     """A caller that stops waiting neither undoes its row nor disturbs the others'."""
 
     async def run() -> None:
-        file = Gated(tmp_path / "0.db")
+        file = Gated(tmp_path / "0")
         async with journal_at(file) as journal:
             file.gate.clear()
             ticket = journal.hold(hold())
@@ -243,7 +240,7 @@ def test_cancelled_wait_leaves_the_row_alone(tmp_path: pathlib.Path) -> None:
             file.gate.set()
             await other
             assert waiting.cancelled()
-            assert [(1,)] == rows(file, "SELECT count(*) FROM hold")
+            assert ["r"] == logged.names(tmp_path / "0")
 
     asyncio.run(run())
 
@@ -252,7 +249,7 @@ def test_unstorable_row_fails_alone(tmp_path: pathlib.Path) -> None:
     """A value that no column takes costs its own request, not its neighbours'."""
 
     async def run() -> None:
-        file = Gated(tmp_path / "0.db")
+        file = Gated(tmp_path / "0")
         async with journal_at(file) as journal:
             file.gate.clear()
             journal.hold(hold("first"))
@@ -265,8 +262,7 @@ def test_unstorable_row_fails_alone(tmp_path: pathlib.Path) -> None:
             with pytest.raises(StoreUnavailable):
                 await journal.durable(bad)
             assert not journal.failing
-            expected = [("first",), ("good",), ("last",)]
-            assert expected == rows(file, "SELECT request_id FROM hold")
+            assert ["first", "good", "last"] == logged.names(tmp_path / "0")
 
     asyncio.run(run())
 
@@ -275,7 +271,7 @@ def test_closed_journal_refuses(tmp_path: pathlib.Path) -> None:
     """After the end there are no rows, and a lost ticket is never durable."""
 
     async def run() -> None:
-        file = JournalFile(tmp_path / "0.db")
+        file = JournalLog(tmp_path / "0")
         async with journal_at(file) as journal:
             with pytest.raises(StoreUnavailable):
                 await journal.durable(LOST)
@@ -288,38 +284,39 @@ def test_closed_journal_refuses(tmp_path: pathlib.Path) -> None:
 
 
 def test_folded_rows_are_pruned(tmp_path: pathlib.Path) -> None:
-    """Ended and folded requests go, but the newest end, and what is open stays."""
+    """Segments of ended and folded requests go; what is open stays."""
 
     async def run() -> None:
-        file = JournalFile(tmp_path / "0.db")
+        file = JournalLog(tmp_path / "0")
         async with journal_at(file) as journal:
             open_hold = journal.hold(hold("open"))
-            for _ in range(3):
+            while len(file.log.begun) < 2:
                 ticket = journal.settle(end(journal.hold(hold())))
-            await journal.durable(ticket)
+                await journal.durable(ticket)
             journal.folded(journal.written())
-            await until(lambda: rows(file, "SELECT count(*) FROM settle") == [(1,)])
-            assert [(ticket,)] == rows(file, "SELECT seq FROM settle")
-            assert (open_hold,) in rows(file, "SELECT seq FROM hold")
+            await until(lambda: len(file.log.begun) == 1)
+            await journal.durable(journal.settle(end(open_hold, 7)))
+            assert (open_hold, "settled", 7) in logged.ended(tmp_path / "0")
+        assert not (tmp_path / "0" / "1.log").exists()
 
     asyncio.run(run())
 
 
 def test_full_disk(tmp_path: pathlib.Path) -> None:
     """A real write error: waiters fail, the thread lives, and rows are durable again afterwards."""
-    asyncio.run(fill_disk(tmp_path / "0.db"))
+    asyncio.run(fill_disk(tmp_path / "0"))
 
 
 async def fill_disk(path: pathlib.Path) -> None:
-    file = JournalFile(path)
+    file = JournalLog(path)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         async with journal_at(file) as journal:
             held = journal.hold(hold("before"))
             await journal.durable(held)
-            size = path.with_name("0.db-wal").stat().st_size
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+            written = file.log.durable[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (written, limits[1]))
             lost = journal.hold(hold("lost"))
             owed = journal.settle(end(held))
             for ticket in (lost, owed):
@@ -327,9 +324,9 @@ async def fill_disk(path: pathlib.Path) -> None:
                     await journal.durable(ticket)
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             await journal.durable(journal.hold(hold("after")))
-            await until(lambda: rows(file, "SELECT hold_seq FROM settle"))
-            assert [("before",), ("after",)] == rows(file, "SELECT request_id FROM hold")
-            assert [(held,)] == rows(file, "SELECT hold_seq FROM settle")
+            await until(lambda: logged.ends(path))
+            assert ["before", "after"] == logged.names(path)
+            assert [(held, "settled", 18)] == logged.ended(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)

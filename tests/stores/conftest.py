@@ -7,11 +7,13 @@ from tests.bookkeeping import POSTGRES
 ONE_KIND = {"test_audit", "test_backup", "test_copy", "test_database", "test_migrate", "test_moves"}
 """Modules that are about files, or about both kinds at once."""
 NEED_NO_BOOK = {
-    "test_carried",
+    "test_framing",
     "test_history_tables",
     "test_journal_tables",
     "test_kept_tables",
+    "test_log",
     "test_postgres",
+    "test_segments",
     "test_vault",
     "test_windows",
 }

@@ -1,39 +1,40 @@
-"""Rows on their way to a book on a server."""
-
-import pathlib
+"""The batch's table: rows go in as they are, and are gone with the transaction."""
 
 import pytest
+from sqlalchemy import text
 
-from baton.ledger.entries import EndRow, HoldRow, SettleRow
-from baton.ledger.journal_file import JournalFile
-from baton.stores.base import StoreUnavailable
-from baton.stores.carried import COLUMNS, FileRows
+from baton.stores.carried import COLUMNS, POSTED, RARE, Row, carry, clear, prepare
+from baton.stores.tables import request
+from tests.bookkeeping import new_store
 
-
-def settle(seq: int, user: str | None = None) -> tuple[int, SettleRow]:
-    hold = HoldRow(f"r{seq}", seq, "k", "a", "", "m", user, False, 100, 1)
-    return seq, SettleRow(seq, hold, EndRow(state="settled", charge=seq))
+WORDS = {column.name for column in request.columns if column.type.python_type is str}
 
 
-def test_rows_come_in_order_after_the_mark(tmp_path: pathlib.Path) -> None:
-    """As many as asked for, each with its seq, its hold's, and a request's columns."""
-    file = JournalFile(tmp_path / "0.db")
-    file.append([], [], [settle(number) for number in range(1, 6)])
-    rows = FileRows(tmp_path / "0.db")
-    assert [3, 4] == [row[0] for row in rows.after(2, 2)]
-    (last,) = rows.after(4, 10)
-    assert (5, 5) == tuple(last[:2])
-    assert ("r5", 5) == tuple(last[2 + COLUMNS.index(name)] for name in ("request_id", "charge"))
-    assert 2 + len(COLUMNS) == len(last)
-    rows.checkpoint()
-    rows.close()
-    file.close()
+def row(seq: int, *missing: str) -> Row:
+    values = {name: f"{name}\0{seq}" if name in WORDS else seq for name in COLUMNS}
+    return (seq, seq + 1, *({**values, **dict.fromkeys(missing)}[name] for name in COLUMNS))
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: pathlib.Path) -> None:
-    """What SQLite says comes out as the store's error."""
-    (tmp_path / "0.db").write_bytes(b"no journal " * 1_000)
-    rows = FileRows(tmp_path / "0.db")
-    with pytest.raises(StoreUnavailable):
-        rows.after(0, 1)
-    rows.close()
+@pytest.mark.parametrize("missing", [(), RARE, RARE[:3], ("cached_tokens",)])
+def test_rows_are_what_they_were(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, missing: tuple[str, ...]
+) -> None:
+    """Whatever of them is empty, two batches in a row, each in a transaction of its own."""
+    store = new_store(tmp_path_factory.mktemp("home"))
+    names = ", ".join(f'"{name}"' for name in ("seq", "hold_seq", *COLUMNS))
+    query = text(f"SELECT {names} FROM {POSTED} ORDER BY seq")
+    for first in (1, 10):
+        rows = [row(first), row(first + 2, *missing), row(first + 4)]
+        with store.database.writing(alone=False) as connection:
+            prepare(connection)
+            carry(connection, rows)
+            found = [tuple(each) for each in connection.execute(query)]
+            clear(connection)
+        if kind == "postgresql":
+            rows = [tuple(_without_nul(value) for value in each) for each in rows]
+        assert rows == found
+    store.close()
+
+
+def _without_nul(value: object) -> object:
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value

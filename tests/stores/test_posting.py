@@ -7,12 +7,12 @@ import msgspec
 
 from baton.ledger.costs import of_attempts
 from baton.ledger.entries import AttemptRow, EndRow, HoldRow, SettleRow
-from baton.ledger.journal_file import JournalFile
+from baton.ledger.journal_log import JournalLog
+from baton.ledger.log_rows import LogRows
 from baton.ledger.prices import PriceBook
 from baton.semantics.events import Usage
 from baton.stores import audit, journals
 from baton.stores.book import Store
-from baton.stores.carried import FileRows
 from baton.stores.posting import Posting
 from baton.stores.sums import DAY_US
 from baton.stores.usage import Filter
@@ -25,16 +25,16 @@ def settle(seq: int, account: str, charge: int, **end: Any) -> tuple[int, Settle
     return seq, SettleRow(seq, hold, EndRow(**fields))
 
 
-def posting_at(store: Store, file: JournalFile) -> Posting:
+def posting_at(store: Store, file: JournalLog) -> Posting:
     held = journals.enter(store.database, file.identity, "0")
-    return Posting(store.database, FileRows(file.path), held)
+    return Posting(store.database, LogRows(file), held)
 
 
 def test_batches_add_up(tmp_path: pathlib.Path) -> None:
     """Posted in batches of any size, the sums are those of all rows; each batch moves the mark."""
     store = new_store(tmp_path)
     account = new_key(store).account
-    file = JournalFile(tmp_path / "0.db")
+    file = JournalLog(tmp_path / "0")
     file.append([], [], [settle(n, account, n, cost=2, completion_tokens=3) for n in range(1, 26)])
     posting = posting_at(store, file)
     steps = [posting.post(10) for _ in range(4)]
@@ -55,7 +55,7 @@ def test_days_are_utc(tmp_path: pathlib.Path) -> None:
     """A request belongs to the day on which it was created, UTC."""
     store = new_store(tmp_path)
     account = new_key(store).account
-    file = JournalFile(tmp_path / "0.db")
+    file = JournalLog(tmp_path / "0")
     file.append([], [], [settle(1, account, 5), settle(2, account, 6, status=500)])
     posting = posting_at(store, file)
     posting.post(10)
@@ -71,7 +71,7 @@ def test_charges_move_from_the_lease_to_the_balance(tmp_path: pathlib.Path) -> N
     """What is leased and posted together does not change when a charge is posted."""
     store = new_store(tmp_path)
     account = new_key(store, budget_nano=100).account
-    file = JournalFile(tmp_path / "0.db")
+    file = JournalLog(tmp_path / "0")
     posting = posting_at(store, file)
     store.accounts.lend(posting.number, {account: 100})
     file.append([], [], [settle(1, account, 30)])
@@ -88,7 +88,7 @@ def test_further_scopes_count_too(tmp_path: pathlib.Path) -> None:
     """A charge counts in every scope of its request, and is paid by one account."""
     store = new_store(tmp_path)
     payer, team = new_key(store, "payer").account, new_key(store, "team").account
-    file = JournalFile(tmp_path / "0.db")
+    file = JournalLog(tmp_path / "0")
     hold = HoldRow("r", 1, "k", payer, team, "m", None, False, 100, 1)
     file.append([], [], [(1, SettleRow(1, hold, EndRow(state="settled", charge=9)))])
     posting = posting_at(store, file)
@@ -112,7 +112,7 @@ def test_attempts_follow_their_request(tmp_path: pathlib.Path) -> None:
     """Of each end that counts, in order; those of a second end of the same hold lead nowhere."""
     store = new_store(tmp_path)
     account = new_key(store).account
-    file = JournalFile(tmp_path / "0.db")
+    file = JournalLog(tmp_path / "0")
     seq, row = settle(1, account, 5)
     first = msgspec.structs.replace(row, spent=attempts("u", "v"))
     second = msgspec.structs.replace(row, spent=attempts("w"))
@@ -133,7 +133,7 @@ def test_reports_filter(tmp_path: pathlib.Path) -> None:
     """Sums count what the filter lets through."""
     store = new_store(tmp_path)
     account = new_key(store).account
-    file = JournalFile(tmp_path / "0.db")
+    file = JournalLog(tmp_path / "0")
     file.append([], [], [settle(1, account, 5), settle(2, account, 6, upstream="v")])
     posting = posting_at(store, file)
     posting.post(10)

@@ -1,0 +1,122 @@
+"""The ended requests of a journal's log, on their way to the book (stores/carried.py: Rows).
+
+Read once, in order: where the last read ended the next one goes on, up to what is durable. Rows
+stay here until the book's mark is beyond them, so that a fold that failed finds them again.
+"""
+
+import bisect
+import operator
+import pathlib
+from collections.abc import Iterator
+
+import msgspec
+
+from baton.ledger.entries import REQUEST_COLUMNS
+from baton.ledger.journal_log import Ended, JournalLog, batch_of
+from baton.stores import framing, segments
+from baton.stores.carried import COLUMNS, Row
+from baton.stores.framing import Life
+from baton.stores.log import Begun
+
+_seq = operator.itemgetter(0)
+_in_order = operator.itemgetter(*map(REQUEST_COLUMNS.index, COLUMNS))
+"""A request's values in the order of the book's columns."""
+_FLAGS = tuple(map(REQUEST_COLUMNS.index, ("stream", "estimated")))
+"""Numbers in the book: SQLite's driver would look for an adapter of each bool."""
+
+
+class LogRows:
+    """Those of an open journal, for one thread."""
+
+    def __init__(self, journal: JournalLog) -> None:
+        self._log = journal.log
+        self._rows: list[Row] = []
+        self._spent: list[Row] = []
+        self._waiting: set[int] = set()
+        """Holds of `rows`."""
+        self._at: Begun | None = None
+        self._life: Life | None = None
+        self._offset = 0
+
+    def after(self, mark: int, at_most: int) -> list[Row]:
+        """See Rows. Raises Damaged, StoreUnavailable."""
+        self._forget(mark)
+        while len(self._rows) < at_most and self._read_on(mark):
+            pass
+        return self._rows[:at_most]
+
+    def attempts(self, mark: int, last: int) -> list[Row]:
+        return [values for values in self._spent if mark < values[0] <= last]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _forget(self, mark: int) -> None:
+        """What is in the book."""
+        folded = bisect.bisect_right(self._rows, mark, key=_seq)
+        if folded:
+            self._waiting.difference_update(row[1] for row in self._rows[:folded])
+            del self._rows[:folded]
+            del self._spent[: bisect.bisect_right(self._spent, mark, key=_seq)]
+
+    def _read_on(self, mark: int) -> bool:
+        """Read a segment on; returns whether there was something, or there is another one."""
+        number, end = self._log.durable
+        at = self._present(mark)
+        if at is None:
+            return False
+        if at.number != number:
+            end = self._log.ends.get(at.number, 0)
+        if self._offset < end:
+            self._read(at.path, end, mark)
+            return True
+        if at.number >= number:
+            return False
+        self._move(next(each for each in self._log.begun if each.number > at.number))
+        return True
+
+    def _present(self, mark: int) -> Begun | None:
+        """Where to read: a segment that was given up had nothing that is not folded."""
+        begun = list(self._log.begun)
+        if self._at not in begun:
+            needed = [each for each in begun if each.passed <= mark] or begun
+            if not needed:
+                return None
+            self._move(needed[-1] if needed is not begun else begun[0])
+        return self._at
+
+    def _move(self, to: Begun) -> None:
+        self._at, self._life, self._offset = to, None, 0
+
+    def _read(self, path: pathlib.Path, end: int, mark: int) -> None:
+        data, at, start = segments.content(path, self._offset, end), 0, self._offset
+        while at < end - start:
+            frame = framing.frame_at(data, at, start + at)
+            if frame is None or frame.life != (self._life or frame.life):
+                raise segments.damaged(path, start + at, "what was written is not there")
+            if self._life is not None:  # else it is the segment's head
+                for ended in batch_of(frame.payload).ends:
+                    self._take(ended, mark)
+            self._life, at = frame.life, frame.after
+            self._offset = start + at
+
+    def _take(self, ended: Ended, mark: int) -> None:
+        if ended.seq <= mark or ended.hold_seq in self._waiting:
+            return
+        self._waiting.add(ended.hold_seq)
+        self._rows.append(_posted(ended))
+        if ended.spent:
+            self._spent += _attempts(ended)
+
+
+def _posted(ended: Ended) -> Row:
+    astuple = msgspec.structs.astuple
+    values = [*astuple(ended.hold), *astuple(ended.end)]
+    for at in _FLAGS:
+        values[at] = int(values[at])
+    return (ended.seq, ended.hold_seq, *_in_order(values))
+
+
+def _attempts(ended: Ended) -> Iterator[Row]:
+    for n, each in enumerate(ended.spent, 1):
+        yield (ended.seq, n, ended.hold_seq, *msgspec.structs.astuple(each))

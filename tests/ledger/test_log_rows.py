@@ -1,0 +1,112 @@
+"""Ended requests on their way from a journal's log to the book."""
+
+import pathlib
+
+import msgspec
+import pytest
+
+from baton.ledger.entries import EndRow, HoldRow, SettleRow
+from baton.ledger.journal_log import JournalLog
+from baton.ledger.log_rows import LogRows
+from baton.stores import log as logs
+from baton.stores.carried import COLUMNS
+from baton.stores.framing import BLOCK_BYTES
+from baton.stores.segments import Damaged
+from tests.ledger.test_journal_log import spent
+
+
+def settle(seq: int) -> tuple[int, SettleRow]:
+    hold = HoldRow(f"r{seq}", seq, "k", "a", "", "m", None, True, 100, 1)
+    return seq, SettleRow(seq, hold, EndRow(state="settled", charge=seq))
+
+
+@pytest.fixture
+def journal(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> JournalLog:
+    """Of small segments."""
+    monkeypatch.setattr(logs, "SEGMENT_BYTES_MIN", 4 * BLOCK_BYTES)
+    monkeypatch.setattr(logs, "SEGMENT_BYTES_MAX", 4 * BLOCK_BYTES)
+    journal = JournalLog(tmp_path / "0")
+    journal.open_epoch(1)
+    return journal
+
+
+def seqs(rows: LogRows, mark: int, at_most: int = 100) -> list[int]:
+    return [row[0] for row in rows.after(mark, at_most)]
+
+
+def test_rows_come_in_order_after_the_mark(journal: JournalLog) -> None:
+    """As many as asked for, each with its seq, its hold's, and a request's columns; those that the
+    mark has not passed come again."""
+    for number in range(1, 31, 3):
+        journal.append([], [], [settle(number + n) for n in range(3)])
+    assert len(journal.log.begun) > 2
+    rows = LogRows(journal)
+    assert list(range(1, 31)) == seqs(rows, 0)
+    assert [1, 2] == seqs(rows, 0, 2)
+    assert [3, 4] == seqs(rows, 2, 2)
+    assert [30] == seqs(rows, 29)
+    [last] = rows.after(29, 10)
+    wanted = {"request_id": "r30", "charge": 30, "stream": 1, "estimated": 0, "state": "settled"}
+    assert (30, 30) == tuple(last[:2])
+    assert wanted == {name: last[2 + COLUMNS.index(name)] for name in wanted}
+    assert {int, str, type(None)} == {type(value) for value in last}
+    assert 2 + len(COLUMNS) == len(last)
+    assert [] == seqs(rows, 30)
+    journal.append([], [], [settle(31)])
+    assert [31] == seqs(rows, 30)
+    rows.close()
+    journal.close()
+
+
+def test_the_first_end_of_a_hold_counts(journal: JournalLog) -> None:
+    """Also within one append; attempts come with their end, under its number."""
+    seq, row = settle(1)
+    first = msgspec.structs.replace(row, spent=(spent("u"), spent("v")))
+    journal.append([], [], [(seq, first), (2, msgspec.structs.replace(row, spent=(spent("w"),)))])
+    journal.append([], [], [(3, row), settle(4)])
+    rows = LogRows(journal)
+    assert [1, 4] == seqs(rows, 0)
+    told = [tuple(values[:4]) for values in rows.attempts(0, 4)]
+    assert [(1, 1, 1, "u"), (1, 2, 1, "v")] == told
+    assert [4] == seqs(rows, 1)
+    assert [] == list(rows.attempts(1, 4))
+    journal.close()
+
+
+def test_segments_that_are_given_up(journal: JournalLog) -> None:
+    """A reader that stood in one goes on with what is left; a new one begins there."""
+    rows = LogRows(journal)
+    for number in range(1, 41):
+        journal.append([], [], [settle(number)])
+        if number == 2:
+            assert [1, 2] == seqs(rows, 0)
+    journal.prune(39)
+    assert "1.log" not in {each.path.name for each in journal.log.begun}
+    assert [40] == seqs(rows, 39)
+    assert [40] == seqs(LogRows(journal), 39)
+    journal.close()
+
+
+def test_only_what_is_durable_is_read(journal: JournalLog) -> None:
+    """What a write left that failed, or is not over, is not folded."""
+    journal.append([], [], [settle(1)])
+    before = journal.log.durable
+    journal.append([], [], [settle(2)])
+    journal.log.durable = before
+    assert [1] == seqs(LogRows(journal), 0)
+    journal.close()
+
+
+def test_a_file_that_goes_bad(journal: JournalLog, tmp_path: pathlib.Path) -> None:
+    """Rows before it are there, and it is told at each try."""
+    journal.append([], [], [settle(1)])
+    rows = LogRows(journal)
+    assert [1] == seqs(rows, 0)
+    journal.append([], [], [settle(2)])
+    with (tmp_path / "0" / "1.log").open("r+b") as file:
+        file.seek(3 * BLOCK_BYTES)
+        file.write(b"?")
+    for _ in range(2):
+        with pytest.raises(Damaged, match="what was written is not there"):
+            rows.after(0, 10)
+    journal.close()
