@@ -11,7 +11,6 @@ nonce tell a frame of this life of the file from what an earlier one left behind
 nonce is random, nothing that a caller sends can pass for a frame.
 """
 
-import secrets
 import struct
 import zlib
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from typing import NamedTuple
 BLOCK_BYTES = 4096
 """What file systems and disks write at once, and the alignment that direct writes need."""
 MAGIC = b"BtJ1"
-PAYLOAD_BYTES_MAX = 2**31
-NONCE_BITS = 64
 
 _HEADER = struct.Struct("<4sQQII")
 _PLACE = struct.Struct("<QQQI")
@@ -53,10 +50,6 @@ class Scanned(NamedTuple):
     """After the last whole frame from the beginning on."""
     stray: int | None
     """Where a whole frame stands after a broken one: the broken one was not the last write."""
-
-
-def new_life(number: int) -> Life:
-    return Life(number, secrets.randbits(NONCE_BITS))
 
 
 def framed_bytes(length: int) -> int:

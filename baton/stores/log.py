@@ -180,7 +180,7 @@ class Log:
                     spare.unlink(missing_ok=True)
                 _fill(path, size)
             _sync_folder(self.folder)
-        return _File(path, framing.new_life(number), 0)
+        return _File(path, Life(number, secrets.randbits(64)), 0)
 
     @staticmethod
     def _wanted(before: "_File | None") -> int:

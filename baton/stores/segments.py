@@ -151,9 +151,8 @@ def damaged(path: pathlib.Path, at: int, why: str) -> Damaged:
 
 
 _REMEDY = (
-    ". What is in this journal and not in the book yet stays where it is, and is not charged,"
-    " until you put the file back from a copy, or move the journal's folder away, which gives that"
-    " up. See docs/guide, Exact money"
+    ". What this journal has and the book has not stays where it is, and is not charged, until you"
+    " put the file back from a copy, or move the journal's folder away, which gives that up"
 )
 
 

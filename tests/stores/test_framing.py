@@ -11,7 +11,6 @@ from baton.stores.framing import (
     Life,
     framed_bytes,
     header,
-    new_life,
     scan,
 )
 
@@ -30,11 +29,11 @@ def framed(life: Life, payloads: list[bytes] | tuple[bytes, ...], at: int = 0) -
     return data
 
 
-LIFE = new_life(7)
+LIFE = Life(7, 0x7F3C2A1B_9D8E4F60)
 BEFORE = framed(LIFE, ACKNOWLEDGED)
 LAST_FRAME = framed(LIFE, [LAST], len(BEFORE))
 AFTER = len(BEFORE) + len(LAST_FRAME)
-EARLIER = framed(new_life(3), [b"old" * 900] * 20)
+EARLIER = framed(Life(3, 5), [b"old" * 900] * 20)
 """What an earlier life of the file left."""
 
 
@@ -85,7 +84,7 @@ def test_every_garbled_byte_is_noticed() -> None:
 def test_frames_belong_to_their_place_and_life() -> None:
     """Neither another segment's frames count, nor a life's that ended, nor one at another place."""
     for strange in (
-        framed(new_life(7), [b"x"], len(BEFORE)),
+        framed(Life(7, 1), [b"x"], len(BEFORE)),
         framed(Life(8, LIFE.nonce), [b"x"], len(BEFORE)),
         framed(LIFE, [b"x"], len(BEFORE) + BLOCK_BYTES),
     ):
