@@ -41,6 +41,8 @@ from baton.stores.segments import Head, Part
 SEGMENT_BYTES_MIN = 256 * 1024
 SEGMENT_BYTES_MAX = 4 * 1024 * 1024
 """A busy worker fills it in about a second."""
+SPARES_MAX = 2
+"""So many are kept to be used again."""
 PIECE_BYTES = 1024 * 1024
 UNFINISHED, SPARE = ".new", ".spare"
 DIRECT = getattr(os, "O_DIRECT", 0)
@@ -188,7 +190,7 @@ class Log:
         return max(SEGMENT_BYTES_MIN, min(SEGMENT_BYTES_MAX, grown))
 
     def _give_up(self, path: pathlib.Path) -> None:
-        if self._spare or path.stat().st_size < SEGMENT_BYTES_MAX:
+        if len(self._spare) == SPARES_MAX or path.stat().st_size < SEGMENT_BYTES_MAX:
             path.unlink()
         else:
             self._spare.append(path.rename(path.with_suffix(SPARE)))

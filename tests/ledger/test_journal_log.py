@@ -256,7 +256,7 @@ STEPS = st.tuples(st.sampled_from(["begin", "tell", "finish", "fold", "die"]), s
 
 @pytest.mark.usefixtures("small_segments")
 @settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(STEPS, min_size=10, max_size=60))
 def test_any_life(steps: list[tuple[str, int]]) -> None:
@@ -284,7 +284,7 @@ def test_every_cut_of_the_last_commits(tmp_path: pathlib.Path) -> None:
     file.close()
     content = (tmp_path / "0" / "1.log").read_bytes()
     everything = [end.seq for end in logged.ends(tmp_path / "0")]
-    for cut in range(borders[1], borders[-1], 97):
+    for cut in range(borders[1], borders[-1], 197):
         for rest in (b"", bytes(borders[-1] - cut), b"\xff" * (borders[-1] - cut)):
             (tmp_path / "0" / "1.log").write_bytes(content[:cut] + rest)
             read = [end.seq for end in logged.ends(tmp_path / "0")]
