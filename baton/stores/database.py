@@ -98,7 +98,11 @@ class Database:
 
     def _embedded(self, path: pathlib.Path) -> sqlalchemy.Engine:
         url = sqlalchemy.URL.create("sqlite+pysqlite", database=str(path))
-        engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        # The last one used first: each connection has a cache of pages, and taken in turn all of
+        # them would fill with the same ones.
+        engine = sqlalchemy.create_engine(
+            url, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_use_lifo=True
+        )
         event.listen(engine, "connect", self._prepare)
         event.listen(engine, "begin", _begin)
         return engine

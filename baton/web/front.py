@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from baton.web.envelope import Envelope
+from baton.errors import internal
+from baton.telemetry import diary
+from baton.web.envelope import STATE, Envelope
 from baton.web.services import Readiness, Services
 
 Load = Callable[[Services], ASGIApp]
@@ -66,12 +68,18 @@ class Front:
             status, found = await probe(self._services)
             return await _answer(send, status, msgspec.json.encode(found))
         rooms = self._rooms or await self._loaded()
+        if rooms is None:
+            return await _answer(send, 500, internal(scope["state"][STATE].request_id).body())
         return await rooms(scope, receive, send)
 
-    async def _loaded(self) -> ASGIApp:
+    async def _loaded(self) -> ASGIApp | None:
+        """None where it failed: whoever asks next tries again."""
         async with self._loading:
             if self._rooms is None:
-                self._rooms = await asyncio.to_thread(self._load, self._services)
+                try:
+                    self._rooms = await asyncio.to_thread(self._load, self._services)
+                except Exception:  # noqa: BLE001 — a fault of ours is told in everybody's shape
+                    diary.exception("the routes cannot be loaded")
         return self._rooms
 
 

@@ -52,3 +52,18 @@ def test_foreign_errors_are_mapped(tmp_path: pathlib.Path) -> None:
     with pytest.raises(sqlalchemy.exc.IntegrityError), database.writing() as connection:
         connection.exec_driver_sql("INSERT INTO t VALUES(1)")
     database.close()
+
+
+def test_the_connection_used_last_is_used_first(tmp_path: pathlib.Path) -> None:
+    """Each has a cache of pages: after a rush, when several were needed, one is kept warm instead
+    of all of them being filled in turn."""
+    database = Database(tmp_path / "book.db")
+    with contextlib.ExitStack() as rush:
+        for _ in range(3):
+            rush.enter_context(database.reading())
+    used = set()
+    for _ in range(6):
+        with database.reading() as connection:
+            used.add(id(connection.connection.driver_connection))
+    database.close()
+    assert 1 == len(used)

@@ -7,9 +7,11 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from baton.web.front import Front
+from baton.web.front import Front, build
 from baton.web.services import Services, readiness
-from tests.fakes.web_parts import Web
+from tests.asking import Endpoint
+from tests.fakes.web_parts import Web, serving
+from tests.hearing import hearing
 
 
 def test_alive_whatever_is_missing(site: Web) -> None:
@@ -55,7 +57,9 @@ class Slow:
         return self.room
 
     async def room(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "path": scope["path"]})
+        start = {"type": "http.response.start", "path": scope["path"], "status": 204}
+        await send({**start, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def asked(front: Front, path: str) -> MutableMapping[str, Any]:
@@ -93,16 +97,15 @@ def test_all_who_ask_wait_for_one_loading(site: Web) -> None:
 
 
 def test_a_loading_that_failed_is_tried_again(site: Web) -> None:
-    """By the next who asks."""
-    slow, services = Slow(), site.parts.services()
+    """By the next who asks; the one before hears of a fault of ours, as from everywhere."""
+    slow = Slow()
     slow.fails = True
     slow.go.set()
-
-    async def run() -> None:
-        front = Front(services, slow.load)
-        results = await asyncio.gather(asked(front, "a"), return_exceptions=True)
-        assert isinstance(results[0], OSError)
+    with hearing() as told, serving(build(site.parts.services(), slow.load)) as (port, _):
+        endpoint = Endpoint(f"http://127.0.0.1:{port}", "", "")
+        answer = endpoint.get("/v1/models")
         slow.fails = False
-        assert "b" == (await asked(front, "b"))["path"]
-
-    asyncio.run(run())
+        assert 204 == endpoint.get("/v1/models").status
+    assert (500, "internal_error") == (answer.status, answer.error["code"])
+    assert answer.headers["x-request-id"] in answer.error["message"]
+    assert ["the routes cannot be loaded"] == [entry["event"] for entry in told]
