@@ -18,6 +18,7 @@ import pathlib
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -29,7 +30,7 @@ from baton.config import Settings
 from baton.http.connection import connection_class
 from baton.http.shared import Shared
 from baton.stores.base import PriceRecord, UpstreamRecord
-from bench.relays import PUBLIC_MODEL, THEIR_MODEL, Relay, build, mock
+from bench.relays import CHUNK_INTERVAL_US, PUBLIC_MODEL, THEIR_MODEL, Relay, build, mock
 from tests.bookkeeping import new_key, new_store
 
 WARM_UP, REQUESTS = 50, 200
@@ -78,12 +79,23 @@ class Counts:
 def run(*, stream: bool = False, lines: int = 40) -> str:
     """Count a plain request's bytecodes; the table."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = pathlib.Path(name)
-        build(folder)
-        with mock(folder) as upstream:
-            key = prepared(folder / "home", upstream.port)
-            counts = uvloop.run(counted(folder / "home", key, stream))
+        (counts,) = rounds(pathlib.Path(name), stream, WARM_UP, [REQUESTS])
     return counts.told(REQUESTS, lines)
+
+
+def rounds(
+    folder: pathlib.Path,
+    stream: bool,
+    warm_up: int,
+    requests: Sequence[int],
+    interval_us: int = CHUNK_INTERVAL_US,
+) -> list[Counts]:
+    """What is counted in each round of so many requests, after a warm-up. What a worker does from
+    time to time whether asked or not is in it: of several rounds the least has least of that."""
+    build(folder)
+    with mock(folder, interval_us) as upstream:
+        key = prepared(folder / "home", upstream.port)
+        return uvloop.run(counted(folder / "home", key, stream, warm_up, requests))
 
 
 def prepared(home: pathlib.Path, mock_port: int) -> str:
@@ -107,10 +119,12 @@ def prepared(home: pathlib.Path, mock_port: int) -> str:
     return KEY
 
 
-async def counted(home: pathlib.Path, key: str, stream: bool) -> Counts:
+async def counted(
+    home: pathlib.Path, key: str, stream: bool, warm_up: int, requests: Sequence[int]
+) -> list[Counts]:
     """Run the worker and its client; trace the loop after a warm-up."""
     settings = Settings(home=str(home), model="none", access_log=str(home / "access.log"))
-    counts = Counts()
+    found = []
     async with Worker(settings) as worker:
         shared = Shared(settings, worker.room)
         listener = socket.create_server(("127.0.0.1", 0))
@@ -125,13 +139,15 @@ async def counted(home: pathlib.Path, key: str, stream: bool) -> Counts:
         server = uvicorn.Server(config)
         serving = asyncio.get_running_loop().create_task(server._serve([listener]))
         relay = Relay("baton", listener.getsockname()[1], 0, key, PUBLIC_MODEL)
-        await asyncio.to_thread(ask, relay, stream, WARM_UP)
-        sys.settrace(counts.trace)
-        await asyncio.to_thread(ask, relay, stream, REQUESTS)
-        sys.settrace(None)
+        await asyncio.to_thread(ask, relay, stream, warm_up)
+        for number in requests:
+            found.append(counts := Counts())
+            sys.settrace(counts.trace)
+            await asyncio.to_thread(ask, relay, stream, number)
+            sys.settrace(None)
         server.should_exit = True
         await serving
-    return counts
+    return found
 
 
 def ask(relay: Relay, stream: bool, requests: int) -> None:
