@@ -59,6 +59,7 @@ def test_workers(stage: Stage) -> None:
     assert found["ratio"]["median"] > 1
     page = workers_bench.markdown({"machine": machine.facts(), **found})
     assert f"Two ÷ one in one round: {found['ratio']['median']:.2f} (" in page
+    assert f"Two ÷ one, each worker as busy: {found['as_busy']['median']:.2f} (" in page
 
 
 def test_many_streams(stage: Stage) -> None:
