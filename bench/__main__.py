@@ -1,10 +1,11 @@
 """The benchmarks: `make bench`, or python -m bench [PART …] [--rounds N] [--quick].
 
 Parts: relay and engine (both where none is named); cold-start, prompt-lengths, workers and
-streams-512 tell more of the relay, each in about a minute, memory in ten. `--peers haproxy litellm
-portkey` after `relay` measures these in the same rounds; LiteLLM and Portkey are installed apart
-where they are not yet (bench/peers_setup.py: needs the registries, takes minutes). A peer that
-cannot be had or started is named on the page with the reason.
+streams-512 tell more of the relay, each in about a minute, memory in ten; profiles where its time
+goes (needs perf). `--peers haproxy litellm portkey` after `relay` measures these in the same
+rounds; LiteLLM and Portkey are installed apart where they are not yet (bench/peers_setup.py: needs
+the registries, takes minutes). A peer that cannot be had or started is named on the page with the
+reason.
 
 `python -m bench opcodes` counts the bytecodes of a request instead, `python -m bench affinity`
 simulates replicas' caches: whatever the machine does.
@@ -27,6 +28,7 @@ from bench import (
     memory_bench,
     opcodes,
     peers,
+    profile_bench,
     relay_bench,
     report,
     start_bench,
@@ -42,6 +44,7 @@ MORE = {
     "prompt-lengths": length_bench,
     "workers": workers_bench,
     "streams-512": streams_bench,
+    "profiles": profile_bench,
 }
 """Parts with a table of their own and nothing to choose but the rounds."""
 PARTS = ("relay", "engine", "memory", *MORE, "opcodes", "affinity")
