@@ -147,7 +147,9 @@ def markdown(result: dict[str, Any]) -> str:
         counts: Counter[str] = Counter()
         for one in sampled:
             counts.update(one["samples"])
+        other = max(one["other_cores"] for one in sampled)
         lines += [f"## {title}: {cost:.1f} µs of processor time", ""]
+        lines += [f"Other processes used up to {other:.1f} cores meanwhile (perf among them).", ""]
         lines += ["| thread: library | share | µs |", "|---|---|---|"]
         total = counts.total()
         lines += [

@@ -40,7 +40,10 @@ def test_bytecodes_by_stage() -> None:
 def test_the_page() -> None:
     """Shares of the median cost; the interpreter's part once more by stage."""
     samples = {"loop: Python's interpreter": 60, "loop: the system": 39, "loop: SQLite": 1}
-    runs = [{"cpu_us_each": cost, "samples": samples} for cost in (90.0, 100.0, 300.0)]
+    runs = [
+        {"cpu_us_each": cost, "other_cores": 0.1, "samples": samples}
+        for cost in (90.0, 100.0, 300.0)
+    ]
     stages = {"who asks": 750.0, "decoding": 250.0}
     page = profile_bench.markdown(
         {
