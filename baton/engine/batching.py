@@ -13,8 +13,9 @@ such calls share steps with their kind: short prompts, so that whoever scores ma
 as long, and streams, in the sizes that were tried, so that many of them cost as much as ordinary
 ones.
 
-The room of a round is one budget, which is as long as a stream may wait, while one prompt waits;
-for n prompts n² budgets, up to BUDGETS_MAX. In a burst the prompts come first: callers who have
+The room of a round is one budget, the time that a stream may wait, while one prompt waits; for n
+prompts n² budgets, up to BUDGETS_MAX. How many tokens fit into it depends on how far into a prompt
+they are, and is learned (pace.py). In a burst the prompts come first: callers who have
 nothing yet wait less, and sooner there are many streams, whose tokens cost less together. (Worked
 out from measured steps for 16 calls of 184 + 96 tokens on one core: budgets divided between prompts
 and streams by their numbers took 5 % longer for the whole, 25 % longer for the median first token.)
@@ -33,15 +34,14 @@ from typing import NamedTuple
 import msgspec
 
 from baton.engine.choice import Choice
+from baton.engine.pace import TILE_TOKENS, Pace
 from baton.engine.runs import PromptGroup
 
 ALONE_CHUNK_TOKENS = 32
 """Split of prompts in deterministic mode: a fixed one, small enough not to hold the others up for
 long."""
-CHUNK_TOKENS_MIN = 8
-"""A round whose room is smaller than that is over: tiny chunks cost more per token."""
-TILE_TOKENS = 64
-"""The least tokens of one sequence that llama.cpp's CPU code attends by tiles."""
+ROOM_LEFT_MIN = 0.4
+"""A round with less than this share of a budget left is over: tiny chunks cost more per token."""
 BUDGETS_MAX = 16
 """Budgets that a round's prompts may get: streams wait up to 1.6 s in a burst, and see it through
 sooner."""
@@ -119,36 +119,43 @@ class Rounds:
     these get half of a round at most."""
 
     def __init__(
-        self, chunk_max: int, packs_alone: bool = False, sizes: tuple[int, ...] = ()
+        self,
+        chunk_max: int,
+        pace: Pace,
+        packs_alone: bool = False,
+        sizes: tuple[int, ...] = (),
     ) -> None:
         """What the engine found at its start: whether short deterministic prompts may share a step,
         and how many deterministic streams may (largest first)."""
-        self._chunk_max, self._packs_alone = chunk_max, packs_alone
+        self._chunk_max, self._pace, self._packs_alone = chunk_max, pace, packs_alone
         self._sizes = (*sizes, 1)
-        self._room = self._short_room = 0
-        """Prompt tokens that this round may still compute, and that short prompts may."""
+        self._room_s = self._short_room_s = 0.0
+        """How long this round may still compute prompts, and short ones."""
 
-    def next(self, sequences: Iterable[Sequence], budget: int) -> list[Step]:
+    def next(self, sequences: Iterable[Sequence], budget_s: float) -> list[Step]:
         """A turn of all streams, or one step of prompts; nothing when nobody is able to go on.
 
-        `budget`: prompt tokens that take as long as a decoding stream may wait."""
+        `budget_s`: how long a decoding stream may wait for prompts."""
         able = sorted((s for s in sequences if not s.group.paused), key=lambda s: s.id)
         prompts = sorted((s for s in able if not s.decoding), key=lambda s: s.order)
         streams = len(able) - len(prompts)
-        over = self._room < CHUNK_TOKENS_MIN or not prompts
+        over = self._room_s < budget_s * ROOM_LEFT_MIN or not prompts
         if over:
-            self._room = max(budget, CHUNK_TOKENS_MIN) * min(len(prompts) ** 2, BUDGETS_MAX)
-            self._short_room = self._room // 2
+            self._room_s = budget_s * min(len(prompts) ** 2, BUDGETS_MAX)
+            self._short_room_s = self._room_s / 2
         if over and streams:
             return self._turn(able)
         if not prompts:
             return []
-        most = max(self._chunk_max - TILE_TOKENS, CHUNK_TOKENS_MIN)
-        burst = not streams or len(prompts) > 1
-        room = self._room if streams else max(budget * STEP_BUDGETS, TILE_TOKENS)
+        first = next((s for s in prompts if self._left_s(s) <= self._short_room_s), prompts[0])
+        room = self._pace.tokens(self._room_s, first.position)
+        if not streams:
+            room = max(self._pace.tokens(budget_s * STEP_BUDGETS, first.position), TILE_TOKENS)
+        room = min(room, max(self._chunk_max - TILE_TOKENS, 1))
         # In a burst a rest below the tiled kernel's size goes along.
+        burst = not streams or len(prompts) > 1
         tail = TILE_TOKENS - 1 if burst and room >= TILE_TOKENS else 0
-        return [self._prompts(prompts, min(room, most), tail)]
+        return [self._prompts(prompts, first, room, tail)]
 
     def _turn(self, able: list[Sequence]) -> list[Step]:
         """One token of every stream, and of prompts of which only one is missing."""
@@ -167,9 +174,8 @@ class Rounds:
         shares = step[0].sequence.alone and step[0].sequence.decoding
         return shares and len(left) not in self._sizes
 
-    def _prompts(self, prompts: list[Sequence], room: int, tail: int) -> Step:
+    def _prompts(self, prompts: list[Sequence], first: Sequence, room: int, tail: int) -> Step:
         """A chunk of the prompt whose turn it is, and others that end within a few tokens."""
-        first = next((s for s in prompts if s.left <= self._short_room), prompts[0])
         step = [Part(first, first.chunk(room, tail))]
         room = min(room, TILE_TOKENS - 1) - step[0].tokens
         if step[0].tokens == first.left and (self._packs(first) or not first.alone):
@@ -178,11 +184,15 @@ class Rounds:
                 if kin and other is not first and other.left <= room and not other.splits:
                     step.append(Part(other, other.left))
                     room -= other.left
-        used = sum(part.tokens for part in step)
-        self._room -= used
-        if first.left <= self._short_room:
-            self._short_room -= used
+        used_s = sum(self._pace.seconds(n, sequence.position) for sequence, n in step)
+        if self._left_s(first) <= self._short_room_s:
+            self._short_room_s -= used_s
+        self._room_s -= used_s
         return sorted(step, key=lambda part: part.sequence.id)
+
+    def _left_s(self, sequence: Sequence) -> float:
+        """How long the rest of a prompt takes, if it were one chunk."""
+        return self._pace.seconds(sequence.left, sequence.position)
 
     def _packs(self, sequence: Sequence) -> bool:
         """Whether a deterministic prompt may share a step with others of its kind: one that is

@@ -19,9 +19,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from baton.engine.batching import CHUNK_TOKENS_MIN, Rounds, Sequence, Step
+from baton.engine.batching import Rounds, Sequence, Step
 from baton.engine.llama import Context, DecodeError, Model
 from baton.engine.memory import Memory
+from baton.engine.pace import Pace
 from baton.engine.policy import Roster
 from baton.engine.runs import Run
 from baton.engine.sequences import Counters, Outbox, Post, Sequences, is_gone
@@ -30,9 +31,9 @@ from baton.engine.wire import Refused
 
 ABORTED = 2
 """What llama_decode answers when it was told to stop."""
-PACE_SHARE = 0.2
-"""Weight of the newest measurement in the running mean of seconds per token."""
 WARM_UP_TOKENS = 16
+BUDGET_AIM = 0.9
+"""The share of the budget that rounds are planned for: steps scatter by a tenth or so."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,9 +63,10 @@ class Scheduler:
         """Rounds and steps so far: it hangs where this stands still, unless it is"""
         self.idle = False
         """, with nothing to do."""
-        self._token_s = self._warm_up()
+        self._pace = self._warm_up()
         trial = Trial(model, context)
-        self._rounds = Rounds(context.chunk_tokens_max, trial.prompts_agree(), trial.sizes())
+        agree, sizes = trial.prompts_agree(), trial.sizes()
+        self._rounds = Rounds(context.chunk_tokens_max, self._pace, agree, sizes)
 
     # From the server's thread
 
@@ -133,37 +135,40 @@ class Scheduler:
                 # Whoever sets it has put his work (or the stop) down before: the next turn sees it.
                 self._wake.clear()
 
-    def _warm_up(self) -> float:
-        """Read the weights in, and measure how many seconds a token takes."""
-        context, count = self._context, min(WARM_UP_TOKENS, self._context.batch_tokens_max)
-        elapsed_s = 0.0
-        for _ in range(2):
-            context.tokens[:count] = self._model.start or 0
-            context.positions[:count] = np.arange(count)
-            context.sequences[:count], context.outputs[:count] = 0, 0
-            context.outputs[count - 1] = 1
-            began = time.perf_counter()
-            context.decode(count)
-            elapsed_s = time.perf_counter() - began
-            context.cut(0, 0)
-        return elapsed_s / count
+    def _warm_up(self) -> Pace:
+        """Read the weights in, and measure what a step and a token of a prompt take."""
+        count = min(WARM_UP_TOKENS, self._context.batch_tokens_max)
+        self._take(count)
+        one_s, all_s = self._take(1), self._take(count)
+        token_s = max((all_s - one_s) / max(count - 1, 1), all_s / count / 2)
+        return Pace(max(one_s - token_s, 0.0), token_s)
+
+    def _take(self, count: int) -> float:
+        """Seconds of so many tokens, which are forgotten again."""
+        context = self._context
+        context.tokens[:count] = self._model.start or 0
+        context.positions[:count] = np.arange(count)
+        context.sequences[:count], context.outputs[:count] = 0, 0
+        context.outputs[count - 1] = 1
+        began = time.perf_counter()
+        context.decode(count)
+        elapsed_s = time.perf_counter() - began
+        context.cut(0, 0)
+        return elapsed_s
 
     def _go_on(self) -> bool:
         """The next steps; False when there was nothing to do."""
-        out, budget = Outbox(), self._budget()
+        out = Outbox()
         with self._lock:
             self._sequences.reap(out)
             self._sequences.admit(out)
-            steps = self._rounds.next(self._sequences.at_work.values(), budget)
+            budget_s = self._bounds.prefill_budget_s * BUDGET_AIM
+            steps = self._rounds.next(self._sequences.at_work.values(), budget_s)
         self._post(out)
         for step in steps:
             self.turns += 1
             self._step(step)
         return bool(steps)
-
-    def _budget(self) -> int:
-        """Prompt tokens that take as long as a stream may wait."""
-        return max(CHUNK_TOKENS_MIN, int(self._bounds.prefill_budget_s / self._token_s))
 
     def _post(self, out: Outbox) -> None:
         messages = out.messages()
@@ -192,8 +197,8 @@ class Scheduler:
             if fault:
                 self._recover(parts, fault, out)
             else:
+                self._measure(parts, elapsed_s)
                 self._absorb(parts, out)
-                self._measure(parts, length, elapsed_s)
                 self.counters.stepped(length, len(parts), elapsed_s)
         self._post(out)
         if fault and fault != ABORTED and len(parts) > 1:
@@ -240,8 +245,8 @@ class Scheduler:
         if fault != ABORTED and len(parts) == 1:
             self._sequences.fail(parts[0].sequence.group.run, fault, out)
 
-    def _measure(self, parts: Step, length: int, elapsed_s: float) -> None:
-        """Keep the running mean of what a prompt token costs, by steps of prompts alone."""
-        if length >= CHUNK_TOKENS_MIN and not any(part.sequence.decoding for part in parts):
-            pace = elapsed_s / length
-            self._token_s += PACE_SHARE * (pace - self._token_s)
+    def _measure(self, parts: Step, elapsed_s: float) -> None:
+        """Learn what prompts take, from steps of one alone (before they are absorbed)."""
+        sequence, count = parts[0]
+        if len(parts) == 1 and not sequence.decoding and not sequence.outputs:
+            self._pace.measured(count, sequence.position, elapsed_s)

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from baton.engine.batching import (
     ALONE_CHUNK_TOKENS,
     BUDGETS_MAX,
-    CHUNK_TOKENS_MIN,
     TILE_TOKENS,
     Rounds,
     Sequence,
     Step,
 )
 from baton.engine.choice import Choice, Vocabulary
+from baton.engine.pace import Pace
 from baton.engine.prompts import Prepared
 from baton.engine.runs import PromptGroup, Run, Shape
 from baton.engine.sampling import Sampling
@@ -20,6 +20,8 @@ from baton.engine.wire import Generate
 from tests.engine.rig import call
 
 CHUNK_MAX = 256
+UNIT = Pace(0.0, 1.0)
+"""A second a token: what fits into a budget can be read off."""
 WORDS = Vocabulary(lambda token, special: b"x", frozenset())
 
 
@@ -54,7 +56,7 @@ def advance(step: Step) -> None:
 
 def shapes(sequences: list[Sequence], turns: int, budget: int = 100) -> list[list[tuple[int, int]]]:
     """Ids and counts of the steps of so many turns, each computed before the next is asked for."""
-    rounds, found = Rounds(CHUNK_MAX), []
+    rounds, found = Rounds(CHUNK_MAX, UNIT), []
     for _ in range(turns):
         for step in rounds.next(sequences, budget):
             found.append([(s.id, count) for s, count in step])
@@ -74,11 +76,27 @@ def test_one_prompt_gets_one_budget_a_round() -> None:
     assert [[(0, 1)], [(1, 12)], [(0, 1)], [(1, 12)], [(0, 1)]] == found
 
 
+def test_chunks_become_smaller_as_tokens_become_dearer() -> None:
+    """A round's room is time: behind many tokens fewer fit into it."""
+    pace = Pace(0.0, 1.0)
+    for _ in range(50):
+        pace.measured(1, 512, 4.0)
+    rounds, prompt = Rounds(CHUNK_MAX, pace), sequence(1, prompt=2000)
+    found = []
+    for position in (0, 512, 1024, 1900):
+        prompt.position = position
+        (turn,) = rounds.next([sequence(0), prompt], 20.0)
+        (step,) = rounds.next([sequence(0), prompt], 20.0)
+        assert (0, prompt) == (turn[0].sequence.id, step[0].sequence)
+        found.append(step[0].tokens)
+    assert found == sorted(set(found), reverse=True)
+
+
 def test_the_rest_of_a_room_too_small_for_a_chunk_is_left() -> None:
     """The streams come again instead."""
-    waiting = [sequence(1, prompt=42), sequence(2, prompt=300)]
-    found = shapes([sequence(0), *waiting], 3, budget=CHUNK_TOKENS_MIN + 4)
-    assert [[(0, 1)], [(1, 42)], [(0, 1), (1, 1)]] == found
+    waiting = [sequence(1, prompt=44), sequence(2, prompt=300)]
+    found = shapes([sequence(0), *waiting], 3, budget=12)
+    assert [[(0, 1)], [(1, 44)], [(0, 1), (1, 1)]] == found
 
 
 def test_in_a_burst_prompts_get_more_budgets_than_there_are() -> None:
@@ -127,17 +145,17 @@ def test_short_deterministic_prompts_share_a_step_where_bits_agree() -> None:
     """Whole ones that would be one chunk alone, among themselves."""
     prompts = [sequence(i, prompt=n, alone=True) for i, n in enumerate((20, 8, 33, 30))]
     prompts += [sequence(4, prompt=5), sequence(5, prompt=40, alone=True, position=30)]
-    (together,) = Rounds(CHUNK_MAX, packs_alone=True).next(prompts, 100)
+    (together,) = Rounds(CHUNK_MAX, UNIT, packs_alone=True).next(prompts, 100)
     assert [(0, 20), (1, 8), (3, 30)] == [(part.sequence.id, part.tokens) for part in together]
-    (one,) = Rounds(CHUNK_MAX).next(prompts, 100)
+    (one,) = Rounds(CHUNK_MAX, UNIT).next(prompts, 100)
     assert [(0, 20)] == [(part.sequence.id, part.tokens) for part in one]
-    (ordinary,) = Rounds(CHUNK_MAX, packs_alone=True).next(prompts[4:], 100)
+    (ordinary,) = Rounds(CHUNK_MAX, UNIT, packs_alone=True).next(prompts[4:], 100)
     assert [(4, 5)] == [(part.sequence.id, part.tokens) for part in ordinary]
 
 
 def test_deterministic_streams_share_steps_of_sizes_that_were_tried() -> None:
     """Among themselves, the largest first; what a cancelled one leaves behind is grouped anew."""
-    rounds = Rounds(CHUNK_MAX, sizes=(4, 2))
+    rounds = Rounds(CHUNK_MAX, UNIT, sizes=(4, 2))
     streams = [sequence(i, alone=True) for i in range(7)]
     steps = rounds.next([*streams, sequence(7), sequence(8)], 100)
     shape = [[part.sequence.id for part in step] for step in steps]
@@ -189,7 +207,7 @@ def test_invariants(kinds: list[tuple[int, bool, bool]], budget: int) -> None:
     for made, (_, _, paused) in zip(sequences, kinds, strict=True):
         made.group.paused = paused
     able = [s for s in sequences if not s.group.paused]
-    rounds, since_turn = Rounds(CHUNK_MAX), 0
+    rounds, since_turn = Rounds(CHUNK_MAX, UNIT), 0
     while any(not s.decoding for s in able):
         streams = [s for s in able if s.decoding]
         steps = rounds.next(sequences, budget)
@@ -218,4 +236,3 @@ def test_rows() -> None:
     assert 9 == computing.rows(9)
     assert 1 == sequence(1).rows(1)
     assert isinstance(computing.group, PromptGroup)
-    assert CHUNK_TOKENS_MIN <= CHUNK_MAX
