@@ -11,6 +11,8 @@ machine would.
   gaps, against the prefill budget plus a step. They are some hundreds of tokens longer at its end,
   and their steps with them: a step is their median gap before or after, whichever is longer (the
   raw times have both).
+- busy: a stream's tokens, while one process beside it does nothing but run, against an idle
+  machine's (with the threads that the bench was started with).
 """
 
 import concurrent.futures
@@ -20,12 +22,13 @@ import itertools
 import json
 import random
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.processes import spread
+from bench.processes import running, spread
 from tests.asking import Endpoint
 
 SEQUENCES, CONTEXT_TOKENS = 16, 2304
@@ -34,6 +37,8 @@ CHOICES, SHORT_PROMPTS, STREAMS = 8, 64, 4
 CALM_TOKENS = 24
 """Of each stream, before the long prompt comes, and again after it."""
 TIMEOUT_S = 300.0
+STREAM_TOKENS = 64
+NEIGHBOUR = "while True: pass"
 BUDGET_S = 0.1
 """The setting `engine_prefill_budget_ms`, as it comes."""
 IDS = range(1000, 40_000)
@@ -139,9 +144,18 @@ def _arrivals(
     return found
 
 
+def busy(endpoint: Endpoint, chance: random.Random) -> dict[str, Any]:
+    stream = {"max_tokens": STREAM_TOKENS, "logit_bias": BIAS, "temperature": 0}
+    idle = _seconds(endpoint, prompt=_prompt(chance, SHORT_TOKENS), **stream)
+    with running([sys.executable, "-c", NEIGHBOUR]):
+        beside = _seconds(endpoint, prompt=_prompt(chance, SHORT_TOKENS), **stream)
+    return {"ratio": idle / beside, "idle_s": idle, "beside_s": beside}
+
+
 PARTS: dict[str, tuple[Part, str, str]] = {
     "cached": (cached, "a prompt of 400 tokens again ÷ the first time", "≤ 0.05"),
     "choices": (choices, "8 choices of one prompt ÷ 1, to the first token", "≤ 1.25"),
     "scored": (scored, "64 scored prompts one by one ÷ in one request", "≥ 2"),
     "stall": (stall, "p99 gap beside a 2,000-token prompt ÷ (100 ms + a step)", "≤ 1"),
+    "busy": (busy, "tokens/s with a busy process beside ÷ without", "≥ 0.5"),
 }
