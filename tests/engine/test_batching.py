@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 from baton.engine.batching import (
     ALONE_CHUNK_TOKENS,
     BUDGETS_MAX,
-    TILE_TOKENS,
     Rounds,
     Sequence,
     Step,
 )
 from baton.engine.choice import Choice, Vocabulary
-from baton.engine.pace import Pace
+from baton.engine.pace import TILE_TOKENS, Pace
 from baton.engine.prompts import Prepared
 from baton.engine.runs import PromptGroup, Run, Shape
 from baton.engine.sampling import Sampling

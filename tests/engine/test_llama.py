@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from baton.engine import abi, llama
-from baton.engine.batching import ALONE_CHUNK_TOKENS, TILE_TOKENS
+from baton.engine.batching import ALONE_CHUNK_TOKENS
 from baton.engine.llama import Context, DecodeError, Library, LibraryError, LoadError, Model
+from baton.engine.pace import TILE_TOKENS
 from tests.engine.rig import logits
 from tests.fakes import tiny_gguf
 
