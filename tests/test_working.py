@@ -6,6 +6,7 @@ DEAR = {
     "alembic": "where the book's schema is not this version's",
     "baton.web.console.table": "when somebody opens the console",
     "baton.web.routes": "when somebody asks for a route that is no probe",
+    "cryptography": "where something is sealed: upstreams' keys, kept answers, sessions",
     "jinja2": "pages",
     "numpy": "a model's copy is made once",
     "prometheus_client": "/metrics",

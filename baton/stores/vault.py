@@ -6,12 +6,8 @@ master key needs to re-wrap 32 bytes a row only.
 """
 
 import hmac
+import importlib
 import secrets
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from baton.stores.base import StoreError
 from baton.stores.master import MASTER_KEY_BYTES
@@ -27,7 +23,7 @@ class Vault:
     def __init__(self, master: bytes) -> None:
         if len(master) != MASTER_KEY_BYTES:
             raise StoreError(f"the master key must have {MASTER_KEY_BYTES} bytes")
-        self._master, self._key = AESGCM(master), master
+        self._key = master
 
     def derive(self, purpose: str) -> "Seal":
         """For what is no provider key: a seal under a key of its own."""
@@ -36,8 +32,8 @@ class Vault:
     def seal(self, row_id: str, secret: str) -> bytes:
         data_key, associated = secrets.token_bytes(MASTER_KEY_BYTES), row_id.encode()
         wrap_nonce, nonce = secrets.token_bytes(NONCE_BYTES), secrets.token_bytes(NONCE_BYTES)
-        wrapped = self._master.encrypt(wrap_nonce, data_key, associated)
-        sealed = AESGCM(data_key).encrypt(nonce, secret.encode(), associated)
+        wrapped = _encrypted(self._key, wrap_nonce, data_key, associated)
+        sealed = _encrypted(data_key, nonce, secret.encode(), associated)
         return VERSION + wrap_nonce + wrapped + nonce + sealed
 
     def open(self, row_id: str, sealed: bytes) -> str:
@@ -47,18 +43,16 @@ class Vault:
         nonce_from = wrapped_from + WRAPPED_BYTES
         text_from = nonce_from + NONCE_BYTES
         wrap_nonce, wrapped = sealed[len(VERSION) : wrapped_from], sealed[wrapped_from:nonce_from]
-        try:
-            if sealed[: len(VERSION)] != VERSION or len(sealed) < text_from:
-                raise InvalidTag
-            data_key = self._master.decrypt(wrap_nonce, wrapped, row_id.encode())
-            secret = AESGCM(data_key).decrypt(
-                sealed[nonce_from:text_from], sealed[text_from:], row_id.encode()
-            )
-        except InvalidTag:
+        secret, nonce, associated = None, sealed[nonce_from:text_from], row_id.encode()
+        if sealed[: len(VERSION)] == VERSION and len(sealed) >= text_from:
+            data_key = _decrypted(self._key, wrap_nonce, wrapped, associated)
+            if data_key is not None:
+                secret = _decrypted(data_key, nonce, sealed[text_from:], associated)
+        if secret is None:
             message = (
                 f"the stored secret of {row_id} does not open: is BATON_MASTER_KEY the right one?"
             )
-            raise StoreError(message) from None
+            raise StoreError(message)
         return secret.decode()
 
 
@@ -69,19 +63,19 @@ class Seal:
     row does not open in another. `digest` names and compares without telling."""
 
     def __init__(self, master: bytes, purpose: str) -> None:
-        self._cipher = AESGCM(_derived(master, f"{purpose} seal"))
+        self._key = _derived(master, f"{purpose} seal")
         self._digest_key = _derived(master, f"{purpose} digest")
 
     def seal(self, about: bytes, plain: bytes) -> bytes:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, plain, about)
+        return nonce + _encrypted(self._key, nonce, plain, about)
 
     def open(self, about: bytes, sealed: bytes) -> bytes:
         """StoreError when the master key is another one, or the value was tampered with."""
-        try:
-            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], about)
-        except (InvalidTag, ValueError):
-            raise StoreError("a sealed value does not open: is the master key right?") from None
+        plain = _decrypted(self._key, sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], about)
+        if plain is None:
+            raise StoreError("a sealed value does not open: is the master key right?")
+        return plain
 
     def digest(self, *parts: bytes) -> bytes:
         """Equal for equal parts; without the key nobody can guess what they were."""
@@ -93,7 +87,21 @@ class Seal:
 
 
 def _derived(master: bytes, purpose: str) -> bytes:
-    """HKDF-SHA256: knowing it tells nothing of the master key, nor of other purposes."""
-    return HKDF(SHA256(), MASTER_KEY_BYTES, salt=None, info=f"baton {purpose}".encode()).derive(
-        master
+    """HKDF-SHA256 (RFC 5869) without a salt, one block: knowing it tells nothing of the master key,
+    nor of other purposes."""
+    extracted = hmac.digest(bytes(MASTER_KEY_BYTES), master, "sha256")
+    return hmac.digest(extracted, f"baton {purpose}".encode() + b"\x01", "sha256")
+
+
+def _encrypted(key: bytes, nonce: bytes, plain: bytes, about: bytes) -> bytes:
+    sealed: bytes = importlib.import_module("baton.stores.ciphers").encrypt(
+        key, nonce, plain, about
     )
+    return sealed
+
+
+def _decrypted(key: bytes, nonce: bytes, sealed: bytes, about: bytes) -> bytes | None:
+    plain: bytes | None = importlib.import_module("baton.stores.ciphers").decrypt(
+        key, nonce, sealed, about
+    )
+    return plain

@@ -1,11 +1,14 @@
 """Secrets at rest: sealed to their row, opened by the right master key only."""
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.stores.base import StoreError
-from baton.stores.vault import Vault
+from baton.stores.ciphers import encrypt
+from baton.stores.vault import NONCE_BYTES, Vault
 
 MASTER = bytes(range(32))
 
@@ -52,3 +55,12 @@ def test_seals_have_keys_of_their_own(about: bytes, plain: bytes, parts: list[by
     assert one.digest(*parts) == Vault(MASTER).derive("one").digest(*parts)
     assert one.digest(*parts) != other.digest(*parts)
     assert one.digest(b"a", b"b") != one.digest(b"ab")
+
+
+def test_derived_keys_are_those_of_the_standard() -> None:
+    """HKDF as the library has it: what was sealed by an earlier Baton opens."""
+    info = b"baton content seal"
+    expected = HKDF(SHA256(), len(MASTER), salt=None, info=info).derive(MASTER)
+    nonce = bytes(NONCE_BYTES)
+    sealed = nonce + encrypt(expected, nonce, b"text", b"row")
+    assert b"text" == Vault(MASTER).derive("content").open(b"row", sealed)
