@@ -15,7 +15,7 @@ from baton.routing.plan import Attempt
 from baton.semantics.events import Call, Delta, Event, Usage
 from baton.semantics.received import Received
 from baton.semantics.usage import clamp, guess
-from baton.upstreams.base import Pouring, Upstream, UpstreamError, UpstreamStream
+from baton.upstreams.base import Pouring, TakeText, Upstream, UpstreamError, UpstreamStream
 
 
 class Spent(NamedTuple):
@@ -87,8 +87,7 @@ class Counted:
         self._cuts = 0
         self._reported: Usage | None = None
         self._final: Usage | None = None
-        self.generated = 0
-        """Tokens so far; an estimate where ids are not told."""
+        self._generated = 0
         self.received = Received(call) if call.stream else None
         """What a hand-off would resume from; None where the batches are kept as they came."""
         self._batches: list[list[Delta]] = []
@@ -115,7 +114,7 @@ class Counted:
         received = self.received
         if received is not None and len(events) == 1 and isinstance(delta := events[0], Delta):
             ids = delta.token_ids  # by far the most reads of a stream
-            self.generated += len(ids) if ids is not None else 1 if delta.text else 0
+            self._generated += len(ids) if ids is not None else 1 if delta.text else 0
             deltas = [delta]
             received.add(deltas)
             return deltas
@@ -127,11 +126,11 @@ class Counted:
             deltas.append(event)
             ids = event.token_ids
             if ids is not None:
-                self.generated += len(ids)
+                self._generated += len(ids)
             elif received is None:
-                self.generated += guess(event.text)  # a whole text is measured
+                self._generated += guess(event.text)  # a whole text is measured
             elif event.text:
-                self.generated += 1  # a stream's is one token
+                self._generated += 1  # a stream's is one token
         if not deltas:
             return deltas
         if received is None:
@@ -140,9 +139,14 @@ class Counted:
             received.add(deltas)
         return deltas
 
-    async def pour(self, take: Callable[[Sequence[Delta]], bool]) -> None:
+    async def pour(
+        self,
+        take: Callable[[Sequence[Delta]], bool],
+        take_text: TakeText | None = None,
+    ) -> None:
         """Give deltas to `take` as they come, without waking a reader for each, until it says that
-        it is enough, or there is something that only `read` can tell. Raises what `take` raises."""
+        it is enough, or there is something that only `read` can tell. Raises what `take` raises.
+        `take_text`, where there is one, is given the text of deltas that are nothing else."""
         stream = self._stream
         if not isinstance(stream, Pouring):
             return
@@ -152,7 +156,10 @@ class Counted:
             return take(deltas) if deltas else True
 
         try:
-            await stream.pour(count)
+            if take_text is None or self.received is None:
+                await stream.pour(count)
+            else:
+                await stream.pour(count, (self.received.texts.append, take_text))
         except UpstreamError as error:
             await self._go_on(error)
 
@@ -191,6 +198,12 @@ class Counted:
         )
         self._cuts += 1
         self._stream = await self.onward.successor(cut)
+
+    @property
+    def generated(self) -> int:
+        """Tokens so far; an estimate where ids are not told."""
+        received = self.received
+        return self._generated + (0 if received is None else received.count_texts())
 
     @property
     def spent(self) -> tuple[Spent, ...]:
@@ -301,10 +314,15 @@ class Answer:
         """The next deltas; empty once the answer is whole. Raises UpstreamError when it breaks."""
         return await self._calls[0].read()
 
-    async def pour(self, take: Callable[[Sequence[Delta]], bool]) -> None:
+    async def pour(
+        self,
+        take: Callable[[Sequence[Delta]], bool],
+        take_text: TakeText | None = None,
+    ) -> None:
         """Give deltas to `take` in the call in which their bytes came, for as long as that is all
-        there is to do; then `read` goes on. Returns at once where it is not possible."""
-        await self._calls[0].pour(take)
+        there is to do; then `read` goes on. Returns at once where it is not possible. Deltas of the
+        first choice that are a text alone may go to `take_text`, where there is one."""
+        await self._calls[0].pour(take, take_text)
 
     def close(self) -> None:
         for call in self._calls:

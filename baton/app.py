@@ -26,6 +26,8 @@ from baton.config import Settings, SettingsError
 from baton.configured import Configured
 from baton.content import Keeper
 from baton.engine.wire import Description, Tokens
+from baton.fast_path import FastPath
+from baton.http.shared import Boarding
 from baton.ledger import audit
 from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, open_ledger
@@ -63,6 +65,8 @@ class Worker:
     room: Completions
     answer: Room
     """The room, or what stands around it: what answers completions."""
+    board: Boarding | None
+    """The fast path; None where each request is to be told of as a whole."""
     web: ASGIApp
     on_lost: Callable[[], None] = staticmethod(lambda: None)
     """Called when this process must end, and another take its place."""
@@ -136,13 +140,22 @@ class Worker:
         feed = ChangeFeed(store.changes, version, self._changed)
         ending.push_async_callback(feed.close)
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
-        self.answer = self.room if traces is None else around(self.room, traces)
+        self._open_room(traces)
         watching = self.room.under_way.watching(self._configured.request_timeout_s)
         _until_the_end(ending, watching)
         _until_the_end(ending, self._configured.probes.run())
         self._tell_of_budgets(ending)
         self._keep(ending, metrics)
         self.web = front.build(self._services(publisher, log))
+
+    def _open_room(self, traces: Telemetry | None) -> None:
+        """What answers completions, and the fast path beside it."""
+        self.answer, self.board = self.room, None
+        if traces is not None:
+            self.answer = around(self.room, traces)
+        else:
+            path = FastPath(self._settings, self._configured, self._gate, self._ledger, self.room)
+            self.board = path.board
 
     def _keep(self, ending: contextlib.AsyncExitStack, metrics: Metrics) -> None:
         """Answers for an Idempotency-Key, and contents where a key opted in."""

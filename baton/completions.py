@@ -6,7 +6,8 @@ is durable before which byte: the hold before the first, the settle before the l
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -33,6 +34,7 @@ from baton.http.kept import IDEMPOTENCY_KEY, REPLAYED, KeptExchange, follow, rep
 from baton.ledger.settle import Ledger
 from baton.once import Once
 from baton.protocol import CompletionRequest, CompletionUsage, RequestLimits, decode
+from baton.relay import Opening, Relay
 from baton.routing.plan import Plan, Terms, plan
 from baton.semantics.assemble import (
     ChunkEncoder,
@@ -54,6 +56,19 @@ from baton.web.cors import Cors
 
 TRUE = (b"true", b"1")
 AUTHORIZATION = b"authorization"
+
+
+class Begun(NamedTuple):
+    """A turn whose request is decoded and planned; of one from the fast path more may be done."""
+
+    turn: Turn
+    planned: Plan
+    opening: Opening | None = None
+    """How the plan's first attempt goes on, where it is under way."""
+    relay: Relay | None = None
+    """The one that it began with."""
+    close: Callable[[], None] = staticmethod(lambda: None)
+    """Lets go of it, if nobody did."""
 
 
 class Completions:
@@ -78,18 +93,19 @@ class Completions:
         self._fill_limits = settings.fill_limits()
         self._deterministic = settings.engine_deterministic
         self._configured, self._gate = configured, gate
-        self._books = Books(Randomness(), ledger, metrics, log)
+        self.books = Books(Randomness(), ledger, metrics, log)
         self.under_way = UnderWay()
         self._cors = Cors.of(settings.cors_origins) if settings.cors_origins else None
 
-    async def __call__(self, exchange: Exchange) -> None:
-        turn = Turn(exchange, self._books)
+    async def __call__(self, exchange: Exchange, begun: Begun | None = None) -> None:
+        """`begun`: how far the fast path came with it; it goes on from there."""
+        turn = Turn(exchange, self.books) if begun is None else begun.turn
         if self._cors is not None:
             turn.cors = header_lines(self._cors.headers(exchange.header(b"origin")))
         turns = self.under_way.turns
         turns[turn] = exchange.task or asyncio.current_task()
         try:
-            await self._answer(turn)
+            await (self._answer(turn) if begun is None else self._go_on(turn, begun))
         except asyncio.CancelledError:
             turn.abandoned()  # the client is gone, or the drain time is over: nobody to tell
         except Unheeded as error:
@@ -106,6 +122,8 @@ class Completions:
         finally:
             del turns[turn]
             turn.end()
+            if begun is not None:
+                begun.close()
 
     async def _answer(self, turn: Turn) -> None:
         noted = turn.exchange.noted
@@ -119,12 +137,18 @@ class Completions:
             if caller.restricted:
                 await self._admit(turn)
         request = self._decode(turn)
-        planned = self._plan(turn, request)
+        return await self._go_on(turn, Begun(turn, self._plan(turn, request)))
+
+    async def _go_on(self, turn: Turn, begun: Begun) -> None:
+        """Hold, unless that is done; open, or go on with what is; relay; settle."""
+        planned = begun.planned
+        request = planned.request
         await turn.hold(planned)
         if turn.caller.keeps:
             answer = await self._heard(turn, planned)
         else:
-            answer = await self._configured.current.relay.open(planned)
+            relay = begun.relay or self._configured.current.relay
+            answer = await relay.open(planned, begun.opening)
         turn.answer = answer
         if answer.attempt.ignored:
             turn.ignored = tuple(sorted((*turn.ignored, *answer.attempt.ignored)))
@@ -246,12 +270,21 @@ class Completions:
                 send(encode(delta, _so_far(answer)) if continuous else encode(delta))
             return not exchange.paused
 
+        pass_text = None
+        if isinstance(encoder, ChunkEncoder) and not continuous:
+            encode_text, came = encoder.text, turn.came_text
+
+            def pass_text(text: str) -> bool:
+                came()
+                send(encode_text(text))
+                return not exchange.paused
+
         while batch := await answer.read():
             if not exchange.started:
                 await turn.held()
                 turn.start_stream()
             if pass_on(batch):
-                await answer.pour(pass_on)
+                await answer.pour(pass_on, pass_text)
             if exchange.paused:
                 await exchange.drain()
         last = b""

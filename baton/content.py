@@ -23,6 +23,7 @@ from baton.stores.base import StoreError
 from baton.stores.contents import Content, Contents, Heard
 from baton.telemetry import diary
 from baton.telemetry.metrics import Metrics
+from baton.upstreams.base import TakeText
 
 ID_BYTES = 5
 """That a token id takes as it is stored, at most."""
@@ -94,7 +95,9 @@ class HeardAnswer(Answer):
         self._hearing.add(deltas)
         return deltas
 
-    async def pour(self, take: Callable[[Sequence[Delta]], bool]) -> None:
+    async def pour(
+        self, take: Callable[[Sequence[Delta]], bool], take_text: TakeText | None = None
+    ) -> None:
         def heard(deltas: Sequence[Delta]) -> bool:
             self._hearing.add(deltas)
             return take(deltas)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from baton.errors import RequestError
-from baton.ledger.settle import Hold, Outcome
+from baton.ledger.holds import Hold, Outcome
 from baton.telemetry.log import AccessLine
 from baton.telemetry.metrics import Metrics, Reason
 

@@ -22,7 +22,7 @@ from baton.routing.work import NOTHING, Work
 from baton.semantics.echo import Echo
 from baton.semantics.events import Call, Delta, Prompt, Usage
 from baton.semantics.fim import TEMPLATES, RankedFill
-from baton.upstreams.base import Detokenizing, Upstream
+from baton.upstreams.base import Detokenizing, TakeText, Upstream
 
 
 async def open_filled(
@@ -89,7 +89,9 @@ class FilledAnswer(Answer):
         self._given = self._given or bool(deltas)
         return deltas
 
-    async def pour(self, take: Callable[[Sequence[Delta]], bool]) -> None:
+    async def pour(
+        self, take: Callable[[Sequence[Delta]], bool], take_text: TakeText | None = None
+    ) -> None:
         """Fills are read."""
 
     @property

@@ -7,7 +7,7 @@ documents are generated from these types.
 import msgspec
 
 from baton import errors, long_text
-from baton.decoding import StreamOptions, WireFields, parse, parse_plain
+from baton.decoding import PlainRequest, StreamOptions, WireFields, parse, parse_plain
 from baton.long_text import LONG_BYTES
 from baton.semantics.events import FinishReason, Logprobs, Prompt
 
@@ -165,13 +165,20 @@ def decode(body: bytes, limits: RequestLimits, *, model: str | None = None) -> C
     `model` is the one that the path fixes, whatever the body names; without it the body must.
     """
     plain = parse_plain(body) if model is None else None
+    request = None if plain is None else checked(plain, body, limits)
+    return _decode_any(body, limits, model) if request is None else request
+
+
+def checked(plain: PlainRequest, body: bytes, limits: RequestLimits) -> CompletionRequest | None:
+    """A plain request within what settings limit; None beyond. `body` is what it was read from,
+    where it is long: the prompt goes on as it was written. Raises RequestError (400) for its
+    stops."""
     if (
-        plain is None
-        or plain.max_tokens > limits.max_tokens_max
+        plain.max_tokens > limits.max_tokens_max
         or plain.max_tokens > limits.tokens_total_max
         or 4 * len(plain.model) > limits.model_bytes_max
     ):
-        return _decode_any(body, limits, model)
+        return None
     return CompletionRequest(
         plain.model,
         [plain.prompt] if len(body) < LONG_BYTES else long_text.prompts(plain.prompt, body),

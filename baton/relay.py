@@ -11,7 +11,7 @@ Upstreams tell their sites themselves how calls fare, so whoever opens a call ha
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from baton.answer import Answer, Counted, Onward
 from baton.filled import open_filled
@@ -23,11 +23,13 @@ from baton.routing.budget import HEDGES_MAX, HEDGES_MIN, HEDGES_PER_REQUEST, Bud
 from baton.routing.order import order
 from baton.routing.plan import Attempt, Plan
 from baton.sites import Site
-from baton.upstreams.base import UpstreamError
+from baton.upstreams.base import UpstreamError, UpstreamStream
 from baton.upstreams.failures import failure
 
 ATTEMPTS_MAX = 3
 """Before the first byte of an answer."""
+Opening = Callable[[], Awaitable[UpstreamStream]]
+"""How an attempt that is under way goes on. Raises as Upstream.open does."""
 
 
 class Relay:
@@ -48,16 +50,18 @@ class Relay:
         self._retries = retries or Budget()
         self._popularity = Popularity()
 
-    async def open(self, plan: Plan) -> Answer:
-        """The first attempt that an upstream accepts.
+    async def open(self, plan: Plan, begun: Opening | None = None) -> Answer:
+        """The first attempt that an upstream accepts; `begun`: the plan's first attempt is under
+        way, and this is how it goes on.
 
         RequestError is the caller's fault and ends the search; UpstreamError is the last failure.
         A plan may name an upstream that is gone by now: that is a failure like others.
         """
-        self._retries.requests += 1
         attempts = plan.attempts
         onward = Handing(self, plan, self._handoffs)
-        if len(attempts) > 1:
+        if begun is None:
+            self._retries.requests += 1
+        if len(attempts) > 1 and begun is None:
             attempts = self.ordered(plan)
             first = self._sites.get(attempts[0].upstream) if len(attempts) > 1 else None
             if first is not None and first.hedge_after_s is not None:
@@ -67,9 +71,9 @@ class Relay:
             if last is not None and not self._may_retry(number, last):
                 break
             try:
-                answer = await self._open(plan.request, attempt, onward)
+                answer = await self._open(plan.request, attempt, onward, begun)
             except UpstreamError as error:
-                last = error
+                last, begun = error, None
                 if not error.retryable:
                     break
                 continue
@@ -95,6 +99,10 @@ class Relay:
             lambda: self._popularity.parting(beginnings(plan.request.prompts[0]), len(found)),
         )
         return tuple(found[number][0] for number in numbers)
+
+    def begun(self) -> None:
+        """A request's first attempt begins elsewhere (`open` is told of it, if it comes here)."""
+        self._retries.requests += 1
 
     def site(self, name: str) -> Site | None:
         """The upstream of that name, unless it was removed."""
@@ -125,17 +133,21 @@ class Relay:
         return number <= ATTEMPTS_MAX and (queued or self.may_retry())
 
     async def _open(
-        self, request: CompletionRequest, attempt: Attempt, onward: Onward | None
+        self,
+        request: CompletionRequest,
+        attempt: Attempt,
+        onward: Onward | None,
+        begun: Opening | None = None,
     ) -> Answer:
         site = self._sites.get(attempt.upstream)
         if site is None:
             raise failure("connect", "refused", "removed since the plan was made")
-        if site.health.troubled:
+        if site.health.troubled and begun is None:
             self._may_ask(site)
         upstream = site.upstream
         if attempt.work is not None:
             return await open_filled(request, attempt, upstream, onward)
-        stream = await upstream.open(attempt.call)
+        stream = await (upstream.open(attempt.call) if begun is None else begun())
         return Answer(attempt, upstream, [Counted(attempt.call, upstream, stream, onward)])
 
     def _may_ask(self, site: Site) -> None:

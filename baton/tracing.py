@@ -19,7 +19,7 @@ from baton.errors import RequestError
 from baton.http.exchange import Exchange
 from baton.semantics.events import Call, Event
 from baton.telemetry.log import AccessLine, AccessLog, Telling
-from baton.upstreams.base import Adapter, HttpRequest, UpstreamError
+from baton.upstreams.base import Adapter, HttpRequest, Texts, UpstreamError
 from baton.upstreams.http import HttpStream, HttpUpstream
 from baton.upstreams.response import Response
 from baton.upstreams.transport import Transport
@@ -153,9 +153,11 @@ class TracedStream(HttpStream):
             self._attempt.end()
         return events
 
-    async def pour(self, take: Callable[[Sequence[Event]], bool]) -> None:
+    async def pour(
+        self, take: Callable[[Sequence[Event]], bool], texts: Texts | None = None
+    ) -> None:
         try:
-            await self._stream.pour(take)
+            await self._stream.pour(take, texts)
         except BaseException as error:
             self._attempt.end(told(error))
             raise

@@ -17,8 +17,9 @@ from baton.ended import CLIENT_GONE, Ended
 from baton.errors import RequestError, upstream_error, upstream_lost
 from baton.http.exchange import Exchange, HeaderPair, error_lines, header_pairs
 from baton.ledger.entries import Intent, State, Timings
+from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import tokens_upper
-from baton.ledger.settle import Hold, Ledger, Outcome
+from baton.ledger.settle import Ledger
 from baton.protocol import CompletionRequest
 from baton.routing.plan import Plan
 from baton.semantics.assemble import Encoder
@@ -69,6 +70,32 @@ class Books(NamedTuple):
     log: AccessLog
 
 
+class Arrival(NamedTuple):
+    """When a request came, and what it is called."""
+
+    wall_s: float
+    """Since 1970."""
+    began_s: float
+    """On the clock that measures."""
+    entropy: bytes
+    """Drawn for it alone."""
+    request_id: str
+    """Sorts by time, so that the newest rows of a table lie together."""
+
+    @property
+    def seed(self) -> int:
+        """Of what is drawn for this request alone, 32 bits."""
+        return int.from_bytes(self.entropy[:4])
+
+
+def arrived(books: Books, wall_s: float) -> Arrival:
+    """A request is there: it counts as in flight from now on."""
+    entropy = books.randomness.take()
+    books.metrics.in_flight += 1
+    request_id = f"cmpl-{int(wall_s * 1000):012x}{entropy.hex()}"
+    return Arrival(wall_s, time.perf_counter(), entropy, request_id)
+
+
 class Turn:
     """From the arrival of a request to its last line in the log."""
 
@@ -98,17 +125,24 @@ class Turn:
     _status = 200
     _error: RequestError | None = None
     _expelled: RequestError | None = None
+    _upstream = ""
+    """Who answered, where there is no `answer` to ask."""
     _held_at = _first_at = _last_at = _look_at = 0.0
     _batches = 0
 
-    def __init__(self, exchange: Exchange, books: Books) -> None:
+    def __init__(self, exchange: Exchange, books: Books, arrival: Arrival | None = None) -> None:
         self.exchange, self._books = exchange, books
-        self._wall = wall = time.time()
-        self._began = time.perf_counter()
-        self._entropy = entropy = books.randomness.take()
-        self.request_id = f"cmpl-{int(wall * 1000):012x}{entropy.hex()}"
-        """Sorts by time, so that the newest rows of a table lie together."""
-        books.metrics.in_flight += 1
+        if arrival is None:
+            arrival = arrived(books, time.time())
+        self._wall, self._began, self._entropy, self.request_id = arrival
+
+    def was_answered(self, upstream: str, first_s: float) -> None:
+        """Its upstream gave the answer, and that was settled: only the journal is waited for."""
+        self._upstream, self._first_at = upstream, first_s
+
+    def goes_on(self, hold: Hold | None, held_s: float, outcome: Outcome | None) -> None:
+        """What the fast path did for it: the hold, since when, and how that ended, if it did."""
+        self._hold, self._held_at, self._outcome = hold, held_s, outcome
 
     @property
     def seed(self) -> int:
@@ -129,6 +163,8 @@ class Turn:
 
     async def hold(self, planned: Plan) -> None:
         """Reserve the worst case; RequestError 429 when the caller may not spend it."""
+        if self._hold is not None:
+            return
         request = planned.request
         intent = Intent(
             request_id=self.request_id,
@@ -203,13 +239,17 @@ class Turn:
 
     def came(self, batch: Sequence[Delta]) -> None:
         """Deltas arrived: when, how many, and the finish that the ledger shall know."""
-        self._last_at = now = time.perf_counter()
         if not self._batches:
-            self._first_at = self._look_at = now
-        self._batches += 1
+            self._first_at = self._look_at = time.perf_counter()
         reason = batch[-1].finish_reason
         if reason is not None:
             self.finish_reason = reason
+        self.came_text()
+
+    def came_text(self) -> None:
+        """One more delta, not the first one, which is a text alone."""
+        self._last_at = now = time.perf_counter()
+        self._batches += 1
         if now >= self._look_at or self._batches % CHECKPOINT_BATCHES == 0:
             self._checkpoint(now)
 
@@ -323,7 +363,9 @@ class Turn:
             identity(self.request_id, time.perf_counter() - self._began),
             passage.lines if passage is not None else b"",
             self.cors,
-            provenance(answer.upstream if answer is not None else "", self.fills, self.ignored),
+            provenance(
+                answer.upstream if answer is not None else self._upstream, self.fills, self.ignored
+            ),
         )
 
     def own(self) -> list[HeaderPair]:

@@ -25,12 +25,15 @@ class UnderWay:
 
     def __init__(self) -> None:
         self.turns: dict[Turn, asyncio.Task[None] | None] = {}
+        self.land: Callable[[float], None] = lambda older_s: None
+        """Makes turns of what runs on the fast path for longer than that: set by who has it."""
 
     def __repr__(self) -> str:
         return f"<UnderWay {len(self.turns)}>"
 
     def among(self, subjects: Collection[str]) -> set[str]:
         """The keys with a turn under way that are among these, or belong to a party that is."""
+        self.land(0.0)
         running = {caller for turn in self.turns if (caller := _caller(turn))}
         return {
             caller.record.id
@@ -40,6 +43,7 @@ class UnderWay:
 
     def end(self, key_ids: Collection[str]) -> None:
         """End all turns of these keys."""
+        self.land(0.0)
         for turn in list(self.turns):
             caller = _caller(turn)
             if caller is not None and caller.record.id in key_ids:
@@ -63,6 +67,7 @@ class UnderWay:
         """Look for both for as long as the worker runs; `timeout_s` as it is then."""
         while True:
             await asyncio.sleep(LOOK_S)
+            self.land(LOOK_S)
             self.expire(time.time())
             self.cut_overdue(timeout_s())
 

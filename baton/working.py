@@ -29,7 +29,7 @@ ORPHAN_DRAIN_S = 8.0
 async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
     """Serve until told to stop; the drain ends after `drain_timeout_s` at the latest."""
     async with Worker(settings) as worker:
-        shared = Shared(settings, worker.answer)
+        shared = Shared(settings, worker.answer, worker.board)
         server = uvicorn.Server(
             uvicorn.Config(
                 worker.web,

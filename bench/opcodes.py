@@ -126,7 +126,7 @@ async def counted(
     settings = Settings(home=str(home), model="none", access_log=str(home / "access.log"))
     found = []
     async with Worker(settings) as worker:
-        shared = Shared(settings, worker.room)
+        shared = Shared(settings, worker.room, worker.board)
         listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(
             worker.web,

@@ -16,8 +16,9 @@ import sqlalchemy
 from baton.admission.issue import import_key
 from baton.config import Settings
 from baton.ledger.entries import Intent, Payer
+from baton.ledger.holds import Outcome
 from baton.ledger.prices import PriceBook
-from baton.ledger.settle import Ledger, Outcome, open_ledger
+from baton.ledger.settle import Ledger, open_ledger
 from baton.semantics.events import Usage
 from baton.stores import migrate
 from baton.stores.base import KeyRecord, PriceRecord

@@ -4,7 +4,7 @@ import pytest
 
 from baton.ended import CLIENT_GONE, Ended, rejection
 from baton.errors import RequestError, bad_key, invalid, overloaded
-from baton.ledger.settle import Outcome
+from baton.ledger.holds import Outcome
 from baton.telemetry.metrics import Metrics
 
 

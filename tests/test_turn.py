@@ -242,7 +242,7 @@ def test_metrics(tmp_path: pathlib.Path) -> None:
         relay.user.complete(prompt="a b")
         relay.user.complete(prompt="a b", max_tokens=-1)
         text = relay.user.get("/metrics").text
-        snapshot = relay.worker.room._books.metrics.snapshot()
+        snapshot = relay.worker.room.books.metrics.snapshot()
     assert 'baton_rejected_total{reason="invalid"} 1.0' in text
     assert (0, 0, 1) == (snapshot.in_flight, snapshot.holds_open, snapshot.holds)
     [series] = [each for each in snapshot.series if each.model == MODEL]
@@ -259,7 +259,7 @@ def test_fills_and_ends_are_counted(tmp_path: pathlib.Path) -> None:
         relay.fake.fault(status=500)
         assert 502 == relay.user.complete(prompt="a b", model="").status
         relay.fake.faults.clear()
-        snapshot = relay.worker.room._books.metrics.snapshot()
+        snapshot = relay.worker.room.books.metrics.snapshot()
     assert {"model": 1} == snapshot.fills
     assert {"settled": 2, "released": 1, "interrupted": 0} == snapshot.ends
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from baton import errors
 from baton.admission import keys, levels, sessions
-from baton.admission.counters import Counters
+from baton.admission.counters import Counters, MachineCounters
 from baton.admission.levels import Level
 from baton.admission.origins import Networks, origin, within
 from baton.admission.rates import Decision, Left
@@ -79,6 +79,12 @@ class Caller:
     def allowed(self, model: str) -> bool:
         """Whether the key may use that public model."""
         return self._models is None or model in self._models
+
+    @property
+    def until_s(self) -> float:
+        """Until when (seconds since 1970) it is as it is now: then it has ended, or pays from other
+        windows."""
+        return self._until_s
 
     @property
     def admin(self) -> bool:
@@ -147,7 +153,8 @@ class Gate:
         self.sessions = Sessions(store.session_seal, session_s)
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
-        self._changes = 0
+        self.changes = 0
+        """Grows when callers may have changed: whoever keeps one looks it up anew."""
 
     def known(self, authorization: bytes | None) -> Caller | None:
         """The caller, if its key is at hand and valid; None says nothing about others."""
@@ -187,6 +194,19 @@ class Gate:
             if address is None or not all(within(address, each) for each in caller.networks):
                 raise errors.wrong_origin()
 
+    def enter_at_once(self, caller: Caller) -> Decision | None:
+        """The same where nothing has to be waited for, and nothing would be refused; else None, and
+        nothing is counted. What was decided is for `passage`."""
+        counters = self._counters
+        if not isinstance(counters, MachineCounters):
+            return None
+        decision = counters.arrive_at_once(caller.limits)
+        return decision if decision is not None and decision.allowed else None
+
+    def passage(self, caller: Caller, decision: Decision | None) -> Passage:
+        """Of a caller that was let in at once; end what this returns."""
+        return Passage(caller, self._counters, decision)
+
     async def enter(self, caller: Caller) -> Passage:
         """Count a request against all limits of the caller; end what this returns. Raises
         RequestError (429)."""
@@ -203,7 +223,7 @@ class Gate:
     def changed(self, subjects: Iterable[str] | None = None) -> None:
         """Forget the callers that these keys or parties are a level of (all, without): they are
         looked up anew when they come again."""
-        self._changes += 1
+        self.changes += 1
         self._refused.clear()
         if subjects is None:
             self._callers.clear()
@@ -229,7 +249,7 @@ class Gate:
         assert authorization is not None
         if self._refused.get(digest, 0.0) > time.monotonic():
             raise errors.bad_key()
-        changes = self._changes
+        changes = self.changes
         try:
             found = await asyncio.to_thread(self._read, digest)
         except StoreUnavailable:
@@ -245,7 +265,7 @@ class Gate:
         caller = Caller(record, levels.levels(record, lineage), ends_s, now_s)
         if not caller.valid(now_s):
             raise errors.bad_key()
-        if changes == self._changes:  # else it may have changed while it was read
+        if changes == self.changes:  # else it may have changed while it was read
             _put(self._callers, hashlib.sha256(authorization).digest(), caller, CALLERS_MAX)
         return caller
 

@@ -113,7 +113,9 @@ def payer(record: KeyRecord, of: Sequence[Level], at_us: int) -> tuple[Payer, in
             bounds[account] = Bound(name, window.end_us)
     ends = [bound.frees_us for bound in bounds.values() if bound.frees_us is not None]
     further = tuple(name for name in bounds if name != record.account)
-    found = Payer(record.id, record.account, tuple(bounds), further, of[0].title, bounds)
+    money_alone = len(bounds) == 1 and not next(iter(bounds)).startswith(windows.UNITS)
+    limited = tuple(bounds)
+    found = Payer(record.id, record.account, limited, further, of[0].title, bounds, money_alone)
     return found, min(ends, default=None)
 
 

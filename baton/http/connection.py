@@ -12,13 +12,10 @@ one is heard out (`LINGER_S`): closing on data that still comes makes its system
 """
 
 import asyncio
-from collections import deque
-from typing import Any, Literal
+from typing import Any
 
 import httptools
 from uvicorn import Config
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from baton.errors import (
@@ -29,8 +26,10 @@ from baton.errors import (
     invalid,
     overloaded,
 )
-from baton.http.exchange import Exchange, edge_lines, note, refusal
-from baton.http.heads import fault, head_bytes, located, without_offer
+from baton.http.answering import Answering, Cycle
+from baton.http.asgi import cycle
+from baton.http.exchange import Exchange, note, refusal
+from baton.http.heads import fault, head_bytes, without_offer
 from baton.http.long_body import receive
 from baton.http.paths import Where, completion_path
 from baton.http.shared import (
@@ -38,21 +37,14 @@ from baton.http.shared import (
     DRAIN_IDLE_S,
     LINGER_S,
     NEVER,
-    SWEEP_S,
     WRITE_BUFFER_BYTES,
     Shared,
-    Timed,
 )
-from baton.http.usual import Usual, usual
-
-Cycle = tuple[RequestResponseCycle, ASGI3Application]
-Phase = Literal["headers", "body", "idle", "answer"]
+from baton.http.usual import Heads, Usual
 
 
-class Connection(HttpToolsProtocol, Timed):
+class Connection(Answering):
     """Completions as exchanges, all else as ASGI, the same limits for both."""
-
-    shared: Shared
 
     def __init__(
         self,
@@ -62,15 +54,10 @@ class Connection(HttpToolsProtocol, Timed):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.settings, self.deadline = self.shared.settings, NEVER
-        self.phase: Phase = "headers"
-        self.active: Exchange | Cycle | None = None
-        self.receiving: Exchange | Cycle | None = None
-        self.pending: deque[Exchange | Cycle] = deque()
         self.head_bytes = self.fed_bytes = self.body_bytes = 0
         self.refused = self.midway = False  # midway: the parser has read a part of a request
-        self.usual: Usual | None = None
-        self.begun: Exchange | None = None  # its head is in the bytes that are being read
+        self.heads = Heads()
+        self.begun: Exchange | None = None  # its head was read last
 
     # asyncio.Protocol
 
@@ -87,8 +74,11 @@ class Connection(HttpToolsProtocol, Timed):
             self.refuse(overloaded("Too many connections.", 1.0))
 
     def data_received(self, data: bytes) -> None:
-        if self.phase == "idle":
-            if self.usual is not None and not self.midway and self._run_usual(self.usual, data):
+        heads = self.heads
+        if self.phase == "idle" or heads.halved:
+            if heads.halved:
+                data = heads.rejoined(data)
+            if heads.usual is not None and not self.midway and self._is_usual(heads.usual, data):
                 return
             self._expect("headers", self.settings.header_timeout_s)
         self.fed_bytes, whole = len(data), data
@@ -104,21 +94,37 @@ class Connection(HttpToolsProtocol, Timed):
                 self.refuse(invalid("The request is not valid HTTP/1.1."))
         if self.midway and isinstance(self.receiving, Exchange) and self.receiving is self.active:
             receive(self, self.receiving)
-        begun, self.begun = self.begun, None
-        if begun is not None and not self.midway and not begun.http_1_0:
-            self.usual = usual(whole, self.headers, begun.noted, begun.where) or self.usual
+        begun = self.begun
+        if begun is not None and heads.learn(whole, begun, whole=not self.midway):
+            self.begun = None
+
+    def _is_usual(self, head: Usual, data: bytes) -> bool:
+        """Whether it has the head of the last request, and runs or waits for its body."""
+        if self._run_usual(head, data):
+            return True
+        if not self.heads.halves(data):
+            return False
+        self.head_bytes = len(data)
+        self._expect("body", self.settings.body_timeout_s)
+        return True
 
     def _run_usual(self, head: Usual, data: bytes) -> bool:
         """Run a request with the head of the last one; False where it is another."""
         body = head.body_of(data)
         if body is None or len(body) > self.settings.body_bytes_max:
             return False
-        self.headers, keep = head.headers, not self.shared.draining
+        shared, self.headers, keep = self.shared, head.headers, not self.shared.draining
+        self.phase, self.deadline = "answer", NEVER
+        if head.plain and keep and shared.board is not None and not shared.crowded:
+            self.active = flight = shared.board(self, head, body)
+            if flight is not None:
+                shared.exchanges += 1
+                flight.begin()
+                return True
         self.active = exchange = Exchange(
             self, head.noted, where=head.where, http_1_0=False, keep=keep
         )
         exchange.take(body)
-        self.phase, self.deadline = "answer", NEVER
         self._run(exchange)
         return True
 
@@ -128,10 +134,14 @@ class Connection(HttpToolsProtocol, Timed):
             if isinstance(waiting, tuple):
                 waiting[0].disconnected = True
                 waiting[0].message_event.set()
-            elif waiting is not None and waiting.task is not None:
-                waiting.task.cancel()
-                if not waiting.begun:
-                    self._ran(waiting)  # a task that is cancelled first never runs
+            elif isinstance(waiting, Exchange):
+                if waiting.task is not None:
+                    waiting.task.cancel()
+                    if not waiting.begun:
+                        self._ran(waiting)  # a task that is cancelled first never runs
+            elif waiting is not None:
+                self.shared.exchanges -= 1
+                waiting.lost()
         self.pending.clear()
         super().connection_lost(exc)
 
@@ -139,14 +149,17 @@ class Connection(HttpToolsProtocol, Timed):
         """The server stops: a connection closes after its answer. Without one it stays a moment
         more, idle or new: a request may be on its way on it, and closing would lose what its caller
         could not know of."""
+        active = self.active
+        if active is not None and not isinstance(active, (Exchange, tuple)):
+            active.land()
         if self.active is None and self.phase == "idle":
             self._expect("idle", min(DRAIN_IDLE_S, self.settings.keep_alive_s))
         elif self.active is None:
             self._expect("headers", DRAIN_HEADER_TIMEOUT_S)
         elif isinstance(self.active, tuple):
             self.active[0].keep_alive = False
-        elif not self.active.started:  # else its head promised more, and one more is served
-            self.active.keep_alive = False
+        elif isinstance(self.active, Exchange) and not self.active.started:
+            self.active.keep_alive = False  # else its head promised more, and one more is served
 
     # llhttp
 
@@ -231,131 +244,12 @@ class Connection(HttpToolsProtocol, Timed):
         return exchange
 
     def _cycle(self) -> Cycle:
-        """A request for the ASGI side, as uvicorn makes it."""
-        target, headers, expected = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()  # for its scope; it forgets what came already
-        self.url, self.expect_100_continue = target, expected
-        self.headers.extend(headers)
-        version = self.parser.get_http_version()
-        scope = self.scope
-        scope["method"], scope["http_version"] = self.parser.get_method().decode("ascii"), version
-        scope["path"], scope["raw_path"], scope["query_string"] = located(target)
-        self.cycle = RequestResponseCycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self._stays(),
-            on_response=self._next,
-        )
-        return self.cycle, self.app
+        return cycle(self, self._stays(), self._next), self.app
 
     def _stays(self) -> bool:
         return self.parser.should_keep_alive() and not self.shared.draining
 
-    # The order of answers
-
-    def _invite(self) -> None:
-        """Ask for a body that its client holds back: once nothing else is being answered."""
-        if self.expect_100_continue and isinstance(self.active, Exchange):
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _run(self, exchange: Exchange) -> None:
-        if exchange is not self.active or self.transport.is_closing():
-            return  # gone since it was its turn
-        if self.shared.exchanges >= self.settings.requests_in_flight_max:
-            error = overloaded("Too many requests in flight.", 1.0)
-            return exchange.respond(error.status, edge_lines(error), error.body())
-        self.shared.exchanges += 1
-        exchange.task = task = self.loop.create_task(self._serve(exchange))
-        self.tasks.add(task)
-
-    async def _serve(self, exchange: Exchange) -> None:
-        exchange.begun = True
-        try:
-            await self.shared.room(exchange)
-        finally:
-            self._ran(exchange)
-
-    def _ran(self, exchange: Exchange) -> None:
-        assert exchange.task is not None
-        self.shared.exchanges -= 1
-        self.tasks.discard(exchange.task)
-
-    def exchange_done(self, exchange: Exchange) -> None:
-        """The answer of the exchange is out."""
-        if exchange is not self.active or self.transport.is_closing():
-            return
-        if not exchange.keep_alive:
-            return self._close()
-        self._next()
-
-    def _next(self) -> None:
-        """An answer is out and the connection stays: serve what waits, or idle."""
-        self.server_state.total_requests += 1
-        self.active = self.pending.popleft() if self.pending else None
-        if self.transport.is_closing():
-            return self._close()
-        if self.active is None and self.receiving is None:
-            kept_s = DRAIN_IDLE_S if self.shared.draining else self.settings.keep_alive_s
-            self._expect("idle", kept_s)
-        elif self.active is not None:
-            self._begin(self.active)
-        if self.flow.read_paused and not self.pending:
-            self.flow.resume_reading()
-
-    def _begin(self, waited: Exchange | Cycle) -> None:
-        """Serve what waited its turn, also if its body is still to come."""
-        if waited is self.receiving:
-            self._expect("body", self.settings.body_timeout_s)
-            self._invite()
-        else:
-            self._expect("answer", NEVER)
-        if isinstance(waited, tuple):
-            self._start_asgi_task(*waited)
-        elif waited.body_complete:
-            self.loop.call_soon(self._run, waited)
-
-    def _close(self) -> None:
-        """Hang up once the client has taken what it was sent, or takes nothing for too long."""
-        self.transport.close()
-        self._expect("answer", self.settings.client_stall_timeout_s)
-
-    # What an exchange needs (http.exchange.Line)
-
-    @property
-    def write_paused(self) -> bool:
-        return self.flow.write_paused
-
-    @property
-    def client_address(self) -> str:
-        return self.client[0] if self.client else ""
-
-    def date(self) -> bytes:
-        return self.shared.date
-
-    def write(self, data: bytes) -> None:
-        if data and not self.transport.is_closing():
-            self.transport.write(data)
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    async def drain(self) -> None:
-        self._expect("answer", self.settings.client_stall_timeout_s)
-        await self.flow.drain()
-        self.deadline = NEVER
-
     # Limits
-
-    def _expect(self, phase: Phase, seconds: float) -> None:
-        self.phase = phase
-        self.deadline = self.shared.now + seconds + SWEEP_S  # never early, a second late at most
 
     def _measure_head(self) -> None:
         """Exactly, once there is more than a head may have or too many fields."""
@@ -367,7 +261,7 @@ class Connection(HttpToolsProtocol, Timed):
         """Answer outside any exchange and hang up: the rest of the request is not wanted."""
         if self.refused:
             return
-        self.refused = True
+        self.refused, self.heads.halved = True, b""
         receiving = self.receiving
         answered = isinstance(receiving, tuple) and receiving[0].response_started
         if answered or (self.active is not None and receiving is not self.active):

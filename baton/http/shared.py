@@ -8,12 +8,13 @@ early, and late by two sweeps at most.
 import asyncio
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from typing import Any
+from typing import Any, Protocol
 
 from uvicorn.server import ServerState
 
 from baton.config import Settings
-from baton.http.exchange import Exchange
+from baton.http.exchange import Exchange, Line
+from baton.http.usual import Usual
 
 SWEEP_S = 0.5
 NEVER = float("inf")
@@ -29,11 +30,43 @@ Room = Callable[[Exchange], Coroutine[Any, Any, None]]
 """Runs an exchange to its end: it answers every exchange and raises nothing."""
 
 
+class Flight(Protocol):
+    """A request that the fast path answers."""
+
+    def begin(self) -> None:
+        """Do what can be done at once. It is its connection's by now."""
+
+    def lost(self) -> None:
+        """Its client is gone."""
+
+    def land(self) -> None:
+        """Let it go on in the room, as an exchange (`FlightLine.land`), unless its end is near."""
+
+
+class FlightLine(Line, Protocol):
+    """What the fast path needs of the connection of a request."""
+
+    def flown(self, flight: Flight) -> None:
+        """Its answer is out."""
+
+    def land(self, exchange: Exchange, room: Room, forsaken: Callable[[], None]) -> None:
+        """The flight goes on as this exchange, in a task of the connection; `forsaken` is called
+        where that is cancelled before it begins."""
+
+    def answers(self, exchange: Exchange) -> None:
+        """The flight is answered as this exchange now, in the same call."""
+
+
+Boarding = Callable[[FlightLine, Usual, bytes], Flight | None]
+"""Begin a request with this head and body on the fast path; None, and nothing done, where it is
+not for it."""
+
+
 class Shared:
     """One for all connections of a worker."""
 
-    def __init__(self, settings: Settings, room: Room) -> None:
-        self.settings, self.room = settings, room
+    def __init__(self, settings: Settings, room: Room, board: Boarding | None = None) -> None:
+        self.settings, self.room, self.board = settings, room, board
         self.draining = False
         self.exchanges = 0
         """Completions under way."""
@@ -41,6 +74,11 @@ class Shared:
         """A whole header line, renewed by the sweep: formatting it costs 3 µs."""
         self.now = 0.0
         """Loop time at the last sweep."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether no more completions may begin."""
+        return self.exchanges >= self.settings.requests_in_flight_max
 
     def renew(self, now: float) -> None:
         """Note the time, as the loop tells it."""

@@ -1,4 +1,5 @@
-"""The head of the completion that a connection sent last, so that the same head is not parsed anew.
+"""The head that a connection sent last, so that the same head is not parsed anew: of completions
+that callers send, and of answers that upstreams give.
 
 Theory of operation. A client that keeps its connection sends one head after the other that differ
 in nothing but the number behind `Content-Length` (all SDKs, editors and load balancers do). What
@@ -12,12 +13,15 @@ the parser and 350 bytecodes a request (docs/decisions/0022).
 
 import re
 
-from baton.http.exchange import HeaderPair
-from baton.http.paths import Where
+from baton.http.exchange import Exchange, HeaderPair
+from baton.http.paths import PLAIN, Where
 
 HEAD_BYTES_MAX = 4096
 """Longer heads are parsed each time."""
 LENGTH_DIGITS_MAX = 7
+PATIENCE = 8
+"""Answers with another head each, after which none is learned any more."""
+ONLY_A_KEY = frozenset((b"authorization",))
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _FRAMING = re.compile(
     rb"\r\n(transfer-encoding|connection|expect|upgrade|http2-settings|trailer|te):", re.IGNORECASE
@@ -26,34 +30,114 @@ _FRAMING = re.compile(
 _KEPT = re.compile(rb"\r\nconnection: *keep-alive(?=\r\n)", re.IGNORECASE)
 
 
-class Usual:
-    """A head that the parser has read, and what it made of it."""
+class Framed:
+    """A head, of whatever direction, that a parser has read: its body is as long as it says."""
 
-    __slots__ = ("_after", "_before", "headers", "noted", "where")
+    __slots__ = ("_match", "head")
+
+    def __init__(self, head: bytes, start: int, stop: int) -> None:
+        """From `start` to `stop` stand the digits of the length."""
+        self.head = head
+        before, after = re.escape(head[:start]), re.escape(head[stop:])
+        digits = rb"(\d{1,%d})" % LENGTH_DIGITS_MAX
+        self._match = re.compile(before + digits + after).match
+
+    def body_of(self, data: bytes) -> bytes | None:
+        """The body of a message that is whole and has this head; None of any other bytes."""
+        found = self._match(data)
+        if found is None:
+            return None
+        start = found.end()
+        return data[start:] if len(data) - start == int(found[1]) else None
+
+    def is_alone(self, data: bytes) -> bool:
+        """Whether it is such a head and nothing of its body, which has some."""
+        found = self._match(data)
+        return found is not None and found.end() == len(data) and int(found[1]) > 0
+
+
+class Usual(Framed):
+    """A request's head that the parser has read, and what it made of it."""
+
+    __slots__ = ("headers", "noted", "plain", "where")
 
     def __init__(
         self,
-        before: bytes,
-        after: bytes,
+        framed: tuple[bytes, int, int],
         headers: list[HeaderPair],
         noted: dict[bytes, bytes],
         where: Where,
     ) -> None:
-        self._before, self._after = before, after
+        super().__init__(*framed)
         self.headers, self.noted, self.where = headers, noted, where
+        self.plain = where == PLAIN and noted.keys() == ONLY_A_KEY
+        """Whether it says no more than where to, and whose key it is."""
+
+
+class UsualAnswers:
+    """The head of the last answer of an upstream that came whole in one read.
+
+    Where each answer's head is another one, learning them is given up after a few."""
+
+    __slots__ = ("_framed", "_patience", "folded", "head")
+
+    def __init__(self) -> None:
+        self._framed: Framed | None = None
+        self._patience = PATIENCE
+        self.head = self.folded = b""
 
     def body_of(self, data: bytes) -> bytes | None:
-        """The body of a request that is whole and has this head; None of any other bytes."""
-        before, after = self._before, self._after
-        if not data.startswith(before):
+        """The body of an answer with that head; None of any other."""
+        if self._framed is None:
             return None
-        start = len(before)
-        end = data.find(b"\r\n", start, start + LENGTH_DIGITS_MAX + 2)
-        digits = data[start:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
-            return None
-        body = data[end + len(after) :]
-        return body if len(body) == int(digits) else None
+        body = self._framed.body_of(data)
+        if body is not None:
+            self._patience = PATIENCE
+        return body
+
+    def learn(self, data: bytes, head: bytes, folded: bytes) -> None:
+        """An answer of status 200, with nothing behind it, on a connection that stays."""
+        found = framed(data) if self._patience else None
+        if found is not None:
+            self._patience -= 1
+            self._framed = found
+            self.head, self.folded = head, folded
+
+
+class Heads:
+    """The head that a connection's requests have, learned from one for the next."""
+
+    __slots__ = ("_first", "halved", "usual")
+
+    def __init__(self) -> None:
+        self.usual: Usual | None = None
+        self.halved = b""
+        """The usual head, which came alone: its body is awaited."""
+        self._first = b""
+        """A head that came alone and is to be learned."""
+
+    def halves(self, data: bytes) -> bool:
+        """Whether this is the usual head alone, as many clients send it: what comes next is to be
+        `rejoined` with it."""
+        if self.usual is None or not self.usual.is_alone(data):
+            return False
+        self.halved = data
+        return True
+
+    def rejoined(self, data: bytes) -> bytes:
+        data, self.halved = self.halved + data, b""
+        return data
+
+    def learn(self, data: bytes, begun: Exchange, *, whole: bool) -> bool:
+        """From a read that the head of `begun` was in, or its body in the next one; `whole`: so is
+        its end. Returns whether that is all there is to learn."""
+        data, self._first = self._first + data, b""
+        if not whole and data.endswith(b"\r\n\r\n"):
+            self._first = data
+            return False
+        if whole and not begun.http_1_0:
+            self.usual = usual(data, begun.headers, begun.noted, begun.where) or self.usual
+        return True
 
 
 def usual(
@@ -61,18 +145,32 @@ def usual(
 ) -> Usual | None:
     """What a whole request that came in one read says of those that will come; `headers`, `noted`
     and `where` as the parser found them. None where its head has to be read each time."""
+    found = _framed(data) if data.startswith(b"POST ") else None
+    if found is None:
+        return None
+    kept = [pair for pair in headers if pair[0] != b"content-length"]
+    told = {name: value for name, value in noted.items() if name != b"content-length"}
+    return Usual(found, kept, told, where)
+
+
+def framed(data: bytes) -> Framed | None:
+    """What a whole message that came in one read says of those that will come. None where the head
+    has to be read each time."""
+    found = _framed(data)
+    return None if found is None else Framed(*found)
+
+
+def _framed(data: bytes) -> tuple[bytes, int, int] | None:
+    """The head, and where in it the length stands."""
     end = data.find(b"\r\n\r\n") + 4
     head = data[:end]
-    if not 4 <= end <= HEAD_BYTES_MAX or not data.startswith(b"POST "):
+    if not 4 <= end <= HEAD_BYTES_MAX:
         return None
     length = _LENGTH.search(head)
     if length is None or head.lower().count(b"content-length") != 1:
         return None
     if len(data) - end != int(length[1]):
-        return None  # more than one request, or less
+        return None  # more than one message, or less
     if _FRAMING.search(_KEPT.sub(b"", head)):
         return None
-    start, stop = length.span(1)
-    kept = [pair for pair in headers if pair[0] != b"content-length"]
-    told = {name: value for name, value in noted.items() if name != b"content-length"}
-    return Usual(head[:start], head[stop:], kept, told, where)
+    return head, *length.span(1)

@@ -149,6 +149,8 @@ class Payer(msgspec.Struct, frozen=True):
     """What to call it in an error."""
     bounds: Mapping[str, Bound] = {}
     """The limited accounts, where there is more to tell of them."""
+    money_alone: bool = False
+    """Whether one account is limited, and that in nano-USD, as of most."""
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):

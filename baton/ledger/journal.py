@@ -27,7 +27,7 @@ A row that cannot be stored at all (a bug: a value of no column type) fails alon
 """
 
 import asyncio
-import bisect
+import functools
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -36,6 +36,7 @@ from typing import Protocol
 import msgspec
 
 from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
+from baton.ledger.failed import Failed
 from baton.ledger.journal_log import NOT_STORABLE
 from baton.stores.base import StoreUnavailable
 from baton.telemetry import diary
@@ -52,8 +53,6 @@ LOST = -1
 """A ticket that is never durable."""
 RETRY_S = 0.5
 """How often kept ends are tried again while the file takes no rows."""
-FAILURES_MAX = 65_536
-"""Runs of failed tickets that are remembered; older tickets then count as failed."""
 
 
 class Begun(Protocol):
@@ -88,6 +87,7 @@ class JournalStore(Protocol):
 
 
 Numbered = tuple[int, Begun | Ended]
+Told = Callable[[StoreUnavailable | None], None]
 Batch = tuple[list[Numbered], list[CheckpointRow]]
 Item = Batch | int | None
 """What one transaction writes; prune up to that seq; the end."""
@@ -118,8 +118,8 @@ class Journal:
         self._pace_until = 0.0
         self._first = self._next = first_seq
         self._resolved = first_seq - 1
-        self._waiters: dict[int, list[asyncio.Future[None]]] = {}
-        self._failures = _Failures()
+        self._waiters: dict[int, list[Told]] = {}
+        self._failures = Failed()
         self._written = first_seq - 1
         self._kept: list[SettleRow] = []
         self._retry: asyncio.TimerHandle | None = None
@@ -156,12 +156,20 @@ class Journal:
         be under this ticket. Cancelling the wait leaves the row alone."""
         if ticket > self._resolved:
             waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.setdefault(ticket, []).append(waiter)
-            if not self._leaving_soon and not self._writing:
-                self._leave_soon()
+            self.tell(ticket, functools.partial(_resolved, waiter))
             await waiter
         elif ticket < self._first or self._failures.has(ticket):
             raise StoreUnavailable("the journal could not be written")
+
+    def tell(self, ticket: int, told: Told) -> None:
+        """Have `told` called once the row that `settle` has just queued is committed, with None; or
+        with why it will not be."""
+        if ticket <= self._resolved:  # the end of a hold that is known to have failed
+            return told(StoreUnavailable("the journal could not be written"))
+        self._waiters.setdefault(ticket, []).append(told)
+        if not self._leaving_soon and not self._writing:
+            self._leave_soon()
+        return None
 
     def written(self) -> int:
         """From any thread: the last seq that is on disk."""
@@ -277,13 +285,11 @@ class Journal:
             self._put(row)
 
     def _answer(self, ticket: int, error: StoreUnavailable | None) -> None:
-        for waiter in self._waiters.pop(ticket, ()):
-            if waiter.done():
-                continue  # its caller was cancelled
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(StoreUnavailable(*error.args))
+        for told in self._waiters.pop(ticket, ()):
+            try:
+                told(error)
+            except Exception:  # noqa: BLE001 — one caller's bug must not keep the others waiting
+                diary.exception("who waited for the journal failed", ticket=ticket)
 
     # In the writer thread
 
@@ -351,6 +357,15 @@ class Journal:
 _NOT_STORABLE = "a row cannot be stored"
 
 
+def _resolved(waiter: asyncio.Future[None], error: StoreUnavailable | None) -> None:
+    if waiter.done():
+        return  # its caller was cancelled
+    if error is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(StoreUnavailable(*error.args))
+
+
 def _waived(row: SettleRow) -> SettleRow:
     """The caller was answered 503: no charge, but what upstreams cost stays told."""
     end = msgspec.structs.replace(
@@ -362,33 +377,3 @@ def _waived(row: SettleRow) -> SettleRow:
         error_code="store_unavailable",
     )
     return msgspec.structs.replace(row, end=end, delivered=True)
-
-
-class _Failures:
-    """Which tickets failed, as ascending runs."""
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._before = 0
-        self.any = False
-
-    def add(self, ticket: int) -> None:
-        """Tickets fail in ascending order."""
-        self.any = True
-        if self._ends and self._ends[-1] == ticket - 1:
-            self._ends[-1] = ticket
-            return
-        self._starts.append(ticket)
-        self._ends.append(ticket)
-        if len(self._starts) > FAILURES_MAX:
-            self._before = self._ends.pop(0)
-            self._starts.pop(0)
-
-    def has(self, ticket: int) -> bool:
-        if not self._starts:
-            return False
-        if ticket <= self._before:
-            return True
-        run = bisect.bisect_right(self._starts, ticket) - 1
-        return run >= 0 and ticket <= self._ends[run]

@@ -56,6 +56,20 @@ class Leases:
             self._balances[name].add(-need)
         return True
 
+    def take_money(self, name: str, amount: int) -> bool:
+        """`take` of the one account that is limited, in nano-USD."""
+        balance = self._balances[name]
+        if self.lapsed or balance.available < amount:
+            return False
+        balance.available = left = balance.available - amount
+        if left < balance.low:
+            balance.low = left
+        return True
+
+    def put_back(self, name: str, unspent: int) -> None:
+        """`finish` for it."""
+        self._balances[name].available += unspent
+
     def finish(
         self, limited: tuple[str, ...], unspent: int, tokens: int = 0, requests: int = 0
     ) -> None:

@@ -15,6 +15,7 @@ TOKENS_UPPER_EXTRA = 8
 AMOUNT_NANO_MAX = 2**62
 """Above any sum that means something; keeps every column within 64 bits."""
 
+NEVER_US = 2**63 - 1
 
 FREE = PriceRecord(version=0, model="", effective_us=0)
 """The price of a model that none was set for: no other has version 0."""
@@ -110,6 +111,14 @@ class PriceBook:
         """What callers pay for a public model; nothing where no price is set."""
         dated = self._customers.get(model)
         return FREE if dated is None else _effective(dated, at_us)
+
+    def until_us(self, model: str, at_us: int) -> int:
+        """Until when the customer's price of that moment holds."""
+        dated = self._customers.get(model)
+        if dated is None:
+            return NEVER_US
+        after = bisect.bisect_right(dated[0], at_us)
+        return dated[0][after] if after < len(dated[0]) else NEVER_US
 
     def cost(self, model: str, upstream: str, at_us: int) -> PriceRecord:
         """What the operator pays for it there; nothing where no price is set."""

@@ -14,27 +14,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Literal, Protocol
-
-import msgspec
+from typing import Protocol
 
 from baton import errors
 from baton.errors import RequestError
-from baton.ledger import costs, prices
+from baton.ledger import prices
 from baton.ledger.allowances import Allowances, plain, unpriced
-from baton.ledger.costs import NO_COST, Cost
-from baton.ledger.entries import (
-    Bound,
-    CheckpointRow,
-    EndRow,
-    HoldRow,
-    Intent,
-    SettleRow,
-    State,
-    Timings,
-    tokens_used,
-)
+from baton.ledger.entries import Bound, CheckpointRow, Intent, SettleRow, tokens_used
 from baton.ledger.fold import Folder, Opened, open_free, open_shared, recover_orphans
+from baton.ledger.holds import Ending, Hold, Outcome
 from baton.ledger.journal import LOST, Journal
 from baton.ledger.leases import Leases
 from baton.ledger.prices import PriceBook
@@ -53,119 +41,6 @@ class Progress(Protocol):
 
     @property
     def usage(self) -> Usage: ...
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a request ended. What it is charged follows from `usage`, the hold's price and amount."""
-
-    state: State = "settled"
-    """`released` charges nothing; `interrupted` charges what `usage` says was generated."""
-    usage: Usage | None = None
-    """Of the logical request, whatever the attempts; None: nothing was generated."""
-    upstream: str = ""
-    spent: tuple[tuple[str, Usage], ...] = ()
-    """What each attempt used, by upstream, where one was lost; empty: `usage` at `upstream`."""
-    status: int = 200
-    error_code: str | None = None
-    finish_reason: str | None = None
-    fills: str = ""
-    handoffs: int = 0
-    attempts: int = 1
-    timings: Timings = Timings()
-    delivered: bool = True
-    """Whether the caller had any byte of the answer before this. A non-streamed answer: False."""
-
-
-class Hold:
-    """What a request may spend. `state` changes once, from "reserved" to a terminal one."""
-
-    ticket = end_ticket = checkpoint_tokens = 0
-    state: Literal["reserved", "settled", "released", "interrupted"] = "reserved"
-    ending: "Ending | None" = None
-    """How it ended, once it did."""
-
-    def __init__(self, intent: Intent, price: PriceRecord, amount: int, now_s: float) -> None:
-        self.intent, self.price, self.amount = intent, price, amount
-        self.checkpoint_s = now_s
-
-    @property
-    def row(self) -> HoldRow:
-        """As the journal stores it; made by the writer, many at once."""
-        intent = self.intent
-        payer = intent.payer
-        return HoldRow(
-            intent.request_id,
-            intent.created_us,
-            payer.key_id,
-            payer.account,
-            ",".join(payer.scopes),
-            intent.model,
-            intent.user,
-            intent.stream,
-            self.amount,
-            self.price.version,
-        )
-
-    @property
-    def end(self) -> EndRow | None:
-        """How it stands on the ledger, once it ended: charge, cost and the counts."""
-        return None if self.ending is None else self.ending.end
-
-    def __repr__(self) -> str:
-        return f"<Hold {self.intent.request_id} {self.state} {self.amount} nano-USD>"
-
-
-class Ending:
-    """The end of a hold: decided on the loop, made a row by the writer."""
-
-    def __init__(self, hold: Hold, outcome: Outcome, usage: Usage | None, worth: int, cost: Cost):
-        self._hold, self._outcome, self._usage, self._worth = hold, outcome, usage, worth
-        self._cost, self.hold_seq = cost, hold.ticket
-        self.charge = min(worth, hold.amount)
-        self.tokens = 0
-        """As `entries.tokens_used` counts them."""
-        if usage is not None and outcome.state != "released":
-            self.tokens = usage.prompt_tokens + usage.completion_tokens
-
-    @property
-    def end(self) -> EndRow:
-        """Field order is column order."""
-        outcome, timings = self._outcome, self._outcome.timings
-        counts: Usage | _Uncounted = self._usage or UNCOUNTED
-        return EndRow(
-            upstream=outcome.upstream,
-            state=outcome.state,
-            charge=self.charge,
-            overrun=self._worth - self.charge,
-            cost=self._cost.amount,
-            prompt_tokens=counts.prompt_tokens,
-            cached_tokens=counts.cached_tokens,
-            completion_tokens=counts.completion_tokens,
-            reasoning_tokens=counts.reasoning_tokens,
-            audio_prompt_tokens=counts.audio_prompt_tokens,
-            image_prompt_tokens=counts.image_prompt_tokens,
-            audio_completion_tokens=counts.audio_completion_tokens,
-            cache_write_tokens=counts.cache_write_tokens,
-            estimated=counts.estimated,
-            queue_us=timings.queue_us,
-            hold_us=timings.hold_us,
-            first_byte_us=timings.first_byte_us,
-            last_byte_us=timings.last_byte_us,
-            status=outcome.status,
-            error_code=outcome.error_code,
-            finish_reason=outcome.finish_reason,
-            fills=outcome.fills,
-            handoffs=outcome.handoffs,
-            attempts=outcome.attempts,
-            cost_version=self._cost.version,
-        )
-
-    @property
-    def row(self) -> SettleRow:
-        """As the journal stores it."""
-        hold, limited = self._hold, self._hold.intent.payer.limited
-        delivered, spent = self._outcome.delivered, self._cost.spent
-        return SettleRow(hold.ticket, hold.row, self.end, delivered, limited, spent)
 
 
 class Ledger:
@@ -191,23 +66,31 @@ class Ledger:
         price = price or self.prices.customer(intent.model, intent.created_us)
         if price.free is not None:
             return await self._hold_allowed(intent, price)
-        amount = prices.bound(
-            price, intent.prompt_tokens_max, intent.completions, intent.max_tokens
-        )
+        amount = _worst(intent, price)
         if amount > prices.AMOUNT_NANO_MAX:
             raise errors.quota_exceeded(f"the budget of {intent.payer.name}")
         limited = intent.payer.limited
         if limited and not self._leases.take(limited, amount, intent.tokens_max):
             await self._acquire(intent, amount)
-        hold = Hold(intent, price, amount, time.monotonic())
-        try:
-            hold.ticket = self._journal.hold(hold)
-        except StoreUnavailable:
-            self._leases.finish(limited, amount, intent.tokens_max, 1)
-            raise errors.store_unavailable() from None
+        hold = self._queued(intent, price, amount)
         if self._journal.failing:
             await self._probe(hold)
         return hold
+
+    def hold_at_once(self, intent: Intent, price: PriceRecord) -> Hold | None:
+        """The same hold where nothing has to be waited for or asked; None, and nothing done, where
+        something has, or where it would be refused. `price` is the one in force. Raises as
+        `hold`."""
+        if price.free is not None or self._journal.failing:
+            return None
+        amount, payer = _worst(intent, price), intent.payer
+        if amount > prices.AMOUNT_NANO_MAX:
+            return None
+        if payer.money_alone:
+            taken = self._leases.take_money(payer.limited[0], amount)
+        else:
+            taken = self._leases.take(payer.limited, amount, intent.tokens_max)
+        return self._queued(intent, price, amount) if taken else None
 
     def checkpoint(
         self, hold: Hold, completion_tokens: int, progress: Progress | None = None
@@ -231,12 +114,13 @@ class Ledger:
         hold.checkpoint_tokens, hold.checkpoint_s = completion_tokens, now_s
         return True
 
-    def settle(self, hold: Hold, outcome: Outcome) -> int:
-        """End the hold; returns the ticket to wait for. A second call returns the same ticket."""
+    def settle(self, hold: Hold, outcome: Outcome, *, possible: bool = False) -> int:
+        """End the hold; returns the ticket to wait for. A second call returns the same ticket.
+        `possible`: the usage was found to be (`semantics.usage`)."""
         if hold.state != "reserved":
             return hold.end_ticket
         hold.state = outcome.state
-        hold.ending = ending = self._ending(hold, outcome)
+        hold.ending = ending = self._ending(hold, outcome, possible)
         if hold.intent.payer.limited:
             self._give_back(hold, ending)
         try:
@@ -250,6 +134,11 @@ class Ledger:
         return self.settle(
             hold, Outcome(state="released", status=status, error_code=error_code, delivered=False)
         )
+
+    def tell(self, ticket: int, told: Callable[[StoreUnavailable | None], None]) -> None:
+        """`durable` for the end that `settle` has just returned the ticket of, without a task that
+        waits: `told` gets None, or the error."""
+        self._journal.tell(ticket, told)
 
     async def durable(self, ticket: int) -> None:
         """Return once the hold or end with that ticket is on disk. Raises StoreUnavailable: answer
@@ -270,6 +159,15 @@ class Ledger:
         await self._leases.close()
         await self._journal.close()
         await asyncio.to_thread(self._opened.end, self._folder)
+
+    def _queued(self, intent: Intent, price: PriceRecord, amount: int) -> Hold:
+        hold = Hold(intent, price, amount, time.monotonic())
+        try:
+            hold.ticket = self._journal.hold(hold)
+        except StoreUnavailable:
+            self._leases.finish(intent.payer.limited, amount, intent.tokens_max, 1)
+            raise errors.store_unavailable() from None
+        return hold
 
     async def _hold_allowed(self, intent: Intent, price: PriceRecord) -> Hold:
         """Free, or charged: see allowances."""
@@ -295,9 +193,12 @@ class Ledger:
 
     def _give_back(self, hold: Hold, ending: Ending) -> None:
         """What the hold did not need may be spent again."""
-        tokens, released = hold.intent.tokens_max - ending.tokens, hold.state == "released"
-        limited = hold.intent.payer.limited
-        self._leases.finish(limited, hold.amount - ending.charge, tokens, int(released))
+        intent, unspent = hold.intent, hold.amount - ending.charge
+        if intent.payer.money_alone:
+            self._leases.put_back(intent.payer.limited[0], unspent)
+            return
+        tokens, released = intent.tokens_max - ending.tokens, hold.state == "released"
+        self._leases.finish(intent.payer.limited, unspent, tokens, int(released))
 
     async def recall(self, subject: str) -> None:
         """The limits of a key or party changed: return what is held of its accounts and not spent,
@@ -315,24 +216,14 @@ class Ledger:
             self.release(hold, 499, "cancelled")
             raise
 
-    def _ending(self, hold: Hold, outcome: Outcome) -> Ending:
-        usage = None if outcome.usage is None else clamp(outcome.usage)
+    def _ending(self, hold: Hold, outcome: Outcome, possible: bool) -> Ending:
+        usage = outcome.usage
+        if usage is not None and not possible:
+            usage = clamp(usage)
         worth = 0
         if usage is not None and hold.price.version and outcome.state != "released":
             worth = min(prices.charge(usage, hold.price), prices.AMOUNT_NANO_MAX)
-        cost = NO_COST
-        if usage is not None or outcome.spent:
-            cost = self._cost(hold, outcome, usage)
-        return Ending(hold, outcome, usage, worth, cost)
-
-    def _cost(self, hold: Hold, outcome: Outcome, usage: Usage | None) -> Cost:
-        book, model, at_us = self.prices, hold.intent.model, hold.intent.created_us
-        if outcome.spent:
-            return costs.of_attempts(book, model, at_us, outcome.spent)
-        price = book.cost(model, outcome.upstream, at_us)
-        if usage is None or not price.version:
-            return NO_COST
-        return Cost(costs.amount(usage, price), price.version)
+        return Ending(hold, outcome, usage, worth, self.prices)
 
     def _waived(self, row: SettleRow) -> None:
         """The charge of an end that was never written is given up: the lease has it again."""
@@ -364,18 +255,6 @@ def _open(store: Store) -> Opened:
     return opened
 
 
-class _Uncounted(msgspec.Struct, frozen=True):
-    """In place of a Usage where there is none: every count is unknown."""
-
-    prompt_tokens: None = None
-    cached_tokens: None = None
-    completion_tokens: None = None
-    reasoning_tokens: None = None
-    audio_prompt_tokens: None = None
-    image_prompt_tokens: None = None
-    audio_completion_tokens: None = None
-    cache_write_tokens: None = None
-    estimated: bool = False
-
-
-UNCOUNTED = _Uncounted()
+def _worst(intent: Intent, price: PriceRecord) -> int:
+    """nano-USD that the request is worth at most."""
+    return prices.bound(price, intent.prompt_tokens_max, intent.completions, intent.max_tokens)

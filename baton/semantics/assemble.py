@@ -44,7 +44,7 @@ class ChunkEncoder:
     most common: two joins around its text.
     """
 
-    __slots__ = ("_end", "_head", "_include_usage", "_tails", "_usage_head")
+    __slots__ = ("_end", "_head", "_include_usage", "_tails", "_text_tail", "_usage_head")
     done = DONE
 
     def __init__(
@@ -63,6 +63,7 @@ class ChunkEncoder:
         self._end += b"}\n\n"
         self._include_usage = include_usage
         self._tails: dict[int, bytes] = {}
+        self._text_tail = self._tail(Delta(0, ""), None)
 
     def delta(self, delta: Delta, usage: CompletionUsage | None = None) -> bytes:
         """A chunk with one choice; `usage` so far, where continuous usage was asked for."""
@@ -72,6 +73,10 @@ class ChunkEncoder:
                 tail = self._tails[delta.index] = self._tail(delta, None)
             return self._head + _JSON.encode(delta.text) + tail
         return self._head + _JSON.encode(delta.text) + self._tail(delta, usage)
+
+    def text(self, text: str) -> bytes:
+        """`delta` of the first choice that is a text alone."""
+        return self._head + _JSON.encode(text) + self._text_tail
 
     def usage(self, usage: CompletionUsage) -> bytes:
         """The last chunk, where usage was asked for: no choices."""

@@ -75,13 +75,27 @@ class Kept:
 class Received:
     """Everything a call has given, by choice; compact: about a byte a character, four an id."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_call", "_choices", "_fresh", "_resumable")
+    __slots__ = (
+        "_bytes",
+        "_bytes_max",
+        "_call",
+        "_choices",
+        "_counted",
+        "_fresh",
+        "_resumable",
+        "texts",
+    )
 
     def __init__(self, call: Call, bytes_max: int = RECEIVED_BYTES_MAX) -> None:
         self._call, self._bytes_max, self._bytes = call, bytes_max, 0
         self._choices: dict[int, Kept] = {}
         self._fresh: list[Delta] = []
         """Small deltas as they came: many are put away in the time of a few."""
+        self.texts: list[str] = []
+        """Deltas of the first choice that are generated text and nothing else, behind all others:
+        whoever has them appends them here, which is cheaper than any call. Nothing is echoed."""
+        self._counted = 0
+        """Of those, the ones that were put away."""
         self._resumable = True
 
     @property
@@ -97,7 +111,9 @@ class Received:
         return self._resumable
 
     def add(self, deltas: Sequence[Delta]) -> None:
-        """Keep some deltas. Once a read of every stream."""
+        """Keep some deltas."""
+        if self.texts:
+            self._put_away()
         self._fresh += deltas
         first = deltas[0]
         if (
@@ -107,33 +123,36 @@ class Received:
         ):
             self._put_away()
 
+    def count_texts(self) -> int:
+        """How many were appended to `texts` so far. To be asked every few tens: it puts them
+        away."""
+        if self.texts:
+            self._put_away()
+        return self._counted
+
     def _put_away(self) -> None:
         fresh, self._fresh = self._fresh, []
-        if self._resumable and not self._keep_texts(fresh):
-            for delta in fresh:
+        texts = self.texts[:]
+        self.texts.clear()  # the list itself stays: others append to it
+        self._counted += len(texts)
+        for delta in fresh:
+            if self._resumable:
                 self._keep(delta)
+        if texts and self._resumable:
+            self._keep_texts(texts)
 
-    def _keep_texts(self, deltas: Sequence[Delta]) -> bool:
-        """Keep deltas of one choice that are nothing but generated text, all at once; False where
-        there is more to some of them."""
+    def _keep_texts(self, texts: Sequence[str]) -> None:
         kept = self._choices.get(0)
-        if kept is None or kept.echo_left:
-            return False
-        if not all(
-            [delta.text and delta.token_ids is None and not delta.index for delta in deltas]
-        ):
-            return False
-        if any([delta.finish_reason or delta.logprobs for delta in deltas]):
-            return False
-        data = "".join([delta.text for delta in deltas]).encode()
+        if kept is None:
+            kept = self._begin(0)
+        data = "".join(texts).encode()
         kept.text += data
-        kept.deltas += len(deltas)
-        kept.untold += len(deltas)
+        kept.deltas += len(texts)
+        kept.untold += len(texts)
         self._bytes += len(data)
         if self._bytes > self._bytes_max:
             self._resumable = False
             self._choices.clear()
-        return True
 
     def _keep(self, delta: Delta) -> None:
         """A delta's text and ids, compact."""

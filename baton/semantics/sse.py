@@ -45,6 +45,11 @@ class SseDecoder:
         """Whether a part of an event came whose end did not."""
         return self._bytes > 0
 
+    @property
+    def between(self) -> bool:
+        """Whether an event ended last, so that a whole one may be taken without `feed`."""
+        return self._started and not self._bytes and not self._after_cr and not self._data
+
     def feed(self, data: bytes) -> Sequence[bytes]:
         """The payloads that are complete now."""
         if (

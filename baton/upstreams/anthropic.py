@@ -113,6 +113,7 @@ class AnthropicAdapter:
     """Anthropic's Messages. `ways` tells how each model continues, where the rule is wrong."""
 
     name = "anthropic"
+    opaque_prompt = False
     capabilities = Capabilities(
         wrapping_tokens=WRAPPING_TOKENS_MAX,
         suffix=True,

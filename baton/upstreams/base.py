@@ -16,6 +16,12 @@ Phase = Literal["connect", "send", "first_byte", "stream"]
 Kind = Literal["refused", "timeout", "network", "protocol", "status", "overloaded"]
 
 
+TakeText = Callable[[str], bool]
+"""Is given the text of a delta of the first choice; whether it wants more."""
+Texts = tuple[Callable[[str], None], TakeText]
+"""Where such a text is kept, and then given to."""
+
+
 class Told(TypedDict, total=False):
     """What an upstream said of its failure, where it said anything."""
 
@@ -191,6 +197,8 @@ class Adapter(Protocol):
 
     name: str
     capabilities: Capabilities
+    opaque_prompt: bool
+    """Whether the text of a single prompt stands in the body as it is, and changes nothing else."""
 
     def request(self, call: Call) -> HttpRequest: ...
 
@@ -268,8 +276,11 @@ class UpstreamStream(Protocol):
 class Pouring(Protocol):
     """A running call that can give its events in the call in which their bytes came."""
 
-    async def pour(self, take: Callable[[Sequence[Event]], bool]) -> None:
+    async def pour(
+        self, take: Callable[[Sequence[Event]], bool], texts: Texts | None = None
+    ) -> None:
         """Until `take` says that it is enough, or there is something that only `read` can tell.
+        What is a text of the only choice and nothing else may go to `texts`, if there are any.
         Raises UpstreamError, and what `take` raises."""
         ...
 

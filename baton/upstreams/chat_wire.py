@@ -14,10 +14,9 @@ import msgspec
 from baton.semantics.events import Call, Delta, Event, FinishReason, Logprobs
 from baton.semantics.logprobs import Position, legacy, read
 from baton.upstreams.base import Kind
-from baton.upstreams.completions_wire import answer_bytes_max
 from baton.upstreams.continuation import Cleaning, text_of
 from baton.upstreams.failures import failure
-from baton.upstreams.framing import BoundedBody, BoundedEvents
+from baton.upstreams.framing import BoundedBody, BoundedEvents, answer_bytes_max
 
 Parsed = TypeVar("Parsed")
 NULL = msgspec.Raw(b"null")

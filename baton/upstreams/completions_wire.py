@@ -15,14 +15,16 @@ the field is refused.
 """
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
 from baton.semantics.usage import possible
 from baton.upstreams.failures import failure
-from baton.upstreams.framing import BoundedBody, BoundedEvents
+from baton.upstreams.framing import BoundedBody, BoundedEvents, answer_bytes_max, too_much
 from baton.upstreams.wire_logprobs import LogprobsReader
 
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -41,11 +43,7 @@ FINISHED, UNSEEN = 1, 2
 """What is known of a choice; 0: it runs."""
 TOKENS_MAX = 10**9
 """A count beyond it is nonsense, and no report at all."""
-ANSWER_BYTES_BASE = 1024 * 1024
-TOKEN_BYTES_MAX = 2048
-"""Of one generated token on the wire: its event, its text (escaped), its id."""
-ALTERNATIVE_BYTES_MAX = 512
-"""Of one alternative in logprobs, in the chat shape with its bytes."""
+EVENT_FRAME_BYTES = len(b"data: \n\n")
 
 
 class WireChoice(msgspec.Struct):
@@ -85,6 +83,23 @@ class WireChunk(msgspec.Struct):
     object: str = ""
 
 
+class TextChoice(msgspec.Struct):
+    """A choice that runs on, and is a text alone."""
+
+    index: Literal[0]
+    text: Annotated[str, Meta(min_length=1)]
+    finish_reason: None = None
+    token_ids: None = None
+
+
+class TextChunk(msgspec.Struct):
+    """By far the most chunks of a stream: its types say that nothing else is in it."""
+
+    choices: Annotated[list[TextChoice], Meta(min_length=1, max_length=1)]
+    usage: None = None
+    error: None = None
+
+
 class WireChunkOddUsage(msgspec.Struct):
     """The same where usage has a shape of its own: it is not believed, the rest is."""
 
@@ -98,20 +113,8 @@ _NO_PROMPT_DETAILS = WirePromptDetails()
 _NO_COMPLETION_DETAILS = WireCompletionDetails()
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _CHUNK = msgspec.json.Decoder(WireChunk)
+_TEXT_CHUNK = msgspec.json.Decoder(TextChunk)
 _CHUNK_ODD_USAGE = msgspec.json.Decoder(WireChunkOddUsage)
-
-
-def answer_bytes_max(call: Call) -> int:
-    """The most bytes that an honest answer to this call may have."""
-    if call.logprobs is None and not call.scored and not call.echo:
-        return ANSWER_BYTES_BASE + call.n * len(call.prompts) * call.max_tokens * TOKEN_BYTES_MAX
-    alternatives = 0 if call.logprobs is None and not call.scored else (call.logprobs or 0) + 2
-    token_bytes = TOKEN_BYTES_MAX + alternatives * ALTERNATIVE_BYTES_MAX
-    echoed = sum(len(prompt) for prompt in call.prompts) if call.echo else 0
-    echo_bytes = (8 + alternatives * ALTERNATIVE_BYTES_MAX) * echoed
-    return ANSWER_BYTES_BASE + call.n * (
-        len(call.prompts) * call.max_tokens * token_bytes + echo_bytes
-    )
 
 
 def decode_chunk(payload: bytes) -> WireChunk:
@@ -181,7 +184,15 @@ def count(number: int | None, number_max: int = TOKENS_MAX) -> int | None:
 class Choices:
     """What is known of each choice: the core of both decoders."""
 
-    __slots__ = ("_call", "_finished", "_logprobs", "_per_choice_usage", "_usages", "unfinished")
+    __slots__ = (
+        "_call",
+        "_finished",
+        "_logprobs",
+        "_per_choice_usage",
+        "_usages",
+        "texts_alone",
+        "unfinished",
+    )
 
     def __init__(self, call: Call, *, per_choice_usage: bool) -> None:
         self._call = call
@@ -192,6 +203,7 @@ class Choices:
         wanted = call.logprobs is not None or call.scored
         self._logprobs = LogprobsReader(call) if wanted else None
         self._per_choice_usage = per_choice_usage
+        self.texts_alone = self.unfinished == 1 and not call.echo and not wanted
         self._usages: dict[int, Usage] = {}
 
     def events(self, payload: bytes) -> list[Event]:
@@ -324,6 +336,26 @@ class StreamDecoder(BoundedEvents):
     def __init__(self, call: Call, *, per_choice_usage: bool = False) -> None:
         super().__init__(answer_bytes_max(call))
         self._choices = Choices(call, per_choice_usage=per_choice_usage)
+
+    @property
+    def texts_alone(self) -> bool:
+        """Whether most events will be a text of the only choice: `text_of` is worth trying."""
+        return self._choices.texts_alone
+
+    def text_of(self, payload: bytes) -> str | None:
+        """The text in the JSON of one whole event, where it is all that `feed` would find in it;
+        else None, and it is as if it had not come. Raises UpstreamError beyond the bytes."""
+        choices = self._choices
+        if not (choices.unfinished and self._sse.between):
+            return None
+        try:
+            text = _TEXT_CHUNK.decode(payload).choices[0].text
+        except UNREADABLE:
+            return None
+        self._bytes_left -= len(payload) + EVENT_FRAME_BYTES
+        if self._bytes_left < 0:
+            raise too_much()
+        return text
 
     def feed(self, data: bytes) -> Sequence[Event]:
         payloads = self._payloads(data)

@@ -19,10 +19,12 @@ bare CR or LF. What it leaves open is decided in `_Head`.
 """
 
 import asyncio
+import re
 from typing import Any, Protocol, cast
 
 import httptools
 
+from baton.http.usual import UsualAnswers
 from baton.long_text import LONG_BYTES
 from baton.upstreams.base import Kind, Phase
 from baton.upstreams.endpoint import TransportLimits
@@ -30,6 +32,9 @@ from baton.upstreams.failures import failure, lost
 from baton.upstreams.response import Response
 
 READ_BYTES = 8 * 1024
+ONE_EVENT = re.compile(rb"([0-9A-Fa-f]{1,6})\r\ndata: (\{[^\r\n]*\})\n\n\r\n").fullmatch
+"""One HTTP chunk (RFC 9112, 7.1, without extensions) that is one event of one line of JSON."""
+EVENT_FRAME_BYTES = len(b"data: \n\n")
 BROKEN = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 DRAINED_BYTES_MAX = 4096
 """What may follow an answer that its reader has seen the end of: a last chunk, trailers."""
@@ -41,6 +46,7 @@ class Pool(Protocol):
     limits: TransportLimits
     tick: int
     """A coarse clock; connections note it instead of reading a real one."""
+    usual: UsualAnswers
 
     def released(self, connection: "Connection") -> None: ...
 
@@ -73,7 +79,7 @@ class Connection(asyncio.BufferedProtocol):
     """The socket's side: bytes in, the current Response filled, the pool told what became of it."""
 
     __slots__ = (
-        "_answered",
+        "_between",
         "_drained",
         "_ends_by_close",
         "_interim_answers",
@@ -100,7 +106,7 @@ class Connection(asyncio.BufferedProtocol):
         self._partial_head = b""
         self._interim_answers = 0
         self._keep = self._ends_by_close = self._writing_paused = False
-        self._answered = self._drained = False
+        self._drained = self._between = False
         self.alive = False
         self.draining = self.reading_paused = False
         self.response: Response | None = None
@@ -123,8 +129,7 @@ class Connection(asyncio.BufferedProtocol):
         self.touched_tick = self._pool.tick
         self.served += 1
         self._partial_head = b""
-        self._interim_answers = 0
-        self._answered = False
+        self._interim_answers, self._between = 0, False
         self.response = response = Response(self)
         if len(body) < LONG_BYTES:
             self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
@@ -148,11 +153,6 @@ class Connection(asyncio.BufferedProtocol):
             self._fail("timeout", f"no byte for {limit_s:g} s")
         elif total_s >= limits.total_timeout_s:
             self._fail("timeout", f"not whole after {limits.total_timeout_s:g} s")
-
-    @property
-    def answered(self) -> bool:
-        """Whether a byte of the answer to the last request came."""
-        return self._answered
 
     def close_abruptly(self, detail: str) -> None:
         """Abort, and tell the reader why."""
@@ -205,13 +205,17 @@ class Connection(asyncio.BufferedProtocol):
         if response is None:
             return self._read_nobodys(nbytes)
         pool = self._pool
-        self._answered = True
         self.touched_tick = pool.tick
+        if self._between and response.poured and self._one_event(response, nbytes):
+            return None
         try:
             if response.status:
                 self._parser.feed_data(self._view[:nbytes])
             else:
-                self._feed_head(response, bytes(self._view[:nbytes]))
+                data = bytes(self._view[:nbytes])
+                if not self._partial_head and (body := pool.usual.body_of(data)) is not None:
+                    return self._whole(response, body, nbytes)
+                self._feed_head(response, data)
         except BROKEN:
             return self._fail("protocol", "broken HTTP framing")
         response.received_bytes = received = response.received_bytes + nbytes
@@ -228,7 +232,6 @@ class Connection(asyncio.BufferedProtocol):
         """What comes behind an answer whose reader has seen its end."""
         if not self.draining:
             return self.abort()  # idle, and it speaks: nothing it says can be an answer
-        self._answered = True  # its time goes on, however lively it is
         try:
             self._parser.feed_data(self._view[:nbytes])
         except BROKEN:
@@ -281,6 +284,12 @@ class Connection(asyncio.BufferedProtocol):
         if response is not None and not response.complete:
             response.append(part)
 
+    def on_chunk_header(self) -> None:
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        self._between = True
+
     def on_message_complete(self) -> None:
         if self.response is not None:
             self.response.complete = True
@@ -288,6 +297,30 @@ class Connection(asyncio.BufferedProtocol):
             self._drained = True
 
     # inside
+
+    def _one_event(self, response: Response, nbytes: int) -> bool:
+        """Whether it was a chunk of one event, as by far the most of a stream are, and was taken.
+        llhttp stands between two chunks, and does not have to see what is one."""
+        found = ONE_EVENT(self._view[:nbytes])
+        if found is None:
+            return False
+        digits, payload = found.groups()
+        received = response.received_bytes + nbytes
+        if int(digits, 16) != len(payload) + EVENT_FRAME_BYTES:
+            return False
+        if received > self._pool.limits.response_bytes_max or not response.event(payload):
+            return False
+        response.received_bytes = received
+        return True
+
+    def _whole(self, response: Response, body: bytes, nbytes: int) -> None:
+        """An answer whose head is known came whole."""
+        usual = self._pool.usual
+        response.head, response.head_folded, response.status = usual.head, usual.folded, 200
+        response.received_bytes, response.complete, self._keep = nbytes, True, True
+        if body:
+            response.append(body)
+        response.came()
 
     def _feed_head(self, response: Response, data: bytes) -> None:
         """Collect the head up to its empty line, step over 1xx answers, then let llhttp judge."""
@@ -313,9 +346,13 @@ class Connection(asyncio.BufferedProtocol):
         head = _Head(folded)
         if head.fault or folded.count(b"\n") > limits.header_fields_max + 1:
             return self._fail("protocol", head.fault or "too many header fields")
+        whole = not self._partial_head and not self._interim_answers
         self._partial_head = b""
         self._ends_by_close = head.ends_by_close
         self._parser.feed_data(data)
+        whole = whole and response.complete and self._keep and response.status == 200
+        if whole and len(data) <= limits.response_bytes_max:
+            self._pool.usual.learn(data, response.head, response.head_folded)
         return None
 
     def _fail(self, kind: Kind, detail: str) -> None:

@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 
-from baton.semantics.events import Event
+from baton.semantics.events import Call, Event
 from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.failures import failure
+
+ANSWER_BYTES_BASE = 1024 * 1024
+TOKEN_BYTES_MAX = 2048
+"""Of one generated token on the wire: its event, its text (escaped), its id."""
+ALTERNATIVE_BYTES_MAX = 512
+"""Of one alternative in logprobs, in the chat shape with its bytes."""
 
 
 class BoundedEvents:
@@ -56,3 +62,16 @@ class BoundedBody:
 def too_much() -> UpstreamError:
     """Of an answer that is larger than any honest one."""
     return failure("stream", "protocol", "more bytes than the call can explain")
+
+
+def answer_bytes_max(call: Call) -> int:
+    """The most bytes that an honest answer to this call may have."""
+    if call.logprobs is None and not call.scored and not call.echo:
+        return ANSWER_BYTES_BASE + call.n * len(call.prompts) * call.max_tokens * TOKEN_BYTES_MAX
+    alternatives = 0 if call.logprobs is None and not call.scored else (call.logprobs or 0) + 2
+    token_bytes = TOKEN_BYTES_MAX + alternatives * ALTERNATIVE_BYTES_MAX
+    echoed = sum(len(prompt) for prompt in call.prompts) if call.echo else 0
+    echo_bytes = (8 + alternatives * ALTERNATIVE_BYTES_MAX) * echoed
+    return ANSWER_BYTES_BASE + call.n * (
+        len(call.prompts) * call.max_tokens * token_bytes + echo_bytes
+    )

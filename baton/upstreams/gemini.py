@@ -143,6 +143,7 @@ class GeminiAdapter:
     """Google's generateContent. `ways` tells which models continue a model's turn."""
 
     name = "gemini"
+    opaque_prompt = False
     capabilities = Capabilities(
         wrapping_tokens=WRAPPING_TOKENS_MAX,
         suffix=True,

@@ -6,30 +6,46 @@ answer goes the same way: its decoder gives all events at the end.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from baton.errors import RequestError, unsupported
-from baton.semantics.events import Call, Event
+from baton.semantics.events import Call, Event, Prompt
 from baton.upstreams.base import (
     Adapter,
     Capabilities,
     Decoder,
     Detokenizer,
     HttpRequest,
+    Texts,
     Unwatched,
     UpstreamError,
     Vocabulary,
     Watch,
 )
+from baton.upstreams.completions_wire import StreamDecoder
 from baton.upstreams.failures import failure
 from baton.upstreams.response import Response
 from baton.upstreams.transport import Transport
 
+MARK = "\ue000prompt\ue001"
+"""Stands for a prompt, in private-use characters."""
+_JSON = msgspec.json.Encoder()
 ERROR_BODY_BYTES_MAX = 64 * 1024
 TEXT_BYTES_MAX = 64 * 1024 * 1024
 """Of the text of a prompt that came as ids: 8 MiB of ids are at most so much, a few bytes each."""
 KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|nvapi)[-_][A-Za-z0-9_*.-]{8,}")
 """What a provider key looks like, also half masked; callers are never shown one."""
+
+
+class Prepared(NamedTuple):
+    """A request to an upstream but for the prompt, as it goes out."""
+
+    head: bytes
+    before: bytes
+    after: bytes
 
 
 class HttpStream:
@@ -66,9 +82,14 @@ class HttpStream:
             self.close()
             raise
 
-    async def pour(self, take: Callable[[Sequence[Event]], bool]) -> None:
+    async def pour(
+        self,
+        take: Callable[[Sequence[Event]], bool],
+        texts: Texts | None = None,
+    ) -> None:
         """Give events to `take` as they come, until it says that it is enough, or there is
-        something that only `read` can tell: the end, or an error."""
+        something that only `read` can tell: the end, or an error. What is a text of the only choice
+        and nothing else is kept by and given to `texts`, where there are any."""
         decoder = self._decoder
         if self._ended or self._last is not None:
             return
@@ -80,8 +101,19 @@ class HttpStream:
                 return False
             return take(events) if events else True
 
+        event = None
+        if texts is not None and isinstance(decoder, StreamDecoder) and decoder.texts_alone:
+            text_of, (keep, give) = decoder.text_of, texts
+
+            def event(payload: bytes) -> bool | None:
+                text = text_of(payload)
+                if text is None:
+                    return None
+                keep(text)
+                return give(text)
+
         try:
-            await self._response.pour(decode)
+            await self._response.pour(decode, event)
         except UpstreamError as error:
             if not self._ended:
                 self._watch.failed(error)
@@ -120,10 +152,36 @@ class HttpUpstream:
     def __repr__(self) -> str:
         return f"<HttpUpstream {self.name} {self._adapter.name} {self._transport!r}>"
 
+    def prepared(self, call: Call) -> Prepared | None:
+        """What calls like this one are sent as, but for their prompt; None where the prompt may
+        change more than its own place."""
+        if not self._adapter.opaque_prompt or type(self._transport) is not Transport:
+            return None
+        request = self._adapter.request(msgspec.structs.replace(call, prompts=[MARK]))
+        before, mark, after = request.body.partition(_JSON.encode(MARK))
+        if not mark or _JSON.encode(MARK) in after:
+            return None
+        return Prepared(self._transport.head(request), before, after)
+
+    def begin(self, prepared: Prepared, prompt: Prompt) -> Response | None:
+        """Send a call at once, without waiting; None where no connection is free. What comes of it
+        is for `receive`, or taken whole by whoever listens."""
+        body = prepared.before + _JSON.encode(prompt) + prepared.after
+        return self._transport.begin(prepared.head, body)
+
     async def open(self, call: Call) -> HttpStream:
         """Raises RequestError (the caller's fault) or UpstreamError."""
+        request = self._adapter.request(call)
+        return await self._opened(call, self._transport.send(request, call.tenant))
+
+    async def receive(self, call: Call, begun: Response) -> HttpStream:
+        """As `open`, of a call that was sent already."""
+        request = self._adapter.request(call)
+        return await self._opened(call, self._transport.receive(begun, request, call.tenant))
+
+    async def _opened(self, call: Call, answer: Awaitable[Response]) -> HttpStream:
         try:
-            response = await self._transport.send(self._adapter.request(call), call.tenant)
+            response = await answer
             if response.status != 200:
                 raise await self._refusal(response)
             decoder = self._adapter.decoder(call)

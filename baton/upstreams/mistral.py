@@ -54,6 +54,7 @@ class MistralAdapter:
     """Mistral's code models, by fill-in-the-middle. Instances hold no state."""
 
     name = "mistral"
+    opaque_prompt = False
     path = "/fim/completions"
     capabilities = Capabilities(
         suffix=True,

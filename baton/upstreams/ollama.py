@@ -54,6 +54,7 @@ class OllamaAdapter:
     """A local Ollama. Instances hold no state."""
 
     name = "ollama"
+    opaque_prompt = False
     path = "/api/generate"
     capabilities = Capabilities(
         logprobs=True,

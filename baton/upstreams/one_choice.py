@@ -12,8 +12,9 @@ from typing import Protocol
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
 from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.upstreams.base import Decoder
-from baton.upstreams.completions_wire import answer_bytes_max, count
+from baton.upstreams.completions_wire import count
 from baton.upstreams.failures import failure
+from baton.upstreams.framing import answer_bytes_max
 from baton.upstreams.wire_logprobs import LogprobsReader
 
 END_MARK = b"[DONE]"

@@ -24,6 +24,7 @@ class OpenAIAdapter:
     """A server that speaks OpenAI's completions. Instances hold no state."""
 
     name = "openai"
+    opaque_prompt = True
     path = "/completions"
     capabilities = Capabilities(
         prompt_arrays=True,

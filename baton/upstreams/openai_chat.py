@@ -77,6 +77,7 @@ class OpenAIChatAdapter:
     """A server that chats. `ways` tells how each of its models continues a text."""
 
     name = "openai-chat"
+    opaque_prompt = False
     path = "/chat/completions"
     capabilities = Capabilities(
         wrapping_tokens=WRAPPING_TOKENS_MAX,

@@ -32,7 +32,7 @@ class OverridingAdapter:
 
     def __init__(self, adapter: Adapter, overrides: Overrides) -> None:
         self._adapter, self._overrides = adapter, overrides
-        self.name = adapter.name
+        self.name, self.opaque_prompt = adapter.name, adapter.opaque_prompt
         self.capabilities = lacking(adapter.capabilities, overrides)
 
     def request(self, call: Call) -> HttpRequest:

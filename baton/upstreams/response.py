@@ -35,33 +35,27 @@ class Response:
     Whoever has it must read it to the end, `dismiss` it or `close` it. A cancelled read closes it.
     """
 
-    __slots__ = (
-        "_connection",
-        "_parts",
-        "_take",
-        "_waiter",
-        "buffered_bytes",
-        "complete",
-        "error",
-        "head",
-        "head_folded",
-        "received_bytes",
-        "started_tick",
-        "status",
-    )
+    status = 0
+    complete = reused = False
+    """Whether its end came; whether its connection had served before."""
+    sent_s = 0.0
+    """When the request went out (loop time)."""
+    head = head_folded = b""
+    buffered_bytes = received_bytes = 0
+    error: UpstreamError | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _take: Callable[[bytes], bool] | None = None
+    """Who is given the body as it comes, while `pour` waits."""
+    _event: Callable[[bytes], bool | None] | None = None
+    poured = False
+    """Whether single events are asked for."""
+    _heard: Callable[[], None] | None = None
+    """Who is told of the first news, while nobody reads (`listen`)."""
 
     def __init__(self, connection: Carrier) -> None:
         self._connection: Carrier | None = connection
         self._parts: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self._take: Callable[[bytes], bool] | None = None
-        """Who is given the body as it comes, while `pour` waits."""
-        self.buffered_bytes = self.received_bytes = 0
-        self.complete = False
-        self.error: UpstreamError | None = None
-        self.head = self.head_folded = b""
         self.started_tick = connection.touched_tick
-        self.status = 0
 
     def __repr__(self) -> str:
         state = "complete" if self.complete else "failed" if self.error else "running"
@@ -105,17 +99,22 @@ class Response:
                 connection.resume()
         return data
 
-    async def pour(self, take: Callable[[bytes], bool]) -> None:
+    async def pour(
+        self, take: Callable[[bytes], bool], event: Callable[[bytes], bool | None] | None = None
+    ) -> None:
         """Give the body to `take` as it comes, in the same call in which the socket was read: no
         reader is woken for each part. Returns when `take` says that it is enough, and before the
-        end of the answer: what there is then is for `read_some`. Raises what `take` raises."""
+        end of the answer: what there is then is for `read_some`. Raises what `take` raises.
+
+        `event` is tried first, with the JSON of what is one event in one chunk; it says None where
+        that is not for it."""
         if self._parts or self.complete or self.error is not None:
             return
-        self._take = take
+        self._take, self._event, self.poured = take, event, event is not None
         try:
             await self._more()
         finally:
-            self._take = None
+            self._take, self.poured = None, False
 
     async def read_all(self, body_bytes_max: int) -> bytes:
         """The whole body. Raises UpstreamError where it is larger, and closes."""
@@ -126,6 +125,28 @@ class Response:
                 self.close()
                 raise failure("stream", "protocol", f"a body of more than {body_bytes_max} bytes")
         return bytes(found)
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Have `heard` called once, at the first news: the head with whatever came in the same
+        read, or a failure. Until then nobody may read."""
+        self._heard = heard
+
+    def unheard(self) -> None:
+        """Whoever listened does not any more: the answer is a reader's."""
+        self._heard = None
+
+    @property
+    def whole_body(self) -> bytes | None:
+        """The body, if all of it came in one part. It stays: `taken` lets go of it."""
+        parts = self._parts
+        return parts[0] if self.complete and len(parts) == 1 else None
+
+    def taken(self) -> None:
+        """The whole body was taken: the connection serves others."""
+        connection, self._connection = self._connection, None
+        self._parts.clear()
+        if connection is not None:
+            connection.release()
 
     async def wait_head(self) -> None:
         """Returns when status and headers are there; raises UpstreamError."""
@@ -166,6 +187,9 @@ class Response:
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+        elif self._heard is not None:
+            heard, self._heard = self._heard, None
+            heard()
 
     def came(self) -> None:
         """Bytes were read from the socket: tell whoever waits for them."""
@@ -181,11 +205,29 @@ class Response:
             if self._take(data):
                 return None
         except Exception as error:  # noqa: BLE001 — it is raised where `pour` is awaited
-            waiter, self._waiter = self._waiter, None
-            if waiter is not None and not waiter.done():
-                waiter.set_exception(error)
-        self._take = None
-        return self.wake()
+            self._raise(error)
+        return self._enough()
+
+    def event(self, payload: bytes) -> bool:
+        """The JSON of one event came. Whether it was taken."""
+        assert self._event is not None
+        try:
+            taken = self._event(payload)
+        except Exception as error:  # noqa: BLE001 — see `came`
+            self._raise(error)
+            taken = False
+        if taken is False:
+            self._enough()
+        return taken is not None
+
+    def _raise(self, error: Exception) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+
+    def _enough(self) -> None:
+        self._take, self.poured = None, False
+        self.wake()
 
     def append(self, part: bytes) -> None:
         """A part of the body came."""

@@ -17,6 +17,7 @@ sent once more on a new connection: the server had closed it before the request 
 import asyncio
 from collections import deque
 
+from baton.http.usual import UsualAnswers
 from baton.upstreams.base import HttpRequest, UpstreamError
 from baton.upstreams.connection import READ_BYTES, Connection
 from baton.upstreams.dialer import Dialer, TcpDialer
@@ -50,7 +51,7 @@ class Transport:
     ) -> None:
         self.endpoint = endpoint
         self.limits = limits = endpoint.limits
-        self.tick = 0
+        self.tick, self.usual = 0, UsualAnswers()
         shortest_s = min(
             limits.first_byte_timeout_s,
             limits.stall_timeout_s,
@@ -99,20 +100,33 @@ class Transport:
         `tenant` is whose turn it takes where requests wait. Raises UpstreamError. A cancel at any
         point closes the connection that was used.
         """
-        head = self._heads.get((request.method, request.path, request.headers))
-        if head is None:
-            head = self._make_head(request)
+        head = self.head(request)
         connection = self._idle_connection() or await self._borrow(tenant)
-        reused, sent_at = connection.served, self._loop.time()
-        response = connection.send(head, request.body)
+        return await self.receive(self._write(connection, head, request.body), request, tenant)
+
+    def begin(self, head: bytes, body: bytes) -> Response | None:
+        """Send a request at once, on an idle connection; None where there is none. `head` is what
+        `head` made. Its answer is for `receive`, or for whoever listens."""
+        connection = self._idle_connection()
+        return None if connection is None else self._write(connection, head, body)
+
+    def head(self, request: HttpRequest) -> bytes:
+        """Everything before the length. ValueError where it holds what cannot be sent."""
+        head = self._heads.get((request.method, request.path, request.headers))
+        return self._make_head(request) if head is None else head
+
+    async def receive(self, response: Response, request: HttpRequest, tenant: str = "") -> Response:
+        """Returns once the status and the headers are there; of a request that is sent once more,
+        those of its second answer. Raises as `send`."""
         try:
             await response.wait_head()
         except UpstreamError as error:
-            soon = self._loop.time() - sent_at <= self.limits.stale_window_s
-            if not reused or error.kind != "network" or not soon or connection.answered:
+            soon = self._loop.time() - response.sent_s <= self.limits.stale_window_s
+            answered = bool(response.received_bytes)
+            if not response.reused or error.kind != "network" or not soon or answered:
                 raise
             connection = await self._borrow(tenant)
-            response = connection.send(head, request.body)
+            response = self._write(connection, self.head(request), request.body)
             await response.wait_head()
         return response
 
@@ -156,6 +170,12 @@ class Transport:
         self._free_place()
 
     # inside
+
+    def _write(self, connection: Connection, head: bytes, body: bytes) -> Response:
+        reused = connection.served > 0
+        response = connection.send(head, body)
+        response.reused, response.sent_s = reused, self._loop.time()
+        return response
 
     def _idle_connection(self) -> Connection | None:
         """The last used of those that still look alive."""

@@ -13,7 +13,8 @@ import pytest
 from baton.admission import levels
 from baton.errors import RequestError
 from baton.ledger.entries import Intent, Payer
-from baton.ledger.settle import Hold, Ledger
+from baton.ledger.holds import Hold
+from baton.ledger.settle import Ledger
 from baton.stores import audit, windows
 from baton.stores.base import BudgetRecord, PartyRecord, Unit
 from baton.stores.book import Store, book_path

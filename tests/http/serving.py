@@ -16,7 +16,20 @@ from starlette.types import ASGIApp
 
 from baton.config import Settings
 from baton.http.connection import connection_class
+from baton.http.exchange import Exchange
 from baton.http.shared import Room, Shared, sweep
+
+TEXT = b"content-type: text/plain\r\n"
+
+
+def post(body: bytes = b"hello", path: str = "/v1/completions", extra: str = "") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def echo(exchange: Exchange) -> None:
+    """Answers with what it was sent."""
+    exchange.respond(200, TEXT, exchange.model.encode() + b":" + exchange.body)
 
 
 async def told(request: Request) -> PlainTextResponse:

@@ -1,8 +1,10 @@
 """Requests with the head of the last one, on the wire: the same answers as the parser's."""
 
-from baton.http.exchange import Exchange
-from tests.http.serving import listening, received, rest
-from tests.http.test_connection import TEXT, echo, post
+from baton.http.connection import Connection
+from baton.http.exchange import WHOLE, Exchange
+from baton.http.shared import FlightLine
+from baton.http.usual import Usual
+from tests.http.serving import TEXT, echo, listening, post, received, rest
 
 
 def test_any_size_of_body_on_one_connection() -> None:
@@ -69,3 +71,55 @@ def test_a_kept_connection_closes_while_the_server_stops() -> None:
         data = rest(client)
     assert b"connection: close" in data
     assert data.endswith(b":2!")
+
+
+class Flown:
+    """A flight that is answered at once, on a connection that may be closing by then."""
+
+    def __init__(self, line: FlightLine, *, closing: bool) -> None:
+        self.line, self.closing, self.gone = line, closing, 0
+
+    def begin(self) -> None:
+        if self.closing:
+            assert isinstance(self.line, Connection)
+            self.line.transport.close()
+        self.line.write(WHOLE % (self.line.date(), b"", 2, b"2!"))
+        self.line.flown(self)
+
+    def lost(self) -> None:
+        self.gone += 1
+
+    def land(self) -> None:
+        raise AssertionError
+
+
+def plain_post(body: bytes) -> bytes:
+    """With a head that the fast path is asked about."""
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n"
+    return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+def test_a_flight_that_ends_while_its_connection_closes_is_counted_once() -> None:
+    """Its caller left in the same turn of the loop: else every such one would let another request
+    in beyond `requests_in_flight_max`."""
+    flights: list[Flown] = []
+
+    def board(line: FlightLine, head: Usual, body: bytes) -> Flown:
+        flights.append(Flown(line, closing=body == b"bye"))
+        return flights[-1]
+
+    with listening(echo) as listener:
+        with listener.connect() as client:
+            client.sendall(plain_post(b"1!"))
+            received(client, b":1!")
+            listener.shared.board = board
+            for _ in range(2):
+                client.sendall(plain_post(b"on"))
+                received(client, b"2!")
+            client.sendall(plain_post(b"bye"))
+            assert b"" == rest(client)
+        with listener.connect() as client:  # served after all of that
+            client.sendall(plain_post(b"3!"))
+            received(client, b":3!")
+        assert [0, 0, 0] == [flight.gone for flight in flights]
+        assert 0 == listener.shared.exchanges

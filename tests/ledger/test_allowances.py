@@ -15,8 +15,9 @@ from baton.errors import RequestError
 from baton.ledger import audit
 from baton.ledger.allowances import ASK_AGAIN_S, Allowances, plain, unpriced
 from baton.ledger.entries import Payer
+from baton.ledger.holds import Outcome
 from baton.ledger.leases import Leases
-from baton.ledger.settle import Ledger, Outcome
+from baton.ledger.settle import Ledger
 from baton.semantics.events import Usage
 from baton.stores import allowances, journals
 from baton.stores.base import Allowance, BudgetRecord, KeyRecord, PriceDetails

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from baton.ledger import audit
-from baton.ledger.settle import Outcome
+from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
 from baton.stores.book import Store, book_path

@@ -10,7 +10,7 @@ import pytest
 
 from baton.errors import RequestError
 from baton.ledger.entries import CheckpointRow
-from baton.ledger.settle import Outcome
+from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
 from baton.stores import audit
 from baton.stores.base import StoreUnavailable

@@ -26,10 +26,11 @@ from sqlalchemy import text
 from baton.errors import RequestError
 from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
 from baton.ledger.fold import fold_all, open_shared, open_slot
+from baton.ledger.holds import Hold, Outcome
 from baton.ledger.journal import JournalStore
 from baton.ledger.leases import Leases
 from baton.ledger.prices import PriceBook, bound
-from baton.ledger.settle import Hold, Ledger, Outcome
+from baton.ledger.settle import Ledger
 from baton.ledger.slots import claim
 from baton.stores import audit
 from baton.stores.base import KeyRecord, StoreUnavailable

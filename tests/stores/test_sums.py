@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baton.ledger.settle import Outcome
+from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
 from baton.stores.sums import COUNTS, DAY_US, adding, all_sums, sums
 from baton.stores.tables import archived, request, usage_day

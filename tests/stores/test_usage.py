@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from baton.ledger.settle import Outcome
+from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
 from baton.stores import audit
 from baton.stores.base import Missing, StoreError

@@ -17,8 +17,9 @@ from baton.upstreams.chat_wire import (
     believed,
     parsed,
 )
-from baton.upstreams.completions_wire import answer_bytes_max, count
+from baton.upstreams.completions_wire import count
 from baton.upstreams.continuation import Cleaning
+from baton.upstreams.framing import answer_bytes_max
 
 CALL = Call(model="m", prompts=["The sky is"], max_tokens=4)
 SCORED = Call(model="m", prompts=["The sky is"], max_tokens=4, logprobs=1, scored=True)

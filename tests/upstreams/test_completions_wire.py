@@ -15,10 +15,10 @@ from baton.upstreams.base import UpstreamError
 from baton.upstreams.completions_wire import (
     BodyDecoder,
     StreamDecoder,
-    answer_bytes_max,
     believable,
     decode_chunk,
 )
+from baton.upstreams.framing import answer_bytes_max
 
 CALL = Call(model="m", prompts=["p"], max_tokens=16, stream=True)
 TWO = Call(model="m", prompts=["p", "q"], max_tokens=16, stream=True)

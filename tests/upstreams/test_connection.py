@@ -8,6 +8,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baton.http.usual import UsualAnswers
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.connection import READ_BYTES, Connection
 from baton.upstreams.endpoint import TransportLimits
@@ -45,7 +46,7 @@ class Owner:
     """A pool of one."""
 
     def __init__(self) -> None:
-        self.limits, self.tick = TransportLimits(), 0
+        self.limits, self.tick, self.usual = TransportLimits(), 0, UsualAnswers()
         self.told: list[str] = []
 
     def released(self, connection: Connection) -> None:

@@ -1,0 +1,167 @@
+"""What a request may spend, and how that ended: a hold, its outcome, and the rows of both. Pure.
+
+A `Hold` is reserved, then settled, released or interrupted, once. Both it and its `Ending` wait in
+the journal's queue as they are; the writer makes rows of them, many at a time.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from baton.ledger import costs
+from baton.ledger.costs import NO_COST, Cost
+from baton.ledger.entries import EndRow, HoldRow, Intent, SettleRow, State, Timings
+from baton.ledger.prices import PriceBook
+from baton.semantics.events import Usage
+from baton.stores.base import PriceRecord
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request ended. What it is charged follows from `usage`, the hold's price and amount."""
+
+    state: State = "settled"
+    """`released` charges nothing; `interrupted` charges what `usage` says was generated."""
+    usage: Usage | None = None
+    """Of the logical request, whatever the attempts; None: nothing was generated."""
+    upstream: str = ""
+    spent: tuple[tuple[str, Usage], ...] = ()
+    """What each attempt used, by upstream, where one was lost; empty: `usage` at `upstream`."""
+    status: int = 200
+    error_code: str | None = None
+    finish_reason: str | None = None
+    fills: str = ""
+    handoffs: int = 0
+    attempts: int = 1
+    timings: Timings = Timings()
+    delivered: bool = True
+    """Whether the caller had any byte of the answer before this. A non-streamed answer: False."""
+
+
+class Hold:
+    """What a request may spend. `state` changes once, from "reserved" to a terminal one."""
+
+    ticket = end_ticket = checkpoint_tokens = 0
+    state: Literal["reserved", "settled", "released", "interrupted"] = "reserved"
+    ending: "Ending | None" = None
+    """How it ended, once it did."""
+
+    def __init__(self, intent: Intent, price: PriceRecord, amount: int, now_s: float) -> None:
+        self.intent, self.price, self.amount = intent, price, amount
+        self.checkpoint_s = now_s
+
+    @property
+    def row(self) -> HoldRow:
+        """As the journal stores it; made by the writer, many at once."""
+        intent = self.intent
+        payer = intent.payer
+        return HoldRow(
+            intent.request_id,
+            intent.created_us,
+            payer.key_id,
+            payer.account,
+            ",".join(payer.scopes),
+            intent.model,
+            intent.user,
+            intent.stream,
+            self.amount,
+            self.price.version,
+        )
+
+    @property
+    def end(self) -> EndRow | None:
+        """How it stands on the ledger, once it ended: charge, cost and the counts."""
+        return None if self.ending is None else self.ending.end
+
+    def __repr__(self) -> str:
+        return f"<Hold {self.intent.request_id} {self.state} {self.amount} nano-USD>"
+
+
+class Ending:
+    """The end of a hold: decided on the loop, made a row by the writer, many at once: what an
+    attempt cost the operator is worked out only then, at the prices of the moment of the end."""
+
+    def __init__(
+        self, hold: Hold, outcome: Outcome, usage: Usage | None, worth: int, book: PriceBook
+    ) -> None:
+        self._hold, self._outcome, self._usage, self._worth = hold, outcome, usage, worth
+        self._book, self.hold_seq = book, hold.ticket
+        amount = hold.amount
+        self.charge = worth if worth < amount else amount
+
+    @property
+    def tokens(self) -> int:
+        """As `entries.tokens_used` counts them."""
+        usage = self._usage
+        if usage is None or self._outcome.state == "released":
+            return 0
+        return usage.prompt_tokens + usage.completion_tokens
+
+    @property
+    def end(self) -> EndRow:
+        """Field order is column order."""
+        return self._end(self._cost())
+
+    def _end(self, cost: Cost) -> EndRow:
+        outcome, timings = self._outcome, self._outcome.timings
+        counts: Usage | _Uncounted = self._usage or UNCOUNTED
+        return EndRow(
+            upstream=outcome.upstream,
+            state=outcome.state,
+            charge=self.charge,
+            overrun=self._worth - self.charge,
+            cost=cost.amount,
+            prompt_tokens=counts.prompt_tokens,
+            cached_tokens=counts.cached_tokens,
+            completion_tokens=counts.completion_tokens,
+            reasoning_tokens=counts.reasoning_tokens,
+            audio_prompt_tokens=counts.audio_prompt_tokens,
+            image_prompt_tokens=counts.image_prompt_tokens,
+            audio_completion_tokens=counts.audio_completion_tokens,
+            cache_write_tokens=counts.cache_write_tokens,
+            estimated=counts.estimated,
+            queue_us=timings.queue_us,
+            hold_us=timings.hold_us,
+            first_byte_us=timings.first_byte_us,
+            last_byte_us=timings.last_byte_us,
+            status=outcome.status,
+            error_code=outcome.error_code,
+            finish_reason=outcome.finish_reason,
+            fills=outcome.fills,
+            handoffs=outcome.handoffs,
+            attempts=outcome.attempts,
+            cost_version=cost.version,
+        )
+
+    @property
+    def row(self) -> SettleRow:
+        """As the journal stores it."""
+        hold, cost = self._hold, self._cost()
+        limited, delivered = hold.intent.payer.limited, self._outcome.delivered
+        return SettleRow(hold.ticket, hold.row, self._end(cost), delivered, limited, cost.spent)
+
+    def _cost(self) -> Cost:
+        intent, outcome, usage = self._hold.intent, self._outcome, self._usage
+        book, model, at_us = self._book, intent.model, intent.created_us
+        if outcome.spent:
+            return costs.of_attempts(book, model, at_us, outcome.spent)
+        if usage is None:
+            return NO_COST
+        price = book.cost(model, outcome.upstream, at_us)
+        return Cost(costs.amount(usage, price), price.version) if price.version else NO_COST
+
+
+class _Uncounted(msgspec.Struct, frozen=True):
+    """In place of a Usage where there is none: every count is unknown."""
+
+    prompt_tokens: None = None
+    cached_tokens: None = None
+    completion_tokens: None = None
+    reasoning_tokens: None = None
+    audio_prompt_tokens: None = None
+    image_prompt_tokens: None = None
+    audio_completion_tokens: None = None
+    cache_write_tokens: None = None
+    estimated: bool = False
+
+
+UNCOUNTED = _Uncounted()

@@ -1,0 +1,103 @@
+"""The order in which answers go out, on real sockets."""
+
+import asyncio
+import threading
+
+import pytest
+
+from baton.http.exchange import Exchange
+from tests.http.serving import TEXT, echo, listening, post, received, rest
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    """Requests of both kinds in one packet are answered one after the other."""
+    with listening(echo) as listener, listener.connect() as client:
+        client.sendall(post(b"1") + post(b"22", "/other") + post(b"3") + post(b"4"))
+        data = received(client, b"\r\n\r\n:4")
+        places = [data.index(text) for text in (b"\n:1", b"/other 2", b"\n:3", b"\n:4")]
+        assert sorted(places) == places
+        assert 4 == data.count(b"HTTP/1.1 200")
+
+
+def test_a_pipelined_request_waits_for_a_slow_one() -> None:
+    """The second exchange does not start before the first has answered."""
+    order: list[bytes] = []
+    gate = threading.Event()
+
+    async def slow_first(exchange: Exchange) -> None:
+        order.append(b"start " + exchange.body)
+        if exchange.body == b"1":
+            await asyncio.to_thread(gate.wait, 10)
+        order.append(b"end " + exchange.body)
+        exchange.respond(200, TEXT, exchange.body)
+
+    with listening(slow_first) as listener, listener.connect() as client:
+        client.sendall(post(b"1"))
+        client.sendall(post(b"2"))
+        gate.set()
+        data = received(client, b"\r\n\r\n2")
+        assert 2 == data.count(b"HTTP/1.1 200")
+    assert [b"start 1", b"end 1", b"start 2", b"end 2"] == order
+
+
+def test_too_many_exchanges_are_refused_at_once() -> None:
+    """Beyond the limit in flight a request is 503 with retry-after, before any work."""
+    hold = threading.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        await asyncio.to_thread(hold.wait, 10)
+        exchange.respond(200, TEXT, b"done")
+
+    with (
+        listening(wait, requests_in_flight_max=1) as listener,
+        listener.connect() as first,
+        listener.connect() as second,
+    ):
+        first.sendall(post())
+        second.sendall(post())
+        answers = [received(second, b"}}")]
+        hold.set()
+        answers.append(received(first, b"done"))
+        assert any(a.startswith(b"HTTP/1.1 503") and b"retry-after: 1" in a for a in answers)
+
+
+def test_an_invitation_to_send_waits_its_turn() -> None:
+    """`100 Continue` for a pipelined request never stands inside the answer before it."""
+    more = threading.Event()
+
+    async def stream(exchange: Exchange) -> None:
+        exchange.start_stream(TEXT, b"first")
+        await asyncio.to_thread(more.wait, 10)
+        exchange.end(b"last " + exchange.body)
+
+    with listening(stream) as listener, listener.connect() as client:
+        client.sendall(post(b"1"))
+        data = received(client, b"first")
+        client.sendall(post(b"2", extra="Expect: 100-continue\r\n").removesuffix(b"2"))
+        client.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.recv(4096)
+        more.set()
+        client.settimeout(10)
+        data += received(client, b"100 Continue\r\n\r\n")
+        client.sendall(b"2")
+        data += received(client, b"last 2")
+        assert data.index(b"last 1") < data.index(b"100 Continue") < data.index(b"last 2")
+
+
+def test_draining_closes_connections_after_their_answer() -> None:
+    """A stop lets a running exchange finish and then closes its connection."""
+    started, finish = threading.Event(), threading.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        started.set()
+        await asyncio.to_thread(finish.wait, 10)
+        exchange.respond(200, TEXT, b"done")
+
+    with listening(wait) as listener, listener.connect() as client:
+        client.sendall(post())
+        assert started.wait(5)
+        listener.shared.draining = True
+        listener.server.should_exit = True
+        finish.set()
+        assert rest(client).endswith(b"done")
