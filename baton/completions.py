@@ -143,6 +143,8 @@ class Completions:
         """Hold, unless that is done; open, or go on with what is; relay; settle."""
         planned = begun.planned
         request = planned.request
+        if begun.relay is not None:
+            planned = self._replanned(turn, planned)
         await turn.hold(planned)
         if turn.caller.keeps:
             answer = await self._heard(turn, planned)
@@ -157,6 +159,20 @@ class Completions:
         else:
             await self._whole(turn, request, answer)
         return None
+
+    def _replanned(self, turn: Turn, begun: Plan) -> Plan:
+        """With whoever else could answer what the fast path began at one upstream."""
+        try:
+            planned = self._plan(turn, begun.request)
+        except RequestError:  # the model was taken away: who has begun may end
+            return begun
+        first = begun.attempts[0]
+        others = [
+            each
+            for each in planned.attempts
+            if each.upstream != first.upstream and not each.fills  # the hold covers no fills
+        ]
+        return msgspec.structs.replace(begun, attempts=(first, *others))
 
     async def _heard(self, turn: Turn, planned: Plan) -> Answer:
         """An answer that is kept as far as it comes, with what was asked; where there is none, what

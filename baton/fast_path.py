@@ -36,7 +36,7 @@ from baton.errors import RequestError, internal, store_unavailable
 from baton.http.exchange import WHOLE, Exchange
 from baton.http.shared import Flight, FlightLine
 from baton.http.usual import Usual
-from baton.lanes import Lane, Lanes
+from baton.lanes import Fork, Lane, Lanes
 from baton.ledger.entries import Intent, Timings
 from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import TOKENS_UPPER_EXTRA
@@ -94,6 +94,8 @@ class FastPath:
         if plain is None or plain.stream:
             return None
         lane = self._lanes.lane(head.noted[AUTHORIZATION], plain.model, now_s)
+        if isinstance(lane, Fork):
+            lane = lane.choose(plain.prompt, self.books.randomness.number())
         if lane is None or lane.site.health.troubled:
             return None
         prepared, decision = lane.prepared(plain), None

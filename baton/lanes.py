@@ -6,6 +6,8 @@ and no longer than anything that it was made of: a change of keys or of the conf
 of a window or of the key, and the hour of a new price end it at once.
 """
 
+from collections.abc import Sequence
+
 from baton.admission.gate import Caller, Gate
 from baton.configured import Configured, Snapshot
 from baton.decoding import PlainRequest
@@ -17,6 +19,7 @@ from baton.semantics.events import Call
 from baton.semantics.headers import provenance
 from baton.sites import Site
 from baton.stores.base import PriceRecord
+from baton.upstreams.base import Capabilities, Upstream
 from baton.upstreams.completions_wire import BodyDecoder
 from baton.upstreams.http import HttpUpstream, Prepared
 
@@ -104,6 +107,22 @@ class Lane:
         return found
 
 
+class Fork:
+    """The lanes of a key for a model that several upstreams have: which of them is asked depends on
+    how they are, and on the prompt. Each could answer within a hold that another began with."""
+
+    __slots__ = ("_sites", "changes", "lanes", "relay", "snapshot", "until_s")
+
+    def __init__(self, lanes: Sequence[Lane], sites: Sequence[Site], snapshot: Snapshot) -> None:
+        self.lanes, self._sites, self.snapshot, self.relay = lanes, sites, snapshot, snapshot.relay
+        self.until_s, self.changes = 0.0, 0
+
+    def choose(self, prompt: str, seed: int) -> Lane | None:
+        """That of the upstream which would be asked first."""
+        number = self.relay.choose(self._sites, prompt, seed)
+        return None if number is None else self.lanes[number]
+
+
 class Lanes:
     """Those of one worker. Owned by its loop."""
 
@@ -112,11 +131,11 @@ class Lanes:
     ) -> None:
         self._configured, self._gate, self._ledger = configured, gate, ledger
         self._limits = limits
-        self._lanes: dict[tuple[bytes, str], Lane | None] = {}
+        self._lanes: dict[tuple[bytes, str], Lane | Fork | None] = {}
         self._until_s = 0.0
 
-    def lane(self, shown: bytes, model: str, now_s: float) -> Lane | None:
-        """The lane of the key that was shown; None where there is none."""
+    def lane(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:
+        """The lane of the key that was shown, or its lanes; None where there is none."""
         name, lanes = (shown, model), self._lanes
         if now_s < self._until_s and name in lanes:
             lane = lanes[name]
@@ -128,36 +147,44 @@ class Lanes:
                 return lane
         return self._anew(shown, model, now_s)
 
-    def _anew(self, shown: bytes, model: str, now_s: float) -> Lane | None:
+    def _anew(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:
         """Also that there is none is remembered, for as long."""
         if now_s >= self._until_s or len(self._lanes) >= LANES_MAX:
             self._lanes.clear()
             self._until_s = now_s + LANE_S
-        lane = self._lanes[shown, model] = self._made(shown, model)
-        if lane is None:
-            return None
-        at_us, book = int(now_s * 1e6), lane.snapshot.prices
-        lane.price = book.customer(model, at_us)
-        until_s = book.until_us(model, at_us) / 1e6
-        lane.until_s = min(now_s + LANE_S, lane.caller.until_s, until_s)
-        lane.changes = self._gate.changes
+        lane = self._lanes[shown, model] = self._made(shown, model, now_s)
         return lane
 
-    def _made(self, shown: bytes, model: str) -> Lane | None:
+    def _made(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:
         """None where requests of that key for that model need more than the fast path has."""
         caller, current = self._gate.known(shown), self._configured.current
         if caller is None or not (_simple(caller) and caller.allowed(model)):
             return None
-        candidates = current.routes.candidates(model)
-        if len(candidates) != 1 or current.prices is not self._ledger.prices:
+        if current.prices is not self._ledger.prices:
             return None
-        name = candidates[0].upstream
-        able, site = current.native[name], current.relay.site(name)
-        if site is None or not isinstance(site.upstream, HttpUpstream):
-            return None
-        if not (able.plain and able.exact_usage and _answers_whole(site.upstream)):
-            return None
-        return Lane(caller, candidates[0], site, current, self._limits)
+        at_us = int(now_s * 1e6)
+        until_s = min(now_s + LANE_S, caller.until_s, current.prices.until_us(model, at_us) / 1e6)
+        lanes: list[Lane] = []
+        for candidate in current.routes.candidates(model):
+            site = current.relay.site(candidate.upstream)
+            if site is None or not _is_plain(site.upstream, current.native[candidate.upstream]):
+                return None
+            lane = Lane(caller, candidate, site, current, self._limits)
+            lane.price = current.prices.customer(model, at_us)
+            lane.until_s, lane.changes = until_s, self._gate.changes
+            lanes.append(lane)
+        if len(lanes) < 2:
+            return lanes[0] if lanes else None
+        fork = Fork(lanes, [lane.site for lane in lanes], current)
+        fork.until_s, fork.changes = until_s, self._gate.changes
+        return fork
+
+
+def _is_plain(upstream: Upstream, able: Capabilities) -> bool:
+    """Whether plain calls go there as they are, and are answered and counted as most are."""
+    if not isinstance(upstream, HttpUpstream):
+        return False
+    return able.plain and able.exact_usage and _answers_whole(upstream)
 
 
 def _simple(caller: Caller) -> bool:

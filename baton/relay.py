@@ -11,7 +11,7 @@ Upstreams tell their sites themselves how calls fare, so whoever opens a call ha
 """
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from baton.answer import Answer, Counted, Onward
 from baton.filled import open_filled
@@ -22,6 +22,7 @@ from baton.routing.affinity import Popularity, beginnings
 from baton.routing.budget import HEDGES_MAX, HEDGES_MIN, HEDGES_PER_REQUEST, Budget
 from baton.routing.order import order
 from baton.routing.plan import Attempt, Plan
+from baton.semantics.events import Prompt
 from baton.sites import Site
 from baton.upstreams.base import UpstreamError, UpstreamStream
 from baton.upstreams.failures import failure
@@ -61,11 +62,14 @@ class Relay:
         onward = Handing(self, plan, self._handoffs)
         if begun is None:
             self._retries.requests += 1
-        if len(attempts) > 1 and begun is None:
+        if len(attempts) > 1 and begun is not None:
+            first = attempts[0]
+            attempts = (first, *self.ordered(plan, (first.upstream,)))
+        elif len(attempts) > 1:
             attempts = self.ordered(plan)
-            first = self._sites.get(attempts[0].upstream) if len(attempts) > 1 else None
-            if first is not None and first.hedge_after_s is not None:
-                return await self._race(plan, onward, first).run(attempts, first.hedge_after_s)
+            slow = self._sites.get(attempts[0].upstream) if len(attempts) > 1 else None
+            if slow is not None and slow.hedge_after_s is not None:
+                return await self._race(plan, onward, slow).run(attempts, slow.hedge_after_s)
         last: UpstreamError | None = None
         for number, attempt in enumerate(attempts, 1):
             if last is not None and not self._may_retry(number, last):
@@ -99,6 +103,19 @@ class Relay:
             lambda: self._popularity.parting(beginnings(plan.request.prompts[0]), len(found)),
         )
         return tuple(found[number][0] for number in numbers)
+
+    def choose(self, sites: Sequence[Site], prompt: Prompt, seed: int) -> int | None:
+        """The number of the one that `open` would ask first for a prompt; None where nobody is to
+        be asked now, or the first one would not be waited for."""
+        numbers = order(
+            sites,
+            self._clock(),
+            seed,
+            lambda: self._popularity.parting(beginnings(prompt), len(sites)),
+        )
+        if not numbers or sites[numbers[0]].hedge_after_s is not None:
+            return None
+        return numbers[0]
 
     def begun(self) -> None:
         """A request's first attempt begins elsewhere (`open` is told of it, if it comes here)."""

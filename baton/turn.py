@@ -60,6 +60,10 @@ class Randomness:
         self._at = after = at + self.BYTES
         return self._bulk[at:after]
 
+    def number(self) -> int:
+        """32 bits of them."""
+        return int.from_bytes(self.take()[:4])
+
 
 class Books(NamedTuple):
     """Where every turn of a worker is written down."""

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from baton.decoding import PlainRequest
-from baton.lanes import LANE_S, Lane, Lanes
+from baton.lanes import LANE_S, Fork, Lane, Lanes
 from baton.protocol import RequestLimits
 from baton.stores.base import PriceRecord
 from tests.bookkeeping import new_key
-from tests.flying import Kept, Sky, flying
-from tests.relaying import MODEL
+from tests.fakes.wire import whole
+from tests.flying import JSON, PROMPT, Kept, Sky, flying
+from tests.relaying import MODEL, THEIRS
 
 LIMITS = RequestLimits(stops_max=3)
 
@@ -26,7 +27,9 @@ def lanes_of(sky: Sky, shown: str) -> Lanes:
 
 
 def lane_of(sky: Sky, shown: str, model: str = MODEL) -> Lane | None:
-    return lanes_of(sky, shown).lane(b"Bearer " + shown.encode(), model, time.time())
+    lane = lanes_of(sky, shown).lane(b"Bearer " + shown.encode(), model, time.time())
+    assert not isinstance(lane, Fork)
+    return lane
 
 
 @pytest.mark.parametrize(
@@ -82,8 +85,8 @@ def test_the_hour_of_a_price(tmp_path: pathlib.Path) -> None:
         lanes, shown = lanes_of(sky, sky.key), b"Bearer " + sky.key.encode()
         before = lanes.lane(shown, MODEL, from_us / 1e6 - 0.001)
         after = lanes.lane(shown, MODEL, from_us / 1e6)
-        assert before is not None
-        assert after is not None
+        assert isinstance(before, Lane)
+        assert isinstance(after, Lane)
         assert from_us / 1e6 == before.until_s
         assert 7 != before.price.input_pico
         assert 7 == after.price.input_pico
@@ -109,3 +112,42 @@ def test_what_goes_out(tmp_path: pathlib.Path) -> None:
             assert body.endswith(found.after)
         assert lane.prepared(PlainRequest(MODEL, "p", max_tokens=10**9)) is None
         assert lane.prepared(PlainRequest(MODEL, "p", stop=["a", "b", "c", "d"])) is None
+
+
+def test_several_upstreams(tmp_path: pathlib.Path) -> None:
+    """Of a model that two upstreams have, requests go where the room would send them; where one is
+    no lane, it is the room's."""
+    with flying(tmp_path) as sky:
+        relay = sky.relay
+        relay.add_upstream_at("second", sky.upstream.url, "vllm", THEIRS)
+        relay.run(relay.worker.refresh())
+        lanes, shown = lanes_of(sky, sky.key), b"Bearer " + sky.key.encode()
+        fork = lanes.lane(shown, MODEL, time.time())
+        assert isinstance(fork, Fork)
+        long = "the same beginning " * 40
+        chosen = [fork.choose(long, seed) for seed in range(9)]
+        assert chosen[0] is not None
+        assert [chosen[0]] * 9 == chosen
+        found = [fork.choose("p", seed) for seed in range(99)]
+        assert {"fake", "second"} == {lane.candidate.upstream for lane in found if lane is not None}
+        with sky.warm() as caller:
+            for number in range(8):
+                assert 200 == caller.complete(prompt=f"{PROMPT} {number}").status
+        assert sky.course.flown > 4
+        relay.add_upstream_at("third", sky.upstream.url, "openai-chat", THEIRS)
+        relay.run(relay.worker.refresh())
+        assert lanes.lane(shown, MODEL, time.time()) is None
+
+
+def test_the_other_one_answers(tmp_path: pathlib.Path) -> None:
+    """What began at an upstream that refuses is answered by the other one."""
+    with flying(tmp_path) as sky:
+        relay = sky.relay
+        relay.add_upstream_at("second", sky.upstream.url, "vllm", THEIRS)
+        relay.run(relay.worker.refresh())
+        with sky.warm() as caller:
+            caller.complete()
+            before = sky.course.landed
+            sky.upstream.answers(whole(b"{}", JSON, status="502 Bad"))
+            assert 200 == caller.complete().status
+            assert before + 1 == sky.course.landed
