@@ -102,7 +102,7 @@ class Connection(Answering):
         """Whether it has the head of the last request, and runs or waits for its body."""
         if self._run_usual(head, data):
             return True
-        if not self.heads.halves(data):
+        if not self.heads.halves(data, self.settings.body_bytes_max):
             return False
         self.head_bytes = len(data)
         self._expect("body", self.settings.body_timeout_s)
@@ -154,7 +154,7 @@ class Connection(Answering):
             active.land()
         if self.active is None and self.phase == "idle":
             self._expect("idle", min(DRAIN_IDLE_S, self.settings.keep_alive_s))
-        elif self.active is None:
+        elif self.active is None and not self.heads.halved:
             self._expect("headers", DRAIN_HEADER_TIMEOUT_S)
         elif isinstance(self.active, tuple):
             self.active[0].keep_alive = False

@@ -33,27 +33,30 @@ _KEPT = re.compile(rb"\r\nconnection: *keep-alive(?=\r\n)", re.IGNORECASE)
 class Framed:
     """A head, of whatever direction, that a parser has read: its body is as long as it says."""
 
-    __slots__ = ("_match", "head")
+    __slots__ = ("_after", "_before", "_start")
 
     def __init__(self, head: bytes, start: int, stop: int) -> None:
         """From `start` to `stop` stand the digits of the length."""
-        self.head = head
-        before, after = re.escape(head[:start]), re.escape(head[stop:])
-        digits = rb"(\d{1,%d})" % LENGTH_DIGITS_MAX
-        self._match = re.compile(before + digits + after).match
+        self._before, self._start, self._after = head[:start], start, head[stop:]
 
     def body_of(self, data: bytes) -> bytes | None:
         """The body of a message that is whole and has this head; None of any other bytes."""
-        found = self._match(data)
-        if found is None:
+        start, after = self._start, self._after
+        if not data.startswith(self._before):
             return None
-        start = found.end()
-        return data[start:] if len(data) - start == int(found[1]) else None
+        end = data.find(b"\r\n", start, start + LENGTH_DIGITS_MAX + 2)
+        if end < 0 or not data.startswith(after, end):
+            return None
+        digits, body = data[start:end], data[end + len(after) :]
+        return body if digits.isdigit() and len(body) == int(digits) else None
 
-    def is_alone(self, data: bytes) -> bool:
-        """Whether it is such a head and nothing of its body, which has some."""
-        found = self._match(data)
-        return found is not None and found.end() == len(data) and int(found[1]) > 0
+    def length_alone(self, data: bytes) -> int:
+        """How long the body is that such a head promises, which came alone; 0 of all else."""
+        start, stop = self._start, len(data) - len(self._after)
+        if not (data.startswith(self._before) and data.endswith(self._after)):
+            return 0
+        digits = data[start:stop]
+        return int(digits) if len(digits) <= LENGTH_DIGITS_MAX and digits.isdigit() else 0
 
 
 class Usual(Framed):
@@ -116,10 +119,10 @@ class Heads:
         self._first = b""
         """A head that came alone and is to be learned."""
 
-    def halves(self, data: bytes) -> bool:
-        """Whether this is the usual head alone, as many clients send it: what comes next is to be
-        `rejoined` with it."""
-        if self.usual is None or not self.usual.is_alone(data):
+    def halves(self, data: bytes, body_bytes_max: int) -> bool:
+        """Whether this is the usual head alone, as many clients send it, of a body that may be: what
+        comes next is to be `rejoined` with it."""
+        if self.usual is None or not 0 < self.usual.length_alone(data) <= body_bytes_max:
             return False
         self.halved = data
         return True
