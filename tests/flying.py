@@ -20,12 +20,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Self
 
 from baton.http.answering import Answering
-from baton.http.connection import Connection
 from baton.http.exchange import Exchange as Caller
 from baton.http.shared import Flight, FlightLine, Room
 from baton.http.usual import Usual
 from tests.asking import Answer
-from tests.fakes.wire import Exchange, WireServer, whole
+from tests.fakes.wire import LAST_CHUNK, Exchange, WireServer, chunk, chunked_head, whole
 from tests.relaying import MODEL, THEIRS, USER, Relay, relaying
 
 JSON = "Content-Type: application/json"
@@ -51,6 +50,15 @@ def body(**fields: object) -> bytes:
 def answer(**fields: object) -> bytes:
     """The same with its head."""
     return whole(body(**fields), JSON)
+
+
+def _stream() -> bytes:
+    head = chunked_head("Content-Type: text/event-stream")
+    said = json.dumps({"choices": [CHOICE]}), json.dumps({"choices": [], "usage": USAGE}), "[DONE]"
+    return head + b"".join(chunk(f"data: {each}\n\n".encode()) for each in said) + LAST_CHUNK
+
+
+STREAM = _stream()
 
 
 class Course:
@@ -109,6 +117,8 @@ class Upstream(WireServer):
     async def _give(self, exchange: Exchange) -> None:
         if self._next:
             await self._next.popleft()(exchange)
+        elif json.loads(exchange.request.body).get("stream"):
+            await exchange.send(STREAM)
         else:
             await exchange.send(answer())
 
@@ -224,7 +234,7 @@ def _watch(sky: Sky, *, fast: bool) -> None:
     board, made = relay.worker.board, relay.server.config.http
     assert board is not None
     assert isinstance(made, type)
-    assert issubclass(made, Connection)
+    assert issubclass(made, Answering)
     land, flown, answers = made.land, made.flown, made.answers
 
     def boarding(line: FlightLine, head: Usual, data: bytes) -> Flight | None:

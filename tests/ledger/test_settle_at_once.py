@@ -1,0 +1,112 @@
+"""Holds that need no waiting: the same as those that may wait; or none, and nothing is done."""
+
+import asyncio
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from baton.errors import RequestError
+from baton.ledger.holds import Hold
+from baton.ledger.prices import AMOUNT_NANO_MAX
+from baton.ledger.settle import Ledger
+from baton.stores.base import Allowance, KeyRecord, PriceRecord
+from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+
+HELD = 30
+"""Of `intent` at PRICE, nano-USD; `outcome()` costs all of it."""
+
+
+def run(home: pathlib.Path, scenario: Callable[..., object], **options: Any) -> None:
+    store = new_store(home)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, **options)
+
+    async def inside() -> None:
+        async with ledger_of(store) as ledger:
+            await scenario(ledger, key)  # type: ignore[misc]
+
+    asyncio.run(inside())
+
+
+def price_of(ledger: Ledger) -> PriceRecord:
+    return ledger.prices.customer("m", time.time_ns() // 1000)
+
+
+def test_the_same_hold(tmp_path: pathlib.Path) -> None:
+    """As `hold` makes it: amount, price and row; it ends in the same way."""
+
+    async def scenario(ledger: Ledger, key: KeyRecord) -> None:
+        asked = intent(key)
+        waited = await ledger.hold(asked)
+        at_once = ledger.hold_at_once(asked, price_of(ledger))
+        assert at_once is not None
+        assert (HELD, waited.price) == (at_once.amount, at_once.price)
+        assert waited.row == at_once.row
+        for each in (waited, at_once):
+            ledger.settle(each, outcome(4))
+        assert waited.end == at_once.end
+
+    run(tmp_path, scenario)
+
+
+def test_only_what_the_lease_has(tmp_path: pathlib.Path) -> None:
+    """Nothing is lent at first; then as many as fit, to the nano-USD, whichever way; and what they
+    leave is there again."""
+
+    async def scenario(ledger: Ledger, key: KeyRecord) -> None:
+        price = price_of(ledger)
+        assert ledger.hold_at_once(intent(key), price) is None
+        ledger.release(await ledger.hold(intent(key)), 500)
+        held: list[Hold] = []
+        while (hold := ledger.hold_at_once(intent(key), price)) is not None or len(held) < 3:
+            held.append(hold or await ledger.hold(intent(key)))
+        assert 3 == len(held)
+        with pytest.raises(RequestError) as refused:
+            await ledger.hold(intent(key))
+        assert 429 == refused.value.status
+        ledger.release(held[0], 500)
+        ledger.settle(held[1], outcome(0))
+        again = ledger.hold_at_once(intent(key), price)
+        assert again is not None
+        assert ledger.hold_at_once(intent(key), price) is None
+        small = ledger.hold_at_once(intent(key, prompt_tokens_max=19, max_tokens=0), price)
+        assert small is not None
+        assert ledger.hold_at_once(intent(key, prompt_tokens_max=1, max_tokens=1), price) is None
+        for each in (held[2], again, small):
+            ledger.settle(each, outcome(10))
+
+    run(tmp_path, scenario, budget_nano=3 * HELD)
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        msgspec.structs.replace(PRICE, free=Allowance(amount=5)),
+        msgspec.structs.replace(PRICE, input_pico=AMOUNT_NANO_MAX * 1000),
+    ],
+)
+def test_not_what_has_to_be_asked_or_refused(tmp_path: pathlib.Path, price: PriceRecord) -> None:
+    """Free of charge, perhaps; and more than there can be."""
+
+    async def scenario(ledger: Ledger, key: KeyRecord) -> None:
+        assert ledger.hold_at_once(intent(key), price) is None
+        assert ledger.hold_at_once(intent(key), price_of(ledger)) is not None
+
+    run(tmp_path, scenario)
+
+
+def test_after_the_end(tmp_path: pathlib.Path) -> None:
+    """A journal that is closed takes none: refused, as `hold` does, and nothing is kept."""
+
+    async def scenario(ledger: Ledger, key: KeyRecord) -> None:
+        price = price_of(ledger)
+        await ledger._journal.close()
+        with pytest.raises(RequestError) as refused:
+            ledger.hold_at_once(intent(key), price)
+        assert 503 == refused.value.status
+
+    run(tmp_path, scenario)
