@@ -120,8 +120,8 @@ class Heads:
         """A head that came alone and is to be learned."""
 
     def halves(self, data: bytes, body_bytes_max: int) -> bool:
-        """Whether this is the usual head alone, as many clients send it, of a body that may be: what
-        comes next is to be `rejoined` with it."""
+        """Whether this is the usual head alone, as many clients send it, of a body that may be: the
+        next bytes are to be `rejoined` with it."""
         if self.usual is None or not 0 < self.usual.length_alone(data) <= body_bytes_max:
             return False
         self.halved = data

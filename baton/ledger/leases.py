@@ -8,6 +8,7 @@ come here.
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 
 from baton.stores.accounts import Accounts
 from baton.stores.base import StoreUnavailable, Uncertain
@@ -154,11 +155,16 @@ class Leases:
                 balance.available = balance.low = 0
         return found
 
-    async def give_back(self, amounts: dict[str, int]) -> None:
-        """Return amounts that `idle` withdrew. A book that is away keeps counting them as leased;
-        where it may have taken them back they are not spent again."""
-        if not amounts:
-            return
+    async def give_back(self, withdraw: Callable[[], dict[str, int]]) -> None:
+        """Return what `withdraw` (`idle`, `recalled`) takes out. Nobody asks meanwhile: what is on
+        its way to the book is nowhere to be had. A book that is away keeps counting it as leased;
+        where it may have taken it back it is not spent again."""
+        async with self._asking:
+            amounts = withdraw()
+            if amounts:
+                await self._returned(amounts)
+
+    async def _returned(self, amounts: dict[str, int]) -> None:
         try:
             await asyncio.to_thread(self._accounts.give_back, self._number, amounts, self._epoch)
         except Uncertain as error:

@@ -12,6 +12,7 @@ cancelled: call them in a `finally`. A hold is reserved, then settled, released 
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -203,7 +204,7 @@ class Ledger:
     async def recall(self, subject: str) -> None:
         """The limits of a key or party changed: return what is held of its accounts and not spent,
         so that the next request is decided by the new ones."""
-        await self._leases.give_back(self._leases.recalled(subject))
+        await self._leases.give_back(functools.partial(self._leases.recalled, subject))
 
     async def _probe(self, hold: Hold) -> None:
         """The journal took no rows lately: find out before an upstream works in vain."""
@@ -234,7 +235,7 @@ class Ledger:
         while True:
             await asyncio.sleep(self._renewal.every_s)
             if await self._renewal.tend():
-                await self._leases.give_back(self._leases.idle())
+                await self._leases.give_back(self._leases.idle)
             elif self._renewal.lost:
                 self.on_lost()
                 return

@@ -6,7 +6,8 @@ import pathlib
 
 from baton.ledger.journal import LOST
 from baton.stores.base import StoreUnavailable
-from tests.ledger.test_journal import Gated, end, hold, journal_at, rows, until
+from tests.ledger import logged
+from tests.ledger.test_journal import Gated, end, hold, journal_at, until
 
 Told = list[tuple[str, StoreUnavailable | None]]
 
@@ -32,7 +33,7 @@ def test_once_it_is_on_disk(tmp_path: pathlib.Path) -> None:
             file.gate.set()
             await journal.durable(ended)
             assert [("a", None), ("b", None), ("c", None)] == told
-            assert [(3,)] == rows(file, "SELECT COUNT(*) FROM settle")
+            assert 3 == len(logged.ended(tmp_path / "j"))
         assert 3 == len(told)
 
     asyncio.run(run())

@@ -1,7 +1,9 @@
 """Leases: spend in memory, ask the book when short, give back what stands idle."""
 
 import asyncio
+import functools
 import pathlib
+import threading
 from collections.abc import Mapping
 
 import pytest
@@ -84,13 +86,13 @@ def test_idle_goes_back(tmp_path: pathlib.Path) -> None:
         assert await leases.acquire((account,), 10) is None
         granted = leased(store, account)
         assert granted == 120, "an eighth of what remains, in whole holds"
-        await leases.give_back(leases.idle())
+        await leases.give_back(leases.idle)
         assert granted == leased(store, account), "it was asked for since the last look"
         assert leases.take((account,), 50)
         leases.finish((account,), 50)
-        await leases.give_back(leases.idle())
+        await leases.give_back(leases.idle)
         assert granted - 60 == leased(store, account)
-        await leases.give_back(leases.idle())
+        await leases.give_back(leases.idle)
         assert 10 == leased(store, account), "the hold that is still open"
 
     asyncio.run(run())
@@ -158,12 +160,12 @@ def test_uncertain_returns_are_not_spent_again(tmp_path: pathlib.Path) -> None:
         leases = Leases(accounts, 1)
         assert await leases.acquire((account,), 10) is None
         leases.idle()
-        await leases.give_back(leases.idle())
+        await leases.give_back(leases.idle)
         assert leases.take((account,), 10), "it has it still"
         leases.finish((account,), 10)
         leases.idle()
         accounts.error = Uncertain("who knows")
-        await leases.give_back(leases.idle())
+        await leases.give_back(leases.idle)
         assert not leases.take((account,), 10)
 
     asyncio.run(run())
@@ -212,10 +214,42 @@ def test_a_recall_takes_what_is_unspent(tmp_path: pathlib.Path) -> None:
             assert await leases.acquire((record.account,), 10) is None
         granted = leased(store, first.account)
         assert granted > 10
-        await leases.give_back(leases.recalled(first.id))
+        await leases.give_back(functools.partial(leases.recalled, first.id))
         assert [10, granted] == [leased(store, each.account) for each in (first, other)]
         assert {} == leases.recalled(first.id)
         leases.finish((first.account,), 4)
         assert {first.account: 4} == leases.recalled(first.id)
+
+    asyncio.run(run())
+
+
+def test_what_is_on_its_way_back_is_not_refused(tmp_path: pathlib.Path) -> None:
+    """Who asks while idle amounts return waits until they are there, and gets them."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=100).account
+    leaving, arrived = threading.Event(), threading.Event()
+
+    class Slow(Accounts):
+        """The store's accounts, whose returns take as long as the test says."""
+
+        def give_back(
+            self, journal: int, amounts: Mapping[str, int], epoch: int | None = None
+        ) -> None:
+            leaving.set()
+            assert arrived.wait(10)
+            super().give_back(journal, amounts, epoch)
+
+    async def run() -> None:
+        leases = Leases(Slow(store.database), 1)
+        assert await leases.acquire((account,), 100) is None
+        leases.finish((account,), 100)
+        leases.idle()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(leases.give_back(leases.idle))
+            assert await asyncio.to_thread(leaving.wait, 10)
+            asking = tasks.create_task(leases.acquire((account,), 100))
+            await asyncio.sleep(0)
+            arrived.set()
+        assert asking.result() is None
 
     asyncio.run(run())

@@ -291,7 +291,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def return_idle(self, on: int) -> None:
         leases = self.processes[on % 2].ledger._leases
         for _ in range(2):  # what stood unused from one look to the next
-            self.loop.run_until_complete(leases.give_back(leases.idle()))
+            self.loop.run_until_complete(leases.give_back(leases.idle))
 
     @rule(on=which, when=st.integers(0, 3))
     def crash(self, on: int, when: int) -> None:
