@@ -52,20 +52,7 @@ class Hold:
     @property
     def row(self) -> HoldRow:
         """As the journal stores it; made by the writer, many at once."""
-        intent = self.intent
-        payer = intent.payer
-        return HoldRow(
-            intent.request_id,
-            intent.created_us,
-            payer.key_id,
-            payer.account,
-            ",".join(payer.scopes),
-            intent.model,
-            intent.user,
-            intent.stream,
-            self.amount,
-            self.price.version,
-        )
+        return _row(self.intent, self.amount, self.price)
 
     @property
     def end(self) -> EndRow | None:
@@ -83,7 +70,10 @@ class Ending:
     def __init__(
         self, hold: Hold, outcome: Outcome, usage: Usage | None, worth: int, book: PriceBook
     ) -> None:
-        self._hold, self._outcome, self._usage, self._worth = hold, outcome, usage, worth
+        # Not the hold itself, which knows its ending: a ring of objects a request would be left to
+        # the collector of garbage.
+        self._intent, self._price, self._amount = hold.intent, hold.price, hold.amount
+        self._outcome, self._usage, self._worth = outcome, usage, worth
         self._book, self.hold_seq = book, hold.ticket
         amount = hold.amount
         self.charge = worth if worth < amount else amount
@@ -135,12 +125,12 @@ class Ending:
     @property
     def row(self) -> SettleRow:
         """As the journal stores it."""
-        hold, cost = self._hold, self._cost()
-        limited, delivered = hold.intent.payer.limited, self._outcome.delivered
-        return SettleRow(hold.ticket, hold.row, self._end(cost), delivered, limited, cost.spent)
+        cost, held = self._cost(), _row(self._intent, self._amount, self._price)
+        limited, delivered = self._intent.payer.limited, self._outcome.delivered
+        return SettleRow(self.hold_seq, held, self._end(cost), delivered, limited, cost.spent)
 
     def _cost(self) -> Cost:
-        intent, outcome, usage = self._hold.intent, self._outcome, self._usage
+        intent, outcome, usage = self._intent, self._outcome, self._usage
         book, model, at_us = self._book, intent.model, intent.created_us
         if outcome.spent:
             return costs.of_attempts(book, model, at_us, outcome.spent)
@@ -148,6 +138,22 @@ class Ending:
             return NO_COST
         price = book.cost(model, outcome.upstream, at_us)
         return Cost(costs.amount(usage, price), price.version) if price.version else NO_COST
+
+
+def _row(intent: Intent, amount: int, price: PriceRecord) -> HoldRow:
+    payer = intent.payer
+    return HoldRow(
+        intent.request_id,
+        intent.created_us,
+        payer.key_id,
+        payer.account,
+        ",".join(payer.scopes),
+        intent.model,
+        intent.user,
+        intent.stream,
+        amount,
+        price.version,
+    )
 
 
 class _Uncounted(msgspec.Struct, frozen=True):

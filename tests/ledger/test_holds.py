@@ -1,5 +1,8 @@
 """A hold and its end as rows: a charge within its hold, costs at the prices of the end."""
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +90,16 @@ def test_nothing_was_counted() -> None:
     """Unknown counts stay unknown."""
     end = Ending(hold(), Outcome(state="released"), None, 0, BOOK).end
     assert (None, None, False) == (end.prompt_tokens, end.cached_tokens, end.estimated)
+
+
+def test_nothing_is_left_to_the_collector() -> None:
+    """A hold and its end are freed by counting: rings would pile up between two collections."""
+    made = hold()
+    made.ending = Ending(made, Outcome(usage=Usage(5, 6)), Usage(5, 6), 4, BOOK)
+    gone = weakref.ref(made)
+    gc.disable()
+    try:
+        del made
+        assert gone() is None
+    finally:
+        gc.enable()
