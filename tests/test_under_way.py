@@ -90,7 +90,7 @@ def test_before_the_answer(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_deadline_is_over_all_attempts(tmp_path: pathlib.Path) -> None:
-    """Two upstreams that hang, each within its own limits: 504 when the request's time is over, which
+    """Two upstreams that hang, within their own limits: 504 when the request's time is over, which
     is looked at each half second: later than one of them takes, and sooner than both."""
     with relaying(tmp_path, {"one": "vllm", "two": "vllm"}, request_timeout_s=1.0) as relay:
         for name, fake in relay.fakes.items():
