@@ -39,11 +39,11 @@ from baton.http.usual import Usual
 from baton.lanes import Fork, Lane, Lanes
 from baton.ledger.entries import Intent, Timings
 from baton.ledger.holds import Hold, Outcome
-from baton.ledger.prices import TOKENS_UPPER_EXTRA
+from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Ledger
 from baton.routing.plan import Attempt, Plan
 from baton.semantics.assemble import encode_text
-from baton.semantics.headers import identity
+from baton.semantics.headers import IDENTITY
 from baton.stores.base import StoreUnavailable
 from baton.telemetry import diary
 from baton.turn import JSON, Turn, arrived
@@ -54,10 +54,11 @@ from baton.upstreams.usual_answer import one_whole
 
 BODY_BYTES_MAX = 64 * 1024
 """Longer requests are not worth to be decoded twice, where they turn out to be something else."""
-STREAM = re.compile(rb'"stream": ?true')
+STREAM, STREAMS = b'"stream"', re.compile(rb'"stream": ?true')
 """Most streams are the room's before anything is decoded."""
 OK = 200
-LINES = JSON + b"%b%b%bx-baton-handoffs: 0\r\n"
+ANSWER = WHOLE.replace(b"%b%b", b"%b" + JSON + IDENTITY + b"%b%bx-baton-handoffs: 0\r\n", 1)
+"""As `Turn.headers` and `Exchange.respond` put it together."""
 
 
 class FastPath:
@@ -88,7 +89,8 @@ class FastPath:
             return None
 
     def _boarded(self, line: FlightLine, head: Usual, body: bytes) -> Flight | None:
-        if len(body) > BODY_BYTES_MAX or not self._open or STREAM.search(body):
+        streams = STREAM in body and STREAMS.search(body) is not None
+        if streams or len(body) > BODY_BYTES_MAX or not self._open:
             return None
         plain, now_s = parse_plain(body), time.time()
         if plain is None or plain.stream:
@@ -159,7 +161,7 @@ class _Flight:
             request_id=arrival.request_id,
             payer=lane.caller.payer,
             model=plain.model,
-            prompt_tokens_max=len(prompt.encode()) + TOKENS_UPPER_EXTRA,
+            prompt_tokens_max=tokens_upper(prompt),
             completions=1,
             max_tokens=plain.max_tokens,
             created_us=int(arrival.wall_s * 1e6),
@@ -320,8 +322,8 @@ class _Flight:
         decision, books = self._decision, self._path.books
         first_s, now_s = self._first_s, time.perf_counter()
         rates = b"" if decision is None else decision.lines()
-        lines = LINES % (identity(request_id, now_s - began_s), rates, lane.told)
-        line.write(WHOLE % (line.date(), lines, len(text), text))
+        told = request_id.encode(), int((now_s - began_s) * 1000), rates, lane.told
+        line.write(ANSWER % (line.date(), *told, len(text), text))
         self._over = True
         line.flown(self)
         assert self._outcome is not None

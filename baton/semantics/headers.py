@@ -4,6 +4,7 @@ import functools
 import re
 
 VALUE_CHARS_MAX = 1024
+IDENTITY = b"x-request-id: %b\r\nopenai-processing-ms: %d\r\n"
 PROVENANCES_MAX = 256
 """Most answers tell the same of where they come from; callers choose what is ignored."""
 _INVISIBLE = re.compile(r"[^ -~]")
@@ -21,7 +22,7 @@ def line(name: bytes, text: str) -> bytes:
 
 def identity(request_id: str, elapsed_s: float) -> bytes:
     """On every answer, also on errors: the id to ask about, and how long it took."""
-    return b"x-request-id: %b\r\nopenai-processing-ms: %d\r\n" % (
+    return IDENTITY % (
         request_id.encode(),
         elapsed_s * 1000 if elapsed_s > 0 else 0,
     )
