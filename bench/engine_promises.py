@@ -8,9 +8,8 @@ machine would.
 - choices: eight choices of a new prompt, against one (one token each).
 - scored: 64 short prompts with echo and logprobs in one request, against one request each.
 - stall: four streams, while a prompt of 2,000 tokens is computed: the 99th percentile of their
-  gaps, against the prefill budget plus a step. They are some hundreds of tokens longer at its end,
-  and their steps with them: a step is their median gap before or after, whichever is longer (the
-  raw times have both).
+  gaps, against the prefill budget plus their median gap before. At its end they are some hundreds
+  of tokens longer, and their steps with them: the raw times have the median gap after it, too.
 - busy: a stream's tokens, while one process beside it does nothing but run, against an idle
   machine's (with the threads that the bench was started with).
 """
@@ -114,7 +113,7 @@ def stall(endpoint: Endpoint, chance: random.Random) -> dict[str, Any]:
     during = sorted(b - a for a, b in gaps if began < b < began + took)
     p99 = during[int(len(during) * 0.99)]
     return {
-        "ratio": p99 / (BUDGET_S + max(before, after)),
+        "ratio": p99 / (BUDGET_S + before),
         "step_s": before,
         "step_after_s": after,
         "p99_s": p99,
