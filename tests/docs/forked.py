@@ -22,7 +22,7 @@ REQUEST_BYTES_MAX = 1024 * 1024
 def serve(path: str) -> None:
     """Load every command, then fork for each call."""
     main = importlib.import_module("baton.cli.main")
-    main.build("", whole=True)
+    importlib.import_module("baton.cli.parsing").build("", whole=True)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
