@@ -12,11 +12,8 @@ one is heard out (`LINGER_S`): closing on data that still comes makes its system
 """
 
 import asyncio
-from typing import Any
 
 import httptools
-from uvicorn import Config
-from uvicorn.server import ServerState
 
 from baton.errors import (
     RequestError,
@@ -46,24 +43,19 @@ from baton.http.usual import Heads, Usual
 class Connection(Answering):
     """Completions as exchanges, all else as ASGI, the same limits for both."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.head_bytes = self.fed_bytes = self.body_bytes = 0
-        self.refused = self.midway = False  # midway: the parser has read a part of a request
-        self.heads = Heads()
-        self.begun: Exchange | None = None  # its head was read last
+    head_bytes = fed_bytes = body_bytes = 0
+    refused = midway = False
+    """Midway: the parser has read a part of a request, and not its end."""
+    begun: Exchange | None = None
+    """Its head was read last."""
+    heads: Heads
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         # uvicorn itself narrows BaseTransport in this way.
         super().connection_made(transport)
+        self.heads = Heads()
         transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         if not self.shared.date:
             self.shared.renew(self.loop.time())
