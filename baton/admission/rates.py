@@ -114,8 +114,6 @@ def arrive(
     """Count a request against all limits, or none: `rows[i]` is where cells of `limits[i]` begin.
 
     None where no limit of them has to do with it."""
-    if len(limits) == 1 and limits[0].requests_at_once is None:
-        return arrive_alone(limits[0], cells, rows[0], now_ns)
     decision: Decision | None = None
     for limit, row in zip(limits, rows, strict=True):
         if limit.requests_per_minute is not None:

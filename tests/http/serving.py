@@ -82,6 +82,24 @@ def listening(room: Room, web: ASGIApp | None = None, **settings: object) -> Ite
         assert not listener.thread.is_alive()
 
 
+@contextlib.contextmanager
+def crowded() -> Iterator[tuple[Listener, socket.socket, socket.socket, threading.Event]]:
+    """A listener that takes one exchange at a time, two callers, and what makes the room answer
+    (`done`)."""
+    hold = threading.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        await asyncio.to_thread(hold.wait, 10)
+        exchange.respond(200, TEXT, b"done")
+
+    with (
+        listening(wait, requests_in_flight_max=1) as listener,
+        listener.connect() as first,
+        listener.connect() as second,
+    ):
+        yield listener, first, second, hold
+
+
 def received(client: socket.socket, until: bytes) -> bytes:
     """What the server says up to (at least) `until`; fails after the socket's time-out."""
     data = b""

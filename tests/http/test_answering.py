@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from baton.http.exchange import Exchange
-from tests.http.serving import TEXT, echo, listening, post, received, rest
+from tests.http.serving import TEXT, crowded, echo, listening, post, received, rest
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:
@@ -42,17 +42,7 @@ def test_a_pipelined_request_waits_for_a_slow_one() -> None:
 
 def test_too_many_exchanges_are_refused_at_once() -> None:
     """Beyond the limit in flight a request is 503 with retry-after, before any work."""
-    hold = threading.Event()
-
-    async def wait(exchange: Exchange) -> None:
-        await asyncio.to_thread(hold.wait, 10)
-        exchange.respond(200, TEXT, b"done")
-
-    with (
-        listening(wait, requests_in_flight_max=1) as listener,
-        listener.connect() as first,
-        listener.connect() as second,
-    ):
+    with crowded() as (_, first, second, hold):
         first.sendall(post())
         second.sendall(post())
         answers = [received(second, b"}}")]

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from baton.http.exchange import Exchange
-from tests.http.serving import TEXT, echo, listening, post, received, rest
+from tests.http.serving import TEXT, crowded, echo, listening, post, received, rest
 
 
 def test_chunked_bodies_are_joined() -> None:
@@ -238,17 +238,7 @@ def test_a_refusal_arrives_though_the_body_is_still_being_sent() -> None:
 
 def test_many_refused_requests_in_one_packet_are_all_answered() -> None:
     """Overloaded, each pipelined request gets its own 503 with an id."""
-    hold = threading.Event()
-
-    async def wait(exchange: Exchange) -> None:
-        await asyncio.to_thread(hold.wait, 10)
-        exchange.respond(200, TEXT, b"done")
-
-    with (
-        listening(wait, requests_in_flight_max=1) as listener,
-        listener.connect() as first,
-        listener.connect() as second,
-    ):
+    with crowded() as (listener, first, second, hold):
         first.sendall(post())
         listener_ran = time.monotonic() + 5
         while not listener.shared.exchanges:
