@@ -66,7 +66,7 @@ class Worker:
     answer: Room
     """The room, or what stands around it: what answers completions."""
     board: Boarding | None
-    """The fast path; None where each request is to be told of as a whole."""
+    """The fast path; None where each request is told of as a whole, or asks for determinism."""
     web: ASGIApp
     on_lost: Callable[[], None] = staticmethod(lambda: None)
     """Called when this process must end, and another take its place."""
@@ -153,7 +153,7 @@ class Worker:
         self.answer, self.board = self.room, None
         if traces is not None:
             self.answer = around(self.room, traces)
-        else:
+        elif not self._settings.engine_deterministic:
             path = FastPath(self._settings, self._configured, self._gate, self._ledger, self.room)
             self.board = path.board
 

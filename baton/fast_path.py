@@ -76,7 +76,6 @@ class FastPath:
         self.flights: dict[_Flight, None] = {}
         """Until their hold ends, in the order of arrival."""
         self._lanes = Lanes(configured, gate, ledger, settings.request_limits())
-        self._open = not settings.engine_deterministic
         room.under_way.land = self.land
 
     def board(self, line: FlightLine, head: Usual, body: bytes) -> Flight | None:
@@ -90,7 +89,7 @@ class FastPath:
 
     def _boarded(self, line: FlightLine, head: Usual, body: bytes) -> Flight | None:
         streams = STREAM in body and STREAMS.search(body) is not None
-        if streams or len(body) > BODY_BYTES_MAX or not self._open:
+        if streams or len(body) > BODY_BYTES_MAX:
             return None
         plain, now_s = parse_plain(body), time.time()
         if plain is None or plain.stream:
