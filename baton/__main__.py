@@ -1,13 +1,27 @@
-"""`python -m baton` and the `baton` command."""
+"""`python -m baton` and the `baton` command.
 
+`baton serve` starts its first worker here, before anything else is loaded: what the worker loads is
+the longest part of a start.
+"""
+
+import importlib
 import sys
 
-from baton.cli.main import run
+from baton import staged
 
 
 def main() -> None:
     """Run the command line; its exit status is the process's."""
-    sys.exit(run(sys.argv[1:]))
+    words = sys.argv[1:]
+    if words == ["serve"]:
+        with staged.start(0) as first:
+            sys.exit(run(words, first))
+    sys.exit(run(words))
+
+
+def run(words: list[str], first: staged.Staged | None = None) -> int:
+    """As `baton.cli.main.run`, which is loaded now."""
+    return int(importlib.import_module("baton.cli.main").run(words, first))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from baton.config import Settings, misspelt
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
 from baton.running import marked
+from baton.staged import Staged
 from baton.stores import glance
 from baton.stores.master import master_key
 from baton.supervisor import Supervisor, bind, say
@@ -23,8 +24,10 @@ ADMIN_KEY_FILE = "admin.key"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def serve(settings: Settings) -> int:
-    """Run until stopped; returns the exit status. Says what is wrong instead of a traceback."""
+def serve(settings: Settings, first: Staged | None = None) -> int:
+    """Run until stopped; returns the exit status. Says what is wrong instead of a traceback.
+
+    `first`: a worker that loads already. It is the caller's to end where nothing came of it."""
     try:
         listener = bind(settings)
     except OSError as error:
@@ -32,7 +35,7 @@ def serve(settings: Settings) -> int:
         say("Another program has the port, or the address is not this machine's: set BATON_PORT.")
         return 1
     settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
-    supervisor = Supervisor(settings, listener)
+    supervisor = Supervisor(settings, listener, first)
     supervisor.start_ahead()  # on another core they load while the rest is made ready
     try:
         first_key = prepare_home(settings)

@@ -1,55 +1,83 @@
 """A worker's process in two steps: started, and told.
 
-Its modules take longer to load than anything else at a start. So it is started first, and told its
-settings, upon which it serves, once the rest is made ready: the data folder, keys, the model. It
-reads them from standard input, so that secrets are in no argument list; where that ends without
-any, because its supervisor gave up or is gone, it ends.
+Its modules take longer to load than anything else at a start. So the first one is started before
+all else, even before it is known where to listen, and loads while its supervisor loads too and
+makes the rest ready: the data folder, keys, the model. Then it is told what it needs: its settings,
+the listening socket, and the pipe that it watches. They come over a socket that is its standard
+input, so that secrets are in no argument list; where that ends without a word, because its
+supervisor gave up or is gone, it ends.
+
+Whoever starts one waits for what this file imports, so it is nothing but the standard library.
 """
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from types import TracebackType
 
-import msgspec
+PIECE_BYTES = 65_536
+HANDED = 2
+"""The listening socket, and the pipe whose other end its supervisor alone holds."""
 
-from baton.config import Settings
 
-
-@dataclass(frozen=True, slots=True)
 class Staged:
-    """A worker that loads its modules and waits."""
+    """A worker that loads its modules and waits. As a context: ended, unless it was told."""
 
-    process: subprocess.Popen[bytes]
-    ready_fd: int
-    """It says `ready` here; the caller's to close."""
+    def __init__(self, process: subprocess.Popen[bytes], told: socket.socket, ready: int) -> None:
+        self.process, self._told = process, told
+        self.ready_fd = ready
+        """It says `ready` here; the caller's to close."""
 
-    def tell(self, settings: Settings) -> None:
+    def tell(self, settings: bytes, listen_fd: int, watch_fd: int) -> None:
         """Now it serves. One that is gone already is noticed by its exit status."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(msgspec.json.encode(settings))
-            self.process.stdin.close()
+        with self._told, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sent = socket.send_fds(self._told, [settings], [listen_fd, watch_fd])
+            self._told.sendall(settings[sent:])
 
     def drop(self) -> None:
         """It is not needed: nothing has begun in it."""
-        assert self.process.stdin is not None
         self.process.kill()
-        self.process.stdin.close()
+        self._told.close()
         self.process.wait()
         os.close(self.ready_fd)
 
+    def __enter__(self) -> "Staged":
+        return self
 
-def start(index: int, listen_fd: int, watch_fd: int) -> Staged:
-    """Start one; it watches `watch_fd`, whose other end its supervisor alone holds."""
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._told.fileno() >= 0:
+            self.drop()
+
+
+def start(index: int) -> Staged:
+    """Start one."""
+    ours, theirs = socket.socketpair()
     ready_read, ready_write = os.pipe()
-    fds = (listen_fd, watch_fd, ready_write)
     process = subprocess.Popen(
-        [sys.executable, "-m", "baton.worker", str(index), ",".join(map(str, fds))],
-        stdin=subprocess.PIPE,
-        pass_fds=fds,
+        [sys.executable, "-m", "baton.worker", str(index), str(ready_write)],
+        stdin=theirs.fileno(),
+        pass_fds=(ready_write,),
         process_group=0,
     )
+    theirs.close()
     os.close(ready_write)
-    return Staged(process, ready_read)
+    return Staged(process, ours, ready_read)
+
+
+def hear() -> tuple[bytes, list[int]] | None:
+    """In the worker: its settings, and the descriptors that came with them; None: nobody wants it
+    any more."""
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as told:
+        piece, handed, _, _ = socket.recv_fds(told, PIECE_BYTES, HANDED)
+        pieces = []
+        while piece:
+            pieces.append(piece)
+            piece = told.recv(PIECE_BYTES)
+    return (b"".join(pieces), handed) if handed else None

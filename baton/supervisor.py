@@ -78,7 +78,10 @@ def bind(settings: Settings) -> socket.socket:
 class Supervisor:
     """Runs until told to stop; `run` returns the exit status."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, first: staged.Staged | None = None
+    ) -> None:
+        """`first`: a worker that has been started already."""
         self.settings = self._given = settings
         self.listener = listener
         self._announce: Callable[[], None] | None = None
@@ -92,24 +95,22 @@ class Supervisor:
             Child(f"worker {index}", lambda index=index: self._worker(index))  # type: ignore[misc]
             for index in range(settings.workers)
         ]
-        self._ahead: dict[int, staged.Staged] = {}
+        self._ahead = {} if first is None else {0: first}
 
     # Starting
 
     def start_ahead(self) -> None:
-        """Start the workers now, so that they load while all else is made ready; `run` tells them
-        their settings, `abandon` ends them."""
+        """Start the other workers now, so that they load while all else is made ready; `run` tells
+        them what they need, `abandon` ends them."""
         for index in range(self.settings.workers):
-            self._ahead[index] = self._staged(index)
+            if index not in self._ahead:
+                self._ahead[index] = staged.start(index)
 
     def abandon(self) -> None:
         """It will not run."""
         for worker in self._ahead.values():
             worker.drop()
         self._ahead.clear()
-
-    def _staged(self, index: int) -> staged.Staged:
-        return staged.start(index, self.listener.fileno(), self._watch_read)
 
     def _engine(self, command: list[str]) -> subprocess.Popen[bytes]:
         words = [*command, "--watch-fd", str(self._watch_read)]
@@ -122,8 +123,9 @@ class Supervisor:
         )
 
     def _worker(self, index: int) -> subprocess.Popen[bytes]:
-        worker = self._ahead.pop(index, None) or self._staged(index)
-        worker.tell(self.settings)
+        worker = self._ahead.pop(index, None) or staged.start(index)
+        told = msgspec.json.encode(self.settings)
+        worker.tell(told, self.listener.fileno(), self._watch_read)
         child = self.children[index]
         if child.ready_fd >= 0:  # the one before it never got ready
             os.close(child.ready_fd)

@@ -7,53 +7,67 @@ import select
 import socket
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from baton import staged
 from baton.config import Settings
 from tests.bookkeeping import new_store
+from tests.loading import loaded
 
 TIMEOUT_S = 15.0
+ORIGINS = [f"https://{number}.example" for number in range(20_000)]
 
 
 @pytest.fixture
 def worker() -> Iterator[staged.Staged]:
     """One that nobody has told anything."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
-        watch_read, watch_write = os.pipe()
-        started = staged.start(0, listener.fileno(), watch_read)
-        try:
-            yield started
-        finally:
-            os.close(watch_write)
-            os.close(watch_read)
-            if started.process.poll() is None:
-                started.process.kill()
-                started.process.wait()
-            assert started.process.stdin is not None
-            started.process.stdin.close()
+    with staged.start(0) as started:
+        yield started
 
 
 def test_it_serves_once_it_is_told(worker: staged.Staged, tmp_path: pathlib.Path) -> None:
-    """Not before."""
-    with contextlib.closing(new_store(tmp_path)), open(worker.ready_fd, "rb", 0) as ready:
+    """Not before; with settings of any length. It ends when its supervisor is gone."""
+    watch_read, watch_write = os.pipe()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        contextlib.closing(new_store(tmp_path)),
+        open(worker.ready_fd, "rb", 0) as ready,
+    ):
+        listener.setblocking(False)
         assert ([], [], []) == select.select([ready], [], [], 0)
-        worker.tell(Settings(home=str(tmp_path), model="none"))
+        settings = Settings(home=str(tmp_path), model="none", cors_origins=",".join(ORIGINS))
+        worker.tell(msgspec.json.encode(settings), listener.fileno(), watch_read)
         assert b"ready\n" == ready.read(100)
+        os.close(watch_write)
+        os.close(watch_read)
+        assert 0 == worker.process.wait(TIMEOUT_S)
 
 
 def test_nobody_wants_it(worker: staged.Staged) -> None:
     """Its supervisor is gone before it said anything: it ends, and has nothing to complain of."""
-    assert worker.process.stdin is not None
-    worker.process.stdin.close()
+    worker._told.shutdown(socket.SHUT_RDWR)
     assert 0 == worker.process.wait(TIMEOUT_S)
+
+
+def test_it_is_gone_when_it_is_told(worker: staged.Staged) -> None:
+    """Its exit status says so, to whoever watches it."""
+    worker.process.kill()
+    worker.process.wait()
+    worker.tell(b"{}", 0, 0)
     os.close(worker.ready_fd)
 
 
-def test_it_is_dropped(worker: staged.Staged) -> None:
-    """Gone when this returns, with its descriptors."""
-    worker.drop()
+def test_it_is_dropped() -> None:
+    """Gone when this returns, with its descriptors; so it is where nobody told it."""
+    with staged.start(0) as worker:
+        pass
     assert worker.process.returncode is not None
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(worker.ready_fd)
+
+
+def test_starting_one_loads_nothing_else() -> None:
+    """It is done before all else, and all else waits for it."""
+    dear = ("asyncio", "dataclasses", "baton.config", "inspect", "msgspec", "typing")
+    assert set() == loaded("baton.staged", dear)

@@ -33,20 +33,20 @@ class Process:
         self.listener.setblocking(False)
         watch_read, self.watch = os.pipe()
         self.ready, ready_write = os.pipe()
-        fds = (self.listener.fileno(), watch_read, ready_write)
-        with errors.open("wb") as output:
+        told, theirs = socket.socketpair()
+        with errors.open("wb") as output, theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "baton.worker", "0", ",".join(map(str, fds))],
-                stdin=subprocess.PIPE,
+                [sys.executable, "-W", "error", "-m", "baton.worker", "0", str(ready_write)],
+                stdin=theirs.fileno(),
                 stdout=output,
                 stderr=output,
-                pass_fds=fds,
+                pass_fds=(ready_write,),
             )
+        with told:
+            fds = [self.listener.fileno(), watch_read]
+            socket.send_fds(told, [msgspec.json.encode(settings)], fds)
         os.close(watch_read)
         os.close(ready_write)
-        assert self.process.stdin is not None
-        self.process.stdin.write(msgspec.json.encode(settings))
-        self.process.stdin.close()
 
     @property
     def port(self) -> int:

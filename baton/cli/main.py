@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from baton.config import SettingsError
 from baton.errors import BatonError
+from baton.staged import Staged
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -55,11 +56,12 @@ COMMANDS = {
 }
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; the exit code. Messages go to standard error."""
+def run(arguments: Sequence[str], first: Staged | None = None) -> int:
+    """Run one command line; the exit code. Messages go to standard error. `first`: the worker of a
+    `serve` without options that loads already; it is ended where nothing came of it."""
     try:
         if list(arguments) == ["serve"]:  # as services start it: no options, so nothing to parse
-            return int(importlib.import_module("baton.cli.starting").start())
+            return int(importlib.import_module("baton.cli.starting").start(first))
         importlib.import_module("baton.cli.parsing").parsed(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED

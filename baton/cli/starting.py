@@ -10,11 +10,13 @@ import msgspec
 from baton import config
 from baton.engine import models
 from baton.serve import serve
+from baton.staged import Staged
 
 
-def start(**given: object) -> int:
-    """Serve until stopped, `given` standing over the settings; the exit status."""
-    return serve(with_model(config.load(os.environ, **given)))
+def start(first: Staged | None = None, **given: object) -> int:
+    """Serve until stopped, `given` standing over the settings, with the worker that was started
+    already, if any; the exit status."""
+    return serve(with_model(config.load(os.environ, **given)), first)
 
 
 def with_model(settings: config.Settings) -> config.Settings:
