@@ -1,9 +1,9 @@
 """A relay worker: one process, one event loop, on the socket that the supervisor handed down.
 
-Started as `python -m baton.worker INDEX READY_FD`. Its settings, as JSON, the listening socket and a
-pipe to watch come over standard input (staged.py), once it has loaded what it consists of: that is
-most of a start. It writes `ready` to READY_FD when it accepts connections, and drains and ends on
-SIGTERM or when the watched pipe reports that the supervisor is gone.
+Started as `python -m baton.worker INDEX READY_FD`. Its settings, as JSON, the listening socket and
+a pipe to watch come over standard input (staged.py), once it has loaded what it consists of: that
+is most of a start. It writes `ready` to READY_FD when it accepts connections, and drains and ends
+on SIGTERM or when the watched pipe reports that the supervisor is gone.
 """
 
 import gc

@@ -13,7 +13,7 @@ from baton.serve import serve
 from baton.staged import Staged
 
 
-def start(first: Staged | None = None, **given: object) -> int:
+def start(first: Staged | None = None, /, **given: object) -> int:
     """Serve until stopped, `given` standing over the settings, with the worker that was started
     already, if any; the exit status."""
     return serve(with_model(config.load(os.environ, **given)), first)
