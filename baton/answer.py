@@ -15,7 +15,7 @@ from baton.routing.plan import Attempt
 from baton.semantics.events import Call, Delta, Event, Usage
 from baton.semantics.received import Received
 from baton.semantics.usage import clamp, guess
-from baton.upstreams.base import Pouring, TakeText, Upstream, UpstreamError, UpstreamStream
+from baton.upstreams.base import TakeText, Upstream, UpstreamError, UpstreamStream, pours
 
 
 class Spent(NamedTuple):
@@ -148,7 +148,7 @@ class Counted:
         it is enough, or there is something that only `read` can tell. Raises what `take` raises.
         `take_text`, where there is one, is given the text of deltas that are nothing else."""
         stream = self._stream
-        if not isinstance(stream, Pouring):
+        if not pours(stream):
             return
 
         def count(events: Sequence[Event]) -> bool:

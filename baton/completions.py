@@ -282,9 +282,10 @@ class Completions:
 
         def pass_on(batch: Sequence[Delta]) -> bool:
             turn.came(batch)
+            keeps_up = True
             for delta in batch:
-                send(encode(delta, _so_far(answer)) if continuous else encode(delta))
-            return not exchange.paused
+                keeps_up = send(encode(delta, _so_far(answer)) if continuous else encode(delta))
+            return keeps_up
 
         pass_text = None
         if isinstance(encoder, ChunkEncoder) and not continuous:
@@ -292,8 +293,7 @@ class Completions:
 
             def pass_text(text: str) -> bool:
                 came()
-                send(encode_text(text))
-                return not exchange.paused
+                return send(encode_text(text))
 
         while batch := await answer.read():
             if not exchange.started:

@@ -153,9 +153,10 @@ class Answering(HttpToolsProtocol, Timed):
     def date(self) -> bytes:
         return self.shared.date
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         if data and not self.transport.is_closing():
             self.transport.write(data)
+        return not self.flow.write_paused
 
     def abort(self) -> None:
         self.transport.abort()

@@ -60,7 +60,7 @@ class Line(Protocol):
 
     def date(self) -> bytes: ...
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> bool: ...
 
     def abort(self) -> None: ...
 
@@ -158,9 +158,10 @@ class Exchange:
         head += b"\r\n" if self.http_1_0 else b"transfer-encoding: chunked\r\n\r\n"
         self._line.write(head + self._chunk(first) if first else head)
 
-    def send(self, event: bytes) -> None:
-        """One SSE event in one write, framed as one HTTP chunk."""
-        self._line.write(event if self.http_1_0 else b"%x\r\n%b\r\n" % (len(event), event))
+    def send(self, event: bytes) -> bool:
+        """One SSE event in one write, framed as one HTTP chunk. False where the client takes less
+        than it is sent (`paused`)."""
+        return self._line.write(event if self.http_1_0 else b"%x\r\n%b\r\n" % (len(event), event))
 
     def end(self, last: bytes = b"") -> None:
         """The last event, if any, and the end of the stream, in one write."""

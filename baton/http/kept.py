@@ -81,9 +81,10 @@ class KeptExchange(Exchange):
             self.parts.append(first)
         self._tell()
 
-    def send(self, event: bytes) -> None:
+    def send(self, event: bytes) -> bool:
         self.parts.append(event)
         self._tell()
+        return True
 
     def end(self, last: bytes = b"") -> None:
         if last:
@@ -185,7 +186,7 @@ class _Nobody:
     def date(self) -> bytes:
         raise AssertionError("a kept exchange has no head of its own")
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         raise AssertionError("a kept exchange writes to no line")
 
     def abort(self) -> None:

@@ -6,7 +6,7 @@ itself (`upstreams/embedded.py`).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypedDict, Unpack, runtime_checkable
+from typing import Literal, Protocol, TypedDict, TypeGuard, Unpack, runtime_checkable
 
 import msgspec
 
@@ -272,7 +272,6 @@ class UpstreamStream(Protocol):
         ...
 
 
-@runtime_checkable
 class Pouring(Protocol):
     """A running call that can give its events in the call in which their bytes came."""
 
@@ -283,6 +282,11 @@ class Pouring(Protocol):
         What is a text of the only choice and nothing else may go to `texts`, if there are any.
         Raises UpstreamError, and what `take` raises."""
         ...
+
+
+def pours(stream: UpstreamStream) -> TypeGuard[Pouring]:
+    """Whether it is Pouring. Asking `isinstance` about a protocol is 250 bytecodes each time."""
+    return hasattr(stream, "pour")
 
 
 class Begun(msgspec.Struct, frozen=True):

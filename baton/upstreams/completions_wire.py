@@ -14,7 +14,7 @@ ill: where choices never came, an echo is another text, or logprobs are not ther
 the field is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -331,34 +331,46 @@ def _reason(choice: WireChoice) -> FinishReason | None:
 class StreamDecoder(BoundedEvents):
     """Server-sent events; feed and finish as base.Decoder says."""
 
-    __slots__ = ("_choices",)
+    __slots__ = ("_choices", "_fed")
 
     def __init__(self, call: Call, *, per_choice_usage: bool = False) -> None:
         super().__init__(answer_bytes_max(call))
         self._choices = Choices(call, per_choice_usage=per_choice_usage)
+        self._fed = True
+        """Whether anything was fed since it was last looked at, what may come next."""
 
     @property
     def texts_alone(self) -> bool:
-        """Whether most events will be a text of the only choice: `text_of` is worth trying."""
+        """Whether most events will be a text of the only choice: an `event_taker` is worth it."""
         return self._choices.texts_alone
 
-    def text_of(self, payload: bytes) -> str | None:
-        """The text in the JSON of one whole event, where it is all that `feed` would find in it;
-        else None, and it is as if it had not come. Raises UpstreamError beyond the bytes."""
-        choices = self._choices
-        if not (choices.unfinished and self._sse.between):
-            return None
-        try:
-            text = _TEXT_CHUNK.decode(payload).choices[0].text
-        except UNREADABLE:
-            return None
-        self._bytes_left -= len(payload) + EVENT_FRAME_BYTES
-        if self._bytes_left < 0:
-            raise too_much()
-        return text
+    def event_taker(
+        self, keep: Callable[[str], None], give: Callable[[str], bool]
+    ) -> Callable[[bytes], bool | None]:
+        """Who takes the JSON of one whole event at a time, where a text is all that `feed` would
+        find in it: that is kept and given, and what `give` says is returned. Of any other None is,
+        and it is as if it had not come. Raises UpstreamError beyond the bytes."""
+        decode, choices, sse = _TEXT_CHUNK.decode, self._choices, self._sse
+
+        def take(payload: bytes) -> bool | None:
+            if self._fed:
+                if not (choices.unfinished and sse.between):
+                    return None
+                self._fed = False
+            try:
+                text = decode(payload).choices[0].text
+            except UNREADABLE:
+                return None
+            self._bytes_left -= len(payload) + EVENT_FRAME_BYTES
+            if self._bytes_left < 0:
+                raise too_much()
+            keep(text)
+            return give(text)
+
+        return take
 
     def feed(self, data: bytes) -> Sequence[Event]:
-        payloads = self._payloads(data)
+        payloads, self._fed = self._payloads(data), True
         if len(payloads) == 1 and payloads[0][:1] == b"{" and not self.whole:
             return self._choices.events(payloads[0])
         events: list[Event] = []

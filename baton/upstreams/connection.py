@@ -206,7 +206,7 @@ class Connection(asyncio.BufferedProtocol):
             return self._read_nobodys(nbytes)
         pool = self._pool
         self.touched_tick = pool.tick
-        if self._between and response.poured and self._one_event(response, nbytes):
+        if self._between and response.event is not None and self._one_event(response, nbytes):
             return None
         try:
             if response.status:
@@ -301,16 +301,25 @@ class Connection(asyncio.BufferedProtocol):
     def _one_event(self, response: Response, nbytes: int) -> bool:
         """Whether it was a chunk of one event, as by far the most of a stream are, and was taken.
         llhttp stands between two chunks, and does not have to see what is one."""
-        found = ONE_EVENT(self._view[:nbytes])
-        if found is None:
+        found, event = ONE_EVENT(self._view[:nbytes]), response.event
+        if found is None or event is None:
             return False
         digits, payload = found.groups()
         received = response.received_bytes + nbytes
         if int(digits, 16) != len(payload) + EVENT_FRAME_BYTES:
             return False
-        if received > self._pool.limits.response_bytes_max or not response.event(payload):
+        if received > self._pool.limits.response_bytes_max:
+            return False
+        try:
+            taken = event(payload)
+        except Exception as error:  # noqa: BLE001 — it is raised where `pour` is awaited
+            response.stop(error)
+            return True
+        if taken is None:
             return False
         response.received_bytes = received
+        if not taken:
+            response.stop()
         return True
 
     def _whole(self, response: Response, body: bytes, nbytes: int) -> None:

@@ -103,15 +103,7 @@ class HttpStream:
 
         event = None
         if texts is not None and isinstance(decoder, StreamDecoder) and decoder.texts_alone:
-            text_of, (keep, give) = decoder.text_of, texts
-
-            def event(payload: bytes) -> bool | None:
-                text = text_of(payload)
-                if text is None:
-                    return None
-                keep(text)
-                return give(text)
-
+            event = decoder.event_taker(*texts)
         try:
             await self._response.pour(decode, event)
         except UpstreamError as error:

@@ -46,9 +46,9 @@ class Response:
     _waiter: asyncio.Future[None] | None = None
     _take: Callable[[bytes], bool] | None = None
     """Who is given the body as it comes, while `pour` waits."""
-    _event: Callable[[bytes], bool | None] | None = None
-    poured = False
-    """Whether single events are asked for."""
+    event: Callable[[bytes], bool | None] | None = None
+    """Who is given the JSON of what is one event in one chunk, while `pour` waits: says whether it
+    is to go on so (else `stop`), or None where that event is not for it."""
     _heard: Callable[[], None] | None = None
     """Who is told of the first news, while nobody reads (`listen`)."""
 
@@ -106,15 +106,14 @@ class Response:
         reader is woken for each part. Returns when `take` says that it is enough, and before the
         end of the answer: what there is then is for `read_some`. Raises what `take` raises.
 
-        `event` is tried first, with the JSON of what is one event in one chunk; it says None where
-        that is not for it."""
+        `event` is tried first, where there is one."""
         if self._parts or self.complete or self.error is not None:
             return
-        self._take, self._event, self.poured = take, event, event is not None
+        self._take, self.event = take, event
         try:
             await self._more()
         finally:
-            self._take, self.poured = None, False
+            self._take = self.event = None
 
     async def read_all(self, body_bytes_max: int) -> bytes:
         """The whole body. Raises UpstreamError where it is larger, and closes."""
@@ -205,28 +204,17 @@ class Response:
             if self._take(data):
                 return None
         except Exception as error:  # noqa: BLE001 — it is raised where `pour` is awaited
-            self._raise(error)
-        return self._enough()
+            return self.stop(error)
+        return self.stop()
 
-    def event(self, payload: bytes) -> bool:
-        """The JSON of one event came. Whether it was taken."""
-        assert self._event is not None
-        try:
-            taken = self._event(payload)
-        except Exception as error:  # noqa: BLE001 — see `came`
-            self._raise(error)
-            taken = False
-        if taken is False:
-            self._enough()
-        return taken is not None
-
-    def _raise(self, error: Exception) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(error)
-
-    def _enough(self) -> None:
-        self._take, self.poured = None, False
+    def stop(self, error: Exception | None = None) -> None:
+        """`pour` returns, or raises that error."""
+        self._take = self.event = None
+        waiter = self._waiter
+        if error is not None and waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_exception(error)
         self.wake()
 
     def append(self, part: bytes) -> None:

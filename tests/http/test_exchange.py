@@ -17,8 +17,9 @@ class Recorder:
     def date(self) -> bytes:
         return b"date: now\r\n"
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         self.written.append(data)
+        return not self.write_paused
 
     def abort(self) -> None:
         self.aborted += 1

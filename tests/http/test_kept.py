@@ -28,8 +28,9 @@ class Wire:
     def date(self) -> bytes:
         return b"date: now\r\n"
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         self.written.append(data)
+        return not self.write_paused
 
     def abort(self) -> None:
         self.aborted = True
@@ -111,7 +112,7 @@ def test_a_stream_is_followed_event_by_event(cuts: list[int], before: int) -> No
     async def run() -> list[bytes]:
         wire = Wire()
         kept = kept_of(exchange_on(Wire()), [])
-        writes: list[Callable[[], None]] = [lambda: kept.start_stream(header_lines(HEADERS))]
+        writes: list[Callable[[], object]] = [lambda: kept.start_stream(header_lines(HEADERS))]
         writes += [functools.partial(kept.send, event) for event in EVENTS[:-1]]
         writes.append(lambda: kept.end(EVENTS[-1]))
         for write in writes[:before]:
