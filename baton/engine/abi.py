@@ -140,6 +140,11 @@ llama_memory_t llama_get_memory(const llama_context * ctx);
 bool llama_memory_seq_rm(llama_memory_t mem, llama_seq_id seq_id, llama_pos p0, llama_pos p1);
 void llama_memory_seq_cp(llama_memory_t mem, llama_seq_id seq_id_src, llama_seq_id seq_id_dst,
     llama_pos p0, llama_pos p1);
+size_t llama_state_seq_get_size(llama_context * ctx, llama_seq_id seq_id);
+size_t llama_state_seq_get_data(llama_context * ctx, uint8_t * dst, size_t size,
+    llama_seq_id seq_id);
+size_t llama_state_seq_set_data(llama_context * ctx, const uint8_t * src, size_t size,
+    llama_seq_id dest_seq_id);
 int32_t llama_decode(llama_context * ctx, llama_batch batch);
 void llama_synchronize(llama_context * ctx);
 float * llama_get_logits(llama_context * ctx);
@@ -151,7 +156,7 @@ NEEDED = tuple(
     line.split("(")[0].split()[-1].lstrip("*")
     for line in FUNCTIONS.splitlines()
     if line.startswith(
-        ("void", "const", "struct", "llama_", "int32_t", "uint32_t", "bool", "float")
+        ("void", "const", "struct", "llama_", "int32_t", "uint32_t", "size_t", "bool", "float")
     )
 )
 """Every function that is called; a library that lacks one is refused."""

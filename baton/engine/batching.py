@@ -45,6 +45,8 @@ ROOM_LEFT_MIN = 0.4
 BUDGETS_MAX = 16
 """Budgets that a round's prompts may get: streams wait up to 1.6 s in a burst, and see it through
 sooner."""
+LONG_BUDGETS = BUDGETS_MAX
+"""A prompt of more budgets is long: for no shorter one are streams held up that much anyway."""
 STEP_BUDGETS = 4
 """Budgets in one step while no stream waits: whoever comes meanwhile waits for its end."""
 
@@ -59,6 +61,8 @@ class Sequence(msgspec.Struct, eq=False, kw_only=True):
     """When its group was admitted: prompts are computed in this order."""
     prompt: list[int]
     alone: bool = False
+    aside: bool = False
+    """Its prompt is being computed by another thread (prefill.py): it is left out."""
     outputs: bool = False
     """Logits of every prompt token are wanted, not of the last alone."""
     position: int = 0
@@ -136,7 +140,9 @@ class Rounds:
         """A turn of all streams, or one step of prompts; nothing when nobody is able to go on.
 
         `budget_s`: how long a decoding stream may wait for prompts."""
-        able = sorted((s for s in sequences if not s.group.paused), key=lambda s: s.id)
+        able = sorted(
+            (s for s in sequences if not s.group.paused and not s.aside), key=lambda s: s.id
+        )
         prompts = sorted((s for s in able if not s.decoding), key=lambda s: s.order)
         streams = len(able) - len(prompts)
         over = self._room_s < budget_s * ROOM_LEFT_MIN or not prompts
@@ -156,6 +162,17 @@ class Rounds:
         burst = not streams or len(prompts) > 1
         tail = TILE_TOKENS - 1 if burst and room >= TILE_TOKENS else 0
         return [self._prompts(prompts, first, room, tail)]
+
+    def long(self, sequences: Iterable[Sequence], budget_s: float) -> Sequence | None:
+        """The oldest prompt that would hold streams up for too many rounds, where there are any.
+
+        Not one whose split is prescribed: another thread splits by its own rules."""
+        able = [s for s in sequences if not s.group.paused and not s.aside]
+        prompts = [s for s in able if not s.decoding and not s.alone and not s.splits]
+        if not any(s.decoding for s in able):
+            return None
+        long = (s for s in prompts if self._left_s(s) > budget_s * LONG_BUDGETS)
+        return min(long, key=lambda s: s.order, default=None)
 
     def _turn(self, able: list[Sequence]) -> list[Step]:
         """One token of every stream, and of prompts of which only one is missing."""

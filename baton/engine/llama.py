@@ -23,6 +23,8 @@ import numpy.typing as npt
 from cffi import FFI
 
 from baton.engine import abi
+from baton.engine.kv_state import Bytes, moved
+from baton.engine.model_file import LoadError, check_file
 from baton.errors import BatonError
 
 BATCH_TOKENS_MAX = 512
@@ -36,10 +38,6 @@ Floats = npt.NDArray[np.float32]
 
 class LibraryError(BatonError):
     """The library cannot be used; the message says why and what would help."""
-
-
-class LoadError(BatonError):
-    """The model file cannot be used; the message names it and the remedy."""
 
 
 class DecodeError(Exception):
@@ -274,22 +272,6 @@ class Model:
             self.handle = self._ffi.NULL
 
 
-def check_file(path: str) -> None:
-    """Fail with a message of our own where the library would only say that it failed."""
-    file = pathlib.Path(path)
-    if not file.is_file():
-        raise LoadError(
-            f"model file {path} does not exist: check the path, or fetch the model again"
-        )
-    try:
-        with file.open("rb") as opened:
-            magic = opened.read(4)
-    except OSError as error:
-        raise LoadError(f"model file {path} cannot be read: {error.strerror}") from None
-    if magic != b"GGUF":
-        raise LoadError(f"{path} is not a GGUF file: delete it and fetch the model again")
-
-
 class Context:
     """The sequences of a model, and the batch that the next `decode` computes.
 
@@ -389,6 +371,21 @@ class Context:
         self.cut(target, 0)
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         self.cut(target, length)
+
+    def export(self, sequence: int) -> Bytes:
+        """What a sequence holds, for `adopt` of any context of the same model and threads."""
+        state: Bytes = np.empty(self._lib.llama_state_seq_get_size(self.handle, sequence), np.uint8)
+        place = self._ffi.cast("uint8_t *", state.ctypes.data)
+        self._lib.llama_state_seq_get_data(self.handle, place, state.size, sequence)
+        return moved(state, sequence, self.sequences_max, 1)
+
+    def adopt(self, sequence: int, state: Bytes) -> bool:
+        """Take an exported state in place of what a sequence held; False where it does not fit:
+        then the sequence may hold anything."""
+        state = moved(state, 0, 1, self.sequences_max)
+        place = self._ffi.cast("uint8_t *", state.ctypes.data)
+        code = self._lib.llama_state_seq_set_data(self.handle, place, state.size, sequence)
+        return bool(code)
 
     def close(self) -> None:
         if self.handle != self._ffi.NULL:

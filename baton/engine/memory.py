@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from baton.engine.kv_state import Bytes
 from baton.engine.llama import Context
 from baton.engine.prefix_cache import Ints, PrefixCache
 
@@ -13,6 +14,9 @@ class Memory:
         self._context, self._keeps = context, keeps
         """Whether content may be reused: state that cannot be cut cannot be shared."""
         self._cache = PrefixCache(context.sequences_max, context.sequence_tokens_max)
+        self.settled = True
+        """False from a copy to the next decode: llama.cpp moves the cells only then, so that until
+        then nothing may be exported or adopted."""
 
     @property
     def tokens(self) -> int:
@@ -36,6 +40,7 @@ class Memory:
         return length
 
     def copy(self, source: int, target: int, length: int) -> None:
+        self.settled = False
         self._context.copy(source, target, length)
         self._cache.copy(source, target, length)
 
@@ -46,6 +51,20 @@ class Memory:
     def append(self, sequence: int, tokens: Sequence[int] | Ints) -> None:
         """A step has computed these tokens of the sequence."""
         self._cache.append(sequence, tokens)
+
+    def export(self, sequence: int) -> Bytes | None:
+        """What the sequence holds, to be carried to another context; None: nothing."""
+        return self._context.export(sequence) if self._cache.length(sequence) else None
+
+    def adopt(self, sequence: int, state: Bytes, tokens: Sequence[int]) -> bool:
+        """Take what another context computed of these tokens; where it does not fit the sequence is
+        empty."""
+        self._cache.cut(sequence, 0)
+        if not self._context.adopt(sequence, state):
+            self._context.cut(sequence, 0)
+            return False
+        self._cache.append(sequence, tokens)
+        return True
 
     def retire(self, sequence: int, keep: bool) -> None:
         """The sequence's work is done: its content serves later prompts, or is forgotten."""

@@ -24,6 +24,7 @@ from baton.engine.llama import Context, DecodeError, Model
 from baton.engine.memory import Memory
 from baton.engine.pace import Pace
 from baton.engine.policy import Roster
+from baton.engine.prefill import Job, Prefill
 from baton.engine.runs import Run
 from baton.engine.sequences import Counters, Outbox, Post, Sequences, is_gone
 from baton.engine.trial import Trial
@@ -64,9 +65,25 @@ class Scheduler:
         self.idle = False
         """, with nothing to do."""
         self._pace = self._warm_up()
+        self._prefill = self._make_prefill()
         trial = Trial(model, context)
         agree, sizes = trial.prompts_agree(), trial.sizes()
         self._rounds = Rounds(context.chunk_tokens_max, self._pace, agree, sizes)
+
+    def _make_prefill(self) -> Prefill:
+        """Only beside one thread: several share the work of small chunks among themselves, and
+        together with one more would be as many as there are cores."""
+        model, context = self._model, self._context
+        prefill = Prefill(
+            lambda: Context(model, 1, context.sequence_tokens_max, context.threads), self._stepped
+        )
+        prefill.usable = context.threads == 1 and not model.gpu_layers and model.cuttable
+        return prefill
+
+    def _stepped(self) -> None:
+        """The prefill thread got on."""
+        self.turns += 1
+        self._wake.set()
 
     # From the server's thread
 
@@ -126,14 +143,17 @@ class Scheduler:
     def run_forever(self) -> None:
         """Serve until `stop`. An exception that comes out of here is a bug: the process must
         end."""
-        while not self._stopping:
-            self.turns += 1
-            if not self._go_on():
-                self.idle = True
-                self._wake.wait()
-                self.idle = False
-                # Whoever sets it has put his work (or the stop) down before: the next turn sees it.
-                self._wake.clear()
+        try:
+            while not self._stopping:
+                self.turns += 1
+                if not self._go_on():
+                    self.idle = not self._prefill.busy
+                    self._wake.wait()
+                    self.idle = False
+                    # Who sets it has put his work (or the stop) down before: the next turn sees it.
+                    self._wake.clear()
+        finally:
+            self._prefill.close()
 
     def _warm_up(self) -> Pace:
         """Read the weights in, and measure what a step and a token of a prompt take."""
@@ -159,16 +179,51 @@ class Scheduler:
     def _go_on(self) -> bool:
         """The next steps; False when there was nothing to do."""
         out = Outbox()
+        budget_s = self._bounds.prefill_budget_s * BUDGET_AIM
         with self._lock:
             self._sequences.reap(out)
+        # Before others are admitted: each of them may copy a beginning, and again it would have to
+        # wait for a decode.
+        self._look_aside(budget_s, out)
+        with self._lock:
             self._sequences.admit(out)
-            budget_s = self._bounds.prefill_budget_s * BUDGET_AIM
             steps = self._rounds.next(self._sequences.at_work.values(), budget_s)
         self._post(out)
         for step in steps:
             self.turns += 1
             self._step(step)
         return bool(steps)
+
+    # Long prompts
+
+    def _look_aside(self, budget_s: float, out: Outbox) -> None:
+        """Take a long prompt back from the prefill thread, or give it the next one. Only this
+        thread changes who is at work; what is copied here takes too long for the lock."""
+        prefill = self._prefill
+        if prefill.sequence is not None and not self._is_live(prefill.sequence):
+            prefill.drop()
+        if not self._memory.settled:
+            return
+        job = prefill.taken()
+        if job is not None and self._is_live(job.sequence):
+            self._take_back(job, out)
+        if not prefill.free:
+            return
+        long = self._rounds.long(self._sequences.at_work.values(), budget_s)
+        if long is not None:
+            long.aside = True
+            prefill.start(Job(long, self._memory.export(long.id), long.position))
+
+    def _take_back(self, job: Job, out: Outbox) -> None:
+        sequence = job.sequence
+        if job.state is None or job.row is None:
+            sequence.aside = False
+        elif self._memory.adopt(sequence.id, job.state, sequence.prompt):
+            with self._lock:
+                self._sequences.return_from_aside(sequence, job.chunks, job.row, out)
+        else:  # a model whose state has another form: begin again here
+            self._prefill.usable = False
+            sequence.aside, sequence.position, sequence.computed = False, 0, []
 
     def _post(self, out: Outbox) -> None:
         messages = out.messages()
@@ -197,6 +252,7 @@ class Scheduler:
             if fault:
                 self._recover(parts, fault, out)
             else:
+                self._memory.settled = True
                 self._measure(parts, elapsed_s)
                 self._absorb(parts, out)
                 self.counters.stepped(length, len(parts), elapsed_s)

@@ -340,6 +340,15 @@ class Sequences:
         if sequence.position == len(sequence.prompt) and not is_gone(sequence):
             self._prompt_done(sequence, rows[-1], out)
 
+    def return_from_aside(
+        self, sequence: Sequence, chunks: list[int], row: Floats, out: Outbox
+    ) -> None:
+        """Another thread computed the rest of a prompt, and its memory holds it now."""
+        sequence.aside, sequence.position = False, len(sequence.prompt)
+        sequence.computed += chunks
+        self._prompt_done(sequence, row, out)
+        self.start_samples(out)
+
     def _score(self, sequence: Sequence, rows: Floats) -> None:
         """Prompt logprobs: each row tells of the token after it."""
         group, wanted = sequence.group, sequence.group.run.call.logprobs or 0

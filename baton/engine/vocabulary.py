@@ -18,7 +18,8 @@ from typing import BinaryIO
 import msgspec
 
 from baton.engine.frames import FrameError, FrameReader
-from baton.engine.llama import Library, LoadError, Model, check_file, load_library
+from baton.engine.llama import Library, Model, load_library
+from baton.engine.model_file import LoadError, check_file
 from baton.engine.text import split_tail
 from baton.engine.vocabulary_wire import (
     Answer,

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from baton.engine.batching import (
     ALONE_CHUNK_TOKENS,
     BUDGETS_MAX,
+    LONG_BUDGETS,
     Rounds,
     Sequence,
     Step,
@@ -178,6 +179,22 @@ def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
     short = [sequence(i, prompt=25) for i in (2, 3, 4, 5, 6)]
     found = shapes([*long, *short], 4, budget=10)
     assert [[(2, 25), (3, 25)], [(4, 25), (5, 25)], [(0, 60)]] == found[:3]
+
+
+def test_a_long_prompt_beside_streams_may_be_computed_elsewhere() -> None:
+    """The oldest one of more rounds than a burst has; neither alone nor split by prescription."""
+    rounds, stream = Rounds(CHUNK_MAX, UNIT), sequence(0)
+    old, long = (sequence(id, prompt=10 * LONG_BUDGETS + 1, order=-id) for id in (3, 2))
+    short, alone = sequence(4, prompt=10 * LONG_BUDGETS), sequence(5, prompt=9999, alone=True)
+    replayed = sequence(6, prompt=9999)
+    replayed.splits.append(9999)
+    others = [stream, short, alone, replayed]
+    assert old is rounds.long([*others, long, old], 10)
+    assert None is rounds.long(others, 10)
+    assert None is rounds.long([long, old], 10), "nobody waits for it"
+    old.aside = True
+    assert long is rounds.long([*others, long, old], 10)
+    assert [[(0, 1)], [(2, 10)], [(0, 1)]] == shapes([stream, long, old], 3, budget=10)
 
 
 def test_a_replays_splits_hold() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from baton.engine import abi, llama
 from baton.engine.batching import ALONE_CHUNK_TOKENS
-from baton.engine.llama import Context, DecodeError, Library, LibraryError, LoadError, Model
+from baton.engine.llama import Context, DecodeError, Library, LibraryError, Model
+from baton.engine.model_file import LoadError
 from baton.engine.pace import TILE_TOKENS
 from tests.engine.rig import logits
 from tests.fakes import tiny_gguf
@@ -18,21 +19,6 @@ from tests.fakes import tiny_gguf
 TEXT = (
     "Once upon a time, in a small village by the sea, there lived an old woman who repaired nets. "
 )
-
-
-def test_a_missing_file_is_named(library: Library, tmp_path: pathlib.Path) -> None:
-    """The message names the file and what to do."""
-    path = tmp_path / "gone.gguf"
-    with pytest.raises(LoadError, match=r"gone\.gguf does not exist: .*fetch"):
-        Model(library, str(path))
-
-
-def test_another_kind_of_file_is_named(library: Library, tmp_path: pathlib.Path) -> None:
-    """What is no GGUF never reaches the library."""
-    path = tmp_path / "notes.gguf"
-    path.write_bytes(b"not a model")
-    with pytest.raises(LoadError, match=r"notes\.gguf is not a GGUF file"):
-        Model(library, str(path))
 
 
 def test_a_cut_file_is_named(library: Library, tmp_path: pathlib.Path) -> None:
@@ -124,6 +110,26 @@ def test_copies_and_cuts(tiny: Model) -> None:
     context.decode(10)
     assert np.allclose(wanted, context.logits(1)[0], atol=1e-4)
     context.close()
+
+
+def test_a_sequence_goes_to_another_context_bit_by_bit(tiny: Model) -> None:
+    """However many sequences either has, and back; what is no state is refused."""
+    many, one = Context(tiny, 3, 64, threads=1), Context(tiny, 1, 64, threads=1)
+    ids = list(range(65, 85))
+    wanted = logits(one, ids, 10)[-1]
+    logits(one, ids[:10])
+    assert many.adopt(1, one.export(0))
+    assert many.adopt(2, many.export(1))
+    one.cut(0, 0)
+    assert one.adopt(0, many.export(2))
+    for context, sequence in ((many, 1), (many, 2), (one, 0)):
+        context.tokens[:10], context.positions[:10] = ids[10:], np.arange(10, 20)
+        context.sequences[:10], context.outputs[:10] = sequence, 1
+        context.decode(10)
+        assert np.array_equal(wanted, context.logits(10)[-1])
+    assert not many.adopt(0, one.export(0)[:-8])
+    many.close()
+    one.close()
 
 
 def test_abort_breaks_off_a_decode(model: Model, plain: Context) -> None:

@@ -74,3 +74,18 @@ def test_what_must_not_serve_is_forgotten(tiny: Model) -> None:
     unable.append(0, PROMPT)
     assert 0 == unable.begin(1, PROMPT, [])
     context.close()
+
+
+def test_what_another_context_computed_is_adopted(tiny: Model) -> None:
+    """It can be reused from then on; where it does not fit, the sequence is empty."""
+    context, memory = prepared(tiny)
+    wanted = logits(context, PROMPT)[-1]
+    logits(context, PROMPT[:80])
+    state = memory.export(0)
+    assert state is not None
+    assert None is memory.export(1)
+    assert memory.adopt(1, state, PROMPT[:80])
+    assert 160 == memory.tokens
+    assert np.allclose(wanted, rest(context, 1, 80), atol=1e-3)
+    assert not memory.adopt(0, state[:100], PROMPT[:80])
+    assert 80 == memory.tokens

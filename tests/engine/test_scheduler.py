@@ -6,6 +6,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from baton.engine.kv_state import Bytes
 from baton.engine.llama import Context, DecodeError, Model
 from baton.engine.sampling import log_normaliser
 from baton.engine.scheduler import Bounds
@@ -249,6 +250,65 @@ def test_a_failed_decode_ends_its_own_call_only(tiny: Model) -> None:
         wanted = wanted or ids
         assert wanted[:8] == ids[:8]
         assert 60 == len(ids)
+
+
+QUICK = Bounds(queue_max=64, prefill_budget_s=1e-5)
+"""A budget of less than a token: every prompt of more than a few is long."""
+LONG = [7 + at % 200 for at in range(150)]
+
+
+class Closed:
+    """A context that takes nothing from another one."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._context, name)
+
+    def adopt(self, sequence: int, state: Bytes) -> bool:
+        return self._context.adopt(sequence, state[:-8])
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("held", [0, 80])
+def test_a_long_prompt_beside_a_stream(tiny: Model, closed: bool, held: int) -> None:
+    """It is computed in large chunks aside, or where that does not work here: the stream goes on,
+    the answer is the same, its samples share it, a prefix counts."""
+    ban = {token: -100.0 for token in tiny.ends}
+    asked = call(LONG, max_tokens=3, n=2, logit_bias=ban)
+    with Rig(tiny, 4, 256) as calm:
+        wanted = calm.complete(asked)
+    wrap = (lambda context: cast("Context", Closed(context))) if closed else lambda context: context
+    with Rig(tiny, 4, 256, bounds=QUICK, wrap=wrap) as rig:
+        if held:
+            rig.complete(call([*LONG[:held], 3], max_tokens=1))
+        stream = rig.start(call("abc", max_tokens=250, logit_bias=ban))
+        stream.step()
+        found = rig.complete(asked)
+        assert wanted.ids(0) == found.ids(0) == found.ids(1)
+        assert held == found.finished.usage.cached_tokens
+        (splits,) = found.finished.splits
+        if closed:
+            assert (150, True) == (sum(splits), len(splits) > 1), "anew, in small chunks"
+        else:
+            assert [150 - held] == splits
+        assert 250 == len(stream.wait().ids())
+        assert 149 == rig.complete(asked).finished.usage.cached_tokens
+
+
+def test_a_long_prompt_may_be_cancelled(tiny: Model) -> None:
+    """Its sequence is free at once, and the next long one is computed aside again."""
+    ban = {token: -100.0 for token in tiny.ends}
+    with Rig(tiny, 2, 256, bounds=QUICK) as rig:
+        streams = [rig.start(call("abc", max_tokens=240, logit_bias=ban))]
+        streams[0].step()
+        for _ in range(5):
+            dropped = rig.start(call(LONG, max_tokens=1))
+            rig.scheduler.cancel(dropped.run)
+        found = rig.complete(call(LONG, max_tokens=1)).finished.splits
+        assert 240 == len(streams[0].wait().ids())
+        assert [[150]] == found
 
 
 def test_stop_ends_the_thread_in_the_middle(tiny: Model) -> None:

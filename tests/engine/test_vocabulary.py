@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from baton.engine.frames import FrameReader
-from baton.engine.llama import Library, LoadError
+from baton.engine.llama import Library
+from baton.engine.model_file import LoadError
 from baton.engine.vocabulary import OPEN_MAX, Vocabularies, Vocabulary, serve
 from baton.engine.vocabulary_wire import (
     Answer,
