@@ -74,6 +74,12 @@ class WireFields(msgspec.Struct, frozen=True, kw_only=True):
     stream_options: StreamOptions | None = None
 
 
+class UsageAlone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stream options that ask for the usage, or for nothing."""
+
+    include_usage: bool = False
+
+
 class PlainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A text and how long it shall become: by far the most. Anything else has other types."""
 
@@ -85,6 +91,7 @@ class PlainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream: bool = False
     stop: Annotated[list[str], Meta(min_length=1)] | None = None
     n: Annotated[int, Meta(ge=1, le=1)] = 1
+    stream_options: UsageAlone | None = None
 
 
 class SingleRequest(WireFields, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -92,7 +92,7 @@ class FastPath:
         if streams or len(body) > BODY_BYTES_MAX:
             return None
         plain, now_s = parse_plain(body), time.time()
-        if plain is None or plain.stream:
+        if plain is None or plain.stream or plain.stream_options is not None:
             return None
         lane = self._lanes.lane(head.noted[AUTHORIZATION], plain.model, now_s)
         if isinstance(lane, Fork):

@@ -49,7 +49,8 @@ class CompletionRequest(msgspec.Struct, frozen=True):
     @property
     def plain(self) -> bool:
         """Whether it asks only for what every upstream does: a text, how long, how random, streamed
-        or not, and where to stop (how many stops is another question). Most requests are."""
+        or not, with its usage or without, and where to stop (how many stops is another question).
+        Most requests are."""
         prompts = self.prompts
         return (
             self
@@ -61,6 +62,8 @@ class CompletionRequest(msgspec.Struct, frozen=True):
                 self.top_p,
                 self.stream,
                 self.stop,
+                include_usage=self.include_usage,
+                continuous_usage=self.continuous_usage,
             )
             and len(prompts) == 1
             and isinstance(prompts[0], str)
@@ -170,14 +173,17 @@ def decode(body: bytes, limits: RequestLimits, *, model: str | None = None) -> C
 
 
 def checked(plain: PlainRequest, body: bytes, limits: RequestLimits) -> CompletionRequest | None:
-    """A plain request within what settings limit; None beyond. `body` is what it was read from,
-    where it is long: the prompt goes on as it was written. Raises RequestError (400) for its
-    stops."""
+    """A plain request within what settings and the contract allow; None beyond. `body` is what it
+    was read from, where it is long: the prompt goes on as it was written. Raises RequestError (400)
+    for its stops."""
     if (
         plain.max_tokens > limits.max_tokens_max
         or plain.max_tokens > limits.tokens_total_max
         or 4 * len(plain.model) > limits.model_bytes_max
     ):
+        return None
+    options = plain.stream_options
+    if options is not None and not plain.stream:
         return None
     return CompletionRequest(
         plain.model,
@@ -187,6 +193,7 @@ def checked(plain: PlainRequest, body: bytes, limits: RequestLimits) -> Completi
         plain.top_p,
         plain.stream,
         _stops(plain.stop, limits) if plain.stop else None,
+        include_usage=options is not None and options.include_usage,
     )
 
 

@@ -11,7 +11,9 @@ fi
 apt-get update -qq
 apt-get install --yes --no-install-recommends nginx-light haproxy gcc libc6-dev util-linux
 if [ "${1:-}" = peers ]; then
-    apt-get install --yes --no-install-recommends python3-venv nodejs npm
+    apt-get install --yes --no-install-recommends python3-venv
+    # Node.js from elsewhere brings its own npm, and Debian's conflicts with it.
+    command -v npm >/dev/null || apt-get install --yes --no-install-recommends nodejs npm
     cd "$(dirname "$0")/.."
     python3 -m bench.peers_setup
 fi

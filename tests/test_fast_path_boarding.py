@@ -46,6 +46,8 @@ BODIES: dict[str, bytes] = {
     "a stop too long": spelled(f', "stop": ["{"a" * 300}"]'),
     "no stops": spelled(', "stop": []'),
     "null": spelled(', "stop": null, "temperature": null'),
+    "usage of no stream": spelled(', "stream_options": {"include_usage": true}'),
+    "options of no stream": spelled(', "stream_options": {}'),
     "too hot": spelled(', "temperature": 3'),
     "no tokens": spelled(', "max_tokens": 0'),
     "too many tokens": spelled(', "max_tokens": 100000000'),

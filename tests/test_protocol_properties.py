@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 import jsonschema
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ OPTIONAL = [
     *("stream", "stream_options"),
 ]
 
+USAGE_OPTIONS = ["include_usage", "continuous_usage_stats", "include_obfuscation"]
 CONTRACT = {
     "type": "object",
     "required": ["model", "prompt"],
@@ -75,6 +77,26 @@ def test_every_instance_of_the_contract_is_taken_as_it_is(instance: dict[str, An
     assert (request.stop or []) == [s for i, s in enumerate(stops) if s and s not in stops[:i]]
     assert request.ignored == ()
     assert decode(json.dumps(instance, ensure_ascii=False).encode(), limits) == request
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    instances,
+    st.none() | st.dictionaries(st.sampled_from(USAGE_OPTIONS), st.none() | st.booleans()),
+)
+def test_plain_and_general_decoding_agree(
+    instance: dict[str, Any], options: dict[str, bool | None] | None
+) -> None:
+    """Where the path fixes the model a body is never read as a plain one."""
+    body = json.dumps(instance | ({} if options is None else {"stream_options": options})).encode()
+    model = instance["model"] or "m"
+    found: list[CompletionRequest | tuple[int, str | None, str | None]] = []
+    for fixed in (None, model):
+        try:
+            found.append(msgspec.structs.replace(decode(body, LIMITS, model=fixed), model=model))
+        except RequestError as error:
+            found.append((error.status, error.param, error.code))
+    assert found[0] == found[1]
 
 
 numbers = st.integers() | st.floats() | st.integers(-3, 30) | st.just(2**64)
