@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
+from baton.ledger.batch import QueuedEnd, QueuedHold
+from baton.ledger.entries import CheckpointRow
 from baton.stores.base import StoreUnavailable
 from tests.flying import Kept, Sky, answer, flying
 from tests.http.serving import rest
@@ -56,9 +57,9 @@ class Disk:
 
     def write(
         self,
-        holds: Sequence[tuple[int, HoldRow]],
+        holds: Sequence[tuple[int, QueuedHold]],
         checkpoints: Sequence[CheckpointRow],
-        settles: Sequence[tuple[int, SettleRow]],
+        settles: Sequence[tuple[int, QueuedEnd]],
     ) -> None:
         if settles:
             self.waiting.set()

@@ -16,7 +16,7 @@ Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 State = Literal["settled", "released", "interrupted"]
 
 
-class HoldRow(msgspec.Struct, frozen=True, array_like=True):
+class HoldRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A request that may spend up to `hold`: durable before the first byte of its answer."""
 
     request_id: str
@@ -38,7 +38,7 @@ class HoldRow(msgspec.Struct, frozen=True, array_like=True):
         return self
 
 
-class EndRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class EndRow(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """How a request ended. Token counts are None where nobody reported them."""
 
     upstream: str = ""
@@ -73,7 +73,7 @@ class EndRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     theirs, or an earlier Baton wrote this row."""
 
 
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """What one of several attempts at a request used, and what the operator owes for it."""
 
     upstream: str
@@ -110,6 +110,10 @@ class SettleRow(msgspec.Struct, frozen=True):
     def row(self) -> "SettleRow":
         """Itself."""
         return self
+
+    def stored(self, seq: int) -> tuple[tuple[object, ...], bool]:
+        """Its values, as a log has them; whether they can be read again is to be tried."""
+        return (seq, self.hold_seq, self.hold, self.end, self.spent), False
 
 
 class CheckpointRow(msgspec.Struct, frozen=True, array_like=True):

@@ -1,16 +1,16 @@
 """What a request may spend, and how that ended: a hold, its outcome, and the rows of both. Pure.
 
 A `Hold` is reserved, then settled, released or interrupted, once. Both it and its `Ending` wait in
-the journal's queue as they are; the writer makes rows of them, many at a time.
+the journal's queue as they are; the writer takes their values, many at a time.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from baton.ledger import costs
 from baton.ledger.costs import NO_COST, Cost
-from baton.ledger.entries import EndRow, HoldRow, Intent, SettleRow, State, Timings
+from baton.ledger.entries import END_COLUMNS, EndRow, HoldRow, Intent, SettleRow, State, Timings
 from baton.ledger.prices import PriceBook
 from baton.semantics.events import Usage
 from baton.stores.base import PriceRecord
@@ -88,46 +88,61 @@ class Ending:
 
     @property
     def end(self) -> EndRow:
-        """Field order is column order."""
-        return self._end(self._cost())
-
-    def _end(self, cost: Cost) -> EndRow:
-        outcome, timings = self._outcome, self._outcome.timings
-        counts: Usage | _Uncounted = self._usage or UNCOUNTED
-        return EndRow(
-            upstream=outcome.upstream,
-            state=outcome.state,
-            charge=self.charge,
-            overrun=self._worth - self.charge,
-            cost=cost.amount,
-            prompt_tokens=counts.prompt_tokens,
-            cached_tokens=counts.cached_tokens,
-            completion_tokens=counts.completion_tokens,
-            reasoning_tokens=counts.reasoning_tokens,
-            audio_prompt_tokens=counts.audio_prompt_tokens,
-            image_prompt_tokens=counts.image_prompt_tokens,
-            audio_completion_tokens=counts.audio_completion_tokens,
-            cache_write_tokens=counts.cache_write_tokens,
-            estimated=counts.estimated,
-            queue_us=timings.queue_us,
-            hold_us=timings.hold_us,
-            first_byte_us=timings.first_byte_us,
-            last_byte_us=timings.last_byte_us,
-            status=outcome.status,
-            error_code=outcome.error_code,
-            finish_reason=outcome.finish_reason,
-            fills=outcome.fills,
-            handoffs=outcome.handoffs,
-            attempts=outcome.attempts,
-            cost_version=cost.version,
-        )
+        """How it stands on the ledger."""
+        return _end_row(self._end(self._cost()))
 
     @property
     def row(self) -> SettleRow:
-        """As the journal stores it."""
+        """As a journal in tables has it, or as it is kept when it could not be written."""
         cost, held = self._cost(), _row(self._intent, self._amount, self._price)
         limited, delivered = self._intent.payer.limited, self._outcome.delivered
-        return SettleRow(self.hold_seq, held, self._end(cost), delivered, limited, cost.spent)
+        return SettleRow(
+            self.hold_seq, held, _end_row(self._end(cost)), delivered, limited, cost.spent
+        )
+
+    def stored(self, seq: int) -> tuple[tuple[object, ...], bool]:
+        """See `batch.QueuedEnd`. No row is made of it: of what a plain request cost the journal's
+        writer, rows were the larger part. Its texts are texts by their types, and no detail of a
+        usage exceeds its totals; a number beyond 63 bits, or below 0, shows in the union of all."""
+        cost, usage, intent = self._cost(), self._usage, self._intent
+        numbers = seq | intent.created_us | self._amount | self._worth | cost.amount
+        if usage is not None:
+            numbers |= usage.prompt_tokens | usage.completion_tokens
+        held = _held(intent, self._amount, self._price)
+        values = (seq, self.hold_seq, held, self._end(cost), cost.spent)
+        return values, not (numbers >> 63 or cost.spent)
+
+    def _end(self, cost: Cost) -> tuple[object, ...]:
+        """The values of an EndRow, in its order."""
+        outcome, timings = self._outcome, self._outcome.timings
+        counts: Usage | _Uncounted = self._usage or UNCOUNTED
+        return (
+            outcome.upstream,
+            outcome.state,
+            self.charge,
+            self._worth - self.charge,
+            cost.amount,
+            counts.prompt_tokens,
+            counts.cached_tokens,
+            counts.completion_tokens,
+            counts.reasoning_tokens,
+            counts.audio_prompt_tokens,
+            counts.image_prompt_tokens,
+            counts.audio_completion_tokens,
+            counts.cache_write_tokens,
+            counts.estimated,
+            timings.queue_us,
+            timings.hold_us,
+            timings.first_byte_us,
+            timings.last_byte_us,
+            outcome.status,
+            outcome.error_code,
+            outcome.finish_reason,
+            outcome.fills,
+            outcome.handoffs,
+            outcome.attempts,
+            cost.version,
+        )
 
     def _cost(self) -> Cost:
         intent, outcome, usage = self._intent, self._outcome, self._usage
@@ -141,19 +156,31 @@ class Ending:
 
 
 def _row(intent: Intent, amount: int, price: PriceRecord) -> HoldRow:
+    return HoldRow(*_held(intent, amount, price))
+
+
+def _held(
+    intent: Intent, amount: int, price: PriceRecord
+) -> tuple[str, int, str, str, str, str, str | None, bool, int, int]:
+    """The values of a HoldRow, in its order."""
     payer = intent.payer
-    return HoldRow(
+    return (
         intent.request_id,
         intent.created_us,
         payer.key_id,
         payer.account,
-        ",".join(payer.scopes),
+        ",".join(payer.scopes) if payer.scopes else "",
         intent.model,
         intent.user,
         intent.stream,
         amount,
         price.version,
     )
+
+
+def _end_row(values: tuple[object, ...]) -> EndRow:
+    named: dict[str, Any] = dict(zip(END_COLUMNS, values, strict=True))
+    return EndRow(**named)
 
 
 class _Uncounted(msgspec.Struct, frozen=True):

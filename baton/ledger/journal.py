@@ -8,8 +8,8 @@ meanwhile: the previous fsync gathers the next batch, and under load `PACE_S` do
 somebody waits; a hold alone may wait `HOLD_WAIT_S`, as its caller has no byte yet. So the threads
 meet once per commit, not once per row: with a meeting per row a request cost 100 µs more (they take
 the interpreter from each other), and the hold of a short answer is not written at all when its end
-is in the same batch, since an end stands alone. Tickets are the rows' seq in the file, so a later
-ticket that is durable says the same of every earlier one that did not fail.
+is in the same batch (`batch.py`), since an end stands alone. Tickets are the rows' seq in the file,
+so a later ticket that is durable says the same of every earlier one that did not fail.
 
 When a commit fails (disk full, I/O error), nothing of its batch is on the ledger and every
 `durable` of its tickets raises StoreUnavailable, now and later. Nothing is retried behind the
@@ -35,7 +35,8 @@ from typing import Protocol
 
 import msgspec
 
-from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
+from baton.ledger.batch import Batch, QueuedEnd, QueuedHold, Told
+from baton.ledger.entries import CheckpointRow, SettleRow
 from baton.ledger.failed import Failed
 from baton.ledger.journal_log import NOT_STORABLE
 from baton.stores.base import StoreUnavailable
@@ -46,7 +47,7 @@ HOLD_WAIT_S = 0.005
 """How long a hold that nobody waits for may stay unwritten."""
 PACE_S = 0.002
 """Under load commits leave this far apart: of 4,000 ends a second, eight then share one commit and
-one meeting of the threads. A batch of one request is no load: the next one leaves at once."""
+one meeting of the threads. A batch that one waits for is no load: the next one leaves at once."""
 ROWS_WORTH = 12
 """So many rows are worth a commit of their own: they do not wait for the pace."""
 LOST = -1
@@ -55,40 +56,20 @@ RETRY_S = 0.5
 """How often kept ends are tried again while the file takes no rows."""
 
 
-class Begun(Protocol):
-    """A hold as it is queued: a row, or what the writer makes one of, many at a time."""
-
-    @property
-    def row(self) -> HoldRow: ...
-
-
-class Ended(Protocol):
-    """The end of a hold as it is queued."""
-
-    @property
-    def hold_seq(self) -> int: ...
-
-    @property
-    def row(self) -> SettleRow: ...
-
-
 class JournalStore(Protocol):
     """Where a journal's rows are durable: a file, or tables of the book."""
 
     def open_epoch(self, now_us: int, folded_seq: int = 0) -> tuple[int, int]: ...
     def append(
         self,
-        holds: Sequence[tuple[int, HoldRow]],
+        holds: Sequence[tuple[int, QueuedHold]],
         checkpoints: Sequence[CheckpointRow],
-        settles: Sequence[tuple[int, SettleRow]],
+        settles: Sequence[tuple[int, QueuedEnd]],
     ) -> None: ...
     def prune(self, folded_seq: int) -> bool: ...
     def close(self) -> None: ...
 
 
-Numbered = tuple[int, Begun | Ended]
-Told = Callable[[StoreUnavailable | None], None]
-Batch = tuple[list[Numbered], list[CheckpointRow]]
 Item = Batch | int | None
 """What one transaction writes; prune up to that seq; the end."""
 
@@ -107,18 +88,17 @@ class Journal:
         self._file, self._on_waived = file, on_waived
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
-        self._rows: list[Numbered] = []
-        self._checkpoints: list[CheckpointRow] = []
-        self._writing = False
-        """Whether a batch is with the thread."""
+        self._batch = Batch(first_seq)
+        """What is queued."""
+        self._writing: list[Batch] = []
+        """What is with the thread: one, until `close`."""
         self._leaving: asyncio.Handle | None = None
         """When the queued rows leave for the thread, where that is settled."""
         self._leaving_soon = self._paced = False
         """Whether somebody waits for the rows to leave, and whether the pace keeps them."""
         self._pace_until = 0.0
-        self._first = self._next = first_seq
+        self._first = first_seq
         self._resolved = first_seq - 1
-        self._waiters: dict[int, list[Told]] = {}
         self._failures = Failed()
         self._written = first_seq - 1
         self._kept: list[SettleRow] = []
@@ -129,25 +109,36 @@ class Journal:
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
 
-    def hold(self, row: Begun) -> int:
+    def hold(self, row: QueuedHold) -> int:
         """Queue a hold; returns its ticket. Raises StoreUnavailable after `close`."""
-        return self._put(row)
+        if self._closing:
+            raise StoreUnavailable("the journal is closed")
+        ticket = self._batch.hold(row)
+        if self._paced and len(self._batch) >= ROWS_WORTH:
+            self._leave_soon()
+        elif self._leaving is None and not self._writing:
+            self._leave_later()
+        return ticket
 
     def checkpoint(self, row: CheckpointRow) -> None:
         """Queue how far an answer is. Best effort, never waited for."""
         if not self._closing:
-            self._checkpoints.append(row)
+            self._batch.checkpoints.append(row)
             self._leave_later()
 
-    def settle(self, row: Ended) -> int:
+    def settle(self, row: QueuedEnd) -> int:
         """Queue the end of a hold; returns its ticket. Once for each hold, or the first one counts.
 
         The end of a hold that is known to have failed is not written: its ticket fails too."""
         if self._failures.any and self._failures.has(row.hold_seq):
             self._on_waived(row.row)
             return row.hold_seq
-        ticket = self._put(row)
-        if not self._leaving_soon and not self._writing:
+        if self._closing:
+            raise StoreUnavailable("the journal is closed")
+        ticket = self._batch.end(row)
+        if (self._paced and len(self._batch) >= ROWS_WORTH) or (
+            not self._leaving_soon and not self._writing
+        ):
             self._leave_soon()
         return ticket
 
@@ -164,12 +155,16 @@ class Journal:
     def tell(self, ticket: int, told: Told) -> None:
         """Have `told` called once the row that `settle` has just queued is committed, with None; or
         with why it will not be."""
-        if ticket <= self._resolved:  # the end of a hold that is known to have failed
-            return told(StoreUnavailable("the journal could not be written"))
-        self._waiters.setdefault(ticket, []).append(told)
-        if not self._leaving_soon and not self._writing:
-            self._leave_soon()
-        return None
+        batch = self._batch
+        if ticket >= batch.first:
+            batch.waiting.append((ticket, told))
+            if not self._leaving_soon and not self._writing:
+                self._leave_soon()
+        elif ticket > self._resolved:
+            batch = next(each for each in self._writing if ticket <= each.last)
+            batch.waiting.append((ticket, told))
+        else:  # the end of a hold that is known to have failed
+            told(StoreUnavailable("the journal could not be written"))
 
     def written(self) -> int:
         """From any thread: the last seq that is on disk."""
@@ -185,29 +180,21 @@ class Journal:
             return
         self._write_kept()
         self._closing = True
-        while self._rows or self._checkpoints:
+        while self._queued:
             self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         await asyncio.sleep(0)  # let the last commit's report arrive
-        for ticket in sorted(self._waiters):
-            self._answer(ticket, StoreUnavailable("the journal is closed"))
+        for batch in self._writing:
+            self._answer(batch, batch.failed("it is closed"))
         if self._kept:
             diary.error(
                 "ends were not written: their holds will be interrupted", rows=len(self._kept)
             )
 
-    def _put(self, row: Begun | Ended) -> int:
-        if self._closing:
-            raise StoreUnavailable("the journal is closed")
-        ticket = self._next
-        self._next += 1
-        self._rows.append((ticket, row))
-        if self._leaving is None and not self._writing:
-            self._leave_later()
-        elif self._paced and len(self._rows) >= ROWS_WORTH:
-            self._leave_soon()
-        return ticket
+    @property
+    def _queued(self) -> bool:
+        return bool(self._batch or self._batch.checkpoints)
 
     def _leave_later(self) -> None:
         if not self._writing and self._leaving is None:
@@ -217,7 +204,7 @@ class Journal:
         """At the end of this turn of the loop, or when the pace allows. Not while writing."""
         if self._leaving is not None:
             self._leaving.cancel()
-        self._leaving_soon, few = True, len(self._rows) < ROWS_WORTH
+        self._leaving_soon, few = True, len(self._batch) < ROWS_WORTH
         self._paced = few and bool(self._pace_until) and self._pace_until > self._loop.time()
         if self._paced:
             self._leaving = self._loop.call_at(self._pace_until, self._leave)
@@ -226,43 +213,42 @@ class Journal:
 
     def _leave(self) -> None:
         self._leaving, self._leaving_soon, self._paced = None, False, False
-        if not self._writing and (self._rows or self._checkpoints):
+        if not self._writing and self._queued:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        rows, self._rows = self._rows[:ROWS_PER_COMMIT_MAX], self._rows[ROWS_PER_COMMIT_MAX:]
-        checkpoints, self._checkpoints = self._checkpoints, []
-        self._writing = True
-        self._pace_until = self._loop.time() + PACE_S if len(rows) > 2 else 0.0
-        self._queue.put((rows, checkpoints))
+        batch = self._batch
+        many = len(batch) > ROWS_PER_COMMIT_MAX
+        self._batch = batch.split(ROWS_PER_COMMIT_MAX) if many else Batch(batch.last + 1)
+        self._writing.append(batch)
+        self._pace_until = self._loop.time() + PACE_S if len(batch.waiting) > 1 else 0.0
+        self._queue.put(batch)
 
     # On the loop, once per commit
 
-    def _resolve(self, batch: list[Numbered], failed: dict[int, str]) -> None:
-        self._writing = False
-        if self._rows or self._checkpoints:
+    def _resolve(self, batch: Batch, failed: dict[int, str]) -> None:
+        """`failed`: tickets that are not on disk, and why."""
+        self._writing.remove(batch)
+        if self._queued:
             self._leave_soon()
         if not batch:
             return
-        self.failing = any(reason != _NOT_STORABLE for reason in failed.values())
-        for ticket, row in batch:
-            reason = failed.get(ticket)
-            if reason is not None:
-                self._fail(ticket, row, reason)
-            elif ticket in self._waiters:
-                self._answer(ticket, None)
-        self._resolved = batch[-1][0]
+        self._resolved, self.failing = batch.last, False
+        if failed:
+            self._fail(batch, failed)
+        self._answer(batch, failed)
         if self._kept and not self.failing:
             self._write_kept()
         elif self._kept and self._retry is None and not self._closing:
             self._retry = self._loop.call_later(RETRY_S, self._write_kept)
 
-    def _fail(self, ticket: int, queued: Begun | Ended, reason: str) -> None:
-        self._failures.add(ticket)
-        row = queued.row
-        if isinstance(row, SettleRow) and reason != _NOT_STORABLE:
-            self._keep(row)
-        self._answer(ticket, StoreUnavailable(f"the journal cannot be written: {reason}"))
+    def _fail(self, batch: Batch, failed: dict[int, str]) -> None:
+        self.failing = any(reason != _NOT_STORABLE for reason in failed.values())
+        for ticket in sorted(failed):
+            self._failures.add(ticket)
+        for ticket, end in batch.ends.items():
+            if failed.get(ticket, _NOT_STORABLE) != _NOT_STORABLE:
+                self._keep(end.row)
 
     def _keep(self, row: SettleRow) -> None:
         """Decide what becomes of an end that did not reach the disk."""
@@ -282,12 +268,15 @@ class Journal:
             return
         kept, self._kept = self._kept, []
         for row in kept:
-            self._put(row)
+            self._batch.end(row)
+        if kept:
+            self._leave_later()
 
-    def _answer(self, ticket: int, error: StoreUnavailable | None) -> None:
-        for told in self._waiters.pop(ticket, ()):
+    def _answer(self, batch: Batch, failed: dict[int, str]) -> None:
+        for ticket, told in batch.take_waiting():
+            reason = failed.get(ticket)
             try:
-                told(error)
+                told(None if reason is None else _unwritten(reason))
             except Exception:  # noqa: BLE001 — one caller's bug must not keep the others waiting
                 diary.exception("who waited for the journal failed", ticket=ticket)
 
@@ -302,49 +291,46 @@ class Journal:
             elif isinstance(item, int):
                 self._prune(item)
             else:
-                self._report(item[0], self._commit(*item))
+                self._report(item, self._commit(item))
 
-    def _commit(self, rows: list[Numbered], checkpoints: list[CheckpointRow]) -> dict[int, str]:
+    def _commit(self, batch: Batch) -> dict[int, str]:
         """Write one batch; returns the tickets that failed, and why."""
+        holds, ends = list(batch.holds.items()), list(batch.ends.items())
         try:
-            self._append(rows, checkpoints)
+            self._file.append(holds, batch.checkpoints, ends)
         except StoreUnavailable as error:
-            return {ticket: str(error) for ticket, _ in rows}
+            return batch.failed(str(error))
         except NOT_STORABLE as error:
             diary.exception("a journal row cannot be stored", reason=repr(error))
-            return self._one_by_one(rows)
-        if rows:
-            self._written = rows[-1][0]
+            return self._one_by_one(batch)
+        self._written = batch.last
         return {}
 
-    def _one_by_one(self, rows: list[Numbered]) -> dict[int, str]:
+    def _one_by_one(self, batch: Batch) -> dict[int, str]:
         failed = {}
-        for item in rows:
+        for ticket in sorted([*batch.holds, *batch.ends]):
+            hold, end = batch.holds.get(ticket), batch.ends.get(ticket)
             try:
-                self._append([item], [])
-                self._written = item[0]
+                self._file.append(
+                    [] if hold is None else [(ticket, hold)],
+                    [],
+                    [] if end is None else [(ticket, end)],
+                )
+                self._written = ticket
+                continue
             except StoreUnavailable as error:
-                failed[item[0]] = str(error)
+                failed[ticket] = str(error)
             except NOT_STORABLE:
-                failed[item[0]] = _NOT_STORABLE
+                failed[ticket] = _NOT_STORABLE
+            if end is not None and batch.stood_for(end):
+                failed[end.hold_seq] = failed[ticket]
         return failed
 
-    def _append(self, rows: Sequence[Numbered], checkpoints: Sequence[CheckpointRow]) -> None:
-        made = [(ticket, queued.row) for ticket, queued in rows]
-        settles = [(ticket, row) for ticket, row in made if isinstance(row, SettleRow)]
-        ended = {row.hold_seq for _, row in settles}
-        holds = [
-            (ticket, row)
-            for ticket, row in made
-            if isinstance(row, HoldRow) and ticket not in ended
-        ]
-        self._file.append(holds, checkpoints, settles)
-
-    def _report(self, rows: list[Numbered], failed: dict[int, str]) -> None:
+    def _report(self, batch: Batch, failed: dict[int, str]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._resolve, rows, failed)
+            self._loop.call_soon_threadsafe(self._resolve, batch, failed)
         except RuntimeError:
-            diary.warning("the loop ended before its journal", rows=len(rows))
+            diary.warning("the loop ended before its journal", rows=len(batch))
 
     def _prune(self, folded_seq: int) -> None:
         try:
@@ -364,6 +350,10 @@ def _resolved(waiter: asyncio.Future[None], error: StoreUnavailable | None) -> N
         waiter.set_result(None)
     else:
         waiter.set_exception(StoreUnavailable(*error.args))
+
+
+def _unwritten(reason: str) -> StoreUnavailable:
+    return StoreUnavailable(f"the journal cannot be written: {reason}")
 
 
 def _waived(row: SettleRow) -> SettleRow:

@@ -11,7 +11,8 @@ that ended within its batch was never written. A second end of a hold may be in 
 the first count.
 
 A batch is decoded before it is written: what cannot be read again later, or has a value that no
-column of the book takes, fails here, alone, and not for ever in every fold.
+column of the book takes, fails here, alone, and not for ever in every fold. Most batches are ends
+whose values are known to be sound (`Ending.stored`), and are spared that.
 """
 
 import pathlib
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from baton.ledger.batch import QueuedEnd, QueuedHold
 from baton.ledger.entries import (
     AttemptRow,
     CheckpointRow,
@@ -34,7 +36,7 @@ NOT_STORABLE = (ValueError, TypeError, OverflowError)
 """A row at fault, not the disk: its batch is written row by row."""
 
 
-class Ended(msgspec.Struct, frozen=True, array_like=True):
+class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The end of a hold, without what only its process needs."""
 
     seq: Number
@@ -44,7 +46,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
     spent: tuple[AttemptRow, ...] = ()
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True):
+class Batch(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A frame, but the first of a segment."""
 
     holds: tuple[tuple[Number, HoldRow], ...]
@@ -104,12 +106,13 @@ class JournalLog:
 
     def append(
         self,
-        holds: Sequence[tuple[int, HoldRow]],
+        holds: Sequence[tuple[int, QueuedHold]],
         checkpoints: Sequence[CheckpointRow],
-        settles: Sequence[tuple[int, SettleRow]],
+        settles: Sequence[tuple[int, QueuedEnd]],
     ) -> None:
         """All rows or none. Of two ends of a hold the first one counts."""
-        self._write(holds, {row.hold_seq: row for row in checkpoints}, settles)
+        points = {row.hold_seq: row for row in checkpoints}
+        self._write([(seq, queued.row) for seq, queued in holds], points, settles)
 
     def prune(self, folded_seq: int) -> bool:
         """Give up what was folded, a segment at a time. Returns False: nothing is left to do."""
@@ -123,20 +126,23 @@ class JournalLog:
         self,
         holds: Sequence[tuple[int, HoldRow]],
         points: dict[int, CheckpointRow],
-        settles: Sequence[tuple[int, SettleRow]],
+        settles: Sequence[tuple[int, QueuedEnd]],
         opened_us: int = 0,
     ) -> None:
-        ends = [(seq, row.hold_seq, row.hold, row.end, row.spent) for seq, row in settles]
-        payload = _packed((holds, list(points.values()), ends, opened_us))
-        batch_of(payload)
+        stored = [end.stored(seq) for seq, end in settles]
+        payload = _packed((holds, list(points.values()), [ends for ends, _ in stored], opened_us))
+        if holds or points or not all(sound for _, sound in stored):
+            batch_of(payload)
         self.log.append(payload, self._carry)
         self._open.update(holds)
         if points:
             self._points.update((seq, row) for seq, row in points.items() if seq in self._open)
-        for seq, row in settles:
-            self._open.pop(row.hold_seq, None)
-            self._points.pop(row.hold_seq, None)
-            self._last_end = seq
+        if self._open:
+            for _, end in settles:
+                self._open.pop(end.hold_seq, None)
+                self._points.pop(end.hold_seq, None)
+        if settles:
+            self._last_end = settles[-1][0]
         self._last = max(self._last, self._last_end, holds[-1][0] if holds else 0)
 
     def _carry(self) -> tuple[int, bytes]:

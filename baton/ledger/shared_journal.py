@@ -20,6 +20,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import func, select
 
+from baton.ledger.batch import QueuedEnd, QueuedHold
 from baton.ledger.entries import AttemptRow, CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.ledger.journal_log import interrupted
 from baton.stores.carried import COLUMNS, Row
@@ -76,17 +77,17 @@ class SharedJournal:
 
     def append(
         self,
-        holds: Sequence[tuple[int, HoldRow]],
+        holds: Sequence[tuple[int, QueuedHold]],
         checkpoints: Sequence[CheckpointRow],
-        settles: Sequence[tuple[int, SettleRow]],
+        settles: Sequence[tuple[int, QueuedEnd]],
     ) -> None:
         """All rows or none. A second end of the same hold is ignored."""
         number = self._held.number
         rows = [
-            {"journal": number, "seq": seq, "hold_seq": seq, "ends": 0, "row": _packed(hold)}
-            for seq, hold in holds
+            {"journal": number, "seq": seq, "hold_seq": seq, "ends": 0, "row": _packed(queued.row)}
+            for seq, queued in holds
         ]
-        rows += [self._end(seq, row) for seq, row in settles]
+        rows += [self._end(seq, queued.row) for seq, queued in settles]
         latest = {row.hold_seq: msgspec.structs.asdict(row) for row in checkpoints}
         with self._database.writing(alone=False) as connection:
             self._fence(connection)

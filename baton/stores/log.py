@@ -103,15 +103,17 @@ class Log:
 
     def append(self, payload: bytes, carry: Carry) -> None:
         """Durable when it returns."""
-        with _mapped():
-            file = self._file
-            if file is None or file.room < framing.framed_bytes(len(payload)):
+        try:
+            file, length = self._file, framing.framed_bytes(len(payload))
+            if file is None or file.room < length:
                 file = self._rotate(len(payload), carry)
-            file.append(payload)
-            self._frames += 1
-            self.durable = (file.life.number, file.offset)
-            if self._preparing is None and self._next is None and file.room < file.size // 2:
-                self._prepare_soon(file)
+            file.append(payload, length)
+        except OSError as error:
+            raise _unwritten(error) from error
+        self._frames += 1
+        self.durable = (file.life.number, file.offset)
+        if self._preparing is None and self._next is None and file.room < file.size // 2:
+            self._prepare_soon(file)
 
     def prune(self, mark: int) -> None:
         """Give up the segments that nobody needs once all up to the mark is dealt with."""
@@ -140,7 +142,7 @@ class Log:
         file = self._prepared(
             number, framing.framed_bytes(len(packed)) + framing.framed_bytes(length)
         )
-        file.append(packed)
+        file.append(packed, framing.framed_bytes(len(packed)))
         if before is not None:
             self.ends[before.life.number] = before.offset
             before.close()
@@ -214,19 +216,18 @@ class _File:
         self._direct = bool(DIRECT)
         self._descriptor = self._open()
         self.size = os.fstat(self._descriptor).st_size // BLOCK_BYTES * BLOCK_BYTES
-        self._buffer = mmap.mmap(-1, 16 * BLOCK_BYTES)  # aligned, as direct writes need it
+        self._buffer = _aligned(16 * BLOCK_BYTES)
 
     @property
     def room(self) -> int:
         return self.size - self.offset
 
-    def append(self, payload: bytes) -> None:
-        """Write one frame. Raises OSError; the frame is then not there, as far as is known."""
-        length = framing.framed_bytes(len(payload))
+    def append(self, payload: bytes, length: int) -> None:
+        """Write one frame, of that length. Raises OSError; the frame is then not there, as far as
+        is known."""
         if length > len(self._buffer):
-            self._buffer = mmap.mmap(-1, 2 * length)
-        end = HEADER_BYTES + len(payload)
-        buffer = self._buffer
+            self._buffer = _aligned(2 * length)
+        buffer, end = self._buffer, HEADER_BYTES + len(payload)
         buffer[:HEADER_BYTES] = framing.header(self.life, self.offset, payload)
         buffer[HEADER_BYTES:end] = payload
         buffer[end:length] = ZEROS[: length - end]
@@ -244,16 +245,16 @@ class _File:
         os.close(self._descriptor)
 
     def _write(self, length: int) -> None:
-        with memoryview(self._buffer) as view:
-            try:
-                written = os.pwrite(self._descriptor, view[:length], self.offset)
-            except OSError as error:
-                if error.errno != errno.EINVAL or not self._direct:
-                    raise
-                self._direct = False  # it took the flag, but not the write
-                os.close(self._descriptor)
-                self._descriptor = self._open()
-                written = os.pwrite(self._descriptor, view[:length], self.offset)
+        frame = self._buffer[:length]
+        try:
+            written = os.pwrite(self._descriptor, frame, self.offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not self._direct:
+                raise
+            self._direct = False  # it took the flag, but not the write
+            os.close(self._descriptor)
+            self._descriptor = self._open()
+            written = os.pwrite(self._descriptor, frame, self.offset)
         if written != length:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if FULL_SYNC is not None:
@@ -275,6 +276,11 @@ class _File:
                     raise
                 self._direct = False
         return os.open(self.path, flags)
+
+
+def _aligned(length: int) -> memoryview:
+    """Memory that begins at the border of a page, as direct writes need it."""
+    return memoryview(mmap.mmap(-1, length))
 
 
 def _large_enough(path: pathlib.Path, size: int) -> bool:
@@ -318,4 +324,8 @@ def _mapped() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreUnavailable(f"the journal cannot be written: {error}") from error
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(f"the journal cannot be written: {error}")

@@ -3,13 +3,15 @@
 import gc
 import weakref
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.ledger.costs import NO_COST
-from baton.ledger.entries import Intent, Payer, tokens_used
+from baton.ledger.entries import Intent, Payer, State, Timings, tokens_used
 from baton.ledger.holds import Ending, Hold, Outcome
+from baton.ledger.journal_log import batch_of
 from baton.ledger.prices import PriceBook
 from baton.semantics.events import Usage
 from baton.stores.base import PriceRecord
@@ -90,6 +92,68 @@ def test_nothing_was_counted() -> None:
     """Unknown counts stay unknown."""
     end = Ending(hold(), Outcome(state="released"), None, 0, BOOK).end
     assert (None, None, False) == (end.prompt_tokens, end.cached_tokens, end.estimated)
+
+
+counts = st.none() | st.integers(0, 2**40)
+USAGES = st.builds(
+    Usage,
+    prompt_tokens=st.integers(0, 2**40),
+    completion_tokens=st.integers(0, 2**40),
+    cached_tokens=counts,
+    reasoning_tokens=counts,
+    cache_write_tokens=counts,
+    estimated=st.booleans(),
+)
+times = st.none() | st.integers(0, 2**40)
+
+
+@given(
+    usage=st.none() | USAGES,
+    money=st.tuples(st.integers(0, 2**62), st.integers(0, 2**62)),
+    timings=st.builds(Timings, times, times, times, times),
+    spent=st.lists(st.tuples(st.sampled_from(["u", "w"]), USAGES), max_size=2),
+    state=st.sampled_from(["settled", "released", "interrupted"]),
+    user=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_what_is_stored_is_read_as_the_row(
+    usage: Usage | None,
+    money: tuple[int, int],
+    timings: Timings,
+    spent: list[tuple[str, Usage]],
+    state: State,
+    user: str | None,
+) -> None:
+    """A log that has the values of an end is read as if it had its row."""
+    amount, worth = money
+    outcome = Outcome(
+        state=state, usage=usage, upstream="u", spent=tuple(spent), timings=timings, status=201,
+        error_code="e", finish_reason="stop", fills="n", handoffs=1, attempts=2,
+    )  # fmt: skip
+    held = Hold(msgspec.structs.replace(INTENT, user=user), PRICE, amount, 0.0)
+    held.ticket = 11
+    ending = Ending(held, outcome, usage, worth, BOOK)
+    values, sound = ending.stored(12)
+    frame = msgspec.msgpack.encode(((), (), [values], 0))
+    [written], row = batch_of(frame).ends, ending.row
+    assert (12, 11, row.hold, row.end, row.spent) == msgspec.structs.astuple(written)
+    assert sound == (not spent)
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 2**64, 2**70])
+@pytest.mark.parametrize("which", ["amount", "worth", "prompt", "completion", "seq", "created"])
+def test_what_may_be_unreadable_is_not_called_sound(number: int, which: str) -> None:
+    """No number that a column may not take passes for a sound one."""
+    given = {"amount": 40, "worth": 16, "prompt": 8, "completion": 4, "seq": 12, "created": 7}
+    assert (True, False) == (_sound(**given), _sound(**given | {which: number}))
+
+
+def _sound(**numbers: int) -> bool:
+    usage = Usage(numbers["prompt"], numbers["completion"])
+    intent = msgspec.structs.replace(INTENT, created_us=numbers["created"])
+    ending = Ending(
+        Hold(intent, PRICE, numbers["amount"], 0.0), Outcome(), usage, numbers["worth"], BOOK
+    )
+    return ending.stored(numbers["seq"])[1]
 
 
 def test_nothing_is_left_to_the_collector() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from baton.ledger.batch import QueuedEnd, QueuedHold
 from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.ledger.journal import LOST, ROWS_WORTH, Journal
 from baton.ledger.journal_log import JournalLog
@@ -33,9 +34,9 @@ class Gated(JournalLog):
 
     def append(
         self,
-        holds: Sequence[tuple[int, HoldRow]],
+        holds: Sequence[tuple[int, QueuedHold]],
         checkpoints: Sequence[CheckpointRow],
-        settles: Sequence[tuple[int, SettleRow]],
+        settles: Sequence[tuple[int, QueuedEnd]],
     ) -> None:
         assert self.gate.wait(DEADLINE_S)
         if self.broken:
@@ -263,6 +264,53 @@ def test_unstorable_row_fails_alone(tmp_path: pathlib.Path) -> None:
                 await journal.durable(bad)
             assert not journal.failing
             assert ["first", "good", "last"] == logged.names(tmp_path / "0")
+
+    asyncio.run(run())
+
+
+def test_unstorable_end_of_an_unwritten_hold(tmp_path: pathlib.Path) -> None:
+    """Neither is on the ledger, neither is durable; their neighbours are."""
+
+    async def run() -> None:
+        async with journal_at(Gated(tmp_path / "0")) as journal:
+            held = journal.hold(hold("bad"))
+            row = SettleRow(held, hold("bad"), EndRow(state="settled", charge=2**63))
+            bad = journal.settle(row)
+            good = journal.settle(end(journal.hold(hold("good"))))
+            await journal.durable(good)
+            for ticket in (held, bad):
+                with pytest.raises(StoreUnavailable):
+                    await journal.durable(ticket)
+            assert not journal.failing
+        assert [good - 1] == [ended.hold_seq for ended in logged.ends(tmp_path / "0")]
+        assert [] == logged.holds(tmp_path / "0")
+
+    asyncio.run(run())
+
+
+def test_a_commit_has_a_limit(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What queues beyond it is the next one; all are told, in order, and at the end as well."""
+    monkeypatch.setattr("baton.ledger.journal.ROWS_PER_COMMIT_MAX", 4)
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0")
+        async with journal_at(file) as journal:
+            told: list[tuple[int, StoreUnavailable | None]] = []
+
+            def settle() -> None:
+                ticket = journal.settle(end(journal.hold(hold())))
+                journal.tell(ticket, lambda error: told.append((ticket, error)))
+
+            for _ in range(10):
+                settle()
+            await until(lambda: len(told) == 10)
+            assert [4, 4, 2] == file.commits
+            file.gate.clear()
+            for _ in range(10):
+                settle()
+            file.gate.set()
+        assert [4, 4, 2] == file.commits[3:]
+        assert [(2 * n, None) for n in range(1, 21)] == told
 
     asyncio.run(run())
 

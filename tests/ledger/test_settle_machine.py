@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import text
 
 from baton.errors import RequestError
+from baton.ledger.batch import QueuedEnd, QueuedHold
 from baton.ledger.entries import CheckpointRow, HoldRow, SettleRow
 from baton.ledger.fold import fold_all, open_shared, open_slot
 from baton.ledger.holds import Hold, Outcome
@@ -61,18 +62,18 @@ class Watched:
 
     def append(
         self,
-        holds: Sequence[tuple[int, HoldRow]],
+        holds: Sequence[tuple[int, QueuedHold]],
         checkpoints: Sequence[CheckpointRow],
-        settles: Sequence[tuple[int, SettleRow]],
+        settles: Sequence[tuple[int, QueuedEnd]],
     ) -> None:
         assert self.open_gate.wait(30)
         if self.broken:
             raise StoreUnavailable("no space left")
         self.inner.append(holds, checkpoints, settles)
-        self.holds |= dict(holds)
+        self.holds |= {seq: queued.row for seq, queued in holds}
         self.checkpoints |= {row.hold_seq: row for row in checkpoints}
         for _, row in settles:
-            self.ends.setdefault(row.hold_seq, row)
+            self.ends.setdefault(row.hold_seq, row.row)
 
     def open_epoch(self, now_us: int, folded_seq: int = 0) -> tuple[int, int]:
         if self.broken:
