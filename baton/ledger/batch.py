@@ -41,7 +41,7 @@ class QueuedEnd(Protocol):
 class Batch:
     """Rows by ticket, from `first` to `last`."""
 
-    __slots__ = ("checkpoints", "ends", "first", "holds", "last", "waiting")
+    __slots__ = ("checkpoints", "ends", "first", "holds", "last", "rows", "waiting")
 
     def __init__(self, first: int) -> None:
         self.first, self.last = first, first - 1
@@ -49,21 +49,21 @@ class Batch:
         self.ends: dict[int, QueuedEnd] = {}
         self.checkpoints: list[CheckpointRow] = []
         self.waiting: list[tuple[int, Told]] = []
-
-    def __len__(self) -> int:
-        """Rows that have a ticket."""
-        return len(self.holds) + len(self.ends)
+        self.rows = 0
+        """How many holds and ends there are."""
 
     def hold(self, row: QueuedHold) -> int:
         """Its ticket."""
         self.last = ticket = self.last + 1
         self.holds[ticket] = row
+        self.rows += 1
         return ticket
 
     def end(self, row: QueuedEnd) -> int:
         """Its ticket. The hold need not be written any more, if it is still here."""
         self.last = ticket = self.last + 1
-        self.holds.pop(row.hold_seq, None)
+        if self.holds.pop(row.hold_seq, None) is None:
+            self.rows += 1
         self.ends[ticket] = row
         return ticket
 
@@ -84,6 +84,7 @@ class Batch:
                 rest.holds[ticket] = self.holds.pop(ticket)
             else:
                 rest.ends[ticket] = self.ends.pop(ticket)
+        self.rows, rest.rows = len(self.holds) + len(self.ends), len(rest.holds) + len(rest.ends)
         rest.waiting = [each for each in self.waiting if each[0] >= rest.first]
         self.waiting = [each for each in self.waiting if each[0] < rest.first]
         return rest

@@ -114,7 +114,7 @@ class Journal:
         if self._closing:
             raise StoreUnavailable("the journal is closed")
         ticket = self._batch.hold(row)
-        if self._paced and len(self._batch) >= ROWS_WORTH:
+        if self._paced and self._batch.rows >= ROWS_WORTH:
             self._leave_soon()
         elif self._leaving is None and not self._writing:
             self._leave_later()
@@ -136,7 +136,7 @@ class Journal:
         if self._closing:
             raise StoreUnavailable("the journal is closed")
         ticket = self._batch.end(row)
-        if (self._paced and len(self._batch) >= ROWS_WORTH) or (
+        if (self._paced and self._batch.rows >= ROWS_WORTH) or (
             not self._leaving_soon and not self._writing
         ):
             self._leave_soon()
@@ -180,7 +180,7 @@ class Journal:
             return
         self._write_kept()
         self._closing = True
-        while self._queued:
+        while self._batch.rows or self._batch.checkpoints:
             self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -192,10 +192,6 @@ class Journal:
                 "ends were not written: their holds will be interrupted", rows=len(self._kept)
             )
 
-    @property
-    def _queued(self) -> bool:
-        return bool(self._batch or self._batch.checkpoints)
-
     def _leave_later(self) -> None:
         if not self._writing and self._leaving is None:
             self._leaving = self._loop.call_later(HOLD_WAIT_S, self._leave)
@@ -204,7 +200,7 @@ class Journal:
         """At the end of this turn of the loop, or when the pace allows. Not while writing."""
         if self._leaving is not None:
             self._leaving.cancel()
-        self._leaving_soon, few = True, len(self._batch) < ROWS_WORTH
+        self._leaving_soon, few = True, self._batch.rows < ROWS_WORTH
         self._paced = few and bool(self._pace_until) and self._pace_until > self._loop.time()
         if self._paced:
             self._leaving = self._loop.call_at(self._pace_until, self._leave)
@@ -213,12 +209,13 @@ class Journal:
 
     def _leave(self) -> None:
         self._leaving, self._leaving_soon, self._paced = None, False, False
-        if not self._writing and self._queued:
+        batch = self._batch
+        if not self._writing and (batch.rows or batch.checkpoints):
             self._hand_over()
 
     def _hand_over(self) -> None:
         batch = self._batch
-        many = len(batch) > ROWS_PER_COMMIT_MAX
+        many = batch.rows > ROWS_PER_COMMIT_MAX
         self._batch = batch.split(ROWS_PER_COMMIT_MAX) if many else Batch(batch.last + 1)
         self._writing.append(batch)
         self._pace_until = self._loop.time() + PACE_S if len(batch.waiting) > 1 else 0.0
@@ -229,9 +226,10 @@ class Journal:
     def _resolve(self, batch: Batch, failed: dict[int, str]) -> None:
         """`failed`: tickets that are not on disk, and why."""
         self._writing.remove(batch)
-        if self._queued:
+        queued = self._batch
+        if queued.rows or queued.checkpoints:
             self._leave_soon()
-        if not batch:
+        if not batch.rows:
             return
         self._resolved, self.failing = batch.last, False
         if failed:
@@ -330,7 +328,7 @@ class Journal:
         try:
             self._loop.call_soon_threadsafe(self._resolve, batch, failed)
         except RuntimeError:
-            diary.warning("the loop ended before its journal", rows=len(batch))
+            diary.warning("the loop ended before its journal", rows=batch.rows)
 
     def _prune(self, folded_seq: int) -> None:
         try:

@@ -25,7 +25,7 @@ def test_an_end_stands_for_a_hold_that_is_here() -> None:
     kept = batch.hold(HOLD)
     here, earlier = end(short), end(3)
     assert (5, 6, 7, 8) == (short, kept, batch.end(here), batch.end(earlier))
-    assert ({kept: HOLD}, {7: here, 8: earlier}, 3) == (batch.holds, batch.ends, len(batch))
+    assert ({kept: HOLD}, {7: here, 8: earlier}, 3) == (batch.holds, batch.ends, batch.rows)
     assert (True, False) == (batch.stood_for(here), batch.stood_for(earlier))
     assert dict.fromkeys([5, 6, 7, 8], "full") == batch.failed("full")
 
@@ -57,7 +57,7 @@ def test_a_split_loses_nothing(kinds: list[str], rows_max: int) -> None:
     rest = batch.split(rows_max)
     assert (10, whole.last) == (batch.first, rest.last)
     assert batch.last + 1 == rest.first
-    assert len(batch) == min(rows_max, len(whole))
+    assert (batch.rows, rest.rows) == (min(rows_max, whole.rows), max(0, whole.rows - rows_max))
     assert whole.holds == batch.holds | rest.holds
     assert whole.ends == batch.ends | rest.ends
     assert whole.waiting == batch.waiting + rest.waiting
