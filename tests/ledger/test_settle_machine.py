@@ -72,8 +72,7 @@ class Watched:
         self.inner.append(holds, checkpoints, settles)
         self.holds |= {seq: queued.row for seq, queued in holds}
         self.checkpoints |= {row.hold_seq: row for row in checkpoints}
-        for _, row in settles:
-            self.ends.setdefault(row.hold_seq, row.row)
+        self.ends = {end.hold_seq: end.row for _, end in reversed(settles)} | self.ends
 
     def open_epoch(self, now_us: int, folded_seq: int = 0) -> tuple[int, int]:
         if self.broken:
