@@ -152,7 +152,7 @@ def open_slot(store: Store, slot: Slot, *, leaving: bool = False) -> Opened:
         file = JournalLog(slot.path)
         failed.callback(file.close)
         held = journals.enter(store.database, file.identity, slot.name, store.term)
-        opened = Opened(store, file, LogRows(file), held)
+        opened = Opened(store, file, LogRows(file, held.number), held)
         opened.slot = slot
         opened.begin(leaving=leaving)
         failed.pop_all()

@@ -7,33 +7,53 @@ stay here until the book's mark is beyond them, so that a fold that failed finds
 import bisect
 import operator
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from baton.ledger.entries import REQUEST_COLUMNS
+from baton.ledger.entries import REQUEST_COLUMNS, AttemptRow, EndRow, HoldRow
 from baton.ledger.journal_log import Ended, JournalLog, batch_of
 from baton.stores import framing, segments
-from baton.stores.carried import COLUMNS, Row
+from baton.stores.carried import COLUMNS, SEQ_BITS, Row
 from baton.stores.framing import Life
 from baton.stores.log import Begun
 
+_values = msgspec.structs.astuple
 _seq = operator.itemgetter(0)
-_in_order = operator.itemgetter(*map(REQUEST_COLUMNS.index, COLUMNS))
-"""A request's values in the order of the book's columns."""
-_FLAGS = tuple(map(REQUEST_COLUMNS.index, ("stream", "estimated")))
-"""Numbers in the book: SQLite's driver would look for an adapter of each bool."""
+_GIVEN = ("seq", "id", *REQUEST_COLUMNS)
+_FLAGS = tuple(map(_GIVEN.index, ("stream", "estimated")))
+_in_order = operator.itemgetter(*map(_GIVEN.index, ("seq", *COLUMNS)))
+
+
+def posted(seq: int, request: int, hold: HoldRow, end: EndRow) -> Row:
+    """The row of a request that ended."""
+    values = [seq, request, *_values(hold), *_values(end)]
+    for at in _FLAGS:
+        values[at] = int(values[at])
+    row: Row = _in_order(values)
+    return row
+
+
+def attempts(seq: int, request: int, spent: Sequence[AttemptRow]) -> Iterator[Row]:
+    """The rows of its attempts."""
+    for n, each in enumerate(spent, 1):
+        yield (seq, request, n, *map(_plain, _values(each)))
+
+
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, bool) else value
 
 
 class LogRows:
     """Those of an open journal, for one thread."""
 
-    def __init__(self, journal: JournalLog) -> None:
-        self._log = journal.log
+    def __init__(self, journal: JournalLog, number: int) -> None:
+        """`number`: the journal's, in the book."""
+        self._log, self._first_id = journal.log, number << SEQ_BITS
         self._rows: list[Row] = []
         self._spent: list[Row] = []
         self._waiting: set[int] = set()
-        """Holds of `rows`."""
+        """Ids of `rows`."""
         self._at: Begun | None = None
         self._life: Life | None = None
         self._offset = 0
@@ -101,22 +121,10 @@ class LogRows:
             self._offset = start + at
 
     def _take(self, ended: Ended, mark: int) -> None:
-        if ended.seq <= mark or ended.hold_seq in self._waiting:
+        request = self._first_id | ended.hold_seq
+        if ended.seq <= mark or request in self._waiting:
             return
-        self._waiting.add(ended.hold_seq)
-        self._rows.append(_posted(ended))
+        self._waiting.add(request)
+        self._rows.append(posted(ended.seq, request, ended.hold, ended.end))
         if ended.spent:
-            self._spent += _attempts(ended)
-
-
-def _posted(ended: Ended) -> Row:
-    astuple = msgspec.structs.astuple
-    values = [*astuple(ended.hold), *astuple(ended.end)]
-    for at in _FLAGS:
-        values[at] = int(values[at])
-    return (ended.seq, ended.hold_seq, *_in_order(values))
-
-
-def _attempts(ended: Ended) -> Iterator[Row]:
-    for n, each in enumerate(ended.spent, 1):
-        yield (ended.seq, n, ended.hold_seq, *msgspec.structs.astuple(each))
+            self._spent += attempts(ended.seq, request, ended.spent)

@@ -13,7 +13,7 @@ notices first closes the journal (ledger/fold.py). A process always begins a new
 
 import importlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,7 +23,8 @@ from sqlalchemy import func, select
 from baton.ledger.batch import QueuedEnd, QueuedHold
 from baton.ledger.entries import AttemptRow, CheckpointRow, EndRow, HoldRow, SettleRow
 from baton.ledger.journal_log import interrupted
-from baton.stores.carried import COLUMNS, Row
+from baton.ledger.log_rows import attempts, posted
+from baton.stores.carried import SEQ_BITS, Row
 from baton.stores.database import Database
 from baton.stores.journal_tables import shared_checkpoint, shared_row
 from baton.stores.journals import Tenure, fence
@@ -196,9 +197,14 @@ class SharedRows:
             .limit(at_most)
         )
         with self._database.reading() as connection:
-            found = [(row.seq, row.hold_seq, _stored(row.row)) for row in connection.execute(query)]
-        self._spent = [values for each in found for values in _attempts(*each)]
-        return [_posted(*each) for each in found]
+            found = connection.execute(query).all()
+        self._spent, rows = [], []
+        for seq, hold_seq, row in found:
+            request = self._number << SEQ_BITS | hold_seq
+            stored = _stored(row)
+            rows.append(posted(seq, request, stored.hold, stored.end))
+            self._spent += attempts(seq, request, stored.spent)
+        return rows
 
     def attempts(self, mark: int, last: int) -> list[Row]:
         """Of what `after` returned last: it has read them."""
@@ -206,16 +212,6 @@ class SharedRows:
 
     def close(self) -> None:
         """Nothing: connections are the book's."""
-
-
-def _attempts(seq: int, hold_seq: int, stored: Stored) -> Iterator[Row]:
-    for n, each in enumerate(stored.spent, 1):
-        yield (seq, n, hold_seq, *msgspec.structs.astuple(each))
-
-
-def _posted(seq: int, hold_seq: int, stored: Stored) -> Row:
-    values = msgspec.structs.asdict(stored.hold) | msgspec.structs.asdict(stored.end)
-    return (seq, hold_seq, *(values[name] for name in COLUMNS))
 
 
 def _interruption(

@@ -1,8 +1,7 @@
 """Posting: how ended requests of a journal come into the book. One transaction a batch.
 
 The mark `journal.folded_seq` moves in the same transaction as everything that it stands for, so a
-batch is posted once, whoever tries however often. The rows of a batch are copied into a temporary
-table (stores/carried.py), from which all statements take them.
+batch is posted once, whoever tries however often.
 
 Ends of requests that are in the book already are dropped first: the second end of a hold, where one
 was written, and those that only the book knew of when a backup was restored whose journal is older
@@ -11,26 +10,17 @@ than its book.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, select
 
 from baton.stores import moved, traffic
 from baton.stores.accounts import not_below_zero
-from baton.stores.carried import (
-    ATTEMPT_COLUMNS,
-    NAMES,
-    POSTED,
-    Rows,
-    carry,
-    clear,
-    prepare,
-    storable,
-)
+from baton.stores.carried import ATTEMPT_COLUMNS, Row, Rows, carry, known, storable
 from baton.stores.database import Database
 from baton.stores.journals import Tenure, fence
-from baton.stores.sums import DAY_US, adding
+from baton.stores.sums import Sum, add, summed
 from baton.stores.tables import (
     Whole,
     account,
@@ -44,52 +34,11 @@ from baton.stores.tables import (
 )
 from baton.stores.windows import measure
 
-SEQ_BITS = 40
-"""A request's id is its journal's number above, and its hold's seq below this many bits."""
-
-_ID = f"((CAST(:number AS BIGINT) << {SEQ_BITS}) | hold_seq)"
-_SEQS = text(f"SELECT seq FROM {POSTED}")
-_DROP_POSTED = text(
-    f"DELETE FROM {POSTED} WHERE EXISTS (SELECT 1 FROM request WHERE request.id = {_ID})"
-)
-_COPY = text(f"INSERT INTO request(id, {NAMES}) SELECT {_ID}, {NAMES} FROM {POSTED}")
-_SUMS = text(
-    f"SELECT created_us / {DAY_US} AS day, key_id, account, scopes, model, upstream,"
-    " count(*) AS requests,"
-    " sum(CASE WHEN status >= 400 OR state = 'interrupted' THEN 1 ELSE 0 END) AS failed,"
-    " sum(stream) AS streams, sum(estimated) AS estimated, sum(handoffs) AS handoffs,"
-    " coalesce(sum(prompt_tokens), 0) AS prompt_tokens,"
-    " coalesce(sum(cached_tokens), 0) AS cached_tokens,"
-    " coalesce(sum(completion_tokens), 0) AS completion_tokens,"
-    " coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,"
-    " sum(CASE WHEN state = 'released' THEN 0 ELSE coalesce(prompt_tokens, 0)"
-    " + coalesce(completion_tokens, 0) END) AS tokens,"
-    " sum(CASE WHEN state = 'released' THEN 0 ELSE 1 END) AS unreleased,"
-    f" sum(charge) AS charge, sum(overrun) AS overrun, sum(cost) AS cost FROM {POSTED}"
-    " GROUP BY 1, key_id, account, scopes, model, upstream"
-    " ORDER BY 1, key_id, model, upstream"
-)
-_TRAFFIC = traffic.sums(POSTED)
-_USER_SUMS = text(
-    f'SELECT created_us / {DAY_US} AS day, key_id, "user", count(*) AS requests,'
-    " sum(CASE WHEN status >= 400 OR state = 'interrupted' THEN 1 ELSE 0 END) AS failed,"
-    " sum(estimated) AS estimated,"
-    " coalesce(sum(prompt_tokens), 0) AS prompt_tokens,"
-    " coalesce(sum(cached_tokens), 0) AS cached_tokens,"
-    " coalesce(sum(completion_tokens), 0) AS completion_tokens,"
-    f' sum(charge) AS charge, sum(cost) AS cost FROM {POSTED} WHERE "user" IS NOT NULL'
-    ' GROUP BY 1, key_id, "user" ORDER BY 1, key_id, "user"'
-)
-
 _MOVE_MARK = (
     journal.update()
     .where(journal.c.number == bindparam("of"))
     .values(folded_seq=bindparam("last", type_=Whole))
 )
-DAY_COLUMNS = [column.name for column in usage_day.columns]
-ADD_TO_DAY, ADD_TO_USER = adding(usage_day), adding(usage_user)
-
-Sum = sqlalchemy.RowMapping
 
 
 class Posting:
@@ -112,12 +61,12 @@ class Posting:
             rows = self._rows.after(mark, at_most)
             if not rows:
                 return 0, mark
-            prepare(connection)
-            carry(connection, rows)
             last = int(rows[-1][0])
             connection.execute(_MOVE_MARK, {"of": self.number, "last": last})
-            self._post(connection, mark, last)
-            clear(connection)
+            there = known(connection, [row[1] for row in rows])
+            new = [row for row in rows if row[1] not in there] if there else rows
+            if new:
+                self._post(connection, storable(connection, new), mark, last)
             return len(rows), last
 
     def mark(self) -> int:
@@ -128,35 +77,30 @@ class Posting:
     def close(self) -> None:
         self._rows.close()
 
-    def _post(self, connection: sqlalchemy.Connection, mark: int, last: int) -> None:
-        number = {"number": self.number}
-        connection.execute(_DROP_POSTED, number)
-        connection.execute(_COPY, number)
-        sums = list(connection.execute(_SUMS).mappings())
-        if not sums:
-            return
-        users = list(connection.execute(_USER_SUMS).mappings())
-        if users:
-            connection.execute(ADD_TO_USER, [dict(row) for row in users])
-        self._post_attempts(connection, mark, last)
-        traffic.post(connection, connection.execute(_TRAFFIC).mappings().all())
+    def _post(
+        self, connection: sqlalchemy.Connection, rows: Sequence[Row], mark: int, last: int
+    ) -> None:
+        carry(connection, rows)
+        groups = summed(rows)
+        sums = [found for found, _ in groups]
+        add(connection, usage_user, [each for each in sums if each["user"] is not None])
+        self._post_attempts(connection, rows, mark, last)
+        traffic.post(connection, groups)
         _post_sums(connection, self.number, last, sums)
 
-    def _post_attempts(self, connection: sqlalchemy.Connection, mark: int, last: int) -> None:
+    def _post_attempts(
+        self, connection: sqlalchemy.Connection, rows: Sequence[Row], mark: int, last: int
+    ) -> None:
         """Few requests have several; those of an end that is not in the batch are left out."""
         found = self._rows.attempts(mark, last)
         if not found:
             return
-        ended = set(connection.scalars(_SEQS))
-        rows = [
-            {"request": self.number << SEQ_BITS | hold_seq, "n": n}
-            | {c: storable(each) for c, each in zip(ATTEMPT_COLUMNS, values, strict=True)}
-            for seq, n, hold_seq, *values in found
-            if seq in ended
-        ]
-        if rows:
-            connection.execute(attempt.insert(), rows)
-            moved.post(connection, {row["request"] for row in rows})
+        ended = {row[0] for row in rows}
+        names = ("request", "n", *ATTEMPT_COLUMNS)
+        spent = [dict(zip(names, row, strict=True)) for seq, *row in found if seq in ended]
+        if spent:
+            connection.execute(attempt.insert(), spent)
+            moved.post(connection, {row["request"] for row in spent})
 
 
 def _mark(connection: sqlalchemy.Connection, number: int) -> int:
@@ -166,7 +110,7 @@ def _mark(connection: sqlalchemy.Connection, number: int) -> int:
 
 
 def _post_sums(connection: sqlalchemy.Connection, number: int, last: int, sums: list[Sum]) -> None:
-    _post_days(connection, sums)
+    add(connection, usage_day, sums)
     _post_balances(connection, number, sums)
     batch = fold.insert().values(
         journal=number,
@@ -219,7 +163,3 @@ def _post_balances(connection: sqlalchemy.Connection, number: int, sums: list[Su
         .values(granted_nano=not_below_zero(lease.c.granted_nano - amount)),
         rows,
     )
-
-
-def _post_days(connection: sqlalchemy.Connection, sums: list[Sum]) -> None:
-    connection.execute(ADD_TO_DAY, [{name: row[name] for name in DAY_COLUMNS} for row in sums])

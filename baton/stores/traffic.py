@@ -9,15 +9,16 @@ longer gets longer ones. What was folded before this table was came into it by i
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import bindparam, delete, select, text
+from sqlalchemy import bindparam, delete, select
 
+from baton.stores.carried import Row, of
 from baton.stores.database import Database
-from baton.stores.sums import adding
+from baton.stores.sums import Sum, add, totals
 from baton.stores.tables import latency, traffic
 
 SPANS_S = (60, 600, 3_600, 86_400)
@@ -31,6 +32,7 @@ BOUNDS_US = (
 )  # fmt: skip
 """Upper bounds of the buckets; the last one is beyond all."""
 Kind = Literal["first", "gap"]
+_timed = of("first_byte_us", "last_byte_us", "completion_tokens")
 COUNTS = tuple(column.name for column in traffic.columns if not column.primary_key)
 
 
@@ -52,80 +54,41 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """Gaps between tokens, likewise."""
 
 
-def bucket(expression: str) -> str:
-    """SQL for the number of the bucket that a whole number of microseconds falls into: some five
-    comparisons."""
-
-    def between(low: int, high: int) -> str:
-        if low == high:
-            return str(low)
-        middle = (low + high) // 2
-        return (
-            f"CASE WHEN {expression} <= {BOUNDS_US[middle]} THEN {between(low, middle)}"
-            f" ELSE {between(middle + 1, high)} END"
-        )
-
-    return between(0, len(BOUNDS_US))
-
-
-_GAP_US = "((last_byte_us - first_byte_us) / (completion_tokens - 1))"
-_STREAMED = "stream = 1 AND first_byte_us IS NOT NULL AND status < 400"
-_GAPS = f"{_STREAMED} AND completion_tokens > 1 AND last_byte_us >= first_byte_us"
-
-
-def sums(rows: str) -> sqlalchemy.TextClause:
-    """The sums of some requests by minute and buckets; `rows` is what comes after FROM, with its
-    conditions."""
-    return text(
-        "SELECT created_us / 60000000 AS minute,"
-        f" CASE WHEN {_STREAMED} THEN {bucket('first_byte_us')} ELSE -1 END AS first_bucket,"
-        f" CASE WHEN {_GAPS} THEN {bucket(_GAP_US)} ELSE -1 END AS gap_bucket,"
-        " count(*) AS requests,"
-        " sum(CASE WHEN status >= 400 OR state = 'interrupted' THEN 1 ELSE 0 END) AS failed,"
-        " sum(handoffs) AS handoffs, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,"
-        " coalesce(sum(cached_tokens), 0) AS cached_tokens,"
-        " coalesce(sum(completion_tokens), 0) AS completion_tokens,"
-        " sum(charge) AS charge, sum(cost) AS cost,"
-        f" sum(CASE WHEN {_GAPS} THEN completion_tokens - 1 ELSE 0 END) AS gaps"
-        f" FROM {rows} GROUP BY 1, 2, 3"
-    )
-
-
-_ADD, _ADD_TIMES = adding(traffic), adding(latency)
 _PRUNE = [
     delete(table).where(table.c.span_s == bindparam("span"), table.c.start_s < bindparam("before"))
     for table in (traffic, latency)
 ]
 
 
-def post(connection: sqlalchemy.Connection, found: Sequence[sqlalchemy.RowMapping]) -> None:
-    """Add a batch's sums (of `sums`) to every span; now and then drop what is not kept."""
-    if not found:
-        return
-    counts: defaultdict[tuple[int, int], dict[str, int]] = defaultdict(
-        lambda: dict.fromkeys(COUNTS, 0)
-    )
-    times: defaultdict[tuple[int, int, Kind, int], int] = defaultdict(int)
-    for row in found:
+def post(connection: sqlalchemy.Connection, groups: Sequence[tuple[Sum, list[Row]]]) -> None:
+    """Add a batch (of `summed`) to every span; now and then drop what is not kept."""
+    minutes = totals([each for each, _ in groups], ["minute"], COUNTS)
+    add(connection, traffic, _in_spans(minutes))
+    add(connection, latency, _in_spans(_times(groups)))
+    _prune(connection, max(each["minute"] for each in minutes) * 60)
+
+
+def _in_spans(sums: Iterable[Sum]) -> Iterator[Sum]:
+    for each in sums:
         for span_s in SPANS_S:
-            place = span_s, int(row["minute"]) * 60 // span_s * span_s
-            slot = counts[place]
-            for name in COUNTS:
-                slot[name] += int(row[name])
-            if row["first_bucket"] >= 0:
-                times[*place, "first", row["first_bucket"]] += int(row["requests"])
-            if row["gap_bucket"] >= 0:
-                times[*place, "gap", row["gap_bucket"]] += int(row["gaps"])
-    # In one order, so that no two writers wait for each other.
-    connection.execute(
-        _ADD, [{"span_s": p[0], "start_s": p[1], **counts[p]} for p in sorted(counts)]
-    )
-    if times:
-        names = ("span_s", "start_s", "kind", "bucket", "times")
-        connection.execute(
-            _ADD_TIMES, [dict(zip(names, (*p, times[p]), strict=True)) for p in sorted(times)]
-        )
-    _prune(connection, max(int(row["minute"]) for row in found) * 60)
+            yield each | {"span_s": span_s, "start_s": each["minute"] * 60 // span_s * span_s}
+
+
+def _times(groups: Iterable[tuple[Sum, list[Row]]]) -> list[Sum]:
+    """How often a stream's first token, or the next one, took as long as a bucket says."""
+    times: defaultdict[tuple[int, Kind, int], int] = defaultdict(int)
+    for each, rows in groups:
+        if not each["stream"] or each["status"] >= 400:
+            continue
+        for first_us, last_us, tokens in map(_timed, rows):
+            if first_us is None:
+                continue
+            times[each["minute"], "first", bucket_of(first_us)] += 1
+            gaps = (tokens or 0) - 1
+            if gaps > 0 and last_us is not None and last_us >= first_us:
+                times[each["minute"], "gap", bucket_of((last_us - first_us) // gaps)] += gaps
+    names = ("minute", "kind", "bucket", "times")
+    return [dict(zip(names, (*place, n), strict=True)) for place, n in times.items()]
 
 
 def _prune(connection: sqlalchemy.Connection, now_s: int) -> None:
@@ -192,5 +155,5 @@ def quantile_us(counts: Sequence[int], share: float) -> float | None:
 
 
 def bucket_of(us: int) -> int:
-    """The same as `bucket`, of a number."""
+    """The number of the bucket that a time falls into."""
     return bisect_left(BOUNDS_US, us)

@@ -9,7 +9,7 @@ from baton.ledger.entries import EndRow, HoldRow, SettleRow
 from baton.ledger.journal_log import JournalLog
 from baton.ledger.log_rows import LogRows
 from baton.stores import log as logs
-from baton.stores.carried import COLUMNS
+from baton.stores.carried import COLUMNS, SEQ_BITS, of
 from baton.stores.framing import BLOCK_BYTES
 from baton.stores.segments import Damaged
 from tests.ledger.test_journal_log import spent
@@ -35,22 +35,22 @@ def seqs(rows: LogRows, mark: int, at_most: int = 100) -> list[int]:
 
 
 def test_rows_come_in_order_after_the_mark(journal: JournalLog) -> None:
-    """As many as asked for, each with its seq, its hold's, and a request's columns; those that the
+    """As many as asked for, each with its seq and a request's columns; those that the
     mark has not passed come again."""
     for number in range(1, 31, 3):
         journal.append([], [], [settle(number + n) for n in range(3)])
     assert len(journal.log.begun) > 2
-    rows = LogRows(journal)
+    rows = LogRows(journal, 7)
     assert list(range(1, 31)) == seqs(rows, 0)
     assert [1, 2] == seqs(rows, 0, 2)
     assert [3, 4] == seqs(rows, 2, 2)
     assert [30] == seqs(rows, 29)
     [last] = rows.after(29, 10)
     wanted = {"request_id": "r30", "charge": 30, "stream": 1, "estimated": 0, "state": "settled"}
-    assert (30, 30) == tuple(last[:2])
-    assert wanted == {name: last[2 + COLUMNS.index(name)] for name in wanted}
+    assert (30, 7 << SEQ_BITS | 30) == last[:2]
+    assert wanted == {name: of(name)(last) for name in wanted}
     assert {int, str, type(None)} == {type(value) for value in last}
-    assert 2 + len(COLUMNS) == len(last)
+    assert 1 + len(COLUMNS) == len(last)
     assert [] == seqs(rows, 30)
     journal.append([], [], [settle(31)])
     assert [31] == seqs(rows, 30)
@@ -64,10 +64,12 @@ def test_the_first_end_of_a_hold_counts(journal: JournalLog) -> None:
     first = msgspec.structs.replace(row, spent=(spent("u"), spent("v")))
     journal.append([], [], [(seq, first), (2, msgspec.structs.replace(row, spent=(spent("w"),)))])
     journal.append([], [], [(3, row), settle(4)])
-    rows = LogRows(journal)
+    rows = LogRows(journal, 7)
     assert [1, 4] == seqs(rows, 0)
-    told = [tuple(values[:4]) for values in rows.attempts(0, 4)]
-    assert [(1, 1, 1, "u"), (1, 2, 1, "v")] == told
+    first_id = 7 << SEQ_BITS | 1
+    told = [values[:4] for values in rows.attempts(0, 4)]
+    assert [(1, first_id, 1, "u"), (1, first_id, 2, "v")] == told
+    assert {int, str, type(None)} >= {type(value) for value in rows.attempts(0, 4)[0]}
     assert [4] == seqs(rows, 1)
     assert [] == list(rows.attempts(1, 4))
     journal.close()
@@ -75,7 +77,7 @@ def test_the_first_end_of_a_hold_counts(journal: JournalLog) -> None:
 
 def test_segments_that_are_given_up(journal: JournalLog) -> None:
     """A reader that stood in one goes on with what is left; a new one begins there."""
-    rows = LogRows(journal)
+    rows = LogRows(journal, 7)
     for number in range(1, 41):
         journal.append([], [], [settle(number)])
         if number == 2:
@@ -83,7 +85,7 @@ def test_segments_that_are_given_up(journal: JournalLog) -> None:
     journal.prune(39)
     assert "1.log" not in {each.path.name for each in journal.log.begun}
     assert [40] == seqs(rows, 39)
-    assert [40] == seqs(LogRows(journal), 39)
+    assert [40] == seqs(LogRows(journal, 7), 39)
     journal.close()
 
 
@@ -93,14 +95,14 @@ def test_only_what_is_durable_is_read(journal: JournalLog) -> None:
     before = journal.log.durable
     journal.append([], [], [settle(2)])
     journal.log.durable = before
-    assert [1] == seqs(LogRows(journal), 0)
+    assert [1] == seqs(LogRows(journal, 7), 0)
     journal.close()
 
 
 def test_a_file_that_goes_bad(journal: JournalLog, tmp_path: pathlib.Path) -> None:
     """Rows before it are there, and it is told at each try."""
     journal.append([], [], [settle(1)])
-    rows = LogRows(journal)
+    rows = LogRows(journal, 7)
     assert [1] == seqs(rows, 0)
     journal.append([], [], [settle(2)])
     with (tmp_path / "0" / "1.log").open("r+b") as file:

@@ -16,6 +16,7 @@ from baton.ledger.shared_journal import SharedJournal, SharedRows, new_identity
 from baton.semantics.events import Usage
 from baton.stores import audit, journals
 from baton.stores.book import Store, open_store
+from baton.stores.carried import SEQ_BITS, of
 from baton.stores.journals import Fenced, Term
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, outcome, settings
 from tests.servers import Postgres
@@ -50,8 +51,9 @@ def test_open_holds_are_interrupted_once(store: Store) -> None:
     assert (7, 2) == journal.open_epoch(1)
     assert (7, 0) == journal.open_epoch(1)
     rows = SharedRows(store.database, held.number).after(0, 10)
-    found = [(row[0], row[1], row[2]) for row in rows]
-    assert [(4, 1, "r1"), (5, 2, "r2"), (6, 3, "r3")] == found
+    first_id = held.number << SEQ_BITS
+    found = [(row[0], *of("id", "request_id", "stream")(row)) for row in rows]
+    assert [(3 + n, first_id | n, f"r{n}", 1) for n in (1, 2, 3)] == found
     assert not journal.prune(5)
     assert [6] == [row[0] for row in SharedRows(store.database, held.number).after(0, 10)]
     store.close()
@@ -65,8 +67,9 @@ def test_attempts_come_with_their_end(store: Store) -> None:
     SharedJournal(store.database, held).append([hold(1), hold(3)], [], ended)
     rows = SharedRows(store.database, held.number)
     assert [2, 4] == [row[0] for row in rows.after(0, 10)]
-    found = [tuple(row[:4]) for row in rows.attempts(0, 2)]
-    assert [(2, 1, 1, "u"), (2, 2, 1, "v")] == found
+    found = [row[:4] for row in rows.attempts(0, 2)]
+    first = held.number << SEQ_BITS | 1
+    assert [(2, first, 1, "u"), (2, first, 2, "v")] == found
     assert [4, 4] == [row[0] for row in rows.attempts(2, 4)]
     store.close()
 

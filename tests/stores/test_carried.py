@@ -1,38 +1,77 @@
-"""The batch's table: rows go in as they are, and are gone with the transaction."""
+"""Rows become requests as they are, whatever of them is empty and however many there are."""
+
+import pathlib
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+import sqlalchemy
+from sqlalchemy import select
 
-from baton.stores.carried import COLUMNS, POSTED, RARE, Row, carry, clear, prepare
+from baton.stores.base import StoreUnavailable
+from baton.stores.book import Store
+from baton.stores.carried import (
+    COLUMNS,
+    RARE,
+    ROWS_PER_STATEMENT,
+    Row,
+    carry,
+    known,
+    of,
+    storable,
+)
 from baton.stores.tables import request
 from tests.bookkeeping import new_store
 
 WORDS = {column.name for column in request.columns if column.type.python_type is str}
+IN_THE_BOOK = select(*(request.c[name] for name in COLUMNS)).order_by(request.c.id)
 
 
 def row(seq: int, *missing: str) -> Row:
-    values = {name: f"{name}\0{seq}" if name in WORDS else seq for name in COLUMNS}
-    return (seq, seq + 1, *({**values, **dict.fromkeys(missing)}[name] for name in COLUMNS))
+    values: dict[str, Any] = {n: f"{n}\0{seq}" if n in WORDS else seq for n in COLUMNS}
+    values |= {"state": "settled", **dict.fromkeys(missing)}
+    return (seq, *(values[name] for name in COLUMNS))
 
 
-@pytest.mark.parametrize("missing", [(), RARE, RARE[:3], ("cached_tokens",)])
+def carried(store: Store, rows: list[Row]) -> list[Row]:
+    with store.database.writing(alone=False) as connection:
+        carry(connection, storable(connection, rows))
+    with store.database.reading() as connection:
+        return [tuple(each) for each in connection.execute(IN_THE_BOOK)]
+
+
+@pytest.mark.parametrize("missing", [(), RARE, RARE[:3], ("cached_tokens",), ("error_code",)])
 def test_rows_are_what_they_were(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, missing: tuple[str, ...]
+    tmp_path: pathlib.Path, kind: str, missing: tuple[str, ...]
 ) -> None:
-    """Whatever of them is empty, two batches in a row, each in a transaction of its own."""
-    store = new_store(tmp_path_factory.mktemp("home"))
-    names = ", ".join(f'"{name}"' for name in ("seq", "hold_seq", *COLUMNS))
-    query = text(f"SELECT {names} FROM {POSTED} ORDER BY seq")
-    for first in (1, 10):
-        rows = [row(first), row(first + 2, *missing), row(first + 4)]
-        with store.database.writing(alone=False) as connection:
-            prepare(connection)
-            carry(connection, rows)
-            found = [tuple(each) for each in connection.execute(query)]
-            clear(connection)
-        if kind == "postgresql":
-            rows = [tuple(_without_nul(value) for value in each) for each in rows]
-        assert rows == found
+    """Whatever of them is empty; PostgreSQL stores another character for NUL."""
+    store = new_store(tmp_path)
+    rows = [row(1), row(2, *missing), row(3), row(4, *RARE)]
+    found = carried(store, rows)
+    if kind == "postgresql":
+        rows = [tuple(_without_nul(value) for value in each) for each in rows]
+    assert [each[1:] for each in rows] == found
+    store.close()
+
+
+@pytest.mark.parametrize("number", [0, 1, ROWS_PER_STATEMENT, 2 * ROWS_PER_STATEMENT + 1])
+def test_as_many_as_there_are(tmp_path: pathlib.Path, number: int) -> None:
+    """None is left out, and none comes twice, where statements take many."""
+    store = new_store(tmp_path)
+    rows = [row(n, *RARE) for n in range(number)]
+    assert list(range(number)) == [of("id")((0, *each)) for each in carried(store, rows)]
+    store.close()
+
+
+def test_what_is_there_is_known(tmp_path: pathlib.Path) -> None:
+    """By its id, however large; and it does not go in again."""
+    store, large = new_store(tmp_path), 2**62
+    rows = [row(1, *RARE), row(large, *RARE)]
+    carried(store, rows)
+    with store.database.reading() as connection:
+        assert {1, large} == known(connection, [1, 2, large, large + 1])
+        assert set() == known(connection, [])
+    with pytest.raises((sqlalchemy.exc.IntegrityError, StoreUnavailable)):
+        carried(store, rows)
     store.close()
 
 

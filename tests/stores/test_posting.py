@@ -27,7 +27,7 @@ def settle(seq: int, account: str, charge: int, **end: Any) -> tuple[int, Settle
 
 def posting_at(store: Store, file: JournalLog) -> Posting:
     held = journals.enter(store.database, file.identity, "0")
-    return Posting(store.database, LogRows(file), held)
+    return Posting(store.database, LogRows(file, held.number), held)
 
 
 def test_batches_add_up(tmp_path: pathlib.Path) -> None:

@@ -10,10 +10,22 @@ from hypothesis import strategies as st
 
 from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
-from baton.stores.sums import COUNTS, DAY_US, adding, all_sums, sums
+from baton.stores.carried import COLUMNS, carry
+from baton.stores.sums import (
+    COUNTS,
+    DAY_US,
+    GROUPS,
+    Sum,
+    adding,
+    all_sums,
+    summed,
+    sums,
+    totals,
+)
 from baton.stores.tables import archived, request, usage_day
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store
 
+WORDS = [column.name for column in request.columns if column.type.python_type is str]
 End = tuple[Any, Usage | None, int, int]
 ends = st.tuples(
     st.sampled_from(["settled", "released", "interrupted"]),
@@ -54,6 +66,36 @@ def test_sums_are_the_roll_ups(
     assert [sum(row[name] for row in folded) for name in names] == [
         sum(row[name] for row in there) for name in names
     ]
+    store.close()
+
+
+small = st.integers(0, 3)
+rows = st.fixed_dictionaries(
+    {
+        **{name: small for name in COLUMNS if name not in WORDS},
+        **{name: st.none() | small for name in COLUMNS if request.c[name].nullable},
+        **{name: st.sampled_from(["", "a"]) for name in WORDS},
+        "user": st.none() | st.sampled_from(["", "a"]),
+        "created_us": st.integers(0, 3 * DAY_US),
+        "status": st.sampled_from([200, 399, 400, 503]),
+        "state": st.sampled_from(["settled", "released", "interrupted"]),
+        "stream": st.integers(0, 1),
+        "hold": st.just(3),
+    }
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(rows, max_size=9))
+def test_both_ways_agree(tmp_path_factory: pytest.TempPathFactory, given: list[Sum]) -> None:
+    """What is summed up on the way to the book is what the book sums up, group by group."""
+    store = new_store(tmp_path_factory.mktemp("home"))
+    found = [(n, *({**row, "id": n}[name] for name in COLUMNS)) for n, row in enumerate(given)]
+    with store.database.writing() as connection:
+        carry(connection, found)
+        there = [dict(row) for row in connection.execute(sums()).mappings()]
+    here = totals([each for each, _ in summed(found)], GROUPS, COUNTS)
+    assert sorted(there, key=lambda row: [row[name] for name in GROUPS]) == here
     store.close()
 
 

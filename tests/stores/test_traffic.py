@@ -3,7 +3,6 @@
 import asyncio
 import pathlib
 
-import pytest
 import sqlalchemy
 
 from baton.ledger.entries import Timings
@@ -16,7 +15,6 @@ from baton.stores.traffic import (
     PRUNED_EVERY_S,
     SPANS_S,
     Traffic,
-    bucket,
     bucket_of,
     merged,
     quantile_us,
@@ -29,16 +27,21 @@ FOREVER_S = 2**40
 
 def ask(store: Store, *at_s: int) -> None:
     """One stream of five tokens at each of these times: the first one after 40 ms, then 2 ms."""
+    timings = Timings(None, 1_000, 40_000, 48_000)
+    streams(store, [(second, 5, 200, timings) for second in at_s])
+
+
+def streams(store: Store, told: list[tuple[int, int, int, Timings]]) -> None:
+    """Each with its second, tokens, status and timings."""
     store.prices.set(PRICE, "test")
     key = new_key(store)
-    timings = Timings(None, 1_000, 40_000, 48_000)
 
     async def run() -> None:
         async with ledger_of(store) as ledger:
-            for number, second in enumerate(at_s):
+            for number, (second, tokens, status, timings) in enumerate(told):
                 wanted = intent(key, f"r{number}", created_us=second * 10**6, stream=True)
-                hold = await ledger.hold(wanted)
-                ledger.settle(hold, outcome(5, status=200, handoffs=1, timings=timings))
+                end = outcome(tokens, status=status, handoffs=1, timings=timings)
+                ledger.settle(await ledger.hold(wanted), end)
 
     asyncio.run(run())
 
@@ -84,14 +87,6 @@ async def _again(store: Store, at_s: int) -> None:
         ledger.settle(hold, outcome(5))
 
 
-@pytest.mark.parametrize("us", [0, 99, 100, 101, 1_000, 40_000, 60_000_000, 60_000_001])
-def test_the_database_finds_the_same_bucket(tmp_path: pathlib.Path, us: int) -> None:
-    store = new_store(tmp_path)
-    with store.database.reading() as connection:
-        found = connection.scalar(sqlalchemy.text(f"SELECT {bucket(str(us))}"))
-    assert bucket_of(us) == found
-
-
 def test_percentiles() -> None:
     counts = [0] * (len(BOUNDS_US) + 1)
     assert quantile_us(counts, 0.5) is None
@@ -102,12 +97,16 @@ def test_percentiles() -> None:
 
 
 def test_the_migration_sums_what_is_there(tmp_path: pathlib.Path) -> None:
-    """As if it had been folded with the table."""
+    """As if it had been folded with the table, times at the borders of buckets included."""
     store = new_store(tmp_path)
-    ask(store, 1, 2, HOUR_S, 80_000)
+    borders = (0, 99, 100, 101, 1_000, 60_000_000, 60_000_001)
+    told = [(n, n, 200, Timings(None, 1, us, 3 * us)) for n, us in enumerate(borders, 1)]
+    told += [(HOUR_S, 5, 500, told[3][3]), (80_000, 5, 200, Timings(None, 1, None, 9))]
+    streams(store, [*told, (80_001, 5, 200, Timings(None, 1, 9, 8))])
     book = store.database.place
     before = [store.traffic.slots(span_s, 0, FOREVER_S) for span_s in SPANS_S]
-    assert 4 == sum(slot.requests for slot in before[0])
+    assert len(borders) + 3 == sum(slot.requests for slot in before[0])
+    assert len(borders) + 1 == sum(sum(slot.first) for slot in before[0])
     store.close()
     migrate.move(book, "0006")
     migrate.bring_up(book)
