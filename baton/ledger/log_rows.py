@@ -7,6 +7,7 @@ stay here until the book's mark is beyond them, so that a fold that failed finds
 import bisect
 import operator
 import pathlib
+import time
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -14,22 +15,21 @@ import msgspec
 from baton.ledger.entries import REQUEST_COLUMNS, AttemptRow, EndRow, HoldRow
 from baton.ledger.journal_log import Ended, JournalLog, batch_of
 from baton.stores import framing, segments
-from baton.stores.carried import COLUMNS, SEQ_BITS, Row
+from baton.stores.carried import COLUMNS, PAUSE_S, PIECE_ROWS, SEQ_BITS, Row
 from baton.stores.framing import Life
 from baton.stores.log import Begun
 
 _values = msgspec.structs.astuple
 _seq = operator.itemgetter(0)
 _GIVEN = ("seq", "id", *REQUEST_COLUMNS)
-_FLAGS = tuple(map(_GIVEN.index, ("stream", "estimated")))
+_STREAM, _ESTIMATED = map(_GIVEN.index, ("stream", "estimated"))
 _in_order = operator.itemgetter(*map(_GIVEN.index, ("seq", *COLUMNS)))
 
 
 def posted(seq: int, request: int, hold: HoldRow, end: EndRow) -> Row:
     """The row of a request that ended."""
     values = [seq, request, *_values(hold), *_values(end)]
-    for at in _FLAGS:
-        values[at] = int(values[at])
+    values[_STREAM], values[_ESTIMATED] = int(hold.stream), int(end.estimated)
     row: Row = _in_order(values)
     return row
 
@@ -110,7 +110,11 @@ class LogRows:
 
     def _read(self, path: pathlib.Path, end: int, mark: int) -> None:
         data, at, start = segments.content(path, self._offset, end), 0, self._offset
+        pause_at = len(self._rows) + PIECE_ROWS
         while at < end - start:
+            if len(self._rows) >= pause_at:
+                time.sleep(PAUSE_S)
+                pause_at = len(self._rows) + PIECE_ROWS
             frame = framing.frame_at(data, at, start + at)
             if frame is None or frame.life != (self._life or frame.life):
                 raise segments.damaged(path, start + at, "what was written is not there")

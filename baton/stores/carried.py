@@ -7,10 +7,13 @@ most requests leave empty stand last and are left out where they can be, and a s
 rows.
 """
 
+import contextlib
 import itertools
 import operator
+import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy
@@ -36,10 +39,14 @@ USUAL = tuple(column.name for column in request.columns if column.name not in RA
 """Begins with the id."""
 COLUMNS = (*USUAL, *RARE)
 ATTEMPT_COLUMNS = tuple(c.name for c in attempt.columns if c.name not in ("request", "n"))
+PIECE_ROWS, PAUSE_S = 64, 50e-6
+"""The event loop wants the interpreter meanwhile, and would get it after 5 ms of work on rows. So
+it is let go after each piece, some 0.4 ms, for so long that a thread which waits wakes up."""
 ROWS_PER_STATEMENT = 32
 """Beyond, hardly anything is saved."""
 NUL, REPLACEMENT = "\0", "\ufffd"
 
+Item = TypeVar("Item")
 Row = tuple[Any, ...]
 """seq, then COLUMNS."""
 
@@ -68,6 +75,14 @@ class Rows(Protocol):
     def close(self) -> None: ...
 
 
+def pieces(rows: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """So many at a time; between them the interpreter is let go."""
+    for start in range(0, len(rows), PIECE_ROWS):
+        if start:
+            time.sleep(PAUSE_S)
+        yield rows[start : start + PIECE_ROWS]
+
+
 def of(*names: str) -> Callable[[Row], Any]:
     """Takes these columns out of a row: one value, or a tuple of several."""
     return operator.itemgetter(*(1 + COLUMNS.index(name) for name in names))
@@ -88,43 +103,51 @@ def storable(connection: sqlalchemy.Connection, rows: Sequence[Row]) -> Sequence
 
 def carry(connection: sqlalchemy.Connection, rows: Sequence[Row]) -> None:
     """Make them requests of the book. Raises StoreUnavailable."""
-    if connection.dialect.name != "sqlite":
-        return _copy(connection, rows)
-    usual = [row[1:_RARE_AT] for row in rows if row[_RARE_AT:] == _NOTHING]
-    others = [row[1:] for row in rows if row[_RARE_AT:] != _NOTHING]
-    _insert(connection, USUAL, usual)
-    return _insert(connection, COLUMNS, others)
-
-
-def _copy(connection: sqlalchemy.Connection, rows: Sequence[Row]) -> None:
     raw, driver = connection.connection.driver_connection, connection.dialect.loaded_dbapi
     assert raw is not None
+    fill = _insert if connection.dialect.name == "sqlite" else _copy
     try:
-        with (
-            raw.cursor() as cursor,
-            cursor.copy(f"COPY request({_names(COLUMNS)}) FROM STDIN") as copying,
-        ):
-            for row in rows:
-                copying.write_row(row[1:])
+        with contextlib.closing(raw.cursor()) as cursor:
+            fill(cursor, rows)
     except driver.Error as error:
         raise StoreUnavailable(f"the book cannot be used: {error}") from error
 
 
-def _insert(connection: sqlalchemy.Connection, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    left = len(rows) % ROWS_PER_STATEMENT
-    for at_once, some in (
-        (ROWS_PER_STATEMENT, rows[: len(rows) - left]),
-        (1, rows[len(rows) - left :]),
-    ):
-        values = ", ".join([f"({', '.join('?' * len(columns))})"] * at_once)
-        statement = f"INSERT INTO request({_names(columns)}) VALUES {values}"
-        if some:
-            connection.exec_driver_sql(statement, list(_joined(some, at_once)))
+def _copy(cursor: Any, rows: Sequence[Row]) -> None:
+    with cursor.copy(f"COPY request({_names(COLUMNS)}) FROM STDIN") as copying:
+        for piece in pieces(rows):
+            for row in piece:
+                copying.write_row(row[1:])
+
+
+def _insert(cursor: Any, rows: Sequence[Row]) -> None:
+    """Those that leave the same columns empty together."""
+    alike: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for piece in pieces(rows):
+        for row in piece:
+            usual, rare = row[1:_RARE_AT], row[_RARE_AT:]
+            if rare == _NOTHING:
+                alike[()].append(usual)
+            else:
+                given = {n: value for n, value in zip(RARE, rare, strict=True) if value is not None}
+                alike[tuple(given)].append((*usual, *given.values()))
+    for more, some in alike.items():
+        left = len(some) % ROWS_PER_STATEMENT
+        whole = len(some) - left
+        _insert_each(cursor, (*USUAL, *more), some[:whole], ROWS_PER_STATEMENT)
+        _insert_each(cursor, (*USUAL, *more), some[whole:], 1)
+
+
+def _insert_each(cursor: Any, columns: Sequence[str], rows: Sequence[Row], at_once: int) -> None:
+    places = ", ".join([f"({', '.join('?' * len(columns))})"] * at_once)
+    statement = f"INSERT INTO request({_names(columns)}) VALUES {places}"
+    cursor.executemany(statement, _joined(rows, at_once))
 
 
 def _joined(rows: Sequence[Row], at_once: int) -> Iterator[Row]:
-    for start in range(0, len(rows), at_once):
-        yield tuple(itertools.chain.from_iterable(rows[start : start + at_once]))
+    for piece in pieces(rows):
+        for start in range(0, len(piece), at_once):
+            yield tuple(itertools.chain.from_iterable(piece[start : start + at_once]))
 
 
 def _names(columns: Sequence[str]) -> str:

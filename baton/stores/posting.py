@@ -17,10 +17,10 @@ from sqlalchemy import bindparam, select
 
 from baton.stores import moved, traffic
 from baton.stores.accounts import not_below_zero
-from baton.stores.carried import ATTEMPT_COLUMNS, Row, Rows, carry, known, storable
+from baton.stores.carried import ATTEMPT_COLUMNS, Row, Rows, carry, known, of, storable
 from baton.stores.database import Database
 from baton.stores.journals import Tenure, fence
-from baton.stores.sums import Sum, add, summed
+from baton.stores.sums import ALIKE_BY_USER, Sum, add, summed
 from baton.stores.tables import (
     Whole,
     account,
@@ -39,6 +39,7 @@ _MOVE_MARK = (
     .where(journal.c.number == bindparam("of"))
     .values(folded_seq=bindparam("last", type_=Whole))
 )
+_user = of("user")
 
 
 class Posting:
@@ -83,7 +84,8 @@ class Posting:
         carry(connection, rows)
         groups = summed(rows)
         sums = [found for found, _ in groups]
-        add(connection, usage_user, [each for each in sums if each["user"] is not None])
+        named = [row for row in rows if _user(row) is not None]
+        add(connection, usage_user, [found for found, _ in summed(named, ALIKE_BY_USER)])
         self._post_attempts(connection, rows, mark, last)
         traffic.post(connection, groups)
         _post_sums(connection, self.number, last, sums)

@@ -1,20 +1,20 @@
 """Sums over single requests, as the roll-ups have them.
 
 Made twice, so that one can be held against the other. Rows that are folded are summed up here, on
-their way (`summed`): once over all that has in common what any roll-up tells apart, and then those
-few sums for each roll-up (`add`). What is audited and what is archived is summed up by the database
-(`sums`): by day, key, account, scopes, model and upstream. What was archived counts on.
+their way (`summed`): once over all that has in common what roll-ups tell apart, and then those few
+sums for each roll-up (`add`); only users are summed up apart, where requests name them. What is
+audited and what is archived is summed up by the database (`sums`): by day, key, account, scopes,
+model and upstream. What was archived counts on.
 """
 
-import functools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import case, func, select, text
 
-from baton.stores.carried import Row, of
+from baton.stores.carried import Row, of, pieces
 from baton.stores.tables import archived, request
 
 MINUTE_US = 60_000_000
@@ -62,26 +62,33 @@ def all_sums() -> sqlalchemy.Select[Any]:
 Sum = dict[str, Any]
 """What some requests have in common, and their counts, by name."""
 
-_COMMON = ("key_id", "account", "scopes", "model", "upstream", "user", "state", "status", "stream")
+_ENDS = ("state", "status", "stream")
+ALIKE = (*GROUPS[1:], *_ENDS)
+"""What requests of a minute have in common that count together."""
+ALIKE_BY_USER = ("key_id", "user", *_ENDS)
 _ADDED = (
     *("estimated", "handoffs", "prompt_tokens", "cached_tokens", "completion_tokens"),
     *("reasoning_tokens", "charge", "overrun", "cost"),
 )
-_common, _created_us = of(*_COMMON), of("created_us")
+_created_us = of("created_us")
 _each_added = {name: of(name) for name in _ADDED}
 
 
-def summed(rows: Iterable[Row]) -> list[tuple[Sum, list[Row]]]:
-    """The rows by what they have in common (that, the minute and the day are in the sum too)."""
+def summed(rows: Sequence[Row], alike: Sequence[str] = ALIKE) -> list[tuple[Sum, list[Row]]]:
+    """The rows by minute and what they have in common, each group with its sum."""
     groups: defaultdict[tuple[int, tuple[Any, ...]], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[_created_us(row) // MINUTE_US, _common(row)].append(row)
-    return [(_sum(*place, some), some) for place, some in groups.items()]
+    common = of(*alike)
+    for piece in pieces(rows):
+        for row in piece:
+            groups[_created_us(row) // MINUTE_US, common(row)].append(row)
+    return [
+        (_sum(dict(zip(alike, values, strict=True)), minute, some), some)
+        for (minute, values), some in groups.items()
+    ]
 
 
-def _sum(minute: int, common: tuple[Any, ...], rows: list[Row]) -> Sum:
-    found: Sum = {"minute": minute, "day": minute // DAY_MINUTES}
-    found.update(zip(_COMMON, common, strict=True))
+def _sum(found: Sum, minute: int, rows: list[Row]) -> Sum:
+    found["minute"], found["day"] = minute, minute // DAY_MINUTES
     for name, value in _each_added.items():
         found[name] = sum(filter(None, map(value, rows)))
     number, state = len(rows), found["state"]
@@ -94,37 +101,45 @@ def _sum(minute: int, common: tuple[Any, ...], rows: list[Row]) -> Sum:
     return found
 
 
-def totals(sums: Iterable[Sum], keys: Sequence[str], counts: Sequence[str]) -> list[Sum]:
-    """One for all that have the same keys, in their order."""
+def totals(
+    sums: Iterable[Sum], keys: Sequence[str], counts: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """One for all that have the same keys, in their order: the keys, then the counts."""
     found: dict[tuple[Any, ...], list[int]] = {}
     for each in sums:
         place, numbers = tuple([each[name] for name in keys]), [each[name] for name in counts]
         before = found.get(place)
         found[place] = numbers if before is None else list(map(int.__add__, before, numbers))
-    names = (*keys, *counts)
-    return [dict(zip(names, (*place, *found[place]), strict=True)) for place in sorted(found)]
+    return [(*place, *found[place]) for place in sorted(found)]
 
 
 def add(connection: sqlalchemy.Connection, table: sqlalchemy.Table, sums: Iterable[Sum]) -> None:
     """Add to those that a roll-up has: in one order, so that no two writers wait for each other."""
-    keys = [column.name for column in table.columns if column.primary_key]
-    counts = [column.name for column in table.columns if not column.primary_key]
+    keys, counts = _keys(table), _counts(table)
     if rows := totals(sums, keys, counts):
-        connection.execute(adding(table), rows)
+        # There may be as many as requests, so the driver gets them as they are.
+        place = "?" if connection.dialect.name == "sqlite" else "%s"
+        connection.exec_driver_sql(_adding(table, dict.fromkeys((*keys, *counts), place)), rows)
 
 
-@functools.cache
 def adding(table: sqlalchemy.Table) -> sqlalchemy.TextClause:
     """Add sums to those that the table has for the same primary key."""
-    names = ", ".join(f'"{column.name}"' for column in table.columns)
-    values = ", ".join(f":{column.name}" for column in table.columns)
-    keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
-    more = ", ".join(
-        f"{column.name} = {table.name}.{column.name} + excluded.{column.name}"
-        for column in table.columns
-        if not column.primary_key
+    return text(_adding(table, {name: f":{name}" for name in (*_keys(table), *_counts(table))}))
+
+
+def _adding(table: sqlalchemy.Table, values: Mapping[str, str]) -> str:
+    names = ", ".join(f'"{name}"' for name in values)
+    keys = ", ".join(f'"{name}"' for name in _keys(table))
+    more = ", ".join(f"{n} = {table.name}.{n} + excluded.{n}" for n in _counts(table))
+    return (
+        f"INSERT INTO {table.name}({names}) VALUES({', '.join(values.values())})"
+        f" ON CONFLICT({keys}) DO UPDATE SET {more}"
     )
-    return text(
-        f"INSERT INTO {table.name}({names}) VALUES({values}) ON CONFLICT({keys})"
-        f" DO UPDATE SET {more}"
-    )
+
+
+def _keys(table: sqlalchemy.Table) -> list[str]:
+    return [column.name for column in table.columns if column.primary_key]
+
+
+def _counts(table: sqlalchemy.Table) -> list[str]:
+    return [column.name for column in table.columns if not column.primary_key]

@@ -62,7 +62,9 @@ _PRUNE = [
 
 def post(connection: sqlalchemy.Connection, groups: Sequence[tuple[Sum, list[Row]]]) -> None:
     """Add a batch (of `summed`) to every span; now and then drop what is not kept."""
-    minutes = totals([each for each, _ in groups], ["minute"], COUNTS)
+    names = ("minute", *COUNTS)
+    found = totals([each for each, _ in groups], names[:1], COUNTS)
+    minutes = [dict(zip(names, row, strict=True)) for row in found]
     add(connection, traffic, _in_spans(minutes))
     add(connection, latency, _in_spans(_times(groups)))
     _prune(connection, max(each["minute"] for each in minutes) * 60)
