@@ -18,6 +18,10 @@ import sys
 from types import TracebackType
 
 PIECE_BYTES = 65_536
+MEMORY = {"MALLOC_ARENA_MAX": "1"}
+"""For glibc, unless the operator says otherwise: all threads take memory from one place. Those of a
+worker hold the interpreter's lock while they do, and places of their own kept 3 MiB that the others
+could not use (docs/decisions/0037)."""
 HANDED = 2
 """The listening socket, and the pipe whose other end its supervisor alone holds."""
 
@@ -65,6 +69,7 @@ def start(index: int) -> Staged:
         stdin=theirs.fileno(),
         pass_fds=(ready_write,),
         process_group=0,
+        env={**MEMORY, **os.environ},
     )
     theirs.close()
     os.close(ready_write)

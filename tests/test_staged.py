@@ -67,6 +67,18 @@ def test_it_is_dropped() -> None:
         os.fstat(worker.ready_fd)
 
 
+@pytest.mark.parametrize(("given", "arenas"), [(None, "1"), ("4", "4")])
+def test_its_memory(monkeypatch: pytest.MonkeyPatch, given: str | None, arenas: str) -> None:
+    """One arena, unless the operator says otherwise; all else it has from its supervisor."""
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    if given is not None:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", given)
+    monkeypatch.setenv("BATON_ODD", "kept")
+    with staged.start(0) as worker:
+        told = pathlib.Path(f"/proc/{worker.process.pid}/environ").read_text().split("\0")
+    assert {f"MALLOC_ARENA_MAX={arenas}", "BATON_ODD=kept"} <= set(told)
+
+
 def test_starting_one_loads_nothing_else() -> None:
     """It is done before all else, and all else waits for it."""
     dear = ("asyncio", "dataclasses", "baton.config", "inspect", "msgspec", "typing")

@@ -7,7 +7,12 @@ import pytest
 import sqlalchemy
 
 from baton.stores.base import StoreUnavailable
-from baton.stores.database import Database
+from baton.stores.database import (
+    EMBEDDED_RUSH,
+    READER_CACHE_KIB,
+    WRITER_CACHE_KIB,
+    Database,
+)
 
 
 def test_writing_is_one_transaction(tmp_path: pathlib.Path) -> None:
@@ -36,6 +41,22 @@ def test_readers_do_not_wait_for_writers(tmp_path: pathlib.Path) -> None:
         writer.exec_driver_sql("INSERT INTO t VALUES(1)")
         with database.reading() as reader:
             assert 0 == reader.exec_driver_sql("SELECT count(*) FROM t").scalar()
+    database.close()
+
+
+def test_a_rush_leaves_little_behind(tmp_path: pathlib.Path) -> None:
+    """Of many that read at once one connection stays, and one for writing: their caches of pages
+    are memory that a worker holds for as long as it lives."""
+    database = Database(tmp_path / "book.db")
+    with contextlib.ExitStack() as rush:
+        for _ in range(1 + EMBEDDED_RUSH):
+            connection = rush.enter_context(database.reading())
+            assert -READER_CACHE_KIB == connection.exec_driver_sql("PRAGMA cache_size").scalar()
+    with database.writing() as connection:
+        assert -WRITER_CACHE_KIB == connection.exec_driver_sql("PRAGMA cache_size").scalar()
+    for pool in (database._reads.pool, database._engine.pool):
+        assert isinstance(pool, sqlalchemy.QueuePool)
+        assert (1, 0) == (pool.checkedin(), pool.checkedout())
     database.close()
 
 
