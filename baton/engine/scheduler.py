@@ -60,6 +60,7 @@ class Scheduler:
         self._in_step: set[Run] = set()
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._stopping = False
+        self._told: Post = []
         self.turns = 0
         """Rounds and steps so far: it hangs where this stands still, unless it is"""
         self.idle = False
@@ -147,12 +148,14 @@ class Scheduler:
             while not self._stopping:
                 self.turns += 1
                 if not self._go_on():
+                    self._tell()
                     self.idle = not self._prefill.busy
                     self._wake.wait()
                     self.idle = False
                     # Who sets it has put his work (or the stop) down before: the next turn sees it.
                     self._wake.clear()
         finally:
+            self._tell()
             self._prefill.close()
 
     def _warm_up(self) -> Pace:
@@ -206,12 +209,14 @@ class Scheduler:
             return
         job = prefill.taken()
         if job is not None and self._is_live(job.sequence):
+            self._tell()
             self._take_back(job, out)
         if not prefill.free:
             return
         long = self._rounds.long(self._sequences.at_work.values(), budget_s)
         if long is not None:
             long.aside = True
+            self._tell()
             prefill.start(Job(long, self._memory.export(long.id), long.position))
 
     def _take_back(self, job: Job, out: Outbox) -> None:
@@ -226,9 +231,15 @@ class Scheduler:
             sequence.aside, sequence.position, sequence.computed = False, 0, []
 
     def _post(self, out: Outbox) -> None:
-        messages = out.messages()
-        if messages:
-            self._deliver(messages)
+        """To be told soon: at the next decode, or before anything else that takes long."""
+        self._told += out.messages()
+
+    def _tell(self) -> None:
+        """Hand on what there is to tell. Whoever takes it needs the interpreter, and would have to
+        be waited for if this thread did not give it away right after."""
+        if self._told:
+            told, self._told = self._told, []
+            self._deliver(told)
 
     # Steps
 
@@ -241,6 +252,7 @@ class Scheduler:
             length = self._fill(parts)
             self._in_step = {part.sequence.group.run for part in parts}
             self._context.abort(self._stopping)
+        self._tell()
         began, fault = time.perf_counter(), 0
         try:
             self._context.decode(length)

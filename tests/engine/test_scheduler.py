@@ -252,6 +252,45 @@ def test_a_failed_decode_ends_its_own_call_only(tiny: Model) -> None:
         assert 60 == len(ids)
 
 
+class Held:
+    """A context whose decodes wait, once told to."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self.waits = context, threading.Event()
+        self.open = threading.Event()
+        self.open.set()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._context, name)
+
+    def decode(self, length: int) -> None:
+        if not self.open.is_set():
+            self.waits.set()
+            self.open.wait(10)
+        self._context.decode(length)
+
+
+def test_what_a_step_told_is_out_while_the_next_one_computes(tiny: Model) -> None:
+    """No token waits for the one after it."""
+    ban = {token: -100.0 for token in tiny.ends}
+    made: list[Held] = []
+
+    def wrap(context: Context) -> Context:
+        made.append(Held(context))
+        return cast("Context", made[0])
+
+    with Rig(tiny, 2, 256, wrap=wrap) as rig:
+        stream = rig.start(call("abc", max_tokens=200, logit_bias=ban))
+        stream.step()
+        made[0].open.clear()
+        assert made[0].waits.wait(10)
+        while not stream.messages.empty():
+            stream.step()
+        told = len(stream.ids()), rig.scheduler.counters.generated_tokens
+        made[0].open.set()
+        assert told[0] == told[1] < len(stream.wait().ids())
+
+
 QUICK = Bounds(queue_max=64, prefill_budget_s=1e-5)
 """A budget of less than a token: every prompt of more than a few is long."""
 LONG = [7 + at % 200 for at in range(150)]
