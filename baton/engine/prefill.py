@@ -19,6 +19,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -46,7 +47,8 @@ class Job:
     """What the sequence holds already: its first `position` tokens."""
     position: int
     chunks: list[int] = dataclasses.field(default_factory=list)
-    """In which sizes it was computed."""
+    """In which sizes it was computed, and what each took."""
+    chunks_s: list[float] = dataclasses.field(default_factory=list)
     state: Bytes | None = None
     """What the sequence shall hold; None: it was dropped, or could not be computed."""
     row: Floats | None = None
@@ -153,9 +155,11 @@ class Prefill:
                 return
             self._fill(context, prompt[at : at + count], at)
             context.outputs[count - 1] = at + count == len(prompt)
+            began = time.perf_counter()
             context.decode(count)
             at += count
             job.chunks.append(count)
+            job.chunks_s.append(time.perf_counter() - began)
             self._on_step()
         job.row = context.logits(1)[0].copy()
         job.state = context.export(0)

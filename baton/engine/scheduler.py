@@ -221,6 +221,8 @@ class Scheduler:
 
     def _take_back(self, job: Job, out: Outbox) -> None:
         sequence = job.sequence
+        for tokens, seconds in zip(job.chunks, job.chunks_s, strict=True):
+            self.counters.stepped(tokens, 1, seconds)
         if job.state is None or job.row is None:
             sequence.aside = False
         elif self._memory.adopt(sequence.id, job.state, sequence.prompt):

@@ -333,6 +333,7 @@ def test_a_long_prompt_beside_a_stream(tiny: Model, closed: bool, held: int) -> 
         else:
             assert [150 - held] == splits
         assert 250 == len(stream.wait().ids())
+        assert 150 + 249 <= rig.scheduler.counters.batch_tokens, "steps aside are counted, too"
         assert 149 == rig.complete(asked).finished.usage.cached_tokens
 
 
