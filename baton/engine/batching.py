@@ -166,12 +166,18 @@ class Rounds:
     def long(self, sequences: Iterable[Sequence], budget_s: float) -> Sequence | None:
         """The oldest prompt that would hold streams up for too many rounds, where there are any.
 
-        Not one whose split is prescribed: another thread splits by its own rules."""
+        Not in a burst: there rounds have room for large chunks, and prompts one after the other
+        have first tokens sooner. Not one whose split is prescribed: another thread splits by its
+        own rules."""
         able = [s for s in sequences if not s.group.paused and not s.aside]
-        prompts = [s for s in able if not s.decoding and not s.alone and not s.splits]
-        if not any(s.decoding for s in able):
+        waiting = [s for s in able if not s.decoding]
+        if len(waiting) == len(able) or len(waiting) ** 2 >= BUDGETS_MAX:
             return None
-        long = (s for s in prompts if self._left_s(s) > budget_s * LONG_BUDGETS)
+        long = (
+            s
+            for s in waiting
+            if not s.alone and not s.splits and self._left_s(s) > budget_s * LONG_BUDGETS
+        )
         return min(long, key=lambda s: s.order, default=None)
 
     def _turn(self, able: list[Sequence]) -> list[Step]:

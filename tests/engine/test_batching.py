@@ -188,12 +188,12 @@ def test_a_long_prompt_beside_streams_may_be_computed_elsewhere() -> None:
     short, alone = sequence(4, prompt=10 * LONG_BUDGETS), sequence(5, prompt=9999, alone=True)
     replayed = sequence(6, prompt=9999)
     replayed.splits.append(9999)
-    others = [stream, short, alone, replayed]
-    assert old is rounds.long([*others, long, old], 10)
-    assert None is rounds.long(others, 10)
+    assert old is rounds.long([stream, short, long, old], 10)
+    assert None is rounds.long([stream, short, alone, replayed], 10)
     assert None is rounds.long([long, old], 10), "nobody waits for it"
+    assert None is rounds.long([stream, short, alone, long, old], 10), "a burst"
     old.aside = True
-    assert long is rounds.long([*others, long, old], 10)
+    assert long is rounds.long([stream, short, alone, long, old], 10)
     assert [[(0, 1)], [(2, 10)], [(0, 1)]] == shapes([stream, long, old], 3, budget=10)
 
 
