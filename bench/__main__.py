@@ -80,7 +80,7 @@ def _measure(options: argparse.Namespace, folder: pathlib.Path) -> None:
         _write(folder, "engine", result, report.engine_markdown, report.engine_chart)
     if "memory" in options.parts:
         seconds = memory_bench.QUICK_SECONDS if options.quick else options.seconds
-        _write(folder, "memory", memory_bench.run(seconds), memory_bench.markdown)
+        _write(folder, "memory", memory_bench.run(seconds, options.rate), memory_bench.markdown)
     for name in [part for part in options.parts if part in MORE]:
         rounds = options.rounds or (1 if options.quick else MORE[name].ROUNDS)
         _write(folder, name, MORE[name].run(rounds), MORE[name].markdown)
@@ -99,6 +99,9 @@ def _options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="turns of everything (5; some parts 3)")
     parser.add_argument(
         "--seconds", type=float, default=memory_bench.SECONDS, help="memory: of load (600)"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=0.0, help="memory: requests a second (0: saturated)"
     )
     parser.add_argument("--threads", type=int, default=1, help="of both engines (1)")
     parser.add_argument(

@@ -1,6 +1,7 @@
-"""What a worker's memory does under load: python -m bench memory [--seconds N]
+"""What a worker's memory does under load: python -m bench memory [--seconds N] [--rate N]
 
-Baton with everything on, 32 saturated connections for N seconds (600: ten minutes). Resident memory
+Baton with everything on, 32 connections for N seconds (600: ten minutes), saturated or at a rate of
+so many requests a second. Resident memory
 of each worker (VmRSS, what the kernel holds for it) before the load and at the end of each tenth of
 it. The slope is that of the line through the points of the second half (least squares): the first
 fills buffers, caches and pools.
@@ -22,16 +23,18 @@ WORKER = "-m baton.worker"
 LOAD = Scenario("memory", connections=32, seconds=SECONDS)
 
 
-def run(seconds: float = SECONDS) -> dict[str, Any]:
-    """The machine and the points."""
+def run(seconds: float = SECONDS, rate: float = 0.0) -> dict[str, Any]:
+    """The machine and the points; `rate` 0: saturated."""
     facts = machine.facts()
     with beside_nginx() as (folder, relays):
-        return {"machine": facts, **measured(relays[-1], seconds, folder)}
+        return {"machine": facts, **measured(relays[-1], seconds, folder, rate)}
 
 
-def measured(relay: Relay, seconds: float, folder: pathlib.Path) -> dict[str, Any]:
+def measured(
+    relay: Relay, seconds: float, folder: pathlib.Path, rate: float = 0.0
+) -> dict[str, Any]:
     """Each worker's memory at every point, in MiB, and its slope at the end in MiB a minute."""
-    part = dataclasses.replace(LOAD, seconds=seconds / PARTS)
+    part = dataclasses.replace(LOAD, seconds=seconds / PARTS, rate=rate)
     points, good, bad, at_s = [resident_mib(relay.session, WORKER)], 0, 0, [0.0]
     for _ in range(PARTS):
         load = put_load(relay, part, folder)
@@ -45,6 +48,7 @@ def measured(relay: Relay, seconds: float, folder: pathlib.Path) -> dict[str, An
         "slope_mib_per_minute": [
             round(slope(at_s[late:], worker) * 60, 2) for worker in zip(*points[late:], strict=True)
         ],
+        "rate": rate,
         "answers": good,
         "bad_answers": bad,
     }
@@ -63,6 +67,7 @@ def markdown(result: dict[str, Any]) -> str:
     for at_s, point in zip(result["after_s"], result["resident_mib"], strict=True):
         lines.append(f"| {at_s:g} s | {' | '.join(f'{one:.1f} MiB' for one in point)} |")
     slopes = ", ".join(f"{one:+.2f}" for one in result["slope_mib_per_minute"])
-    told = f"{result['answers']:,} answers, {result['bad_answers']} not whole."
+    rate = f"{result['rate']:g} a second" if result["rate"] else "saturated"
+    told = f"{result['answers']:,} answers ({rate}), {result['bad_answers']} not whole."
     ends = f"Over the second half: {slopes} MiB a minute. {told}"
     return "\n".join([*lines, "", ends, ""])

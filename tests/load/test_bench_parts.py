@@ -24,6 +24,16 @@ def test_memory(stage: Stage) -> None:
     page = memory_bench.markdown({"machine": machine.facts(), **found})
     assert "| after | worker 0 | worker 1 |" in page
     assert "\n| 0 s | " in page
+    assert "answers (saturated), 0 not whole" in page
+
+
+def test_memory_at_a_rate(stage: Stage) -> None:
+    """As many answers as were asked for, and the page says how many."""
+    folder, relays = stage
+    found = memory_bench.measured(relays[-1], 0.5, folder, rate=100.0)
+    assert 30 <= found["answers"] <= 60
+    page = memory_bench.markdown({"machine": machine.facts(), **found})
+    assert "answers (100 a second), 0 not whole" in page
 
 
 def test_slope() -> None:
