@@ -22,6 +22,11 @@ class QueuedHold(Protocol):
     @property
     def row(self) -> HoldRow: ...
 
+    def stored(self) -> tuple[object, bool]:
+        """Its values, as a log has them, and whether they are known to be such as can be read
+        again. Raises what NOT_STORABLE names."""
+        ...
+
 
 class QueuedEnd(Protocol):
     """The end of a hold: a row, or what the writer makes one of."""
@@ -33,8 +38,7 @@ class QueuedEnd(Protocol):
     def row(self) -> SettleRow: ...
 
     def stored(self, seq: int) -> tuple[tuple[object, ...], bool]:
-        """Its values, as a log has them (`journal_log.Ended`), and whether they are known to be
-        such as can be read again. Raises what NOT_STORABLE names."""
+        """The same, as `journal_log.Ended`."""
         ...
 
 

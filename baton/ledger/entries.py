@@ -34,8 +34,12 @@ class HoldRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     @property
     def row(self) -> "HoldRow":
-        """Itself: what the journal queues may become a row only when it is written."""
+        """Itself: what the journal queues may become a row only when it is asked for."""
         return self
+
+    def stored(self) -> tuple[object, bool]:
+        """Itself; whether it can be read again is to be tried."""
+        return self, False
 
 
 class EndRow(msgspec.Struct, frozen=True, kw_only=True, gc=False, array_like=True):

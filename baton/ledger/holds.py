@@ -51,8 +51,13 @@ class Hold:
 
     @property
     def row(self) -> HoldRow:
-        """As the journal stores it; made by the writer, many at once."""
+        """As a journal in tables has it, or the head of a log's segment."""
         return _row(self.intent, self.amount, self.price)
+
+    def stored(self) -> tuple[object, bool]:
+        """See `batch.QueuedHold`, and `Ending.stored`."""
+        numbers = self.intent.created_us | self.amount | self.price.version
+        return _held(self.intent, self.amount, self.price), not numbers >> 63
 
     @property
     def end(self) -> EndRow | None:

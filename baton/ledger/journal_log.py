@@ -5,14 +5,14 @@ beneath (stores/log.py) makes each batch one frame and one durable write; here i
 frames mean. Rows are numbered by `seq`, ever increasing: what is folded up to a seq stays folded.
 
 What is open (holds without an end, and their last checkpoints) is kept in memory: it is as many
-rows as there are requests in flight. A new segment of the log begins with them, so that older
+holds as there are requests in flight. A new segment of the log begins with them, so that older
 segments are needed for their ends only, and go once those are folded. An end needs no hold: a hold
 that ended within its batch was never written. A second end of a hold may be in the log; readers let
 the first count.
 
 A batch is decoded before it is written: what cannot be read again later, or has a value that no
-column of the book takes, fails here, alone, and not for ever in every fold. Most batches are ends
-whose values are known to be sound (`Ending.stored`), and are spared that.
+column of the book takes, fails here, alone, and not for ever in every fold. Most batches have
+nothing but values that are known to be sound (`Ending.stored`), and are spared that.
 """
 
 import pathlib
@@ -80,7 +80,7 @@ class JournalLog:
         self._loaded = False
         self._last = 0
         self._last_end = 0
-        self._open: dict[int, HoldRow] = {}
+        self._open: dict[int, QueuedHold] = {}
         self._points: dict[int, CheckpointRow] = {}
 
     @property
@@ -98,8 +98,8 @@ class JournalLog:
             self._loaded = True
         self._last = max(self._last, folded_seq)
         ends = [
-            (self._last + n, SettleRow(seq, row, interrupted(row, self._points.get(seq))))
-            for n, (seq, row) in enumerate(self._open.items(), 1)
+            (self._last + n, SettleRow(seq, held.row, interrupted(held.row, self._points.get(seq))))
+            for n, (seq, held) in enumerate(self._open.items(), 1)
         ]
         self._write((), {}, ends, now_us)
         return self._last + 1, len(ends)
@@ -112,7 +112,7 @@ class JournalLog:
     ) -> None:
         """All rows or none. Of two ends of a hold the first one counts."""
         points = {row.hold_seq: row for row in checkpoints}
-        self._write([(seq, queued.row) for seq, queued in holds], points, settles)
+        self._write(holds, points, settles)
 
     def prune(self, folded_seq: int) -> bool:
         """Give up what was folded, a segment at a time. Returns False: nothing is left to do."""
@@ -124,14 +124,17 @@ class JournalLog:
 
     def _write(
         self,
-        holds: Sequence[tuple[int, HoldRow]],
+        holds: Sequence[tuple[int, QueuedHold]],
         points: dict[int, CheckpointRow],
         settles: Sequence[tuple[int, QueuedEnd]],
         opened_us: int = 0,
     ) -> None:
-        stored = [end.stored(seq) for seq, end in settles]
-        payload = _packed((holds, list(points.values()), [ends for ends, _ in stored], opened_us))
-        if holds or points or not all(sound for _, sound in stored):
+        began = [(seq, hold.stored()) for seq, hold in holds]
+        ended = [end.stored(seq) for seq, end in settles]
+        sound = all(each[1] for _, each in began) and all(each[1] for each in ended)
+        values = [(seq, each[0]) for seq, each in began], list(points.values())
+        payload = _packed((*values, [each[0] for each in ended], opened_us))
+        if points or not sound:
             batch_of(payload)
         self.log.append(payload, self._carry)
         self._open.update(holds)
@@ -147,7 +150,8 @@ class JournalLog:
 
     def _carry(self) -> tuple[int, bytes]:
         points = [self._points[seq] for seq in self._open if seq in self._points]
-        return self._last_end, _packed(Carried(self._last, list(self._open.items()), points))
+        holds = [(seq, held.row) for seq, held in self._open.items()]
+        return self._last_end, _packed(Carried(self._last, holds, points))
 
     def _load(self, mark: int) -> None:
         """Read what the last life left, from where the book has everything before."""

@@ -133,8 +133,10 @@ def test_what_is_stored_is_read_as_the_row(
     held.ticket = 11
     ending = Ending(held, outcome, usage, worth, BOOK)
     values, sound = ending.stored(12)
-    frame = msgspec.msgpack.encode(((), (), [values], 0))
-    [written], row = batch_of(frame).ends, ending.row
+    begun, plain = held.stored()
+    batch = batch_of(msgspec.msgpack.encode(([(11, begun)], (), [values], 0)))
+    assert (((11, held.row),), True) == (batch.holds, plain)
+    [written], row = batch.ends, ending.row
     assert (12, 11, row.hold, row.end, row.spent) == msgspec.structs.astuple(written)
     assert sound == (not spent)
 
@@ -145,6 +147,14 @@ def test_what_may_be_unreadable_is_not_called_sound(number: int, which: str) -> 
     """No number that a column may not take passes for a sound one."""
     given = {"amount": 40, "worth": 16, "prompt": 8, "completion": 4, "seq": 12, "created": 7}
     assert (True, False) == (_sound(**given), _sound(**given | {which: number}))
+
+
+@pytest.mark.parametrize(("amount", "created_us"), [(-1, 7), (2**63, 7), (40, -1), (40, 2**64)])
+def test_what_may_be_unreadable_of_a_hold(amount: int, created_us: int) -> None:
+    """As of an end."""
+    intent = msgspec.structs.replace(INTENT, created_us=created_us)
+    assert not Hold(intent, PRICE, amount, 0.0).stored()[1]
+    assert hold().stored()[1]
 
 
 def _sound(**numbers: int) -> bool:
