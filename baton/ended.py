@@ -51,11 +51,6 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
         return 0 if ending is None else ending.charge
 
     @property
-    def answered(self) -> bool:
-        """Whether an upstream had taken the call."""
-        return bool(self.outcome.upstream)
-
-    @property
     def line(self) -> AccessLine:
         """Its line in the access log."""
         outcome, usage = self.outcome, self.outcome.usage
@@ -63,14 +58,14 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
             time=datetime.fromtimestamp(self.began_s + self.total_s, UTC),
             request_id=self.request_id,
             status=0 if self.status == CLIENT_GONE else self.status,
-            total_ms=round(self.total_s * 1000, 3),
+            total_ms=_ms(self.total_s),
             key=self.key_id,
             model=self.model,
             upstream=outcome.upstream,
             prompt_tokens=usage.prompt_tokens if usage is not None else 0,
             completion_tokens=usage.completion_tokens if usage is not None else 0,
             charge_nano=self.charge,
-            first_byte_ms=round(self.first_s * 1000, 3) if self.first_s else None,
+            first_byte_ms=_ms(self.first_s) if self.first_s else None,
             fills=outcome.fills,
             handoffs=outcome.handoffs,
             error=self.error.code if self.error is not None else None,
@@ -78,24 +73,30 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 
     def count(self, metrics: Metrics) -> None:
         """Add it to the numbers."""
-        outcome, usage = self.outcome, self.outcome.usage
-        if self.hold is not None:
+        outcome, hold, upstream = self.outcome, self.hold, self.outcome.upstream
+        if hold is not None:
             metrics.hold_ended(outcome.state)
-        if not self.answered and self.error is not None:
+        if self.error is not None and not upstream:  # nobody had taken the call
             metrics.rejected(rejection(self.error))
-        series = metrics.series(self.model if self.answered else "", outcome.upstream)
+        series = metrics.series(self.model if upstream else "", upstream)
         status = 0 if self.status == CLIENT_GONE else self.status
         series.answered(status, self.total_s)
         if self.settling_s >= 0:
             metrics.journal_wait.observe(self.settling_s)
-        if usage is None or self.hold is None:
+        usage = outcome.usage
+        if usage is None or hold is None:
             return
         if outcome.fills:
             metrics.filled(outcome.fills.split(","))
         cached = usage.cached_tokens or 0
         series.charged(usage.prompt_tokens, usage.completion_tokens, cached, self.charge)
-        if self.first_s and self.hold.intent.stream:
+        if self.first_s and hold.intent.stream:
             series.streamed(self.first_s, self.gap_s, self.gaps)
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds, to the microsecond. Rounding to an integer costs half of rounding to digits."""
+    return round(seconds * 1_000_000) / 1000
 
 
 REJECTIONS: dict[str, Reason] = {
