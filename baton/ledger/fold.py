@@ -26,7 +26,8 @@ from baton.stores.segments import Damaged
 from baton.telemetry import diary
 
 FOLD_S = 1.0
-ROWS_PER_FOLD_MAX = 10_000
+ROWS_PER_FOLD_MAX = 2_000
+"""Bounds the memory that one transaction takes: rows of about a kilobyte each."""
 PRUNE_AFTER_ROWS = 1_000
 """Folded rows stay until so many have come together: where the journal is tables, removing them
 costs commits."""

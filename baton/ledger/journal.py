@@ -47,7 +47,10 @@ HOLD_WAIT_S = 0.005
 """How long a hold that nobody waits for may stay unwritten."""
 PACE_S = 0.002
 """Under load commits leave this far apart: of 4,000 ends a second, eight then share one commit and
-one meeting of the threads. A batch that one waits for is no load: the next one leaves at once."""
+one meeting of the threads."""
+WAITING_MIN = 3
+"""So many that one commit wakes are a load. Two may be one request's hold and another's end: paced,
+they would meet in the next commit again, and each stream wait for two paces."""
 ROWS_WORTH = 12
 """So many rows are worth a commit of their own: they do not wait for the pace."""
 LOST = -1
@@ -218,7 +221,8 @@ class Journal:
         many = batch.rows > ROWS_PER_COMMIT_MAX
         self._batch = batch.split(ROWS_PER_COMMIT_MAX) if many else Batch(batch.last + 1)
         self._writing.append(batch)
-        self._pace_until = self._loop.time() + PACE_S if len(batch.waiting) > 1 else 0.0
+        load = len(batch.waiting) >= WAITING_MIN
+        self._pace_until = self._loop.time() + PACE_S if load else 0.0
         self._queue.put(batch)
 
     # On the loop, once per commit

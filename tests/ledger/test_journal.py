@@ -14,7 +14,7 @@ import pytest
 
 from baton.ledger.batch import QueuedEnd, QueuedHold
 from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
-from baton.ledger.journal import LOST, ROWS_WORTH, Journal
+from baton.ledger.journal import LOST, ROWS_WORTH, WAITING_MIN, Journal
 from baton.ledger.journal_log import JournalLog
 from baton.stores.base import StoreUnavailable
 from tests.ledger import logged
@@ -127,6 +127,22 @@ def test_enough_rows_do_not_wait_for_the_pace(tmp_path: pathlib.Path) -> None:
             journal.settle(end(-ROWS_WORTH))
             async with asyncio.timeout(DEADLINE_S):
                 await waiting
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("waiting", [WAITING_MIN - 1, WAITING_MIN])
+def test_few_that_wait_are_no_load(tmp_path: pathlib.Path, waiting: int) -> None:
+    """What comes after them leaves at once, and after many at the pace."""
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0")
+        told: list[StoreUnavailable | None] = []
+        async with journal_at(file) as journal:
+            for number in range(waiting):
+                journal.tell(journal.settle(end(-1 - number)), told.append)
+            await until(lambda: len(told) == waiting)
+            assert bool(journal._pace_until) == (waiting == WAITING_MIN)
 
     asyncio.run(run())
 
