@@ -5,6 +5,7 @@ import os
 import pathlib
 import select
 import socket
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -67,6 +68,15 @@ def test_it_is_dropped() -> None:
         os.fstat(worker.ready_fd)
 
 
+def environment(pid: int) -> list[str]:
+    """A process begins with none, until its program is there."""
+    place, end_s = pathlib.Path(f"/proc/{pid}/environ"), time.monotonic() + TIMEOUT_S
+    while not (told := place.read_text()):
+        assert time.monotonic() < end_s
+        time.sleep(0.001)
+    return told.split("\0")
+
+
 @pytest.mark.parametrize(("given", "arenas"), [(None, "1"), ("4", "4")])
 def test_its_memory(monkeypatch: pytest.MonkeyPatch, given: str | None, arenas: str) -> None:
     """One arena, unless the operator says otherwise; all else it has from its supervisor."""
@@ -75,7 +85,7 @@ def test_its_memory(monkeypatch: pytest.MonkeyPatch, given: str | None, arenas: 
         monkeypatch.setenv("MALLOC_ARENA_MAX", given)
     monkeypatch.setenv("BATON_ODD", "kept")
     with staged.start(0) as worker:
-        told = pathlib.Path(f"/proc/{worker.process.pid}/environ").read_text().split("\0")
+        told = environment(worker.process.pid)
     assert {f"MALLOC_ARENA_MAX={arenas}", "BATON_ODD=kept"} <= set(told)
 
 
