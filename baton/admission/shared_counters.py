@@ -82,15 +82,15 @@ class _Share:
 class SharedCounters:
     """Counts over all nodes on one server; `own` counts for this machine. Of one event loop."""
 
-    def __init__(self, own: Counters, url: str, node: str) -> None:
-        """`node` names the machine (its home); workers of one machine have the same. Raises
-        StoreError for what is no URL of such a server."""
-        self._own, self._node = own, node
+    def __init__(self, own: Counters, url: str, node: str, answer_s: float = ANSWER_S) -> None:
+        """`node` names the machine (its home); workers of one machine have the same. `answer_s`:
+        how long the server is waited for. Raises StoreError for what is no URL of such a server."""
+        self._own, self._node, self._answer_s = own, node, answer_s
         try:
             self._client = redis.asyncio.Redis.from_url(
                 url,
-                socket_timeout=ANSWER_S,
-                socket_connect_timeout=ANSWER_S,
+                socket_timeout=answer_s,
+                socket_connect_timeout=answer_s,
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
@@ -206,7 +206,7 @@ class SharedCounters:
         names = [NODES, *(f"baton:{kind}:{scope}" for scope, kind in wants)]
         numbers = [n for key, want in wants.items() for n in (self._shares[key].limit, want)]
         try:
-            async with asyncio.timeout(2 * ANSWER_S):
+            async with asyncio.timeout(2 * self._answer_s):
                 told = await self._script(keys=names, args=[self._node, *numbers])
         except FAILURES as error:
             diary.warning("rates are counted by this machine alone", reason=repr(error))
