@@ -29,7 +29,7 @@ from baton.long_text import LONG_BYTES
 from baton.upstreams.base import Kind, Phase
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.failures import failure, lost
-from baton.upstreams.response import Response
+from baton.upstreams.response import Response, TakeEvent
 
 READ_BYTES = 8 * 1024
 ONE_EVENT = re.compile(rb"([0-9A-Fa-f]{1,6})\r\ndata: (\{[^\r\n]*\})\n\n\r\n").fullmatch
@@ -206,7 +206,8 @@ class Connection(asyncio.BufferedProtocol):
             return self._read_nobodys(nbytes)
         pool = self._pool
         self.touched_tick = pool.tick
-        if self._between and response.event is not None and self._one_event(response, nbytes):
+        event = response.event
+        if event is not None and self._between and self._one_event(response, event, nbytes):
             return None
         try:
             if response.status:
@@ -298,11 +299,11 @@ class Connection(asyncio.BufferedProtocol):
 
     # inside
 
-    def _one_event(self, response: Response, nbytes: int) -> bool:
+    def _one_event(self, response: Response, event: TakeEvent, nbytes: int) -> bool:
         """Whether it was a chunk of one event, as by far the most of a stream are, and was taken.
         llhttp stands between two chunks, and does not have to see what is one."""
-        found, event = ONE_EVENT(self._view[:nbytes]), response.event
-        if found is None or event is None:
+        found = ONE_EVENT(self._view[:nbytes])
+        if found is None:
             return False
         digits, payload = found.groups()
         received = response.received_bytes + nbytes

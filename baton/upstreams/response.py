@@ -13,6 +13,9 @@ from baton.upstreams.failures import failure
 
 PARTS_MAX = 64
 """Tiny chunks cost more as objects than as bytes: beyond so many parts they are joined."""
+TakeEvent = Callable[[bytes], bool | None]
+"""Is given the JSON of one event. Says whether it is to go on so (else `stop`), or None where that
+event is not for it."""
 
 
 class Carrier(Protocol):
@@ -46,9 +49,8 @@ class Response:
     _waiter: asyncio.Future[None] | None = None
     _take: Callable[[bytes], bool] | None = None
     """Who is given the body as it comes, while `pour` waits."""
-    event: Callable[[bytes], bool | None] | None = None
-    """Who is given the JSON of what is one event in one chunk, while `pour` waits: says whether it
-    is to go on so (else `stop`), or None where that event is not for it."""
+    event: TakeEvent | None = None
+    """Who is given what is one event in one chunk, while `pour` waits."""
     _heard: Callable[[], None] | None = None
     """Who is told of the first news, while nobody reads (`listen`)."""
 
@@ -99,9 +101,7 @@ class Response:
                 connection.resume()
         return data
 
-    async def pour(
-        self, take: Callable[[bytes], bool], event: Callable[[bytes], bool | None] | None = None
-    ) -> None:
+    async def pour(self, take: Callable[[bytes], bool], event: TakeEvent | None = None) -> None:
         """Give the body to `take` as it comes, in the same call in which the socket was read: no
         reader is woken for each part. Returns when `take` says that it is enough, and before the
         end of the answer: what there is then is for `read_some`. Raises what `take` raises.
