@@ -34,6 +34,7 @@ from baton.http.kept import IDEMPOTENCY_KEY, REPLAYED, KeptExchange, follow, rep
 from baton.ledger.settle import Ledger
 from baton.once import Once
 from baton.protocol import CompletionRequest, CompletionUsage, RequestLimits, decode
+from baton.randomness import Randomness
 from baton.relay import Opening, Relay
 from baton.routing.plan import Plan, Terms, plan
 from baton.semantics.assemble import (
@@ -49,7 +50,7 @@ from baton.stores.base import StoreUnavailable
 from baton.telemetry import diary
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
-from baton.turn import Books, Randomness, Turn
+from baton.turn import Books, Turn
 from baton.under_way import UnderWay
 from baton.upstreams.base import UpstreamError
 from baton.web.cors import Cors
@@ -289,11 +290,7 @@ class Completions:
 
         pass_text = None
         if isinstance(encoder, ChunkEncoder) and not continuous:
-            encode_text, came = encoder.text, turn.came_text
-
-            def pass_text(text: str) -> bool:
-                came()
-                return send(encode_text(text))
+            pass_text = turn.passing(exchange.sender(*encoder.around_text))
 
         while batch := await answer.read():
             if not exchange.started:

@@ -5,9 +5,8 @@ with what was used until then. Everything here is synchronous but the three wait
 `settled`), so that a cancellation between two lines can lose nothing.
 """
 
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from baton.admission.gate import Caller, Passage
@@ -21,8 +20,9 @@ from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Ledger
 from baton.protocol import CompletionRequest
+from baton.randomness import Randomness
 from baton.routing.plan import Plan
-from baton.semantics.assemble import Encoder
+from baton.semantics.assemble import Encoder, text_json
 from baton.semantics.events import Delta
 from baton.semantics.headers import identity, provenance
 from baton.telemetry.log import AccessLog
@@ -40,29 +40,6 @@ CHECKPOINT_BATCHES = 16
 """At least so often the ledger sees how many tokens came, and"""
 CHECKPOINT_LOOK_S = 0.25
 """so often how long ago the last checkpoint was: looking at each batch costs more than it tells."""
-
-
-class Randomness:
-    """Bytes from the system's generator, drawn in bulk: a call a request costs 2 µs, and 100 more
-    when another thread takes the interpreter meanwhile."""
-
-    BYTES = 12
-    BULK_BYTES = 4096 * BYTES
-
-    def __init__(self) -> None:
-        self._bulk, self._at = b"", 0
-
-    def take(self) -> bytes:
-        """`BYTES` bytes that nobody was given before."""
-        at = self._at
-        if at >= len(self._bulk):
-            self._bulk, at = os.urandom(self.BULK_BYTES), 0
-        self._at = after = at + self.BYTES
-        return self._bulk[at:after]
-
-    def number(self) -> int:
-        """32 bits of them."""
-        return int.from_bytes(self.take()[:4])
 
 
 class Books(NamedTuple):
@@ -248,14 +225,27 @@ class Turn:
         reason = batch[-1].finish_reason
         if reason is not None:
             self.finish_reason = reason
-        self.came_text()
+        self._came_one_more()
 
-    def came_text(self) -> None:
-        """One more delta, not the first one, which is a text alone."""
+    def _came_one_more(self) -> None:
         self._last_at = now = time.perf_counter()
         self._batches += 1
         if now >= self._look_at or self._batches % CHECKPOINT_BATCHES == 0:
             self._checkpoint(now)
+
+    def passing(self, send: Callable[[bytes], bool]) -> Callable[[str], bool]:
+        """Who takes each further delta that is a text alone, not the first one: notes it as `came`
+        does, and sends its JSON."""
+        clock = time.perf_counter
+
+        def passes(text: str) -> bool:
+            self._last_at = now = clock()
+            self._batches = batches = self._batches + 1
+            if now >= self._look_at or batches % CHECKPOINT_BATCHES == 0:
+                self._checkpoint(now)
+            return send(text_json(text))
+
+        return passes
 
     def _checkpoint(self, now: float) -> None:
         """Let the ledger see how far the answer is, a few times a second."""

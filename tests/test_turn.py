@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from baton.turn import Randomness
 from tests.bookkeeping import PRICE
 from tests.fakes import word_model
 from tests.fakes.faults import Fault
@@ -262,12 +261,3 @@ def test_fills_and_ends_are_counted(tmp_path: pathlib.Path) -> None:
         snapshot = relay.worker.room.books.metrics.snapshot()
     assert {"model": 1} == snapshot.fills
     assert {"settled": 2, "released": 1, "interrupted": 0} == snapshot.ends
-
-
-def test_randomness_is_never_given_twice() -> None:
-    """Also where a bulk ends and the next begins."""
-    randomness = Randomness()
-    count = Randomness.BULK_BYTES // Randomness.BYTES + 2
-    given = [randomness.take() for _ in range(count)]
-    assert count == len(set(given))
-    assert {Randomness.BYTES} == {len(each) for each in given}

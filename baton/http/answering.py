@@ -158,6 +158,19 @@ class Answering(HttpToolsProtocol, Timed):
             self.transport.write(data)
         return not self.flow.write_paused
 
+    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]:
+        """Who writes `form` with some bytes filled in, and before them in hexadecimal how many they
+        are with `length`; told as by `write`. One call a chunk where there would be four."""
+        transport, flow = self.transport, self.flow
+        closing, write = transport.is_closing, transport.write
+
+        def fill(part: bytes) -> bool:
+            if not closing():
+                write(form % (length + len(part), part))
+            return not flow.write_paused
+
+        return fill
+
     def abort(self) -> None:
         self.transport.abort()
 

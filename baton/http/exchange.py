@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from baton.errors import RequestError
@@ -61,6 +61,8 @@ class Line(Protocol):
     def date(self) -> bytes: ...
 
     def write(self, data: bytes) -> bool: ...
+
+    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]: ...
 
     def abort(self) -> None: ...
 
@@ -162,6 +164,13 @@ class Exchange:
         """One SSE event in one write, framed as one HTTP chunk. False where the client takes less
         than it is sent (`paused`)."""
         return self._line.write(event if self.http_1_0 else b"%x\r\n%b\r\n" % (len(event), event))
+
+    def sender(self, before: bytes, after: bytes) -> Callable[[bytes], bool]:
+        """`send` of events that are the same but for what stands between these two."""
+        if self.http_1_0:
+            return lambda middle: self.send(before + middle + after)
+        fixed = [part.replace(b"%", b"%%") for part in (before, after)]
+        return self._line.filler(b"%%x\r\n%b%%b%b\r\n" % (*fixed,), len(before) + len(after))
 
     def end(self, last: bytes = b"") -> None:
         """The last event, if any, and the end of the stream, in one write."""

@@ -86,6 +86,9 @@ class KeptExchange(Exchange):
         self._tell()
         return True
 
+    def sender(self, before: bytes, after: bytes) -> Callable[[bytes], bool]:
+        return lambda middle: self.send(before + middle + after)
+
     def end(self, last: bytes = b"") -> None:
         if last:
             self.parts.append(last)
@@ -191,6 +194,9 @@ class _Nobody:
 
     def abort(self) -> None:
         raise AssertionError("a kept exchange has no line to abort")
+
+    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]:
+        raise AssertionError("a kept exchange writes to no line")
 
     async def drain(self) -> None:
         raise AssertionError("a kept exchange never waits for its line")

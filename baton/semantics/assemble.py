@@ -5,7 +5,7 @@ index, logprobs, finish_reason), usage, system_fingerprint. In a stream `usage` 
 asked for, then null on every chunk but the last; the fingerprint is there where it is known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -22,6 +22,8 @@ DONE = b"data: [DONE]\n\n"
 """The end of a stream that is whole, and of no other."""
 
 _JSON = msgspec.json.Encoder()
+text_json: Callable[[str], bytes] = _JSON.encode
+"""A text as it stands between `ChunkEncoder.around_text`."""
 
 
 class Encoder(Protocol):
@@ -74,9 +76,11 @@ class ChunkEncoder:
             return self._head + _JSON.encode(delta.text) + tail
         return self._head + _JSON.encode(delta.text) + self._tail(delta, usage)
 
-    def text(self, text: str) -> bytes:
-        """`delta` of the first choice that is a text alone."""
-        return self._head + _JSON.encode(text) + self._text_tail
+    @property
+    def around_text(self) -> tuple[bytes, bytes]:
+        """What stands before and behind the JSON of a text, where a delta of the first choice is
+        nothing else."""
+        return self._head, self._text_tail
 
     def usage(self, usage: CompletionUsage) -> bytes:
         """The last chunk, where usage was asked for: no choices."""

@@ -1,5 +1,10 @@
 """What an exchange writes, on a line that records it."""
 
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from baton.http.exchange import Exchange, HeaderPair, note
 from baton.http.paths import PLAIN
 
@@ -20,6 +25,9 @@ class Recorder:
     def write(self, data: bytes) -> bool:
         self.written.append(data)
         return not self.write_paused
+
+    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]:
+        return lambda part: self.write(form % (length + len(part), part))
 
     def abort(self) -> None:
         self.aborted += 1
@@ -90,3 +98,17 @@ def test_an_abort_is_no_end() -> None:
     made.abort()
     assert (1, 0) == (line.aborted, line.finished)
     assert not line.written[-1].endswith(b"0\r\n\r\n")
+
+
+@given(st.booleans(), st.binary(), st.binary(), st.lists(st.binary(), max_size=3))
+def test_a_sender_writes_what_send_does(
+    http_1_0: bool, before: bytes, after: bytes, middles: list[bytes]
+) -> None:
+    """Also where what stands around has the signs of a form in it."""
+    (one, sent), (other, filled) = exchange(http_1_0), exchange(http_1_0)
+    send = other.sender(b"%b%" + before, after + b"%x")
+    for middle in middles:
+        assert one.send(b"%b%" + before + middle + after + b"%x") is send(middle) is True
+    filled.write_paused = True
+    assert not send(b"")
+    assert sent.written == filled.written[: len(middles)]

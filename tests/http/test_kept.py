@@ -32,6 +32,9 @@ class Wire:
         self.written.append(data)
         return not self.write_paused
 
+    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]:
+        return lambda part: self.write(form % (length + len(part), part))
+
     def abort(self) -> None:
         self.aborted = True
 
@@ -77,7 +80,7 @@ def followed(
 def streamed(kept: KeptExchange) -> None:
     kept.start_stream(header_lines(HEADERS))
     for event in EVENTS[:-1]:
-        kept.send(event)
+        assert kept.sender(event[:5], event[-2:])(event[5:-2])
     kept.end(EVENTS[-1])
 
 

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from baton.errors import upstream_lost
 from baton.protocol import Choice
-from baton.semantics.assemble import DONE, ChunkEncoder, assemble, encode_completion
+from baton.semantics.assemble import (
+    DONE,
+    ChunkEncoder,
+    assemble,
+    encode_completion,
+    text_json,
+)
 from baton.semantics.events import Delta, Logprobs, Usage
 from baton.semantics.sse import SseDecoder
 from baton.semantics.usage import to_wire
@@ -68,6 +74,9 @@ def test_every_chunk_has_every_key_in_order(
         expected["system_fingerprint"] = fingerprint
     for _ in range(2):
         event = chunks.delta(delta)
+        before, after = chunks.around_text
+        if delta.index == 0 and delta.finish_reason is None and delta.logprobs is None:
+            assert before + text_json(delta.text) + after == event
         assert event.startswith(b"data: {")
         assert event.endswith(b"}\n\n")
         assert event.count(b"\n") == 2
