@@ -76,6 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     started again, and its streams go on. A step takes a tenth of a second, by intent."""
     engine_deterministic: bool = False
     """Deterministic mode for every call, not only for those that ask."""
+    engine_speculation: bool = True
+    """Compute what a text that repeats itself foretells along with a lone stream's next token,
+    where it comes out the same to the last bit: such texts in half the time."""
     prefill_budget_ms: Annotated[float, msgspec.Meta(gt=0, le=10_000)] = 100.0
     """The longest prompt chunk between two decode steps: what a stream's next token waits."""
     suffix_candidates: Annotated[int, msgspec.Meta(ge=1, le=20)] = 4

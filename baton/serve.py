@@ -123,7 +123,8 @@ def engine_command(settings: Settings, model: ModelFile) -> list[str]:
     words += ["--gpu-layers", str(settings.engine_gpu_layers)]
     words += ["--queue-max", str(settings.engine_queue_max)]
     words += ["--prefill-budget-ms", str(settings.prefill_budget_ms)]
-    return [*words, "--deterministic"] if settings.engine_deterministic else words
+    words += ["--deterministic"] * settings.engine_deterministic
+    return words + ["--no-speculation"] * (not settings.engine_speculation)
 
 
 def _warn(settings: Settings) -> None:

@@ -10,6 +10,8 @@ machine would.
 - stall: four streams, while a prompt of 2,000 tokens is computed: the 99th percentile of their
   gaps, against the prefill budget plus their median gap before. At its end they are some hundreds
   of tokens longer, and their steps with them: the raw times have the median gap after it, too.
+- speculation: a stream that says its prompt's list again, tokens a second (of what comes after the
+  first), against the same one as a deterministic call, which has no drafts.
 - busy: a stream's tokens, while one process beside it does nothing but run, against an idle
   machine's (with the threads that the bench was started with).
 """
@@ -37,6 +39,11 @@ CALM_TOKENS = 24
 """Of each stream, before the long prompt comes, and again after it."""
 TIMEOUT_S = 300.0
 STREAM_TOKENS = 64
+CITIES = (
+    "Lisbon", "Porto", "Madrid", "Seville", "Valencia", "Toulouse", "Marseille", "Lyon", "Geneva",
+    "Zurich", "Munich", "Vienna", "Prague", "Warsaw", "Vilnius", "Riga",
+)  # fmt: skip
+LIST_ITEMS = 18
 NEIGHBOUR = "while True: pass"
 BUDGET_S = 0.1
 """The setting `engine_prefill_budget_ms`, as it comes."""
@@ -151,10 +158,28 @@ def busy(endpoint: Endpoint, chance: random.Random) -> dict[str, Any]:
     return {"ratio": idle / beside, "idle_s": idle, "beside_s": beside}
 
 
+def speculation(endpoint: Endpoint, chance: random.Random) -> dict[str, Any]:
+    items = "".join(f"{at}. {chance.choice(CITIES)}\n" for at in range(1, LIST_ITEMS + 1))
+    first = items[: items.index("4. ")]
+    prompt = f"Cities:\n{items}\nThe same list again:\n{first}"
+    body = {"prompt": prompt, "temperature": 0, "logit_bias": BIAS, "model": endpoint.model}
+
+    def took(tokens: int, alone: str) -> float:
+        began, sent = time.perf_counter(), {**body, "max_tokens": tokens}
+        answer = endpoint.post("/v1/completions", sent, x_baton_deterministic=alone)
+        assert answer.status == 200, answer.text
+        return time.perf_counter() - began
+
+    took(1, "false")
+    with_s, without_s = (took(STREAM_TOKENS, alone) - took(1, alone) for alone in ("false", "true"))
+    return {"ratio": without_s / with_s, "with_s": with_s, "without_s": without_s}
+
+
 PARTS: dict[str, tuple[Part, str, str]] = {
     "cached": (cached, "a prompt of 400 tokens again ÷ the first time", "≤ 0.05"),
     "choices": (choices, "8 choices of one prompt ÷ 1, to the first token", "≤ 1.25"),
     "scored": (scored, "64 scored prompts one by one ÷ in one request", "≥ 2"),
     "stall": (stall, "p99 gap beside a 2,000-token prompt ÷ (100 ms + a step)", "≤ 1"),
+    "speculation": (speculation, "tokens/s of a list said again, with drafts ÷ without", "≥ 1.5"),
     "busy": (busy, "tokens/s with a busy process beside ÷ without", "≥ 0.5"),
 }

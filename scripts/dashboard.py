@@ -291,6 +291,20 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     ),
                 ),
             ),
+            Panel(
+                "Drafts",
+                "percentunit",
+                (
+                    (
+                        share(
+                            "baton_engine_accepted_tokens_total",
+                            "baton_engine_drafted_tokens_total",
+                            JOB,
+                        ),
+                        "came true",
+                    ),
+                ),
+            ),
         ),
     ),
 )

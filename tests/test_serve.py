@@ -72,7 +72,7 @@ def test_given_keys(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_engines_command(tmp_path: pathlib.Path) -> None:
-    """Every setting of the engine is passed on; deterministic mode only where it is set."""
+    """Every setting of the engine is passed on; switches only where they are set."""
     model = ModelFile(tmp_path / "a.gguf", public_name="a", sha256="ab" * 32)
     settings = Settings(
         home=str(tmp_path),
@@ -98,6 +98,8 @@ def test_the_engines_command(tmp_path: pathlib.Path) -> None:
     } == options
     exact = msgspec.structs.replace(settings, engine_deterministic=True)
     assert [*words, "--deterministic"] == engine_command(exact, model)
+    plain = msgspec.structs.replace(settings, engine_speculation=False)
+    assert [*words, "--no-speculation"] == engine_command(plain, model)
 
 
 def test_models(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

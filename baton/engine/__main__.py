@@ -57,6 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     prefill_budget_ms: float = 100.0
     gpu_layers: int = 0
     deterministic: bool = False
+    no_speculation: bool = False
     watch_fd: int = -1
 
 
@@ -77,7 +78,8 @@ def parse(arguments: list[str]) -> Options:
     )
     for name, kind in numbers:
         parser.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS)
-    parser.add_argument("--deterministic", action="store_true")
+    for name in ("deterministic", "no-speculation"):
+        parser.add_argument(f"--{name}", action="store_true")
     return msgspec.convert(vars(parser.parse_args(arguments)), Options)
 
 
@@ -92,7 +94,11 @@ class Process:
         self._model = Model(self._library, options.model, options.gpu_layers)
         tokens = options.context_tokens or min(self._model.context_trained, CONTEXT_TOKENS_DEFAULT)
         self._context = Context(self._model, options.sequences, tokens, self._threads)
-        bounds = Bounds(options.queue_max, options.prefill_budget_ms / 1000)
+        bounds = Bounds(
+            options.queue_max,
+            options.prefill_budget_ms / 1000,
+            speculation=not options.no_speculation,
+        )
         self._scheduler = Scheduler(self._model, self._context, bounds, self._deliver)
         self._description = self._make_description()
         words = Vocabulary(self._model.piece, self._model.ends)

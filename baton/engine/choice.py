@@ -59,6 +59,11 @@ class Choice:
         self._score = 0.0
         self._text = TextOut(call.stop or (), len(prompt.text), prompt.tail)
 
+    @property
+    def left(self) -> int:
+        """Tokens that it may still take."""
+        return self._call.max_tokens - len(self.ids)
+
     def next(self, row: Floats) -> int:
         """The token that follows what was accepted so far."""
         chance = uniform(self._how.seed, self._sample, len(self.ids))

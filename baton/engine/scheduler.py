@@ -12,6 +12,7 @@ another one for them. A step of cancelled calls alone is broken off in the middl
 A decode that fails is repeated sequence by sequence, and ends only the calls that fail alone.
 """
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -19,7 +20,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from baton.engine.batching import Rounds, Sequence, Step
+from baton.engine.batching import Part, Rounds, Sequence, Step
+from baton.engine.drafting import Costs
 from baton.engine.llama import Context, DecodeError, Model
 from baton.engine.memory import Memory
 from baton.engine.pace import Pace
@@ -43,6 +45,8 @@ class Bounds:
 
     queue_max: int
     prefill_budget_s: float
+    speculation: bool = True
+    """Whether streams that are alone have drafts, where rows come out the same."""
 
 
 class Scheduler:
@@ -145,6 +149,7 @@ class Scheduler:
         """Serve until `stop`. An exception that comes out of here is a bug: the process must
         end."""
         try:
+            self._try_drafts()
             while not self._stopping:
                 self.turns += 1
                 if not self._go_on():
@@ -157,6 +162,13 @@ class Scheduler:
         finally:
             self._tell()
             self._prefill.close()
+
+    def _try_drafts(self) -> None:
+        """Nobody is at work yet, and who waits for the engine's start does not wait for this."""
+        if self._bounds.speculation and self._model.cuttable:
+            with contextlib.suppress(DecodeError):  # it was told to stop meanwhile
+                tried_s = Trial(self._model, self._context).drafts()
+                self._rounds.costs = Costs(tried_s) if tried_s else None
 
     def _warm_up(self) -> Pace:
         """Read the weights in, and measure what a step and a token of a prompt take."""
@@ -255,11 +267,12 @@ class Scheduler:
             self._in_step = {part.sequence.group.run for part in parts}
             self._context.abort(self._stopping)
         self._tell()
-        began, fault = time.perf_counter(), 0
+        began, spent_s, fault = time.perf_counter(), time.thread_time(), 0
         try:
             self._context.decode(length)
         except DecodeError as error:
             fault = error.code
+        spent_s = time.thread_time() - spent_s
         elapsed_s, out = time.perf_counter() - began, Outbox()
         with self._lock:
             self._in_step = set()
@@ -267,13 +280,13 @@ class Scheduler:
                 self._recover(parts, fault, out)
             else:
                 self._memory.settled = True
-                self._measure(parts, elapsed_s)
+                self._measure(parts, elapsed_s, spent_s)
                 self._absorb(parts, out)
                 self.counters.stepped(length, len(parts), elapsed_s)
         self._post(out)
-        if fault and fault != ABORTED and len(parts) > 1:
-            for part in parts:
-                self._step([part])
+        if fault and fault != ABORTED and _divides(parts):
+            for sequence, count in parts:
+                self._step([Part(sequence, 1 if sequence.decoding else count)])
 
     def _is_live(self, sequence: Sequence) -> bool:
         at_work = self._sequences.at_work.get(sequence.id)
@@ -285,12 +298,12 @@ class Scheduler:
         for sequence, count in parts:
             end, position = at + count, sequence.position
             if sequence.decoding:
-                context.tokens[at] = sequence.token
+                context.tokens[at:end] = [sequence.token, *sequence.draft[: count - 1]]
             else:
                 context.tokens[at:end] = sequence.prompt[position : position + count]
             context.positions[at:end] = np.arange(position, position + count)
             context.sequences[at:end] = sequence.id
-            context.outputs[at:end] = sequence.outputs
+            context.outputs[at:end] = sequence.outputs or sequence.decoding
             if sequence.rows(count):
                 context.outputs[end - 1] = 1
             at = end
@@ -312,11 +325,22 @@ class Scheduler:
         failed."""
         for sequence, _ in parts:
             self._memory.cut(sequence.id, sequence.position)
-        if fault != ABORTED and len(parts) == 1:
+        if fault != ABORTED and not _divides(parts):
             self._sequences.fail(parts[0].sequence.group.run, fault, out)
 
-    def _measure(self, parts: Step, elapsed_s: float) -> None:
-        """Learn what prompts take, from steps of one alone (before they are absorbed)."""
+    def _measure(self, parts: Step, elapsed_s: float, spent_s: float) -> None:
+        """Learn what steps of one alone take (before they are absorbed): prompts by the clock, for
+        streams wait that long, streams in processor time."""
         sequence, count = parts[0]
-        if len(parts) == 1 and not sequence.decoding and not sequence.outputs:
+        if len(parts) > 1:
+            return
+        if sequence.decoding:
+            if self._rounds.costs is not None:
+                self._rounds.costs.measured(count, sequence.position, spent_s)
+        elif not sequence.outputs:
             self._pace.measured(count, sequence.position, elapsed_s)
+
+
+def _divides(parts: Step) -> bool:
+    """Whether a step that fails may be tried in smaller ones: sequences alone, without drafts."""
+    return len(parts) > 1 or (parts[0].sequence.decoding and parts[0].tokens > 1)

@@ -43,6 +43,10 @@ class Counters:
     """Tokens computed in all steps."""
     batch_sequences: int = 0
     """Sequences in all steps: together with `steps`, how many share one."""
+    drafted_tokens: int = 0
+    """Tokens computed on trial beside the one that was due (drafting.py)."""
+    accepted_tokens: int = 0
+    """Of these, tokens that were what was sampled."""
     step: Histogram = dataclasses.field(default_factory=Histogram)
     """Seconds of each step."""
     queue: Histogram = dataclasses.field(default_factory=Histogram)
@@ -258,6 +262,7 @@ class Sequences:
         )
         assert group.first_row is not None
         self._advance(sequence, group.first_row, out)
+        self._end_if_over(sequence, out)
         if not group.pending and not any(other is group for other, _, _ in self._starts):
             group.first_row, group.entries = None, []
 
@@ -272,7 +277,9 @@ class Sequences:
             sequence.token = choice.next(row)
             out.add(run, choice.accept(sequence.token, row))
             self.counters.generated_tokens += 1
-        if choice.finish_reason is not None:
+
+    def _end_if_over(self, sequence: Sequence, out: Outbox) -> None:
+        if sequence.choice is not None and sequence.choice.finish_reason is not None:
             self._ends.append(time.monotonic())
             self._end_choice(sequence, out)
 
@@ -318,14 +325,34 @@ class Sequences:
     # What a step computed
 
     def absorb(self, sequence: Sequence, count: int, rows: Floats, out: Outbox) -> None:
-        """The next `count` tokens of a sequence are computed; `rows` are its logits."""
+        """The next `count` tokens of a sequence are computed; `rows` are its logits. What is
+        drafted and not sampled is forgotten."""
         if not sequence.decoding:
             self._absorb_chunk(sequence, count, rows, out)
             return
-        self._memory.append(sequence.id, [sequence.token])
-        sequence.position += 1
+        fed, kept = [sequence.token, *sequence.draft[: count - 1]], 1
         if not is_gone(sequence):
-            self._advance(sequence, rows[0], out)
+            kept = self._follow(sequence, fed, rows, out)
+        self._memory.append(sequence.id, fed[:kept])
+        sequence.position += kept
+        if kept < count:
+            self._memory.cut(sequence.id, sequence.position)
+        if count > 1:
+            self.counters.drafted_tokens += count - 1
+            self.counters.accepted_tokens += kept - 1
+        self._end_if_over(sequence, out)
+
+    def _follow(self, sequence: Sequence, fed: list[int], rows: Floats, out: Outbox) -> int:
+        """Sample from row after row for as long as its token is what was sampled before it (the
+        first one's is), and to the choice's end at most; how many rows that were."""
+        choice, at = sequence.choice, 0
+        assert choice is not None
+        while True:
+            self._advance(sequence, rows[at], out)
+            at += 1
+            over = choice.finish_reason is not None or at == len(fed)
+            if over or fed[at] != sequence.token:
+                return at
 
     def _absorb_chunk(self, sequence: Sequence, count: int, rows: Floats, out: Outbox) -> None:
         """A chunk of a prompt is computed."""

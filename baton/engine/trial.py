@@ -1,17 +1,20 @@
-"""What the engine finds out at its start: whether sequences in one step come out as each alone.
+"""What the engine finds out at its start: whether sequences in one step come out as each alone,
+and several tokens of one as one by one.
 
 It depends on the kernels for this model, build and machine, so it is tried, to the last bit. What
 agrees lets deterministic calls share steps (batching.py). Only sizes that were tried are used:
 kernels are chosen by the number of rows. With several threads the way in which rows are divided
 between them changes with their number, and long sequences show what short ones do not
-(docs/decisions/0031): there, and on a graphics card, streams keep a step each.
+(docs/decisions/0031): there, and on a graphics card, streams keep a step each, and a token each.
 """
 
+import math
 import time
 from collections.abc import Iterable
 
 import numpy as np
 
+from baton.engine.drafting import SIZES
 from baton.engine.llama import Context, Floats, Model
 
 COMPARED_TOKENS = (3, 8, 5)
@@ -55,6 +58,38 @@ class Trial:
         for id in ids:
             context.cut(id, 0)
         return tuple(agreed)
+
+    def drafts(self) -> dict[int, float]:
+        """Seconds of processor time of a step by how many tokens of one stream it has, for those
+        numbers with which every row is as computed one by one; empty where none is.
+
+        Each is taken twice and the lesser time counts: the first time memory is laid out."""
+        context = self._context
+        if context.threads > 1 or self._model.gpu_layers:
+            return {}
+        until_s = time.perf_counter() + TRIAL_S_MAX
+        self._compute([(0, 0, HELD_TOKENS)], rows=False)
+        agreed, rows, one_s = dict[int, float](), list[Floats](), math.inf
+        for size in SIZES:
+            if HELD_TOKENS + size > context.sequence_tokens_max or time.perf_counter() > until_s:
+                break
+            for at in range(len(rows), size):
+                row, seconds = self._ahead(at, 1)
+                rows, one_s = [*rows, row], min(one_s, seconds)
+            tried = [self._ahead(0, size) for _ in range(2)]
+            if not all(np.array_equal(found, np.concatenate(rows)) for found, _ in tried):
+                break
+            agreed[size] = min(seconds for _, seconds in tried)
+        context.cut(0, 0)
+        return {1: one_s, **agreed} if agreed else {}
+
+    def _ahead(self, at: int, count: int) -> tuple[Floats, float]:
+        """Rows of the first sequence's next tokens, from `at` behind what it held at first; and
+        what they cost."""
+        self._context.cut(0, HELD_TOKENS + at)
+        began_s = time.thread_time()
+        rows = self._compute([(0, HELD_TOKENS + at, count)])
+        return rows, time.thread_time() - began_s
 
     def _prompts(self, ids: Iterable[int]) -> Floats:
         """Rows of a few tokens on each of these sequences, which are empty again afterwards."""

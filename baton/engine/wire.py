@@ -126,6 +126,8 @@ class Description(msgspec.Struct, tag="description", frozen=True, kw_only=True):
     reused_prompts: int = 0
     batch_tokens: int = 0
     batch_sequences: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     kept_tokens: int = 0
     """In the sequences' memory now, of `sequences_max` × `context_tokens_max`."""
     step: Histogram = msgspec.field(default_factory=Histogram)

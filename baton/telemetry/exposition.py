@@ -63,6 +63,8 @@ ENGINE_COUNTERS = (
     ("reused_prompts", "Of these, prompts whose beginning was in its cache."),
     ("batch_tokens", "Tokens in all batches that the engine has computed."),
     ("batch_sequences", "Sequences in all batches that the engine has computed."),
+    ("drafted_tokens", "Tokens that the engine has computed on trial."),
+    ("accepted_tokens", "Of these, tokens that came true."),
 )
 ENGINE_HISTOGRAMS = (
     ("step", "What the engine takes for one batch."),
@@ -99,6 +101,10 @@ class EngineNumbers(Protocol):
     def batch_tokens(self) -> int: ...
     @property
     def batch_sequences(self) -> int: ...
+    @property
+    def drafted_tokens(self) -> int: ...
+    @property
+    def accepted_tokens(self) -> int: ...
     @property
     def step(self) -> Histogram: ...
     @property

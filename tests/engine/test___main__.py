@@ -21,8 +21,15 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_options() -> None:
     """Every setting has its word; what is not given has its default."""
     words = "--socket s --model m --threads 2 --queue-max 9 --prefill-budget-ms 50 --deterministic"
+    words += " --no-speculation"
     wanted = Options(
-        socket="s", model="m", threads=2, queue_max=9, prefill_budget_ms=50, deterministic=True
+        socket="s",
+        model="m",
+        threads=2,
+        queue_max=9,
+        prefill_budget_ms=50,
+        deterministic=True,
+        no_speculation=True,
     )
     assert wanted == parse(words.split())
     assert (16, 0, -1) == (wanted.sequences, wanted.context_tokens, wanted.watch_fd)

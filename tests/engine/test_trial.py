@@ -58,6 +58,40 @@ def test_a_large_model_is_not_held_up(model: Model, monkeypatch: pytest.MonkeyPa
     context.close()
 
 
+class Late(Context):
+    """Comes out a little otherwise from the third token of a sequence in one step on."""
+
+    def logits(self, rows: int) -> Floats:
+        found = super().logits(rows).copy()
+        found[2:, 0] += 0.001
+        return found
+
+
+def test_sizes_of_drafts(model: Model) -> None:
+    """Each with what its step costs; the sequence is empty again."""
+    context, fresh = Context(model, 2, 64, threads=1), Context(model, 2, 64, threads=1)
+    tried = Trial(model, context).drafts()
+    assert [1, 2, 4, 8] == list(tried)
+    assert 0 < tried[1] < tried[8] < 8 * tried[1]
+    after, first = (Trial(model, each)._compute([(0, 0, 5)]) for each in (context, fresh))
+    assert np.array_equal(after, first)
+    context.close()
+    fresh.close()
+
+
+def test_drafts_that_differ_are_not_made(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what does not fit, what several threads divide, or what takes too long to try."""
+    late, short = Late(model, 2, 64, threads=1), Context(model, 1, 6, threads=1)
+    several = Context(model, 2, 64, threads=2)
+    assert [1, 2] == list(Trial(model, late).drafts())
+    assert short.sequence_tokens_max >= 6
+    assert {} == Trial(model, several).drafts()
+    monkeypatch.setattr(trial, "TRIAL_S_MAX", 0.0)
+    assert {} == Trial(model, short).drafts()
+    for context in (late, short, several):
+        context.close()
+
+
 def test_deterministic_streams_together_say_what_each_says_alone(model: Model) -> None:
     """To the last bit of a logprob, with five others in their steps, some of which end early."""
     calls = [

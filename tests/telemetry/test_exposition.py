@@ -24,6 +24,8 @@ class Engine:
     reused_prompts: int = 5
     batch_tokens: int = 1100
     batch_sequences: int = 90
+    drafted_tokens: int = 30
+    accepted_tokens: int = 20
     step: Histogram = field(default_factory=lambda: times(0.02, 0.04))
     queue: Histogram = field(default_factory=lambda: times(0.3))
 
@@ -116,6 +118,8 @@ def test_every_number_is_shown_under_its_name() -> None:
         "baton_engine_reused_prompts_total": 5,
         "baton_engine_batch_tokens_total": 1100,
         "baton_engine_batch_sequences_total": 90,
+        "baton_engine_drafted_tokens_total": 30,
+        "baton_engine_accepted_tokens_total": 20,
         "baton_engine_step_seconds_count": 2,
         "baton_engine_step_seconds_bucket|0.025": 1,
         "baton_engine_queue_seconds_sum": 0.3,

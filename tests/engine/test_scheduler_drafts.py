@@ -1,0 +1,207 @@
+"""Drafts change when tokens come, never which: two engines, with and without."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from baton.engine.llama import Context, DecodeError, Model
+from baton.engine.scheduler import Bounds
+from baton.semantics.events import Call
+from tests.engine.rig import Pending, Rig, call, wait_until
+from tests.engine.test_scheduler import VILLAGE
+
+CITIES = ("Lisbon", "Porto", "Madrid", "Seville", "Valencia", "Toulouse", "Marseille", "Lyon")
+LIST = "".join(f"{at}. {city}\n" for at, city in enumerate(CITIES, 1))
+AGAIN = f"Cities:\n{LIST}\nThe same list again:\n1. Lisbon\n2. Porto\n"
+PLAIN = Bounds(queue_max=64, prefill_budget_s=0.1, speculation=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Both engines get the same calls in the same order, so that their caches are alike."""
+
+    drafting: Rig
+    plain: Rig
+
+    def complete(self, *calls: Call) -> list[Pending]:
+        """Calls at once; what came of them is equal to the last bit, and returned."""
+        found, wanted = (
+            [one.wait() for one in [rig.start(each) for each in calls]]
+            for rig in (self.drafting, self.plain)
+        )
+        for mine, plain in zip(found, wanted, strict=True):
+            for index in range(mine.run.call.n):
+                assert plain.of(index) == mine.of(index)
+            assert plain.finished.usage == mine.finished.usage
+        return found
+
+    def accepted(self) -> int:
+        counters = self.drafting.scheduler.counters
+        assert counters.accepted_tokens <= counters.drafted_tokens
+        return counters.accepted_tokens
+
+
+@pytest.fixture(scope="module")
+def pair(model: Model) -> Iterator[Pair]:
+    with Rig(model, 4, 512) as drafting, Rig(model, 4, 512, bounds=PLAIN) as plain:
+        drafting.complete(call("x", max_tokens=1))
+        assert drafting.scheduler._rounds.costs is not None, "no drafts here: nothing is shown"
+        plain.complete(call("x", max_tokens=1))
+        yield Pair(drafting, plain)
+        assert 0 == plain.scheduler.counters.drafted_tokens
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"logprobs": 3},
+        {"temperature": 0.8, "top_p": 0.95, "seed": 5, "logprobs": 1, "echo": False},
+        {"presence_penalty": 0.3, "frequency_penalty": 0.1},
+        {"temperature": 0.8, "seed": 1, "logit_bias": {4060: 3.0}, "scored": True},
+    ],
+)
+def test_a_list_said_again(pair: Pair, fields: dict[str, Any]) -> None:
+    """Ids, texts, logprobs, ends and counts are those of an engine without; so is every delta."""
+    drafted = pair.drafting.scheduler.counters.drafted_tokens
+    pair.complete(call(AGAIN, max_tokens=40, **fields))
+    assert pair.drafting.scheduler.counters.drafted_tokens > drafted
+
+
+def test_drafts_are_made_and_come_true(pair: Pair) -> None:
+    """A list in far fewer steps than tokens."""
+    before, steps = pair.accepted(), pair.drafting.scheduler.counters.steps
+    (done,) = pair.complete(call(AGAIN, max_tokens=48))
+    assert pair.accepted() - before > 20
+    assert pair.drafting.scheduler.counters.steps - steps < len(done.ids()) * 0.7
+
+
+def test_the_end_within_a_draft(pair: Pair) -> None:
+    """A stop, or max_tokens, wherever it falls: nothing more comes, nothing more is counted, and
+    the next prompt finds as much in the cache as ever."""
+    (whole,) = pair.complete(call(AGAIN, max_tokens=48))
+    text = whole.text()
+    for at in (27, 41):
+        (done,) = pair.complete(call(AGAIN, max_tokens=48, stop=[text[at : at + 4]]))
+        assert "stop" == done.finish()
+    for count in (21, 22, 24, 27):
+        (done,) = pair.complete(call(AGAIN, max_tokens=count))
+        assert (count, "length") == (len(done.ids()), done.finish())
+        assert count == done.finished.usage.completion_tokens
+        pair.complete(call(AGAIN + text[:80], max_tokens=1))
+
+
+def test_the_end_of_the_context(pair: Pair) -> None:
+    """The last tokens that a sequence has room for."""
+    prompt = pair.plain.model.tokenize(AGAIN)
+    filled = (prompt * 9)[: 512 - 20]
+    ban = {token: -100.0 for token in pair.plain.model.ends}
+    (done,) = pair.complete(call(filled, max_tokens=20, logit_bias=ban))
+    assert 20 == len(done.ids())
+
+
+def test_several_samples(pair: Pair) -> None:
+    """The one that is left alone goes on with drafts."""
+    before = pair.accepted()
+    pair.complete(call(AGAIN, n=2, max_tokens=40, temperature=0.9, seed=3, stop=["5."]))
+    ban = {token: -100.0 for token in pair.plain.model.ends}
+    pair.complete(
+        call(AGAIN, max_tokens=40, logit_bias=ban), call(VILLAGE, max_tokens=5, logit_bias=ban)
+    )
+    assert pair.accepted() > before
+
+
+def test_streams_beside_each_other_have_none(pair: Pair) -> None:
+    """A further token of one costs as much as another's."""
+    ban = {token: -100.0 for token in pair.plain.model.ends}
+    drafted = pair.drafting.scheduler.counters.drafted_tokens
+    pair.complete(call(AGAIN, max_tokens=24, n=2, logit_bias=ban))
+    assert drafted == pair.drafting.scheduler.counters.drafted_tokens
+
+
+@pytest.mark.parametrize("fields", [{"deterministic": True}, {"echo": True, "logprobs": 1}])
+def test_deterministic_and_scored_calls_have_none(pair: Pair, fields: dict[str, Any]) -> None:
+    """A step of theirs is what it was when it was tried."""
+    drafted = pair.drafting.scheduler.counters.drafted_tokens
+    pair.complete(call(AGAIN, max_tokens=24, **fields))
+    assert drafted == pair.drafting.scheduler.counters.drafted_tokens
+
+
+def test_a_replay_goes_on_with_drafts(pair: Pair) -> None:
+    """What it brings along is fed one by one; then the rest comes as it would have come."""
+    asked, before = call(AGAIN, max_tokens=40), pair.accepted()
+    (whole,) = pair.complete(asked)
+    again = pair.drafting.complete(asked, replay=[whole.ids()[:11]])
+    assert whole.deltas[11:] == again.deltas
+    assert pair.accepted() > before
+
+
+def test_a_paused_stream_goes_on(pair: Pair) -> None:
+    """Wherever it stood."""
+    ban = {token: -100.0 for token in pair.plain.model.ends}
+    asked = call(AGAIN, max_tokens=44, logit_bias=ban)
+    (whole,) = pair.complete(asked)
+    slow = pair.drafting.start(asked)
+    while len(slow.ids()) < 25:
+        slow.step()
+    pair.drafting.scheduler.pause(slow.run, True)
+    pair.drafting.complete(call(VILLAGE, max_tokens=4))
+    pair.drafting.scheduler.pause(slow.run, False)
+    assert whole.ids() == slow.wait().ids()
+
+
+def test_a_cancelled_stream_leaves_the_others_right(pair: Pair) -> None:
+    """In the middle of its drafts; what its sequence held serves the next call as it should."""
+    ban = {token: -100.0 for token in pair.plain.model.ends}
+    (whole,) = pair.complete(call(AGAIN, max_tokens=40, logit_bias=ban))
+    gone = pair.drafting.start(call(AGAIN, max_tokens=300, logit_bias=ban))
+    while len(gone.ids()) < 30:
+        gone.step()
+    pair.drafting.scheduler.cancel(gone.run)
+    wait_until(lambda: pair.drafting.scheduler.running == 0)
+    again = pair.drafting.complete(call(AGAIN, max_tokens=40, logit_bias=ban))
+    assert whole.ids() == again.ids()
+
+
+def test_a_model_whose_rows_do_not_agree_has_none(tiny: Model) -> None:
+    """Weights of 32 bits come out otherwise in steps of several tokens."""
+    ban = {token: -100.0 for token in tiny.ends}
+    with Rig(tiny, 2, 256) as rig:
+        rig.complete(call([5, 6, 7] * 20, max_tokens=100, logit_bias=ban))
+        assert rig.scheduler._rounds.costs is None
+        assert 0 == rig.scheduler.counters.drafted_tokens
+
+
+class Drafty:
+    """A context that fails to compute several tokens of a stream, for a while."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self.broken, self.failed = context, False, 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._context, name)
+
+    def decode(self, length: int) -> None:
+        if self.broken and length in (2, 4, 8) and np.all(self._context.outputs[:length]):
+            self.failed += 1
+            raise DecodeError(-3)
+        self._context.decode(length)
+
+
+def test_a_draft_that_fails_fails_nobody(pair: Pair) -> None:
+    """The token that was due is computed without it."""
+    made: list[Drafty] = []
+
+    def wrap(context: Context) -> Context:
+        made.append(Drafty(context))
+        return cast("Context", made[0])
+
+    wrapper: Callable[[Context], Context] = wrap
+    with Rig(pair.plain.model, 2, 512, wrap=wrapper) as rig:
+        rig.complete(call("x", max_tokens=1))
+        made[0].broken = True
+        done = rig.complete(call(AGAIN, max_tokens=30))
+    assert made[0].failed > 3
+    assert pair.plain.complete(call(AGAIN, max_tokens=30)).deltas == done.deltas
