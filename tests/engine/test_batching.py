@@ -12,6 +12,7 @@ from baton.engine.batching import (
     Step,
 )
 from baton.engine.choice import Choice, Vocabulary
+from baton.engine.drafting import Costs
 from baton.engine.pace import TILE_TOKENS, Pace
 from baton.engine.prompts import Prepared
 from baton.engine.runs import PromptGroup, Run, Shape
@@ -195,6 +196,36 @@ def test_a_long_prompt_beside_streams_may_be_computed_elsewhere() -> None:
     old.aside = True
     assert long is rounds.long([stream, short, alone, long, old], 10)
     assert [[(0, 1)], [(2, 10)], [(0, 1)]] == shapes([stream, long, old], 3, budget=10)
+
+
+def test_a_lone_stream_has_drafts() -> None:
+    """As many as it may still say; none beside others or while a prompt waits, in a replay, or
+    where the call is deterministic. Who is paused does not count."""
+    rounds, stream, paused = Rounds(CHUNK_MAX, UNIT), sequence(0), sequence(1)
+    rounds.costs = Costs({1: 1.0, 2: 1.1, 4: 1.2, 8: 1.3})
+    paused.group.paused = True
+    assert stream.choice is not None
+
+    def counts(*sequences: Sequence) -> list[tuple[int, int]]:
+        return [(s.id, n) for step in rounds.next(sequences, 100) for s, n in step]
+
+    for said, size in enumerate([1, 1, 4, 4, 2, 2, 1], 1):
+        stream.choice.accept(7, None)
+        assert 8 - said == stream.choice.left
+        assert [(0, size)] == counts(stream, paused)
+        assert [7] * (size - 1) == stream.draft
+    stream = sequence(0)
+    assert stream.choice is not None
+    for _ in range(4):
+        stream.choice.accept(7, None)
+    assert [(0, 1), (2, 1)] == counts(stream, sequence(2))
+    stream.replay.append(7)
+    assert [(0, 1)] == counts(stream)
+    stream.replay.clear()
+    assert [(0, 4)] == counts(stream)
+    assert [(0, 1)] == counts(stream, sequence(2, prompt=9))
+    stream.alone = True
+    assert [(0, 1)] == counts(stream)
 
 
 def test_a_replays_splits_hold() -> None:
