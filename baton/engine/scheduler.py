@@ -69,6 +69,7 @@ class Scheduler:
         """Rounds and steps so far: it hangs where this stands still, unless it is"""
         self.idle = False
         """, with nothing to do."""
+        self._untried = bounds.speculation and model.cuttable
         self._pace = self._warm_up()
         self._prefill = self._make_prefill()
         trial = Trial(model, context)
@@ -149,11 +150,11 @@ class Scheduler:
         """Serve until `stop`. An exception that comes out of here is a bug: the process must
         end."""
         try:
-            self._try_drafts()
             while not self._stopping:
                 self.turns += 1
                 if not self._go_on():
                     self._tell()
+                    self._try_drafts()
                     self.idle = not self._prefill.busy
                     self._wake.wait()
                     self.idle = False
@@ -164,11 +165,22 @@ class Scheduler:
             self._prefill.close()
 
     def _try_drafts(self) -> None:
-        """Nobody is at work yet, and who waits for the engine's start does not wait for this."""
-        if self._bounds.speculation and self._model.cuttable:
-            with contextlib.suppress(DecodeError):  # it was told to stop meanwhile
-                tried_s = Trial(self._model, self._context).drafts()
-                self._rounds.costs = Costs(tried_s) if tried_s else None
+        """Find out, once and while nobody is at work, whether drafts come out the same.
+
+        So the engine's start does not wait for it, nor does the first call of all, which breaks it
+        off. The last id is the one that is most often empty."""
+        if not self._untried or self._sequences.at_work:  # paused, or aside
+            return
+        last = self._context.sequences_max - 1
+        self._memory.cut(last, 0)
+        tried_s: dict[int, float] | None = {}
+        with contextlib.suppress(DecodeError):  # it was told to stop meanwhile
+            tried_s = Trial(self._model, self._context).drafts(last, self._first_call_waits)
+        self._untried = tried_s is None
+        self._rounds.costs = Costs(tried_s) if tried_s else None
+
+    def _first_call_waits(self) -> bool:
+        return self._wake.is_set() and not self.counters.steps
 
     def _warm_up(self) -> Pace:
         """Read the weights in, and measure what a step and a token of a prompt take."""

@@ -10,7 +10,7 @@ between them changes with their number, and long sequences show what short ones 
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -59,36 +59,42 @@ class Trial:
             context.cut(id, 0)
         return tuple(agreed)
 
-    def drafts(self) -> dict[int, float]:
+    def drafts(
+        self, sequence: int = 0, given_up: Callable[[], bool] = lambda: False
+    ) -> dict[int, float] | None:
         """Seconds of processor time of a step by how many tokens of one stream it has, for those
-        numbers with which every row is as computed one by one; empty where none is.
+        numbers with which every row is as computed one by one; empty where none is, None where it
+        was given up. `sequence` is empty, before and after.
 
         Each is taken twice and the lesser time counts: the first time memory is laid out."""
         context = self._context
         if context.threads > 1 or self._model.gpu_layers:
             return {}
         until_s = time.perf_counter() + TRIAL_S_MAX
-        self._compute([(0, 0, HELD_TOKENS)], rows=False)
+        self._compute([(sequence, 0, HELD_TOKENS)], rows=False)
         agreed, rows, one_s = dict[int, float](), list[Floats](), math.inf
         for size in SIZES:
             if HELD_TOKENS + size > context.sequence_tokens_max or time.perf_counter() > until_s:
                 break
             for at in range(len(rows), size):
-                row, seconds = self._ahead(at, 1)
+                row, seconds = self._ahead(sequence, at, 1)
                 rows, one_s = [*rows, row], min(one_s, seconds)
-            tried = [self._ahead(0, size) for _ in range(2)]
+                if given_up():
+                    context.cut(sequence, 0)
+                    return None
+            tried = [self._ahead(sequence, 0, size) for _ in range(2)]
             if not all(np.array_equal(found, np.concatenate(rows)) for found, _ in tried):
                 break
             agreed[size] = min(seconds for _, seconds in tried)
-        context.cut(0, 0)
+        context.cut(sequence, 0)
         return {1: one_s, **agreed} if agreed else {}
 
-    def _ahead(self, at: int, count: int) -> tuple[Floats, float]:
-        """Rows of the first sequence's next tokens, from `at` behind what it held at first; and
-        what they cost."""
-        self._context.cut(0, HELD_TOKENS + at)
+    def _ahead(self, sequence: int, at: int, count: int) -> tuple[Floats, float]:
+        """Rows of a sequence's next tokens, from `at` behind what it held at first; and what they
+        cost."""
+        self._context.cut(sequence, HELD_TOKENS + at)
         began_s = time.thread_time()
-        rows = self._compute([(0, HELD_TOKENS + at, count)])
+        rows = self._compute([(sequence, HELD_TOKENS + at, count)])
         return rows, time.thread_time() - began_s
 
     def _prompts(self, ids: Iterable[int]) -> Floats:

@@ -48,7 +48,7 @@ class Pair:
 def pair(model: Model) -> Iterator[Pair]:
     with Rig(model, 4, 512) as drafting, Rig(model, 4, 512, bounds=PLAIN) as plain:
         drafting.complete(call("x", max_tokens=1))
-        assert drafting.scheduler._rounds.costs is not None, "no drafts here: nothing is shown"
+        wait_until(lambda: drafting.scheduler._rounds.costs is not None)
         plain.complete(call("x", max_tokens=1))
         yield Pair(drafting, plain)
         assert 0 == plain.scheduler.counters.drafted_tokens
@@ -170,8 +170,41 @@ def test_a_model_whose_rows_do_not_agree_has_none(tiny: Model) -> None:
     ban = {token: -100.0 for token in tiny.ends}
     with Rig(tiny, 2, 256) as rig:
         rig.complete(call([5, 6, 7] * 20, max_tokens=100, logit_bias=ban))
+        wait_until(lambda: not rig.scheduler._untried)
+        rig.complete(call([5, 6, 7] * 20, max_tokens=100, logit_bias=ban))
         assert rig.scheduler._rounds.costs is None
         assert 0 == rig.scheduler.counters.drafted_tokens
+
+
+def test_the_first_call_does_not_wait_for_the_trial(model: Model) -> None:
+    """It breaks it off; it is made up for when that call is over, and what is kept stays."""
+    rig = Rig(model, 2, 256)
+    first = rig.start(call(AGAIN, max_tokens=2))
+    rig.scheduler._try_drafts()
+    assert (True, None) == (rig.scheduler._untried, rig.scheduler._rounds.costs)
+    with rig:
+        first.wait()
+        wait_until(lambda: rig.scheduler._rounds.costs is not None)
+        again = rig.complete(call(AGAIN, max_tokens=2))
+    assert first.ids() == again.ids()
+    assert first.finished.usage.prompt_tokens - 1 == again.finished.usage.cached_tokens
+
+
+def test_a_paused_call_is_not_disturbed_by_the_trial(pair: Pair) -> None:
+    """Nobody computes, yet sequences are in use: the trial waits until none is."""
+    ban = {token: -100.0 for token in pair.plain.model.ends}
+    asked = call(VILLAGE, max_tokens=12, logit_bias=ban)
+    rig = Rig(pair.plain.model, 1, 256)
+    slow = rig.start(asked)
+    with rig:
+        slow.step()
+        rig.scheduler.pause(slow.run, True)
+        wait_until(lambda: rig.scheduler.idle)
+        assert rig.scheduler._untried
+        rig.scheduler.pause(slow.run, False)
+        slow.wait()
+        wait_until(lambda: not rig.scheduler._untried)
+    assert pair.plain.complete(asked).ids() == slow.ids()
 
 
 class Drafty:
@@ -201,6 +234,7 @@ def test_a_draft_that_fails_fails_nobody(pair: Pair) -> None:
     wrapper: Callable[[Context], Context] = wrap
     with Rig(pair.plain.model, 2, 512, wrap=wrapper) as rig:
         rig.complete(call("x", max_tokens=1))
+        wait_until(lambda: rig.scheduler._rounds.costs is not None)
         made[0].broken = True
         done = rig.complete(call(AGAIN, max_tokens=30))
     assert made[0].failed > 3

@@ -71,10 +71,12 @@ def test_sizes_of_drafts(model: Model) -> None:
     """Each with what its step costs; the sequence is empty again."""
     context, fresh = Context(model, 2, 64, threads=1), Context(model, 2, 64, threads=1)
     tried = Trial(model, context).drafts()
+    assert tried is not None
     assert [1, 2, 4, 8] == list(tried)
     assert 0 < tried[1] < tried[8] < 8 * tried[1]
     after, first = (Trial(model, each)._compute([(0, 0, 5)]) for each in (context, fresh))
     assert np.array_equal(after, first)
+    assert None is Trial(model, context).drafts(1, lambda: True)
     context.close()
     fresh.close()
 
@@ -83,7 +85,7 @@ def test_drafts_that_differ_are_not_made(model: Model, monkeypatch: pytest.Monke
     """Nor what does not fit, what several threads divide, or what takes too long to try."""
     late, short = Late(model, 2, 64, threads=1), Context(model, 1, 6, threads=1)
     several = Context(model, 2, 64, threads=2)
-    assert [1, 2] == list(Trial(model, late).drafts())
+    assert [1, 2] == list(Trial(model, late).drafts() or ())
     assert short.sequence_tokens_max >= 6
     assert {} == Trial(model, several).drafts()
     monkeypatch.setattr(trial, "TRIAL_S_MAX", 0.0)
