@@ -17,7 +17,7 @@ one did, too. A text that does not repeat pays for the index alone, which is mic
     a · shape[n] + b · (n + 1) · depth
 
 The form fits the default model within a tenth (1 to 8 tokens behind 0 to 2,000). The shape, in
-steps of one token, is measured at the start; a and b follow every measured step, so that a size
+steps of one token, is measured once (trial.py); a and b follow every measured step, so that a size
 that was not used for long is judged by those that were. They are seconds of the thread's processor
 time: what others do on the machine shall count little.
 """

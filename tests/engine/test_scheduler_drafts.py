@@ -193,7 +193,7 @@ def test_the_first_call_does_not_wait_for_the_trial(model: Model) -> None:
 def test_a_paused_call_is_not_disturbed_by_the_trial(pair: Pair) -> None:
     """Nobody computes, yet sequences are in use: the trial waits until none is."""
     ban = {token: -100.0 for token in pair.plain.model.ends}
-    asked = call(VILLAGE, max_tokens=12, logit_bias=ban)
+    asked = call(VILLAGE, max_tokens=60, logit_bias=ban)
     rig = Rig(pair.plain.model, 1, 256)
     slow = rig.start(asked)
     with rig:
