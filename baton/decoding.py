@@ -28,7 +28,6 @@ from baton.explanations import (
     explain_field,
     explain_prompt,
 )
-from baton.long_text import LONG_BYTES
 
 IGNORED_NAMES_MAX = 32
 IGNORED_NAME_CHARS_MAX = 64
@@ -81,10 +80,11 @@ class UsageAlone(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PlainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A text and how long it shall become: by far the most. Anything else has other types."""
+    """A text, or its ids, and how long it shall become: by far the most. Anything else has other
+    types."""
 
     model: Annotated[str, Meta(min_length=1)]
-    prompt: str
+    prompt: str | Annotated[list[Token], Meta(min_length=1)]
     max_tokens: Annotated[int, Meta(ge=1)] = 16
     temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
     top_p: Annotated[float, Meta(ge=0, le=1)] = 1.0
@@ -172,9 +172,7 @@ def parse(
         raise errors.missing_parameter("prompt")
     if prompt == []:
         raise errors.empty_prompt("the array")
-    if len(body) >= LONG_BYTES and isinstance(prompt, str):
-        return single, long_text.prompts(prompt, body), NOTHING_UNKNOWN
-    return single, [prompt], NOTHING_UNKNOWN
+    return single, long_text.prompts(prompt, body), NOTHING_UNKNOWN
 
 
 def _parse_carefully(

@@ -1,10 +1,10 @@
 """The fast path: plain requests whose every stage has its answer at hand, run without a task.
 
-Theory of operation. Most requests are plain (one text, how long, how random, where to stop), come
-on a kept connection with the head of the last one, from a key that is at hand, for a model that one
-HTTP upstream has, whose connection is free and whose lease has room. Nothing of such a request has
-to be waited for until its upstream answers, and that answer mostly comes whole in one read. So it
-runs in three callbacks instead of a task with its coroutines and futures:
+Theory of operation. Most requests are plain (one text or its ids, how long, how random, where to
+stop), come on a kept connection with the head of the last one, from a key that is at hand, for a
+model that one HTTP upstream has, whose connection is free and whose lease has room. Nothing of such
+a request has to be waited for until its upstream answers, and that answer mostly comes whole in one
+read. So it runs in three callbacks instead of a task with its coroutines and futures:
 
     board, begin    decode, count, hold, write the call     in the call that read the request
     _heard          decode the answer, settle               in the call that read the answer
@@ -36,11 +36,12 @@ from baton.errors import RequestError, internal, store_unavailable
 from baton.http.exchange import WHOLE, Exchange
 from baton.http.shared import Flight, FlightLine
 from baton.http.usual import Usual
-from baton.lanes import Fork, Lane, Lanes
+from baton.lanes import LANES_MAX, Fork, Lane, Lanes
 from baton.ledger.entries import Intent, Timings
 from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Ledger
+from baton.long_text import LONG_BYTES, written
 from baton.routing.plan import Attempt, Plan
 from baton.semantics.assemble import encode_text
 from baton.semantics.headers import IDENTITY
@@ -52,10 +53,15 @@ from baton.upstreams.http import Prepared
 from baton.upstreams.response import Response
 from baton.upstreams.usual_answer import one_whole
 
-BODY_BYTES_MAX = 64 * 1024
-"""Longer requests are not worth to be decoded twice, where they turn out to be something else."""
+DEAR_BYTES = 64 * 1024
+"""Requests from here on are not worth to be decoded twice, where they turn out to be something
+else: of a key that sent such a one, they are the room's for `DEAR_S`."""
+DEAR_S = 1.0
 STREAM, STREAMS = b'"stream"', re.compile(rb'"stream": ?true')
 """Most streams are the room's before anything is decoded."""
+ENDS_BYTES = 2048
+"""Of a body, where fields are that a prompt does not stand before and behind: looking for a word in
+all of a long text costs twice what decoding it does."""
 OK = 200
 ANSWER = WHOLE.replace(b"%b%b", b"%b" + JSON + IDENTITY + b"%b%bx-baton-handoffs: 0\r\n", 1)
 """As `Turn.headers` and `Exchange.respond` put it together."""
@@ -76,21 +82,38 @@ class FastPath:
         self.flights: dict[_Flight, None] = {}
         """Until their hold ends, in the order of arrival."""
         self._lanes = Lanes(configured, gate, ledger, settings.request_limits())
+        self._dear: dict[bytes, float] = {}
+        """Until when long requests that show a key are the room's."""
         room.under_way.land = self.land
 
     def board(self, line: FlightLine, head: Usual, body: bytes) -> Flight | None:
         """A request that is for the fast path; else None, and nothing is done. What fails here
         fails in the room again, which tells of it."""
         try:
-            return self._boarded(line, head, body)
+            if len(body) >= LONG_BYTES:
+                return self._long(line, head, body)
+            return None if _streams(body) else self._boarded(line, head, body)
         except Exception:  # noqa: BLE001 — the boundary of a callback
             diary.exception("the fast path failed")
             return None
 
-    def _boarded(self, line: FlightLine, head: Usual, body: bytes) -> Flight | None:
-        streams = STREAM in body and STREAMS.search(body) is not None
-        if streams or len(body) > BODY_BYTES_MAX:
+    def _long(self, line: FlightLine, head: Usual, body: bytes) -> Flight | None:
+        """The same of a long request."""
+        if _streams(body[:ENDS_BYTES]) or _streams(body[-ENDS_BYTES:]):
             return None
+        if len(body) < DEAR_BYTES:
+            return self._boarded(line, head, body)
+        shown, now_s = head.noted[AUTHORIZATION], time.time()
+        if self._dear.get(shown, 0.0) > now_s:
+            return None
+        flight = self._boarded(line, head, body)
+        if flight is None:
+            if len(self._dear) >= LANES_MAX:
+                self._dear.clear()
+            self._dear[shown] = now_s + DEAR_S
+        return flight
+
+    def _boarded(self, line: FlightLine, head: Usual, body: bytes) -> Flight | None:
         plain, now_s = parse_plain(body), time.time()
         if plain is None or plain.stream or plain.stream_options is not None:
             return None
@@ -115,6 +138,11 @@ class FastPath:
             if flight.arrival.began_s > before_s:
                 return
             flight.land()
+
+
+def _streams(part: bytes) -> bool:
+    """Whether a stream is asked for here, as most write it."""
+    return STREAM in part and STREAMS.search(part) is not None
 
 
 class _Flight:
@@ -170,7 +198,9 @@ class _Flight:
             return self.land()
         path.books.metrics.holds += 1
         self._held_s = time.perf_counter()
-        self._response = response = lane.upstream.begin(self._prepared, prompt)
+        body = self._asked[2]
+        json = written(prompt, body) if len(body) >= LONG_BYTES else None
+        self._response = response = lane.upstream.begin(self._prepared, prompt, json)
         if response is None:
             return self.land()
         lane.relay.begun()
@@ -245,7 +275,7 @@ class _Flight:
         exchange = Exchange(line, head.noted, where=head.where, http_1_0=False, keep=True)
         exchange.take(body)
         turn = Turn(exchange, self._path.books, self.arrival)
-        turn.caller, turn.request = self._lane.caller, self._lane.request(self._plain)
+        turn.caller, turn.request = self._lane.caller, self._lane.request(self._plain, body)
         if self._decision is not None:
             turn.passage = self._path.gate.passage(turn.caller, self._decision)
         turn.goes_on(self._hold, self._held_s, self._outcome)

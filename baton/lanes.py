@@ -15,7 +15,7 @@ from baton.errors import RequestError
 from baton.ledger.settle import Ledger
 from baton.protocol import CompletionRequest, RequestLimits, checked
 from baton.routing.routes import Candidate
-from baton.semantics.events import Call
+from baton.semantics.events import Call, Prompt
 from baton.semantics.headers import provenance
 from baton.sites import Site
 from baton.stores.base import PriceRecord
@@ -38,6 +38,7 @@ class Lane:
         "_limits",
         "_prepared",
         "_stops_max",
+        "_takes_ids",
         "caller",
         "candidate",
         "changes",
@@ -61,7 +62,8 @@ class Lane:
         assert isinstance(site.upstream, HttpUpstream)
         self.caller, self.candidate, self.site = caller, candidate, site
         self.upstream, self.relay, self.snapshot = site.upstream, snapshot.relay, snapshot
-        self._limits, self._stops_max = limits, snapshot.native[candidate.upstream].stop_max
+        able = snapshot.native[candidate.upstream]
+        self._limits, self._stops_max, self._takes_ids = limits, able.stop_max, able.token_prompts
         self.told = provenance(candidate.upstream, (), ())
         """The header line that tells who answered."""
         self._prepared: dict[Kind, Prepared | None] = {}
@@ -71,16 +73,19 @@ class Lane:
     def prepared(self, plain: PlainRequest) -> Prepared | None:
         """What goes out around its prompt; None where it is not for the fast path. Requests of one
         kind are within the limits, or beyond them, together."""
+        if not (self._takes_ids or isinstance(plain.prompt, str)):
+            return None
         stop = plain.stop
         stops = None if stop is None else tuple(stop)
         kind = (plain.max_tokens, plain.temperature, plain.top_p, stops)
         prepared = self._prepared
         return prepared[kind] if kind in prepared else self._prepare(kind, plain)
 
-    def request(self, plain: PlainRequest) -> CompletionRequest | None:
-        """The request as the room has it; None where it is beyond the limits."""
+    def request(self, plain: PlainRequest, body: bytes = b"") -> CompletionRequest | None:
+        """The request as the room has it, read from this body; None where it is beyond the
+        limits."""
         try:
-            return checked(plain, b"", self._limits)
+            return checked(plain, body, self._limits)
         except RequestError:
             return None
 
@@ -117,7 +122,7 @@ class Fork:
         self.lanes, self._sites, self.snapshot, self.relay = lanes, sites, snapshot, snapshot.relay
         self.until_s, self.changes = 0.0, 0
 
-    def choose(self, prompt: str, seed: int) -> Lane | None:
+    def choose(self, prompt: Prompt, seed: int) -> Lane | None:
         """That of the upstream which would be asked first."""
         number = self.relay.choose(self._sites, prompt, seed)
         return None if number is None else self.lanes[number]

@@ -8,7 +8,6 @@ import msgspec
 
 from baton import errors, long_text
 from baton.decoding import PlainRequest, StreamOptions, WireFields, parse, parse_plain
-from baton.long_text import LONG_BYTES
 from baton.semantics.events import FinishReason, Logprobs, Prompt
 
 
@@ -187,7 +186,7 @@ def checked(plain: PlainRequest, body: bytes, limits: RequestLimits) -> Completi
         return None
     return CompletionRequest(
         plain.model,
-        [plain.prompt] if len(body) < LONG_BYTES else long_text.prompts(plain.prompt, body),
+        long_text.prompts(plain.prompt, body),
         plain.max_tokens,
         plain.temperature,
         plain.top_p,

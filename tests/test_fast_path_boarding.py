@@ -25,6 +25,7 @@ def spelled(text: str) -> bytes:
     return (json.dumps(PLAIN)[:-1] + text + "}").encode()
 
 
+LONG = json.dumps({**PLAIN, "prompt": "a" * 20_000}).encode()
 BODIES: dict[str, bytes] = {
     "a stream": spelled(', "stream": true'),
     "a stream, close": spelled(',"stream":true'),
@@ -39,7 +40,13 @@ BODIES: dict[str, bytes] = {
     "a user": spelled(', "user": "somebody"'),
     "echo": spelled(', "echo": true'),
     "a seed": spelled(', "seed": 1'),
-    "ids": spelled(', "prompt": [1, 2, 3]'),
+    "no ids": spelled(', "prompt": []'),
+    "an id too high": spelled(', "prompt": [1, 2147483648]'),
+    "an id below zero": spelled(', "prompt": [1, -1]'),
+    "a fraction of an id": spelled(', "prompt": [1, 2.5]'),
+    "ids in exponents": spelled(', "prompt": [1e2, 3.0, 0]'),
+    "ids and a text": spelled(', "prompt": [1, "a"]'),
+    "ids of several": spelled(', "prompt": [[1], [2]]'),
     "several prompts": spelled(', "prompt": ["a", "b"]'),
     "one stop": spelled(', "stop": "a"'),
     "too many stops": spelled(f', "stop": {json.dumps(list("abcdefghijklmnopqrs"))}'),
@@ -63,7 +70,17 @@ BODIES: dict[str, bytes] = {
     "half a surrogate": spelled(r', "prompt": "\ud800"'),
     "no UTF-8": spelled(', "prompt": "a"')[:-2] + b"\xff" + b'"}',
     "deep": b'{"prompt": ' + b"[" * 5000,
-    "long": spelled(', "prompt": "' + "a" * 70_000 + '"'),
+    "long, a stream first": b'{"stream": true, ' + LONG[1:],
+    "long, a stream last": LONG[:-1] + b', "stream": true}',
+    "long, a stream in the middle": LONG[:-1]
+    + b', "stream": true, "model": "m"'
+    + b" " * 5000
+    + b"}",
+    "long, no JSON": LONG[:-1],
+    "long, no UTF-8": LONG.replace(b"aaa", b"aa\xff", 1),
+    "long, half a surrogate": LONG.replace(b"aaa", rb"a\udc00", 1),
+    "long, a control character": LONG.replace(b"aaa", b"aa\x01", 1),
+    "long, logprobs": LONG[:-1] + b', "logprobs": 1}',
 }
 LINES: dict[str, str] = {
     "strict": "x-baton-strict: true\r\n",
@@ -80,6 +97,16 @@ PLAIN_BODIES: dict[str, bytes] = {
     "escaped": spelled(r', "pr\u006fmpt": "\u0061"'),
     "not a stream": spelled(', "stream": false'),
     "a stream in the text": spelled(r', "prompt": "\"stream\" : true, and so on"'),
+    "ids": spelled(', "prompt": [1, 2, 3]'),
+    "an id": spelled(', "prompt" : [ 2147483647 ]'),
+    "many ids": spelled(f', "prompt": {list(range(9000))}'),
+    "long": LONG,
+    "long and said twice": LONG[:-1] + b', "prompt": "b"}',
+    "long and escaped": LONG.replace(b"aaa", rb"\u00e9\/\ud83d\ude00\\\"", 5),
+    "long and full of quotes": LONG.replace(b"aa", rb"\"\""),
+    "long and not ASCII": LONG.replace(b"aa", "é".encode()),
+    "long, other fields first": b'{"max_tokens": 3, "stop": ["' + b"b" * 200 + b'"], ' + LONG[1:],
+    "very long": LONG.replace(b"a" * 20_000, b"a" * 300_000),
 }
 
 
@@ -108,6 +135,29 @@ def test_bodies(tmp_path: pathlib.Path) -> None:
     assert room.asked == fast.asked
     assert (room.rows, room.lines, room.numbers) == (fast.rows, fast.lines, fast.numbers)
     assert {200, 400, 404} <= {status for status, _, _ in fast.answers}
+
+
+def test_very_long_ones_are_seldom_read_twice(tmp_path: pathlib.Path) -> None:
+    """One that turns out not to be plain keeps the very long ones of its key in the room, and no
+    others; for a moment."""
+    very_long = LONG.replace(b"a" * 20_000, b"a" * 70_000)
+    with flying(tmp_path) as sky, sky.warm() as caller:
+        for data, boards in (
+            (very_long, True),
+            (LONG[:-1] + b', "user": "u"}', False),
+            (very_long[:-1] + b', "stream": true}', False),
+            (very_long, True),
+            (very_long[:-1] + b', "user": "u"}', False),
+            (very_long, False),
+            (LONG, True),
+        ):
+            before = sky.course.boarded
+            assert 200 == caller.post(data).status
+            assert (boards, len(data)) == (sky.course.boarded > before, len(data))
+        before, deadline = sky.course.boarded, time.monotonic() + 10
+        while sky.course.boarded == before:
+            assert 200 == caller.post(very_long).status
+            assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("origins", ["https://app.test", ""])

@@ -1,6 +1,7 @@
 """Long prompts go on as they were written: which bytes those are, and when it is not told."""
 
 import json
+from typing import cast
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from baton.decoding import parse
 from baton.errors import RequestError
-from baton.long_text import LONG_BYTES, LongPrompt, prompts
+from baton.long_text import LONG_BYTES, QUOTES_MAX, LongPrompt, prompts, written
 from baton.protocol import RequestLimits, decode
 from baton.semantics.events import Call
 from baton.upstreams.openai import OpenAIAdapter
@@ -42,23 +43,68 @@ AFTER = st.sampled_from(
 
 
 @given(BEFORE, PARTS, AFTER, st.sampled_from(['"prompt":', '"prompt" : ', '"pr\\u006fmpt":']))
-def test_what_is_remembered_is_the_prompt(before: str, written: str, after: str, name: str) -> None:
+def test_what_is_told_is_the_prompt(before: str, spelled: str, after: str, name: str) -> None:
     """However text and fields around it are written: what is told reads as the prompt does."""
-    body = f'{{{before}{name}"{written}"{after}}}'.encode()
+    body = f'{{{before}{name}"{spelled}"{after}}}'.encode()
     text = json.loads(body)["prompt"]
-    found = prompts(text, body)
-    assert [text] == found
-    if isinstance(found, LongPrompt):
-        assert f'"{written}"'.encode() == bytes(found.json)
+    told = bytes(written(text, body) or b"")
+    assert text == json.loads(told)
+    assert told in (f'"{spelled}"'.encode(), b'"b"')
+    assert told == bytes(written(text, cast(bytes, bytearray(body))) or b"")
 
 
-@pytest.mark.parametrize("written", ["", "\\\\", '\\"', 'a\\\\\\"', "\\u0022", "é\\n😀"])
-def test_it_is_remembered(written: str) -> None:
-    """Also where it ends in escapes; the fields around it do not matter."""
-    body = f'{{"model":"m", "prompt" : "{written}","stop":["\\n","\\""],"user":"u"}}'.encode()
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=200),
+    st.booleans(),
+    st.sampled_from([(", ", ": "), (",", ":"), (" , ", "\t:\n")]),
+    st.dictionaries(
+        st.sampled_from(["user", "stop", "model"]), st.text(st.characters(codec="utf-8"))
+    ),
+    st.booleans(),
+)
+def test_whoever_wrote_it(
+    text: str, ascii_only: bool, between: tuple[str, str], fields: dict[str, str], first: bool
+) -> None:
+    """Any text of any encoder, before other fields or behind them."""
+    parts = [{"prompt": text}, fields] if first else [fields, {"prompt": text}]
+    asked = {name: value for part in parts for name, value in part.items()}
+    body = json.dumps(asked, ensure_ascii=ascii_only, separators=between).encode()
+    told = written(text, body)
+    assert told is not None
+    assert json.dumps(text, ensure_ascii=ascii_only).encode() == bytes(told)
+
+
+@given(st.binary(max_size=30), st.sampled_from([b"", b"\\", b"\\u", b'\\"', b"\xc3", b"\\ud83d"]))
+def test_only_what_reads_as_json_goes_on(spelled: bytes, odd: bytes) -> None:
+    """Whatever stands between the quotes is refused, or is told as it stands and reads the same."""
+    body = b'{"model":"m","prompt":"' + FILLING.encode() + spelled + odd + b'"}'
+    try:
+        meant = json.loads(body.decode())["prompt"]
+        meant.encode()
+    except (ValueError, KeyError):
+        meant = None
+    if meant is None:
+        with pytest.raises(RequestError) as caught:
+            decode(body, RequestLimits())
+        assert 400 == caught.value.status
+        return
+    request = decode(body, RequestLimits())
+    assert [meant] == request.prompts
+    assert isinstance(request.prompts, LongPrompt)
+    assert meant == json.loads(bytes(request.prompts.json))
+
+
+@pytest.mark.parametrize("spelled", ["", "\\\\", '\\"', 'a\\\\\\"', "\\u0022", "é\\n😀"])
+def test_it_is_remembered(spelled: str) -> None:
+    """Also where it ends in escapes; the fields around it do not matter. Of a short body it is
+    not, nor of ids."""
+    body = f'{{"model":"m", "prompt" : "{FILLING}{spelled}","stop":["\\n","\\""]}}'.encode()
     found = prompts(json.loads(body)["prompt"], body)
     assert isinstance(found, LongPrompt)
-    assert f'"{written}"'.encode() == bytes(found.json)
+    assert f'"{FILLING}{spelled}"'.encode() == bytes(found.json)
+    assert list is type(prompts("a", b'{"prompt":"a"}'))
+    ids = [1] * LONG_BYTES
+    assert list is type(prompts(ids, json.dumps({"prompt": ids}).encode()))
 
 
 @pytest.mark.parametrize(
@@ -68,25 +114,28 @@ def test_it_is_remembered(written: str) -> None:
         '{"prompt":"a","pr\\u006fmpt":"b"}',
         '{"pr\\u006fmpt":"a","prompt":"a"}',
         '{"user":"' + "x" * 5000 + '","prompt":"a"}',
-        '{"prompt":"' + '\\"' * 300 + '"}',
+        '{"prompt":"' + '\\"' * (QUOTES_MAX + 1) + '"}',
+        '{"prompt":"' + '\\"' * QUOTES_MAX + '"}',
         '{"prompt":"a","user":"' + "x" * 5000 + '"}',
     ],
 )
-def test_what_is_not_simple_is_not_remembered(body: str) -> None:
+def test_what_is_not_simple_is_read_once_more(body: str) -> None:
     """A name that may be there twice, or comes late; more quotes to step over than are worth it."""
     text = json.loads(body)["prompt"]
-    assert list is type(prompts(text, body.encode()))
+    told = written(text, body.encode())
+    assert told is not None
+    assert text == json.loads(bytes(told))
 
 
 @pytest.mark.parametrize("option", ["", ',"user":"u"'])
 def test_a_long_prompt_goes_on_as_it_was_written(option: str) -> None:
     """The very bytes, in plain requests and in others; a short one is written anew."""
-    for filling, written in ((FILLING, b'\\u0041\\/"'), ("", b'A/"')):
+    for filling, spelled in ((FILLING, b'\\u0041\\/"'), ("", b'A/"')):
         body = f'{{"model":"m","prompt":"{filling}\\u0041\\/"{option}}}'.encode()
         request = decode(body, RequestLimits())
         assert [f"{filling}A/"] == request.prompts
         call = Call(model="m", prompts=request.prompts, max_tokens=1)
-        assert written in OpenAIAdapter().request(call).body
+        assert spelled in OpenAIAdapter().request(call).body
 
 
 def test_a_path_that_fixes_the_model_makes_no_difference() -> None:

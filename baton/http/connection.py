@@ -12,6 +12,7 @@ one is heard out (`LINGER_S`): closing on data that still comes makes its system
 """
 
 import asyncio
+import functools
 
 import httptools
 
@@ -27,7 +28,7 @@ from baton.http.answering import Answering, Cycle
 from baton.http.asgi import cycle
 from baton.http.exchange import Exchange, note, refusal
 from baton.http.heads import fault, head_bytes, without_offer
-from baton.http.long_body import receive
+from baton.http.long_body import LONG_BYTES, LongBody, receive
 from baton.http.paths import Where, completion_path
 from baton.http.shared import (
     DRAIN_HEADER_TIMEOUT_S,
@@ -66,11 +67,11 @@ class Connection(Answering):
             self.refuse(overloaded("Too many connections.", 1.0))
 
     def data_received(self, data: bytes) -> None:
-        heads = self.heads
+        heads, fresh = self.heads, not self.midway
         if self.phase == "idle" or heads.halved:
             if heads.halved:
                 data = heads.rejoined(data)
-            if heads.usual is not None and not self.midway and self._is_usual(heads.usual, data):
+            if heads.usual is not None and fresh and self._is_usual(heads.usual, data):
                 return
             self._expect("headers", self.settings.header_timeout_s)
         self.fed_bytes, whole = len(data), data
@@ -86,39 +87,46 @@ class Connection(Answering):
                 self.refuse(invalid("The request is not valid HTTP/1.1."))
         if self.midway and isinstance(self.receiving, Exchange) and self.receiving is self.active:
             receive(self, self.receiving)
-        begun = self.begun
-        if begun is not None and heads.learn(whole, begun, whole=not self.midway):
-            self.begun = None
+        begun, self.begun = self.begun, None
+        if begun is not None and fresh:
+            heads.learn(whole, begun)
 
     def _is_usual(self, head: Usual, data: bytes) -> bool:
         """Whether it has the head of the last request, and runs or waits for its body."""
-        if self._run_usual(head, data):
+        body = head.body_of(data)
+        if body is not None and len(body) <= self.settings.body_bytes_max:
+            self._run_usual(head, body)
             return True
-        if not self.heads.halves(data, self.settings.body_bytes_max):
+        length, begin = head.promised(data)
+        if not len(data) - begin < length <= self.settings.body_bytes_max:
             return False
-        self.head_bytes = len(data)
+        self.heads.halved, self.head_bytes = data[:begin], begin
         self._expect("body", self.settings.body_timeout_s)
+        if begin < len(data) or length >= LONG_BYTES:
+            LongBody(
+                self, length, memoryview(data)[begin:], functools.partial(self._rejoined, head)
+            )
         return True
 
-    def _run_usual(self, head: Usual, data: bytes) -> bool:
-        """Run a request with the head of the last one; False where it is another."""
-        body = head.body_of(data)
-        if body is None or len(body) > self.settings.body_bytes_max:
-            return False
+    def _rejoined(self, head: Usual, body: bytes) -> None:
+        self.heads.halved = b""
+        self._run_usual(head, body)
+
+    def _run_usual(self, head: Usual, body: bytes) -> None:
+        """Run a request with the head of the last one."""
         shared, self.headers, keep = self.shared, head.headers, not self.shared.draining
         self.phase, self.deadline = "answer", NEVER
         if head.plain and keep and shared.board is not None and not shared.crowded:
             self.active = flight = shared.board(self, head, body)
             if flight is not None:
                 shared.exchanges += 1
-                flight.begin()
-                return True
+                return flight.begin()
         self.active = exchange = Exchange(
             self, head.noted, where=head.where, http_1_0=False, keep=keep
         )
         exchange.take(body)
         self._run(exchange)
-        return True
+        return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER

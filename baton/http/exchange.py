@@ -121,10 +121,10 @@ class Exchange:
         """The whole body, which is within its limit."""
         self._body, self.size, self.body_complete = body, len(body), True
 
-    def move(self, place: memoryview) -> None:
-        """Put what is here of the body there: the whole is taken later."""
-        place[: self.size] = self.body
-        self._body, self._chunks = b"", None
+    def give(self) -> bytes:
+        """What is here of the body, which is gone from here: the whole is taken later."""
+        part, self._body, self._chunks = self.body, b"", None
+        return part
 
     def add(self, part: bytes, body_bytes_max: int) -> bool:
         """Take a part of the body; False when there is too much of it."""

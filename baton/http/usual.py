@@ -6,7 +6,8 @@ in nothing but the number behind `Content-Length` (all SDKs, editors and load ba
 llhttp made of these bytes once holds for them again: the same method, path, headers and framing.
 So a request is taken as the last one was where all of this is so, and by the parser otherwise:
 - it begins with the same bytes up to that number, and goes on with the same bytes behind it;
-- the number is digits alone, and its body is whole in the same read, with nothing behind it.
+- the number is digits alone, and nothing stands behind its body. A body of which some is still to
+  come is received in its place (`long_body.py`), or with the head where that came alone.
 Nothing is guessed: bytes that differ in any other way are the parser's. This saves 9 calls out of
 the parser and 350 bytecodes a request (docs/decisions/0022).
 """
@@ -50,13 +51,15 @@ class Framed:
         digits, body = data[start:end], data[end + len(after) :]
         return body if digits.isdigit() and len(body) == int(digits) else None
 
-    def length_alone(self, data: bytes) -> int:
-        """How long the body is that such a head promises, which came alone; 0 of all else."""
-        start, stop = self._start, len(data) - len(self._after)
-        if not (data.startswith(self._before) and data.endswith(self._after)):
-            return 0
-        digits = data[start:stop]
-        return int(digits) if len(digits) <= LENGTH_DIGITS_MAX and digits.isdigit() else 0
+    def promised(self, data: bytes) -> tuple[int, int]:
+        """How long the body is that such a head promises, and where it begins, which here it may
+        not do yet; two zeros of all else."""
+        start, after = self._start, self._after
+        end = data.find(b"\r\n", start, start + LENGTH_DIGITS_MAX + 2)
+        if end < 0 or not data.startswith(self._before) or not data.startswith(after, end):
+            return 0, 0
+        digits = data[start:end]
+        return (int(digits), end + len(after)) if digits.isdigit() else (0, 0)
 
 
 class Usual(Framed):
@@ -110,44 +113,30 @@ class UsualAnswers:
 class Heads:
     """The head that a connection's requests have, learned from one for the next."""
 
-    __slots__ = ("_first", "halved", "usual")
+    __slots__ = ("halved", "usual")
 
     def __init__(self) -> None:
         self.usual: Usual | None = None
         self.halved = b""
-        """The usual head, which came alone: its body is awaited."""
-        self._first = b""
-        """A head that came alone and is to be learned."""
-
-    def halves(self, data: bytes, body_bytes_max: int) -> bool:
-        """Whether this is the usual head alone, as many clients send it, of a body that may be: the
-        next bytes are to be `rejoined` with it."""
-        if self.usual is None or not 0 < self.usual.length_alone(data) <= body_bytes_max:
-            return False
-        self.halved = data
-        return True
+        """The usual head, whose body is awaited."""
 
     def rejoined(self, data: bytes) -> bytes:
         data, self.halved = self.halved + data, b""
         return data
 
-    def learn(self, data: bytes, begun: Exchange, *, whole: bool) -> bool:
-        """From a read that the head of `begun` was in, or its body in the next one; `whole`: so is
-        its end. Returns whether that is all there is to learn."""
-        data, self._first = self._first + data, b""
-        if not whole and data.endswith(b"\r\n\r\n"):
-            self._first = data
-            return False
-        if whole and not begun.http_1_0:
+    def learn(self, data: bytes, begun: Exchange) -> None:
+        """From the bytes that the request of `begun` began with: its head, and what came of its
+        body."""
+        if not begun.http_1_0:
             self.usual = usual(data, begun.headers, begun.noted, begun.where) or self.usual
-        return True
 
 
 def usual(
     data: bytes, headers: list[HeaderPair], noted: dict[bytes, bytes], where: Where
 ) -> Usual | None:
-    """What a whole request that came in one read says of those that will come; `headers`, `noted`
-    and `where` as the parser found them. None where its head has to be read each time."""
+    """What the begin of a request, at least its head, says of those that will come; `headers`,
+    `noted` and `where` as the parser found them. None where its head has to be read each time, or
+    more than the request came."""
     found = _framed(data) if data.startswith(b"POST ") else None
     if found is None:
         return None
@@ -159,11 +148,11 @@ def usual(
 def framed(data: bytes) -> Framed | None:
     """What a whole message that came in one read says of those that will come. None where the head
     has to be read each time."""
-    found = _framed(data)
+    found = _framed(data, whole=True)
     return None if found is None else Framed(*found)
 
 
-def _framed(data: bytes) -> tuple[bytes, int, int] | None:
+def _framed(data: bytes, *, whole: bool = False) -> tuple[bytes, int, int] | None:
     """The head, and where in it the length stands."""
     end = data.find(b"\r\n\r\n") + 4
     head = data[:end]
@@ -172,7 +161,8 @@ def _framed(data: bytes) -> tuple[bytes, int, int] | None:
     length = _LENGTH.search(head)
     if length is None or head.lower().count(b"content-length") != 1:
         return None
-    if len(data) - end != int(length[1]):
+    missing = int(length[1]) - (len(data) - end)
+    if missing < 0 or (missing and whole):
         return None  # more than one message, or less
     if _FRAMING.search(_KEPT.sub(b"", head)):
         return None

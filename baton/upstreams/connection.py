@@ -39,6 +39,9 @@ BROKEN = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 DRAINED_BYTES_MAX = 4096
 """What may follow an answer that its reader has seen the end of: a last chunk, trailers."""
 
+Body = bytes | tuple[bytes | memoryview, ...]
+"""What a request says, or its parts: long ones are not joined, only written one after the other."""
+
 
 class Pool(Protocol):
     """What a connection needs of the transport that owns it."""
@@ -122,7 +125,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # what the transport calls
 
-    def send(self, head: bytes, body: bytes) -> Response:
+    def send(self, head: bytes, body: Body) -> Response:
         """Write a request; its answer is to be awaited with `wait_head`."""
         assert self.alive, self
         assert self.response is None, self
@@ -131,10 +134,11 @@ class Connection(asyncio.BufferedProtocol):
         self._partial_head = b""
         self._interim_answers, self._between = 0, False
         self.response = response = Response(self)
-        if len(body) < LONG_BYTES:
+        if isinstance(body, bytes) and len(body) < LONG_BYTES:
             self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
-        else:
-            self.transport.writelines((b"%b%d\r\n\r\n" % (head, len(body)), body))
+            return response
+        parts = (body,) if isinstance(body, bytes) else body
+        self.transport.writelines((b"%b%d\r\n\r\n" % (head, sum(map(len, parts))), *parts))
         return response
 
     def check(self, tick: int, tick_s: float) -> None:

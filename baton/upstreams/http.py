@@ -26,6 +26,7 @@ from baton.upstreams.base import (
     Watch,
 )
 from baton.upstreams.completions_wire import StreamDecoder
+from baton.upstreams.connection import Body
 from baton.upstreams.failures import failure
 from baton.upstreams.response import Response
 from baton.upstreams.transport import Transport
@@ -155,10 +156,16 @@ class HttpUpstream:
             return None
         return Prepared(self._transport.head(request), before, after)
 
-    def begin(self, prepared: Prepared, prompt: Prompt) -> Response | None:
+    def begin(
+        self, prepared: Prepared, prompt: Prompt, written: memoryview | None = None
+    ) -> Response | None:
         """Send a call at once, without waiting; None where no connection is free. What comes of it
-        is for `receive`, or taken whole by whoever listens."""
-        body = prepared.before + _JSON.encode(prompt) + prepared.after
+        is for `receive`, or taken whole by whoever listens. `written`: the prompt's own JSON."""
+        body: Body
+        if written is None:
+            body = prepared.before + _JSON.encode(prompt) + prepared.after
+        else:
+            body = prepared.before, written, prepared.after
         return self._transport.begin(prepared.head, body)
 
     async def open(self, call: Call) -> HttpStream:

@@ -19,7 +19,7 @@ from collections import deque
 
 from baton.http.usual import UsualAnswers
 from baton.upstreams.base import HttpRequest, UpstreamError
-from baton.upstreams.connection import READ_BYTES, Connection
+from baton.upstreams.connection import READ_BYTES, Body, Connection
 from baton.upstreams.dialer import Dialer, TcpDialer
 from baton.upstreams.endpoint import Endpoint
 from baton.upstreams.failures import failure
@@ -104,7 +104,7 @@ class Transport:
         connection = self._idle_connection() or await self._borrow(tenant)
         return await self.receive(self._write(connection, head, request.body), request, tenant)
 
-    def begin(self, head: bytes, body: bytes) -> Response | None:
+    def begin(self, head: bytes, body: Body) -> Response | None:
         """Send a request at once, on an idle connection; None where there is none. `head` is what
         `head` made. Its answer is for `receive`, or for whoever listens."""
         connection = self._idle_connection()
@@ -171,7 +171,7 @@ class Transport:
 
     # inside
 
-    def _write(self, connection: Connection, head: bytes, body: bytes) -> Response:
+    def _write(self, connection: Connection, head: bytes, body: Body) -> Response:
         reused = connection.served > 0
         response = connection.send(head, body)
         response.reused, response.sent_s = reused, self._loop.time()

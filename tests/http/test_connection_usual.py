@@ -1,10 +1,13 @@
 """Requests with the head of the last one, on the wire: the same answers as the parser's."""
 
+import time
+from collections.abc import Callable
+
 from baton.http.connection import Connection
 from baton.http.exchange import WHOLE, Exchange
 from baton.http.shared import FlightLine
 from baton.http.usual import Usual
-from tests.http.serving import TEXT, echo, listening, post, received, rest
+from tests.http.serving import TEXT, Listener, echo, listening, post, received, rest
 
 
 def test_any_size_of_body_on_one_connection() -> None:
@@ -60,6 +63,26 @@ def test_a_request_inside_a_head_is_no_request() -> None:
         told = received(client, b"\r\n\r\n/other")
         assert b"smuggled" not in told
     assert [b"1!", b"2!"] == seen
+
+
+def test_a_body_that_looks_like_a_head_is_not_learned() -> None:
+    """What a body's end and the next request are in one read: no head is learned of what began in
+    the middle, or its sender would choose what the next one's bytes mean."""
+    fake = post(b"", extra="X-Fake: 1\r\n").replace(
+        b"-Length: 0", b"-Length: %d" % len(post(b"2!"))
+    )
+    whole = post(b"1" + fake)
+    with listening(echo) as listener, listener.connect() as client:
+        begun = len(whole) - len(fake)
+        client.sendall(whole[:begun])
+        until(lambda: midway(listener))
+        client.sendall(whole[begun:] + post(b"2!"))
+        received(client, b":2!")
+        (connection,) = listener.server.server_state.connections
+        assert isinstance(connection, Connection)
+        assert connection.heads.usual is None or not connection.heads.usual.body_of(
+            fake + post(b"2!")
+        )
 
 
 def test_a_kept_connection_closes_while_the_server_stops() -> None:
@@ -123,3 +146,16 @@ def test_a_flight_that_ends_while_its_connection_closes_is_counted_once() -> Non
             received(client, b":3!")
         assert [0, 0, 0] == [flight.gone for flight in flights]
         assert 0 == listener.shared.exchanges
+
+
+def midway(listener: Listener) -> bool:
+    """Whether a part of a request is here."""
+    connections = list(listener.server.server_state.connections)
+    return any(isinstance(each, Connection) and each.midway for each in connections)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

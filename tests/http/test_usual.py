@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from baton.http.exchange import note
 from baton.http.paths import Where
-from baton.http.usual import HEAD_BYTES_MAX, Usual, usual
+from baton.http.usual import HEAD_BYTES_MAX, Usual, framed, usual
 
 WHERE = Where("m", "")
 HEAD = (
@@ -88,7 +88,37 @@ def test_kept_connections_may_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [HEAD % 5 + b"1234", (HEAD % 5 + b"12345") * 2, b"GET / HTTP/1.1\r\n\r\n"]
+    "data",
+    [(HEAD % 5)[:-1], HEAD % 5 + b"123456", (HEAD % 5 + b"12345") * 2, b"GET / HTTP/1.1\r\n\r\n"],
 )
-def test_only_one_whole_request_is_kept(data: bytes) -> None:
+def test_only_one_request_is_kept(data: bytes) -> None:
+    """Its head has to be whole, and nothing may stand behind it."""
     assert known(data) is None
+
+
+@given(st.binary(max_size=20), st.integers(0, 20))
+def test_what_a_head_promises(body: bytes, came: int) -> None:
+    """A head is known as soon as it came, with what came of its body; it tells how long that is."""
+    head, part = HEAD % len(body), body[:came]
+    found = known(head + part)
+    assert found is not None
+    assert (len(body), len(head)) == found.promised(head + part)
+    assert (body if part == body else None) == found.body_of(head + part)
+
+
+@given(st.integers(0, len(HEAD % 5) - 1), st.integers(0, 255))
+def test_another_head_promises_nothing(place: int, byte: int) -> None:
+    """Each byte counts, and all of them."""
+    data = bytearray(HEAD % 5)
+    assert (0, 0) == head().promised(bytes(data[:place]))
+    before, data[place] = bytes(data), byte
+    length, begin = head().promised(bytes(data))
+    assert (length, begin) == (0, 0) or data == HEAD % length
+    assert bytes(data) != before or length == 5
+
+
+def test_an_upstreams_answer_has_to_be_whole() -> None:
+    """Of it nothing is learned before."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+    assert framed(answer + b"1234") is None
+    assert framed(answer + b"12345") is not None
