@@ -9,13 +9,13 @@ Amounts are in the account's own unit: nano-USD, tokens, or requests.
 from collections.abc import Mapping, Sequence
 
 import sqlalchemy
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from baton.stores import allowances, budgets
 from baton.stores.base import AccountRecord, Missing
 from baton.stores.database import Database
 from baton.stores.journals import fence
-from baton.stores.tables import account, lease
+from baton.stores.tables import Whole, account, lease
 
 CHUNK_SHARE = 8
 """A grant beyond what is needed is at most 1/8 of what remains, so that others find some too."""
@@ -76,11 +76,10 @@ def _fence(connection: sqlalchemy.Connection, journal: int, epoch: int | None) -
 def _lend(connection: sqlalchemy.Connection, journal: int, name: str, want: int) -> int:
     if allowances.is_free(name):
         allowances.follow(connection, name)
-    query = select(account.c.limit_nano, account.c.posted_nano).where(account.c.id == name)
-    row = connection.execute(query.with_for_update()).one_or_none()
+    row = connection.execute(_BALANCE, {"name": name}).one_or_none()
     if row is None:
         budgets.open_account(connection, name)
-        row = connection.execute(query.with_for_update()).one_or_none()
+        row = connection.execute(_BALANCE, {"name": name}).one_or_none()
     if row is None:
         return 0
     if row.limit_nano is None:
@@ -101,21 +100,34 @@ def grant(remaining: int, want: int) -> int:
 
 
 def _leased(connection: sqlalchemy.Connection, name: str) -> int:
-    total = select(func.coalesce(func.sum(lease.c.granted_nano), 0)).where(lease.c.account == name)
-    return int(connection.scalar(total) or 0)
+    return int(connection.scalar(_LEASED, {"name": name}) or 0)
 
 
 def _add(connection: sqlalchemy.Connection, journal: int, name: str, amount: int) -> None:
-    mine = (lease.c.journal == journal) & (lease.c.account == name)
-    after = lease.c.granted_nano + amount
-    changed = lease.update().where(mine).values(granted_nano=not_below_zero(after))
-    if connection.execute(changed).rowcount == 0 and amount > 0:
-        connection.execute(
-            lease.insert().values(journal=journal, account=name, granted_nano=amount)
-        )
+    given = {"number": journal, "name": name, "amount": amount}
+    if connection.execute(_ADD, given).rowcount == 0 and amount > 0:
+        new = {"journal": journal, "account": name, "granted_nano": amount}
+        connection.execute(_LEASE, new)
 
 
 def not_below_zero(amount: sqlalchemy.ColumnElement[int]) -> sqlalchemy.ColumnElement[int]:
     """A key that got its limit while requests ran has charges that no lease covers: they are taken
     from the lease all the same, and what is returned later may be more than is left of it."""
     return sqlalchemy.case((amount < 0, 0), else_=amount)
+
+
+# Made once, as those of a fold (stores/posting.py): workers lend and give back every few seconds.
+_BALANCE = (
+    select(account.c.limit_nano, account.c.posted_nano)
+    .where(account.c.id == bindparam("name"))
+    .with_for_update()
+)
+_LEASED = select(func.coalesce(func.sum(lease.c.granted_nano), 0)).where(
+    lease.c.account == bindparam("name")
+)
+_ADD = (
+    lease.update()
+    .where((lease.c.journal == bindparam("number")) & (lease.c.account == bindparam("name")))
+    .values(granted_nano=not_below_zero(lease.c.granted_nano + bindparam("amount", type_=Whole)))
+)
+_LEASE = lease.insert()

@@ -8,13 +8,19 @@ from collections.abc import Collection
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from baton.stores.base import ChangeRecord
 from baton.stores.database import Database
 from baton.stores.tables import change
 
 POLLED_CHANGES_MAX = 1_000
+_SINCE = (
+    select(change)
+    .where(change.c.seq > bindparam("seq"))
+    .order_by(change.c.seq)
+    .limit(bindparam("at_most"))
+)
 
 
 class Changes:
@@ -25,9 +31,9 @@ class Changes:
 
     def since(self, seq: int, at_most: int = POLLED_CHANGES_MAX) -> list[ChangeRecord]:
         """Changes after `seq`, oldest first."""
-        query = select(change).where(change.c.seq > seq).order_by(change.c.seq).limit(at_most)
+        given = {"seq": seq, "at_most": at_most}
         with self._database.reading() as connection:
-            return [ChangeRecord(**row._mapping) for row in connection.execute(query)]
+            return [ChangeRecord(**row._mapping) for row in connection.execute(_SINCE, given)]
 
     def newest_first(
         self, before: int | None = None, at_most: int = POLLED_CHANGES_MAX, **fitting: str

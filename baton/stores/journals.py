@@ -18,12 +18,14 @@ import time
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, bindparam, cast, func, select
 
 from baton.stores.base import StoreUnavailable
 from baton.stores.database import Database
 from baton.stores.journal_tables import tenure
 from baton.stores.tables import journal, lease
+
+_EPOCH = select(tenure.c.epoch).where(tenure.c.journal == bindparam("number")).with_for_update()
 
 
 class Fenced(StoreUnavailable):
@@ -72,8 +74,7 @@ def fence(connection: sqlalchemy.Connection, number: int, epoch: int) -> None:
     """Make sure that this is the journal's epoch, and stays it until the transaction ends.
 
     Raises Fenced."""
-    mine = select(tenure.c.epoch).where(tenure.c.journal == number)
-    present = connection.scalar(mine.with_for_update())
+    present = connection.scalar(_EPOCH, {"number": number})
     if present != epoch:
         raise Fenced(f"journal {number} is in epoch {present}, this process in {epoch}")
 
@@ -126,8 +127,7 @@ def _expired(connection: sqlalchemy.Connection, *, shared: bool) -> list[int]:
 def _next_epoch(
     connection: sqlalchemy.Connection, number: int, term: Term | None, *, shared: bool
 ) -> Tenure:
-    mine = select(tenure.c.epoch).where(tenure.c.journal == number)
-    epoch = int(connection.scalar(mine.with_for_update()) or 0) + 1
+    epoch = int(connection.scalar(_EPOCH, {"number": number}) or 0) + 1
     expires_us = None if term is None else _now_us(connection) + round(term.book_s * 1e6)
     values = {"epoch": epoch, "expires_us": expires_us, "shared": int(shared)}
     changed = tenure.update().where(tenure.c.journal == number).values(**values)

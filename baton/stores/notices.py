@@ -7,13 +7,13 @@ renews it.
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from baton.stores import windows
 from baton.stores.allowances import WITHIN
 from baton.stores.base import BudgetRecord
 from baton.stores.database import Database
-from baton.stores.tables import account, budget, duty, notice
+from baton.stores.tables import Whole, account, budget, duty, notice
 
 DUTY = "notices"
 
@@ -74,7 +74,11 @@ class Notices:
     def make(self, percents: tuple[int, ...], now_us: int) -> int:
         """Notice every limited account that has reached a threshold; returns how many."""
         with self._database.reading() as connection:
-            found = [row for percent in percents for row in _reached(connection, percent)]
+            found = [
+                row
+                for percent in percents
+                for row in connection.execute(_REACHED, {"percent": percent})
+            ]
         made = 0
         for row in found:
             made += self._add(row, now_us)
@@ -126,23 +130,22 @@ class Notices:
         return int(current)
 
 
-def _reached(
-    connection: sqlalchemy.Connection, percent: int
-) -> list[sqlalchemy.Row[tuple[str, int, int, int]]]:
-    """Accounts at that threshold that were not noticed. The limit is divided first: times a hundred
-    it may leave 64 bits."""
-    limit = account.c.limit_nano
+def _at_threshold() -> sqlalchemy.Select[tuple[str, int, int, int]]:
+    """Accounts at the threshold `percent` that were not noticed. The limit is divided first: times
+    a hundred it may leave 64 bits."""
+    limit, percent = account.c.limit_nano, bindparam("percent", type_=Whole)
     threshold = limit // 100 * percent + (limit % 100 * percent + 99) // 100
     noticed = (notice.c.account == account.c.id) & (notice.c.percent == percent)
-    query = (
-        select(
-            account.c.id, limit, account.c.posted_nano, sqlalchemy.literal(percent).label("percent")
-        )
+    return (
+        select(account.c.id, limit, account.c.posted_nano, percent.label("percent"))
         .join_from(account, notice, noticed, isouter=True)
         .where(account.c.id.not_like(f"%{WITHIN}%"))  # an allowance is no budget
         .where(limit > 0, account.c.posted_nano >= threshold, notice.c.id.is_(None))
     )
-    return list(connection.execute(query))
+
+
+_REACHED = _at_threshold()
+"""Made once, as it is asked every few seconds (docs/decisions/0044)."""
 
 
 def _is_current(connection: sqlalchemy.Connection, name: str, now_us: int) -> bool:

@@ -34,11 +34,26 @@ from baton.stores.tables import (
 )
 from baton.stores.windows import measure
 
+# Made once: a statement that is made anew for each fold is a cycle of objects, which stays until
+# the collector looks (docs/decisions/0044).
+_MARK = select(journal.c.folded_seq).where(journal.c.number == bindparam("of"))
 _MOVE_MARK = (
     journal.update()
     .where(journal.c.number == bindparam("of"))
     .values(folded_seq=bindparam("last", type_=Whole))
 )
+_amount = bindparam("amount", type_=Whole)
+_CHARGE = (
+    account.update()
+    .where(account.c.id == bindparam("name"))
+    .values(posted_nano=account.c.posted_nano + _amount)
+)
+_CHARGE_LEASE = (
+    lease.update()
+    .where((lease.c.account == bindparam("name")) & (lease.c.journal == bindparam("number")))
+    .values(granted_nano=not_below_zero(lease.c.granted_nano - _amount))
+)
+_FOLD, _ENTRY, _ATTEMPT = fold.insert(), entry.insert(), attempt.insert()
 _user = of("user")
 
 
@@ -101,31 +116,29 @@ class Posting:
         names = ("request", "n", *ATTEMPT_COLUMNS)
         spent = [dict(zip(names, row, strict=True)) for seq, *row in found if seq in ended]
         if spent:
-            connection.execute(attempt.insert(), spent)
+            connection.execute(_ATTEMPT, spent)
             moved.post(connection, {row["request"] for row in spent})
 
 
 def _mark(connection: sqlalchemy.Connection, number: int) -> int:
-    return int(
-        connection.scalar(select(journal.c.folded_seq).where(journal.c.number == number)) or 0
-    )
+    return int(connection.scalar(_MARK, {"of": number}) or 0)
 
 
 def _post_sums(connection: sqlalchemy.Connection, number: int, last: int, sums: list[Sum]) -> None:
     add(connection, usage_day, sums)
     _post_balances(connection, number, sums)
-    batch = fold.insert().values(
-        journal=number,
-        last_seq=last,
-        requests=sum(row["requests"] for row in sums),
-        at_us=time.time_ns() // 1000,
-    )
-    fold_id = connection.execute(batch).inserted_primary_key
+    batch = {
+        "journal": number,
+        "last_seq": last,
+        "requests": sum(row["requests"] for row in sums),
+        "at_us": time.time_ns() // 1000,
+    }
+    fold_id = connection.execute(_FOLD, batch).inserted_primary_key
     assert fold_id is not None
     amounts = entries(sums)
     if amounts:
         rows = [{"fold": fold_id[0], "account": a, "amount_nano": n} for a, n in amounts.items()]
-        connection.execute(entry.insert(), rows)
+        connection.execute(_ENTRY, rows)
 
 
 def entries(sums: Iterable[Sum]) -> dict[str, int]:
@@ -152,16 +165,5 @@ def _post_balances(connection: sqlalchemy.Connection, number: int, sums: list[Su
     rows = [{"name": n, "amount": c, "number": number} for n, c in sorted(charges.items()) if c]
     if not rows:
         return
-    amount = bindparam("amount", type_=Whole)
-    connection.execute(
-        account.update()
-        .where(account.c.id == bindparam("name"))
-        .values(posted_nano=account.c.posted_nano + amount),
-        rows,
-    )
-    connection.execute(
-        lease.update()
-        .where((lease.c.account == bindparam("name")) & (lease.c.journal == bindparam("number")))
-        .values(granted_nano=not_below_zero(lease.c.granted_nano - amount)),
-        rows,
-    )
+    connection.execute(_CHARGE, rows)
+    connection.execute(_CHARGE_LEASE, rows)

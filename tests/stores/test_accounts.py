@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from baton.stores.accounts import grant
 from baton.stores.base import Missing
 from tests.bookkeeping import new_key, new_store
+from tests.collecting import left_to_the_collector
 
 amounts = st.integers(0, 10**6)
 
@@ -56,3 +57,16 @@ def test_returning_more_than_is_left(tmp_path: pathlib.Path) -> None:
     store.accounts.give_back(1, {account: 30})
     store.accounts.give_back(2, {account: 30})
     assert 0 == store.accounts.get(account).leased_nano
+
+
+def test_a_lease_leaves_nothing_to_the_collector(tmp_path: pathlib.Path) -> None:
+    """Workers lend and give back every few seconds."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=10**6).account
+
+    def lend_and_give_back() -> None:
+        granted = store.accounts.lend(1, {account: 5})
+        assert granted[account] >= 5
+        store.accounts.give_back(1, granted)
+
+    assert 0 == left_to_the_collector(lend_and_give_back)

@@ -9,6 +9,7 @@ from baton.stores.base import BudgetRecord
 from baton.stores.book import Store
 from baton.stores.tables import account, budget
 from tests.bookkeeping import new_store
+from tests.collecting import left_to_the_collector
 
 NOW_US = 1_764_000_000_000_000
 DAY_US = 86_400_000_000
@@ -86,3 +87,9 @@ def test_the_duty(store: Store) -> None:
     assert not notices.take("a", 13, 20)
     notices.leave("b")
     assert notices.take("a", 13, 20)
+
+
+def test_looking_leaves_nothing_to_the_collector(store: Store) -> None:
+    """A worker looks every few seconds."""
+    put(store, "under", 100, 1)
+    assert 0 == left_to_the_collector(lambda: store.notices.make((50, 80), NOW_US))

@@ -1,5 +1,6 @@
 """Posting: balances, leases, entries and days move together with the mark."""
 
+import itertools
 import pathlib
 from typing import Any
 
@@ -17,6 +18,7 @@ from baton.stores.posting import Posting
 from baton.stores.sums import DAY_US
 from baton.stores.usage import Filter
 from tests.bookkeeping import book_of, new_key, new_store
+from tests.collecting import left_to_the_collector
 
 
 def settle(seq: int, account: str, charge: int, **end: Any) -> tuple[int, SettleRow]:
@@ -138,5 +140,21 @@ def test_reports_filter(tmp_path: pathlib.Path) -> None:
     posting = posting_at(store, file)
     posting.post(10)
     assert [6] == [row.charge_nano for row in store.usage.sums(only=Filter(upstream="v"))]
+    posting.close()
+    file.close()
+
+
+def test_a_fold_leaves_nothing_to_the_collector(tmp_path: pathlib.Path) -> None:
+    """One comes each second: what it left in cycles would pile up for minutes."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=10**6).account
+    file = JournalLog(tmp_path / "0")
+    posting, numbers = posting_at(store, file), itertools.count(1)
+
+    def fold() -> None:
+        file.append([], [], [settle(next(numbers), account, 1)])
+        assert 1 == posting.post(10)[0]
+
+    assert 0 == left_to_the_collector(fold)
     posting.close()
     file.close()
