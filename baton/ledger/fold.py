@@ -26,8 +26,9 @@ from baton.stores.segments import Damaged
 from baton.telemetry import diary
 
 FOLD_S = 1.0
-ROWS_PER_FOLD_MAX = 2_000
-"""Bounds the memory that one transaction takes: rows of about a kilobyte each."""
+ROWS_PER_FOLD_MAX = 1_000
+"""Bounds the memory that one transaction takes: rows of about a kilobyte each. A row costs the same
+with twice as many (docs/decisions/0044)."""
 PRUNE_AFTER_ROWS = 1_000
 """Folded rows stay until so many have come together: where the journal is tables, removing them
 costs commits."""

@@ -1,7 +1,9 @@
 """The ended requests of a journal's log, on their way to the book (stores/carried.py: Rows).
 
-Read once, in order: where the last read ended the next one goes on, up to what is durable. Rows
-stay here until the book's mark is beyond them, so that a fold that failed finds them again.
+Read once, in order and in pieces: where the last read ended the next one goes on, up to what is
+durable, until there are as many rows as were asked for. So memory holds a fold's rows and not a
+segment's, however far the folds are behind. Rows stay here until the book's mark is beyond them, so
+that a fold that failed finds them again.
 """
 
 import bisect
@@ -18,6 +20,10 @@ from baton.stores import framing, segments
 from baton.stores.carried import COLUMNS, PAUSE_S, PIECE_ROWS, SEQ_BITS, Row
 from baton.stores.framing import Life
 from baton.stores.log import Begun
+
+READ_BYTES = 64 * 1024
+"""A hundred rows or more. Larger buffers that come and go leave holes in the heap: from the first one
+that was freed, glibc takes others of its size from there (docs/decisions/0044)."""
 
 _values = msgspec.structs.astuple
 _seq = operator.itemgetter(0)
@@ -109,20 +115,32 @@ class LogRows:
         self._at, self._life, self._offset = to, None, 0
 
     def _read(self, path: pathlib.Path, end: int, mark: int) -> None:
-        data, at, start = segments.content(path, self._offset, end), 0, self._offset
+        """A piece, as many whole frames as are in it; one that is longer is read all the same."""
+        start = self._offset
+        data = segments.content(path, start, min(end, start + READ_BYTES))
+        at = self._read_frames(data, mark)
+        if not at and start + len(data) < end:
+            at = self._read_frames(segments.content(path, start, end), mark)
+        if not at:
+            raise segments.damaged(path, start, "what was written is not there")
+
+    def _read_frames(self, data: memoryview, mark: int) -> int:
+        """Those that are whole, one behind the other; returns how far they go."""
+        at, start = 0, self._offset
         pause_at = len(self._rows) + PIECE_ROWS
-        while at < end - start:
+        while at < len(data):
             if len(self._rows) >= pause_at:
                 time.sleep(PAUSE_S)
                 pause_at = len(self._rows) + PIECE_ROWS
             frame = framing.frame_at(data, at, start + at)
             if frame is None or frame.life != (self._life or frame.life):
-                raise segments.damaged(path, start + at, "what was written is not there")
+                break
             if self._life is not None:  # else it is the segment's head
                 for ended in batch_of(frame.payload).ends:
                     self._take(ended, mark)
             self._life, at = frame.life, frame.after
             self._offset = start + at
+        return at
 
     def _take(self, ended: Ended, mark: int) -> None:
         request = self._first_id | ended.hold_seq

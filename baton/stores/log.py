@@ -43,7 +43,8 @@ SEGMENT_BYTES_MAX = 4 * 1024 * 1024
 """A busy worker fills it in about a second."""
 SPARES_MAX = 2
 """So many are kept to be used again."""
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 64 * 1024
+"""Written at once where a segment is made: a larger buffer leaves a hole in the heap (0044)."""
 UNFINISHED, SPARE = ".new", ".spare"
 DIRECT = getattr(os, "O_DIRECT", 0)
 FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)

@@ -1,10 +1,12 @@
 """Ended requests on their way from a journal's log to the book."""
 
 import pathlib
+import tracemalloc
 
 import msgspec
 import pytest
 
+from baton.ledger import log_rows
 from baton.ledger.entries import EndRow, HoldRow, SettleRow
 from baton.ledger.journal_log import JournalLog
 from baton.ledger.log_rows import LogRows
@@ -111,4 +113,39 @@ def test_a_file_that_goes_bad(journal: JournalLog, tmp_path: pathlib.Path) -> No
     for _ in range(2):
         with pytest.raises(Damaged, match="what was written is not there"):
             rows.after(0, 10)
+    journal.close()
+
+
+def test_no_more_is_in_memory_than_was_asked_for(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a piece of the log, however much of it waits."""
+    monkeypatch.setattr(logs, "SEGMENT_BYTES_MIN", logs.SEGMENT_BYTES_MAX)
+    journal = JournalLog(tmp_path / "0")
+    journal.open_epoch(1)
+    for number in range(1, 3_001, 10):
+        journal.append([], [], [settle(number + n) for n in range(10)])
+    rows = LogRows(journal, 7)
+    tracemalloc.start()
+    try:
+        assert list(range(1, 11)) == seqs(rows, 0, 10)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert list(range(11, 3_001)) == seqs(rows, 10, 3_000)
+    journal.close()
+
+
+def test_a_frame_longer_than_what_is_read_at_once(
+    journal: JournalLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read all the same, wherever it stands among others."""
+    monkeypatch.setattr(log_rows, "READ_BYTES", BLOCK_BYTES)
+    sizes, appended = (1, 60, 1, 1, 1, 60), 0
+    for size in sizes:
+        journal.append([], [], [settle(appended + n) for n in range(1, size + 1)])
+        appended += size
+    rows = LogRows(journal, 7)
+    assert [1] == seqs(rows, 0, 1)
+    assert list(range(1, appended + 1)) == seqs(rows, 0, 1_000)
     journal.close()
