@@ -22,8 +22,8 @@ from baton.stores.framing import Life
 from baton.stores.log import Begun
 
 READ_BYTES = 64 * 1024
-"""A hundred rows or more. Larger buffers that come and go leave holes in the heap: from the first one
-that was freed, glibc takes others of its size from there (docs/decisions/0044)."""
+"""A hundred rows or more. Larger buffers that come and go leave holes in the heap: once one was
+freed, glibc takes others of its size from there (docs/decisions/0044)."""
 
 _values = msgspec.structs.astuple
 _seq = operator.itemgetter(0)

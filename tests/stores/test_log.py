@@ -6,6 +6,7 @@ import os
 import pathlib
 import resource
 import signal
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -203,3 +204,18 @@ def test_places_that_do_not_do(tmp_path: pathlib.Path) -> None:
     writer.log.folder = tmp_path / "file"
     with pytest.raises(StoreUnavailable):
         writer.append()
+
+
+def test_making_a_segment_takes_little_memory(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However large it is: what is freed again leaves a hole in the heap."""
+    monkeypatch.setattr(logs, "SEGMENT_BYTES_MIN", logs.SEGMENT_BYTES_MAX)
+    writer = Writer(tmp_path / "0")
+    tracemalloc.start()
+    try:
+        writer.append()
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+    writer.log.close()
