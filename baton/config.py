@@ -62,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_eight_bit: bool = True
     """Use a copy of the default model in 8 bits (145 MB), made once: prompts in half the time."""
     engine_threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
-    """0: usable cores − 1, at least 1. With all cores a busy neighbour makes it collapse."""
+    """At most; 0: usable cores − 1, at least 1. Fewer compute beside busy neighbours."""
     engine_sequences: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     """Choices computed side by side."""
     engine_context_tokens: Annotated[int, msgspec.Meta(ge=0, le=1_048_576)] = 0

@@ -145,6 +145,7 @@ size_t llama_state_seq_get_data(llama_context * ctx, uint8_t * dst, size_t size,
     llama_seq_id seq_id);
 size_t llama_state_seq_set_data(llama_context * ctx, const uint8_t * src, size_t size,
     llama_seq_id dest_seq_id);
+void llama_set_n_threads(llama_context * ctx, int32_t n_threads, int32_t n_threads_batch);
 int32_t llama_decode(llama_context * ctx, llama_batch batch);
 void llama_synchronize(llama_context * ctx);
 float * llama_get_logits(llama_context * ctx);

@@ -292,6 +292,7 @@ class Context:
         params.n_ubatch = min(params.n_batch, max(self.chunk_tokens_max, sequences))
         params.n_seq_max = sequences
         self.threads = params.n_threads = params.n_threads_batch = threads
+        self.computing = threads
         self._abort = ctypes.create_string_buffer(2)
         self.handle = self._lib.llama_init_from_model(model.handle, params)
         if self.handle == self._ffi.NULL:
@@ -341,6 +342,12 @@ class Context:
         """Break off the decode that runs in another thread (it raises DecodeError 2); False: do
         not."""
         self._abort[0] = b"\x01" if wanted else b"\x00"
+
+    def use(self, threads: int) -> None:
+        """Have so many of its threads compute from the next decode on."""
+        if threads != self.computing:
+            self._lib.llama_set_n_threads(self.handle, threads, threads)
+            self.computing = threads
 
     def decode(self, length: int) -> None:
         """Compute the first `length` places of the batch. Raises DecodeError."""

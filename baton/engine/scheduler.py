@@ -20,7 +20,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from baton.engine import cores
 from baton.engine.batching import Part, Rounds, Sequence, Step
+from baton.engine.crowding import Crowding, Usage
 from baton.engine.drafting import Costs
 from baton.engine.llama import Context, DecodeError, Model
 from baton.engine.memory import Memory
@@ -53,6 +55,9 @@ class Scheduler:
     """Runs calls on one context. `deliver` is called from its thread with what came out of a
     step."""
 
+    usage: Callable[[], Usage | None] = staticmethod(cores.usage)
+    """How the machine's cores are used; None where nobody knows."""
+
     def __init__(
         self, model: Model, context: Context, bounds: Bounds, deliver: Callable[[Post], None]
     ) -> None:
@@ -75,6 +80,7 @@ class Scheduler:
         trial = Trial(model, context)
         agree, sizes = trial.prompts_agree(), trial.sizes()
         self._rounds = Rounds(context.chunk_tokens_max, self._pace, agree, sizes)
+        self._crowding = Crowding(context.threads)
 
     def _make_prefill(self) -> Prefill:
         """Only beside one thread: several share the work of small chunks among themselves, and
@@ -279,6 +285,7 @@ class Scheduler:
             self._in_step = {part.sequence.group.run for part in parts}
             self._context.abort(self._stopping)
         self._tell()
+        self._context.use(self._threads(parts))
         began, spent_s, fault = time.perf_counter(), time.thread_time(), 0
         try:
             self._context.decode(length)
@@ -299,6 +306,14 @@ class Scheduler:
         if fault and fault != ABORTED and _divides(parts):
             for sequence, count in parts:
                 self._step([Part(sequence, 1 if sequence.decoding else count)])
+
+    def _threads(self, parts: Step) -> int:
+        """How many compute a step: all where bits shall be the same each time, which depend on it;
+        else those that have a core."""
+        crowding, now_s = self._crowding, time.monotonic()
+        if crowding.due(now_s) and (usage := self.usage()) is not None:
+            crowding.look(now_s, usage)
+        return crowding.most if parts[0].sequence.alone else crowding.threads
 
     def _is_live(self, sequence: Sequence) -> bool:
         at_work = self._sequences.at_work.get(sequence.id)

@@ -2,7 +2,7 @@
 
 import os
 
-from baton.engine.cores import default_threads, openmp_environment, usable_cores
+from baton.engine.cores import default_threads, openmp_environment, usable_cores, usage
 
 
 def test_usable_cores() -> None:
@@ -28,3 +28,14 @@ def test_fewer_cores_by_affinity() -> None:
 def test_the_operators_variables_stay() -> None:
     """Only what is missing is added."""
     assert {"OPENBLAS_NUM_THREADS": "1"} == openmp_environment(3, {"OMP_NUM_THREADS": "2"})
+
+
+def test_what_the_system_tells_only_grows() -> None:
+    """Seconds of waiting threads and of idle cores, ever since."""
+    before = usage()
+    sum(range(1_000_000))
+    after = usage()
+    assert before is not None
+    assert after is not None
+    assert 0 <= before.delayed_s <= after.delayed_s
+    assert 0 < before.idle_s <= after.idle_s
