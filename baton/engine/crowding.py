@@ -50,10 +50,12 @@ class Crowding:
         return self.most > 1 and now_s - self._at_s >= LOOK_S
 
     def look(self, now_s: float, usage: Usage) -> None:
-        """Decide by what happened since the last look."""
+        """Decide by what happened since the last look, where that is `due`."""
         elapsed_s, before = now_s - self._at_s, self._usage
+        if elapsed_s < LOOK_S:
+            return
         self._at_s, self._usage = now_s, usage
-        if not 0.0 < elapsed_s <= STALE_S:
+        if elapsed_s > STALE_S:
             return
         missing = (usage.delayed_s - before.delayed_s) / elapsed_s
         idle = (usage.idle_s - before.idle_s) / elapsed_s
