@@ -51,8 +51,9 @@ one meeting of the threads."""
 WAITING_MIN = 3
 """So many that one commit wakes are a load. Two may be one request's hold and another's end: paced,
 they would meet in the next commit again, and each stream wait for two paces."""
-ROWS_WORTH = 32
-"""So many rows are worth a commit of their own: they do not wait for the pace."""
+ROWS_WORTH = 12
+"""So many rows are worth a commit of their own: they do not wait for the pace. More than a few
+callers at once can have would make them wait each time (docs/decisions/0022)."""
 LOST = -1
 """A ticket that is never durable."""
 RETRY_S = 0.5
