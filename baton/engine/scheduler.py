@@ -37,6 +37,8 @@ from baton.engine.wire import Refused
 ABORTED = 2
 """What llama_decode answers when it was told to stop."""
 WARM_UP_TOKENS = 16
+BROKEN_OFF_MAX = 20
+"""So often calls break off the trial of drafts; the next one waits for it."""
 BUDGET_AIM = 0.9
 """The share of the budget that rounds are planned for: steps scatter by a tenth or so."""
 
@@ -74,7 +76,7 @@ class Scheduler:
         """Rounds and steps so far: it hangs where this stands still, unless it is"""
         self.idle = False
         """, with nothing to do."""
-        self._untried = bounds.speculation and model.cuttable
+        self._untried, self._broken_off = bounds.speculation and model.cuttable, 0
         self._pace = self._warm_up()
         self._prefill = self._make_prefill()
         trial = Trial(model, context)
@@ -173,20 +175,21 @@ class Scheduler:
     def _try_drafts(self) -> None:
         """Find out, once and while nobody is at work, whether drafts come out the same.
 
-        So the engine's start does not wait for it, nor does the first call of all, which breaks it
-        off. The last id is the one that is most often empty."""
+        So the engine's start does not wait for it, nor does a call, which breaks it off, unless
+        many did. The last id is the one that is most often empty."""
         if not self._untried or self._sequences.at_work:  # paused, or aside
             return
         last = self._context.sequences_max - 1
         self._memory.cut(last, 0)
         tried_s: dict[int, float] | None = {}
         with contextlib.suppress(DecodeError):  # it was told to stop meanwhile
-            tried_s = Trial(self._model, self._context).drafts(last, self._first_call_waits)
+            tried_s = Trial(self._model, self._context).drafts(last, self._call_waits)
         self._untried = tried_s is None
+        self._broken_off += self._untried
         self._rounds.costs = Costs(tried_s) if tried_s else None
 
-    def _first_call_waits(self) -> bool:
-        return self._wake.is_set() and not self.counters.steps
+    def _call_waits(self) -> bool:
+        return self._wake.is_set() and self._broken_off < BROKEN_OFF_MAX
 
     def _warm_up(self) -> Pace:
         """Read the weights in, and measure what a step and a token of a prompt take."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from baton.engine.llama import Context, DecodeError, Model
-from baton.engine.scheduler import Bounds
+from baton.engine.scheduler import BROKEN_OFF_MAX, Bounds
 from baton.semantics.events import Call
 from tests.engine.rig import Pending, Rig, call, wait_until
 from tests.engine.test_scheduler import VILLAGE
@@ -176,18 +176,31 @@ def test_a_model_whose_rows_do_not_agree_has_none(tiny: Model) -> None:
         assert 0 == rig.scheduler.counters.drafted_tokens
 
 
-def test_the_first_call_does_not_wait_for_the_trial(model: Model) -> None:
-    """It breaks it off; it is made up for when that call is over, and what is kept stays."""
+def test_a_call_does_not_wait_for_the_trial(model: Model) -> None:
+    """It breaks it off, up to a number of times; it is made up for when that call is over, and what
+    is kept stays."""
     rig = Rig(model, 2, 256)
     first = rig.start(call(AGAIN, max_tokens=2))
-    rig.scheduler._try_drafts()
-    assert (True, None) == (rig.scheduler._untried, rig.scheduler._rounds.costs)
+    for _ in range(BROKEN_OFF_MAX):
+        rig.scheduler._try_drafts()
+        assert (True, None) == (rig.scheduler._untried, rig.scheduler._rounds.costs)
     with rig:
         first.wait()
         wait_until(lambda: rig.scheduler._rounds.costs is not None)
         again = rig.complete(call(AGAIN, max_tokens=2))
     assert first.ids() == again.ids()
     assert first.finished.usage.prompt_tokens - 1 == again.finished.usage.cached_tokens
+
+
+def test_a_trial_that_was_broken_off_often_is_made(model: Model) -> None:
+    """An engine that is never idle for long has drafts all the same."""
+    rig = Rig(model, 2, 256)
+    first = rig.start(call(AGAIN, max_tokens=2))
+    for _ in range(BROKEN_OFF_MAX + 1):
+        rig.scheduler._try_drafts()
+    assert rig.scheduler._rounds.costs is not None
+    with rig:
+        first.wait()
 
 
 def test_a_paused_call_is_not_disturbed_by_the_trial(pair: Pair) -> None:
