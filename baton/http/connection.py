@@ -93,13 +93,13 @@ class Connection(Answering):
 
     def _is_usual(self, head: Usual, data: bytes) -> bool:
         """Whether it has the head of the last request, and runs or waits for its body."""
-        body = head.body_of(data)
-        if body is not None and len(body) <= self.settings.body_bytes_max:
-            self._run_usual(head, body)
-            return True
         length, begin = head.promised(data)
-        if not len(data) - begin < length <= self.settings.body_bytes_max:
+        came = len(data) - begin
+        if not begin or came > length or length > self.settings.body_bytes_max:
             return False
+        if came == length:
+            self._run_usual(head, data[begin:])
+            return True
         self.heads.halved, self.head_bytes = data[:begin], begin
         self._expect("body", self.settings.body_timeout_s)
         if begin < len(data) or length >= LONG_BYTES:

@@ -42,14 +42,8 @@ class Framed:
 
     def body_of(self, data: bytes) -> bytes | None:
         """The body of a message that is whole and has this head; None of any other bytes."""
-        start, after = self._start, self._after
-        if not data.startswith(self._before):
-            return None
-        end = data.find(b"\r\n", start, start + LENGTH_DIGITS_MAX + 2)
-        if end < 0 or not data.startswith(after, end):
-            return None
-        digits, body = data[start:end], data[end + len(after) :]
-        return body if digits.isdigit() and len(body) == int(digits) else None
+        length, begin = self.promised(data)
+        return data[begin:] if begin and len(data) - begin == length else None
 
     def promised(self, data: bytes) -> tuple[int, int]:
         """How long the body is that such a head promises, and where it begins, which here it may
