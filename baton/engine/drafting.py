@@ -24,6 +24,8 @@ time: what others do on the machine shall count little.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from baton.engine.pace import DEPTH_TOKENS, Factors
+
 SIZES = (2, 4, 8)
 """Tokens of a step with a draft. llama.cpp's kernels take rows in twos and fours: 3 tokens take
 longer than 4."""
@@ -41,12 +43,6 @@ FORESEEN_WEIGHT = 4.0
 """How many observations that counts for, at first."""
 KEPT = 0.9
 """What an observation weighs when the next one of its kind has come."""
-SHARE = 0.3
-"""How much of an error one measurement corrects."""
-COUNTED_MAX = 1.5
-"""Times what was foreseen that one measurement counts for."""
-DEPTH_TOKENS = 512
-"""The unit of depth in which a and b weigh about the same."""
 
 
 class Costs:
@@ -54,22 +50,16 @@ class Costs:
 
     def __init__(self, tried_s: Mapping[int, float]) -> None:
         """What a step of each size took behind next to nothing; size 1 is among them."""
-        self._one_s, self._deep_s = tried_s[1], 0.0
+        self._factors = Factors(tried_s[1])
         self._shape = {size: seconds / tried_s[1] for size, seconds in tried_s.items()}
         self.sizes = tuple(sorted(size for size in tried_s if size > 1))
 
     def seconds(self, size: int, depth: int) -> float:
-        plain, deep = self._features(size, depth)
-        return self._one_s * plain + self._deep_s * deep
+        return self._factors.seconds(*self._features(size, depth))
 
     def measured(self, size: int, depth: int, seconds: float) -> None:
         """A step of one of the sizes took so long."""
-        plain, deep = self._features(size, depth)
-        foreseen_s = self.seconds(size, depth)
-        error_s = min(seconds, foreseen_s * COUNTED_MAX) - foreseen_s
-        step = SHARE * error_s / (plain * plain + deep * deep)
-        self._one_s = max(self._one_s + step * plain, self._one_s / 2)
-        self._deep_s = max(self._deep_s + step * deep, 0.0)
+        self._factors.measured(*self._features(size, depth), seconds)
 
     def _features(self, size: int, depth: int) -> tuple[float, float]:
         return self._shape[size], (size + 1) * depth / DEPTH_TOKENS

@@ -24,30 +24,45 @@ DEPTH_TOKENS = 512
 """The unit of depth in which b and c weigh about the same."""
 
 
+class Factors:
+    """What a step costs for what it computes and for what lies before that, as steps told so far.
+
+    Both are seconds of one of the units that `seconds` is asked with: `plain` and `deep`."""
+
+    def __init__(self, plain_s: float) -> None:
+        self.plain_s, self.deep_s = plain_s, 0.0
+
+    def seconds(self, plain: float, deep: float) -> float:
+        return self.plain_s * plain + self.deep_s * deep
+
+    def measured(self, plain: float, deep: float, seconds: float) -> None:
+        """Such a step took so long: follow it a little."""
+        foreseen_s = self.seconds(plain, deep)
+        error_s = min(seconds, foreseen_s * COUNTED_MAX) - foreseen_s
+        step = SHARE * error_s / (plain * plain + deep * deep)
+        self.plain_s = max(self.plain_s + step * plain, self.plain_s / 2)
+        self.deep_s = max(self.deep_s + step * deep, 0.0)
+
+
 class Line:
     """Seconds of a chunk by its size and depth, for one kernel."""
 
     def __init__(self, start_s: float, token_s: float) -> None:
         """What a step costs by itself, and each of the first tokens of a prompt."""
-        self._token_s, self._depth_s = token_s, 0.0
+        self._factors = Factors(token_s)
         self._start = start_s / token_s
 
     def seconds(self, tokens: int, depth: int) -> float:
-        plain, deep = self._features(tokens, depth)
-        return self._token_s * plain + self._depth_s * deep
+        return self._factors.seconds(*self._features(tokens, depth))
 
     def tokens(self, seconds: float, depth: int) -> int:
         """How many fit; at least one, without which nothing would go on."""
-        each_s = self._token_s + self._depth_s * depth / DEPTH_TOKENS
-        return max(1, int((seconds - self._token_s * self._start) / each_s))
+        token_s = self._factors.plain_s
+        each_s = token_s + self._factors.deep_s * depth / DEPTH_TOKENS
+        return max(1, int((seconds - token_s * self._start) / each_s))
 
     def measured(self, tokens: int, depth: int, seconds: float) -> None:
-        plain, deep = self._features(tokens, depth)
-        foreseen_s = self.seconds(tokens, depth)
-        error_s = min(seconds, foreseen_s * COUNTED_MAX) - foreseen_s
-        step = SHARE * error_s / (plain * plain + deep * deep)
-        self._token_s = max(self._token_s + step * plain, self._token_s / 2)
-        self._depth_s = max(self._depth_s + step * deep, 0.0)
+        self._factors.measured(*self._features(tokens, depth), seconds)
 
     def _features(self, tokens: int, depth: int) -> tuple[float, float]:
         return self._start + tokens, tokens * (depth + tokens / 2) / DEPTH_TOKENS
