@@ -225,9 +225,6 @@ class Turn:
         reason = batch[-1].finish_reason
         if reason is not None:
             self.finish_reason = reason
-        self._came_one_more()
-
-    def _came_one_more(self) -> None:
         self._last_at = now = time.perf_counter()
         self._batches += 1
         if now >= self._look_at or self._batches % CHECKPOINT_BATCHES == 0:
