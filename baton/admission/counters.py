@@ -46,6 +46,9 @@ FILE_BYTES = 8 * (SHARES + SETS * WAYS * SHARE_CELLS)
 NOTHING = memoryview(bytes(8 * SHARE_CELLS)).cast("q")
 PLACES_MAX = 100_000
 LOCK_WAIT_S = 1.0
+START_WAIT_S = 10.0
+"""At its start a process waits longer: no request waits with it, and others that start hold the
+lock while they make files, which a slow disk may make long."""
 LOCK_RETRY_S = 20e-6
 """Others hold the lock for less; a process that shares its core may have to wait for its turn."""
 
@@ -83,13 +86,14 @@ class MachineCounters:
     def __init__(self, folder: pathlib.Path) -> None:
         """Raises StoreUnavailable when the folder cannot be written."""
         self._places: dict[str, tuple[int, int, int]] = {}
-        self._patience_s = LOCK_WAIT_S
+        self._patience_s = START_WAIT_S
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             held = self._take()
-            with _file(folder / "cells").open("r+b") as file:
-                self._map = mmap.mmap(file.fileno(), FILE_BYTES)
+            cells = _open(folder)
+            self._map = mmap.mmap(cells, FILE_BYTES)
+            os.close(cells)
             self._cells = memoryview(self._map).cast("q")
             self.slot, self._held = _claim(folder)
             self._sweep(folder)
@@ -249,15 +253,18 @@ class MachineCounters:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
 
-def _file(path: pathlib.Path) -> pathlib.Path:
-    """The file of the right size; one of another size was made by another version."""
-    if not path.exists() or path.stat().st_size != FILE_BYTES:
-        fresh = path.with_name(f"cells.{os.getpid()}")
-        with fresh.open("wb") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.truncate(FILE_BYTES)
-        fresh.rename(path)
-    return path
+def _open(folder: pathlib.Path) -> int:
+    """The file of cells; its name has its size, so that each version has its own.
+
+    Whoever is first makes it long enough, and so does everyone else, which changes nothing: a file
+    made aside and renamed would be another one for each process that starts without the lock."""
+    path = folder / f"cells-{FILE_BYTES}"
+    for old in folder.glob("cells*"):
+        if old != path:
+            old.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.ftruncate(descriptor, FILE_BYTES)
+    return descriptor
 
 
 def _claim(folder: pathlib.Path) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Rates shared by the processes of a machine: exact over all of them, whoever dies."""
 
 import asyncio
+import fcntl
 import multiprocessing
 import os
 import pathlib
@@ -112,12 +113,13 @@ def test_no_folder_no_counting(tmp_path: pathlib.Path) -> None:
         MachineCounters(tmp_path / "file/rates")
 
 
-def test_another_size_is_another_version(tmp_path: pathlib.Path) -> None:
-    """A file that another version left is replaced."""
+def test_another_version_has_another_file(tmp_path: pathlib.Path) -> None:
+    """What another version left is not read, and goes."""
     (tmp_path / "cells").write_bytes(b"old")
     assert passes(MachineCounters(tmp_path), REQUESTS)
-    assert module.FILE_BYTES == (tmp_path / "cells").stat().st_size
-    assert 10_000_000 > (tmp_path / "cells").stat().st_blocks * 512, "sparse"
+    (cells,) = tmp_path.glob("cells*")
+    assert module.FILE_BYTES == cells.stat().st_size
+    assert 10_000_000 > cells.stat().st_blocks * 512, "sparse"
 
 
 async def race(folder: pathlib.Path, start: Barrier) -> None:
@@ -135,20 +137,48 @@ def racer(folder: pathlib.Path, start: Barrier) -> None:
     asyncio.run(race(folder, start))
 
 
-def test_eight_processes_at_once(tmp_path: pathlib.Path) -> None:
-    """1,000 requests in eight processes against 100 a minute: exactly 100 pass, and those that
-    refill while it runs."""
-    began = time.monotonic()
+def starter(folder: pathlib.Path, start: Barrier) -> None:
+    """Begin without the lock, all at once; tell which file (its inode) is mapped."""
+    module.START_WAIT_S = 0.0
+    start.wait()
+    counters = MachineCounters(folder)
+    (mapped,) = [
+        line.split()[4]
+        for line in pathlib.Path("/proc/self/maps").read_text().splitlines()
+        if f"{folder}/cells" in line
+    ]
+    os.write(1, f"{mapped}\n".encode())
+    counters.close()
+
+
+def in_processes(target: str, folder: pathlib.Path) -> list[int]:
+    """What each of so many processes tells."""
     racers = subprocess.run(
-        [sys.executable, __file__, str(tmp_path)],
+        [sys.executable, __file__, target, str(folder)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
         check=True,
     )
+    told = [int(line) for line in racers.stdout.split()]
+    assert PROCESSES == len(told)
+    return told
+
+
+def test_eight_processes_at_once(tmp_path: pathlib.Path) -> None:
+    """1,000 requests in eight processes against 100 a minute: exactly 100 pass, and those that
+    refill while it runs."""
+    began = time.monotonic()
+    counts = in_processes("racer", tmp_path)
     refilled = int((time.monotonic() - began) * ROOM / 60)
-    counts = [int(line) for line in racers.stdout.split()]
-    assert PROCESSES == len(counts)
     assert ROOM <= sum(counts) <= ROOM + refilled, counts
+
+
+def test_who_starts_without_the_lock_counts_with_the_others(tmp_path: pathlib.Path) -> None:
+    """While a stopped neighbour has it, there is still one file."""
+    stuck = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(stuck, fcntl.LOCK_EX)
+    assert 1 == len(set(in_processes("starter", tmp_path)))
+    os.close(stuck)
 
 
 class CountersMachine(RuleBasedStateMachine):
@@ -230,7 +260,7 @@ if __name__ == "__main__":
     forked = multiprocessing.get_context("fork")
     start = forked.Barrier(PROCESSES)
     children = [
-        forked.Process(target=racer, args=(pathlib.Path(sys.argv[1]), start))
+        forked.Process(target=globals()[sys.argv[1]], args=(pathlib.Path(sys.argv[2]), start))
         for _ in range(PROCESSES)
     ]
     for child in children:
