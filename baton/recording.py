@@ -112,12 +112,14 @@ class Recorder:
             await self._task
 
     async def _run(self) -> None:
-        while not self._end.is_set():
+        over = False
+        while not over:
             try:
                 async with asyncio.timeout(LOOK_S):
                     await self._end.wait()
             except TimeoutError:
                 """Time to look."""
+            over = self._end.is_set()  # told while it is written, there is one more look
             self.look()
             await self.write()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import pathlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import pytest
 
@@ -218,3 +218,43 @@ def test_it_runs_and_ends_with_the_last_sums(
     asyncio.run(live())
     assert 2 == written()
     store.close()
+
+
+class Meanwhile(Away):
+    """A book in whose first writing the recorder is told to end."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        super().__init__()
+        self.away, self._told = False, told
+
+    def add(
+        self, minutes: Iterable[UpstreamSlot], changes: Collection[StateChange], now_s: float
+    ) -> None:
+        if not self.slots:
+            self._told()
+        super().add(minutes, changes, now_s)
+
+
+def test_what_came_during_the_last_writing_is_written(
+    seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end is told while a look is being written: what came after that look is not lost."""
+    monkeypatch.setattr(recording, "LOOK_S", 0.01)
+
+    async def live() -> None:
+        async def told() -> None:
+            seen.answer(200)
+            group.create_task(seen.recorder.close())
+            await asyncio.sleep(0)
+            begun.set()
+
+        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+        seen.book = Meanwhile(lambda: asyncio.run_coroutine_threadsafe(told(), loop).result())
+        seen.recorder = seen.recording()
+        seen.recorder.start()
+        seen.answer(200)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            await begun.wait()
+
+    asyncio.run(live())
+    assert [1, 1] == [slot.requests for slot in seen.book.slots]
