@@ -46,7 +46,8 @@ def add_upstream(server: Server, url: str, name: str = "fake") -> None:
 
 
 def set_prices(server: Server) -> None:
-    """The same price for both models."""
+    """The same price for both models. Before any upstream: workers learn of changes in their order,
+    so whoever is answered by one pays."""
     for model in (FAKE_MODEL, DEFAULT_MODEL):
         server.cli("price", "set", model, "--input", "0.0375", "--output", "0.1505")
 

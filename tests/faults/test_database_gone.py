@@ -49,6 +49,7 @@ def relay(home: pathlib.Path, url: str, journal: str, fake: str) -> Iterator[run
         "BATON_DATABASE_CONNECT_TIMEOUT_S": "2",
     }
     with running.serving(home, settings) as server:
+        set_prices(server)
         add_upstream(server, fake)
         yield server
 
@@ -76,7 +77,6 @@ def test_serves_on_within_its_leases(
     """No request fails while the database is away; afterwards the ledger is the callers' log."""
     url = database.database()
     with relay(home, url, "local", fake_url) as server:
-        set_prices(server)
         load = Load(
             Endpoint(server.base_url, budget_key(server), FAKE_MODEL), [FAKE_MODEL], THREADS
         )
@@ -123,7 +123,6 @@ def test_without_a_disk_nothing_is_answered_unwritten(
     """With its journal within the book a node answers 503 while that is away, and goes on after."""
     url = database.database()
     with relay(home, url, "shared", fake_url) as server:
-        set_prices(server)
         load = Load(
             Endpoint(server.base_url, budget_key(server), FAKE_MODEL), [FAKE_MODEL], THREADS
         )

@@ -106,8 +106,8 @@ def test_kill9_of_the_relay(home: pathlib.Path, slow_url: str, kills: int) -> No
     server = running.start(home, ALONE)
     try:
         server.wait_ready()
-        add_upstream(server, slow_url)
         set_prices(server)
+        add_upstream(server, slow_url)
         load = Load(Endpoint(server.base_url, budget_key(server), ""), [FAKE_MODEL], CALLERS)
         with load.running():
             server = killed_often(server, load, "worker", kills)
@@ -124,8 +124,8 @@ def test_kill9(home: pathlib.Path, fake_url: str, part: str, kills: int) -> None
     server = running.start(home)
     try:
         server.wait_ready()
-        add_upstream(server, fake_url)
         set_prices(server)
+        add_upstream(server, fake_url)
         key, models = budget_key(server), [server.model, FAKE_MODEL]
         load = Load(Endpoint(server.base_url, key, server.model), models, THREADS_EACH)
         with load.running():

@@ -54,8 +54,8 @@ def test_once_killed(home: pathlib.Path, fake_url: str, kills: int) -> None:
     once more gives the same bytes, and the ledger has each answer once, at its exact price."""
     dice, answers = random.Random(kills), {}
     with running.serving(home, {"BATON_MODEL": "none"}) as server:
-        add_upstream(server, fake_url)
         set_prices(server)
+        add_upstream(server, fake_url)
         endpoint = Endpoint(server.base_url, budget_key(server), FAKE_MODEL)
         names = [f"order-{number}" for number in range(16 * kills)]
         with concurrent.futures.ThreadPoolExecutor(CALLERS) as pool:

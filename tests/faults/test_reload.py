@@ -22,8 +22,8 @@ RELOADS = [
 def test_reloads(home: pathlib.Path, fake_url: str, reloads: int, requests: int) -> None:
     """Streams and whole answers, of the engine and of an upstream: none refused, none cut."""
     with running.serving(home, {}) as server:
-        add_upstream(server, fake_url)
         set_prices(server)
+        add_upstream(server, fake_url)
         key = budget_key(server)
         models = [server.model, FAKE_MODEL]
         load = Load(Endpoint(server.base_url, key, server.model), models, THREADS_EACH)

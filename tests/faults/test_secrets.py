@@ -59,8 +59,8 @@ def test_canaries_with_postgres(home: pathlib.Path, fake_url: str, cluster: Post
 def exercised(server: running.Server, fake_url: str, models: list[str]) -> list[bytes]:
     """Ask in every way there is; what nobody may find afterwards. What Baton answers with an error,
     and what it tells of itself, has none of it."""
-    add_upstream(server, fake_url)
     set_prices(server)
+    add_upstream(server, fake_url)
     kept = ("--keep-content-days", "3")
     made = json.loads(server.cli("key", "create", "canary", "--budget", "1", *kept, "--json"))
     told = []

@@ -53,8 +53,8 @@ def test_full_disk(home: pathlib.Path, fake_url: str, rounds: int) -> None:
     """503 with a wait while it is full, answers again after, and an exact ledger in the end."""
     answered = []
     with running.serving(home, {"BATON_MODEL": "none"}) as server:
-        add_upstream(server, fake_url)
         set_prices(server)
+        add_upstream(server, fake_url)
         for _ in range(rounds):
             answered.append(whole(until_status(server, 200)))
             set_room(server, NO_ROOM_BYTES)
@@ -78,8 +78,8 @@ def _served(home: pathlib.Path, known: list[Whole]) -> list[Whole]:
 def test_stream_over_a_disk_that_fills(home: pathlib.Path, fake_url: str) -> None:
     """A stream whose end cannot be written down gets no [DONE] and no usage."""
     with running.serving(home, {"BATON_MODEL": "none"}) as server:
-        add_upstream(server, fake_url)
         set_prices(server)
+        add_upstream(server, fake_url)
         until_status(server, 200)
         Endpoint(fake_url, "", "").post("/fault", {"times": 1, "interval_s": 0.02})
         text = _stream_while_it_fills(server)
