@@ -37,8 +37,11 @@ from baton.engine.wire import Refused
 ABORTED = 2
 """What llama_decode answers when it was told to stop."""
 WARM_UP_TOKENS = 16
-BROKEN_OFF_MAX = 20
-"""So often calls break off the trial of drafts; the next one waits for it."""
+REST_S = 0.1
+"""Drafts are tried when nobody was at work for so long: calls one by one do not wait for steps of a
+trial that they break off again and again."""
+SHORT_RESTS_MAX = 20
+"""So often calls come too soon for the trial of drafts; the next one waits for it."""
 BUDGET_AIM = 0.9
 """The share of the budget that rounds are planned for: steps scatter by a tenth or so."""
 
@@ -76,7 +79,7 @@ class Scheduler:
         """Rounds and steps so far: it hangs where this stands still, unless it is"""
         self.idle = False
         """, with nothing to do."""
-        self._untried, self._broken_off = bounds.speculation and model.cuttable, 0
+        self._untried, self._short_rests = bounds.speculation and model.cuttable, 0
         self._pace = self._warm_up()
         self._prefill = self._make_prefill()
         trial = Trial(model, context)
@@ -162,34 +165,48 @@ class Scheduler:
                 self.turns += 1
                 if not self._go_on():
                     self._tell()
-                    self._try_drafts()
-                    self.idle = not self._prefill.busy
-                    self._wake.wait()
-                    self.idle = False
+                    if self._may_try_drafts():
+                        self._try_drafts()
+                    self._rest()
                     # Who sets it has put his work (or the stop) down before: the next turn sees it.
                     self._wake.clear()
         finally:
             self._tell()
             self._prefill.close()
 
-    def _try_drafts(self) -> None:
-        """Find out, once and while nobody is at work, whether drafts come out the same.
+    def _rest(self, at_most_s: float | None = None) -> bool:
+        """Wait for something to do; whether there is."""
+        self.idle = not self._prefill.busy
+        woken = self._wake.wait(at_most_s)
+        self.idle = False
+        return woken
 
-        So the engine's start does not wait for it, nor does a call, which breaks it off, unless
-        many did. The last id is the one that is most often empty."""
+    def _may_try_drafts(self) -> bool:
+        """Once, when nobody wants anything for a while, or too many did not let it come to that."""
         if not self._untried or self._sequences.at_work:  # paused, or aside
-            return
+            return False
+        if self._short_rests >= SHORT_RESTS_MAX:
+            return True
+        woken = self._rest(REST_S)
+        self._short_rests += woken
+        return not woken
+
+    def _try_drafts(self) -> None:
+        """Find out whether drafts come out the same, unless a call comes meanwhile.
+
+        So the engine's start does not wait for it, nor does a call, unless many did not. The last
+        id is the one that is most often empty."""
         last = self._context.sequences_max - 1
         self._memory.cut(last, 0)
         tried_s: dict[int, float] | None = {}
         with contextlib.suppress(DecodeError):  # it was told to stop meanwhile
             tried_s = Trial(self._model, self._context).drafts(last, self._call_waits)
         self._untried = tried_s is None
-        self._broken_off += self._untried
+        self._short_rests += self._untried
         self._rounds.costs = Costs(tried_s) if tried_s else None
 
     def _call_waits(self) -> bool:
-        return self._wake.is_set() and self._broken_off < BROKEN_OFF_MAX
+        return self._wake.is_set() and self._short_rests < SHORT_RESTS_MAX
 
     def _warm_up(self) -> Pace:
         """Read the weights in, and measure what a step and a token of a prompt take."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from baton.engine.llama import Context, DecodeError, Model
-from baton.engine.scheduler import BROKEN_OFF_MAX, Bounds
+from baton.engine.scheduler import SHORT_RESTS_MAX, Bounds
 from baton.semantics.events import Call
 from tests.engine.rig import Pending, Rig, call, wait_until
 from tests.engine.test_scheduler import VILLAGE
@@ -181,7 +181,7 @@ def test_a_call_does_not_wait_for_the_trial(model: Model) -> None:
     is kept stays."""
     rig = Rig(model, 2, 256)
     first = rig.start(call(AGAIN, max_tokens=2))
-    for _ in range(BROKEN_OFF_MAX):
+    for _ in range(SHORT_RESTS_MAX):
         rig.scheduler._try_drafts()
         assert (True, None) == (rig.scheduler._untried, rig.scheduler._rounds.costs)
     with rig:
@@ -192,11 +192,23 @@ def test_a_call_does_not_wait_for_the_trial(model: Model) -> None:
     assert first.finished.usage.prompt_tokens - 1 == again.finished.usage.cached_tokens
 
 
+def test_calls_one_by_one_do_not_meet_the_trial(model: Model) -> None:
+    """Drafts are tried in none of their short pauses, but in one after so many all the same."""
+    with Rig(model, 2, 256) as rig:
+        scheduler = rig.scheduler
+        rests = [0]
+        while scheduler._rounds.costs is None:
+            rig.complete(call(AGAIN, max_tokens=1))
+            rests.append(scheduler._short_rests)
+    assert sorted(rests) == rests
+    assert rests[-1] == SHORT_RESTS_MAX == len(set(rests)) - 1
+
+
 def test_a_trial_that_was_broken_off_often_is_made(model: Model) -> None:
     """An engine that is never idle for long has drafts all the same."""
     rig = Rig(model, 2, 256)
     first = rig.start(call(AGAIN, max_tokens=2))
-    for _ in range(BROKEN_OFF_MAX + 1):
+    for _ in range(SHORT_RESTS_MAX + 1):
         rig.scheduler._try_drafts()
     assert rig.scheduler._rounds.costs is not None
     with rig:
@@ -213,7 +225,7 @@ def test_a_paused_call_is_not_disturbed_by_the_trial(pair: Pair) -> None:
         slow.step()
         rig.scheduler.pause(slow.run, True)
         wait_until(lambda: rig.scheduler.idle)
-        assert rig.scheduler._untried
+        assert not rig.scheduler._may_try_drafts()
         rig.scheduler.pause(slow.run, False)
         slow.wait()
         wait_until(lambda: not rig.scheduler._untried)
