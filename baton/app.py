@@ -276,9 +276,12 @@ class Worker:
 
     def _changed(self, changes: list[ChangeRecord]) -> None:
         """Somebody changed the configuration (from the feed, on the loop)."""
-        found = [change.object_id for change in changes if change.kind in LEVELS]
-        if found:
+        levels = [change for change in changes if change.kind in LEVELS]
+        # Whatever is known of a key or party was read after that was made.
+        found = [change.object_id for change in levels if change.action != "create"]
+        if levels:
             self._gate.changed(found)
+        if found:
             self._own(self._recall(found))
             if ended := self.room.under_way.among(found):
                 self._own(self._end_invalid(ended))

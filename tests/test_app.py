@@ -60,6 +60,25 @@ def test_only_what_is_planned_with_is_loaded_anew(tmp_path: pathlib.Path) -> Non
         assert relay.run(reacting(relay.worker, "price"))
 
 
+def test_what_is_new_was_read_as_it_is(tmp_path: pathlib.Path) -> None:
+    """That a key was made is heard after it was used: its caller and what it was lent stay."""
+
+    async def reacting(worker: Worker, changes: list[ChangeRecord]) -> tuple[bool, bool]:
+        worker._changed(changes)
+        return bool(worker._reacting), worker._gate.known(shown) is not None
+
+    with relaying(tmp_path) as relay:
+        new = relay.key("new", budget_nano=10**9)
+        assert 200 == new.complete(prompt="a").status
+        [key] = [each for each in relay.store.keys.all() if each.name == "new"]
+        [made] = relay.store.changes.newest_first(object_id=key.id)
+        shown = f"Bearer {new.key}".encode()
+        assert (False, True) == relay.run(reacting(relay.worker, [made]))
+        relay.store.keys.update(key.id, "test", budget_nano=2 * 10**9)
+        changed, _ = relay.store.changes.newest_first(object_id=key.id)
+        assert (True, False) == relay.run(reacting(relay.worker, [made, changed]))
+
+
 def test_readiness(tmp_path: pathlib.Path) -> None:
     """Ready with an upstream; not while it drains. It is alive in any case."""
     with relaying(tmp_path) as relay:
