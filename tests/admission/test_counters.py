@@ -153,13 +153,13 @@ def starter(folder: pathlib.Path, start: Barrier) -> None:
 
 def in_processes(target: str, folder: pathlib.Path) -> list[int]:
     """What each of so many processes tells."""
-    racers = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, __file__, target, str(folder)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
         check=True,
     )
-    told = [int(line) for line in racers.stdout.split()]
+    told = [int(line) for line in ended.stdout.split()]
     assert PROCESSES == len(told)
     return told
 

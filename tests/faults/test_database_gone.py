@@ -11,7 +11,7 @@ import pathlib
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -40,7 +40,13 @@ def database() -> Iterator[Postgres]:
 
 
 @contextlib.contextmanager
-def relay(home: pathlib.Path, url: str, journal: str, fake: str) -> Iterator[running.Server]:
+def relay(
+    home: pathlib.Path,
+    url: str,
+    journal: str,
+    fake: str,
+    priced: Callable[[running.Server], None] = set_prices,
+) -> Iterator[running.Server]:
     settings = {
         "BATON_DATABASE_URL": url,
         "BATON_JOURNAL": journal,
@@ -49,7 +55,7 @@ def relay(home: pathlib.Path, url: str, journal: str, fake: str) -> Iterator[run
         "BATON_DATABASE_CONNECT_TIMEOUT_S": "2",
     }
     with running.serving(home, settings) as server:
-        set_prices(server)
+        priced(server)
         add_upstream(server, fake)
         yield server
 
@@ -98,8 +104,11 @@ def test_never_free(home: pathlib.Path, fake_url: str, database: Postgres, how: 
     """What the lease does not cover is refused with 503 and a time to come back; when the database
     is back the rest of the budget is spent, and no more."""
     url = database.database()
-    with relay(home, url, "local", fake_url) as server:
+
+    def dear(server: running.Server) -> None:
         server.cli("price", "set", FAKE_MODEL, "--input", "0", "--output", "1")
+
+    with relay(home, url, "local", fake_url, dear) as server:
         made = server.cli("key", "create", "poor", "--budget", LITTLE_USD, "--json")
         endpoint = Endpoint(server.base_url, str(json.loads(made)["value"]), FAKE_MODEL)
         load = Load(endpoint, [FAKE_MODEL], THREADS)
