@@ -229,9 +229,12 @@ class Supervisor:
     def _retire_replaced(self, child: Child) -> None:
         """Its predecessors drain."""
         for process in child.waiting_to_replace:
-            process.terminate()
-        self._retired += child.waiting_to_replace
+            self._retire(process)
         child.waiting_to_replace.clear()
+
+    def _retire(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        self._retired.append(process)
 
     def _announce_once(self) -> None:
         if self._announce is not None and all(c.ready or c.unusable for c in self.children):
@@ -307,12 +310,14 @@ class Supervisor:
         return self.children[-1].process if self.children[-1].name == "engine" else None
 
     def _swap_workers(self) -> None:
-        """New workers on the same socket; each old one drains once its successor is ready."""
+        """New workers on the same socket; each old one drains once its successor is ready. A
+        successor that is not ready yet gives way at once; the one that serves stays."""
         for child in self.children:
             if child.name.startswith("worker") and child.process is not None:
-                child.waiting_to_replace.append(child.process)
-                if not child.ready:
-                    self._retire_replaced(child)
+                if child.ready:
+                    child.waiting_to_replace.append(child.process)
+                else:
+                    self._retire(child.process)
                 _forget_ready_fd(child)
                 self._start(child, time.monotonic())
 
