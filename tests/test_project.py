@@ -1,5 +1,6 @@
 """The frame of the project: locks, the environment script, and the checks that guard the house."""
 
+import ast
 import os
 import pathlib
 import re
@@ -59,6 +60,21 @@ def test_each_dependency_is_locked() -> None:
         pinned = {pin.split("==")[0] for pin in locked(lock)}
         names = {re.split(r"[^a-z0-9-]", text, maxsplit=1)[0] for text in wanted}
         assert set() == names - pinned
+
+
+def test_no_field_hides_the_type_of_another() -> None:
+    """From Python 3.14 on an annotation is read when somebody asks, and finds the class's own names
+    first (PEP 649): with a field named `object` beside it, `error: object` names that field."""
+    hidden = []
+    for path in (ROOT / "baton").rglob("*.py"):
+        for found in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(found, ast.ClassDef):
+                annotated = [line for line in found.body if isinstance(line, ast.AnnAssign)]
+                fields = {ast.unparse(line.target) for line in annotated}
+                types = [name for line in annotated for name in ast.walk(line.annotation)]
+                used = {name.id for name in types if isinstance(name, ast.Name)}
+                hidden += [f"{path.name}: {found.name}.{name}" for name in used & fields]
+    assert [] == hidden
 
 
 def test_every_dialect_is_held_to_purity() -> None:

@@ -80,7 +80,7 @@ class WireChunk(msgspec.Struct):
     choices: list[WireChoice] | None = None
     usage: WireUsage | None = None
     error: object = None
-    object: str = ""
+    kind: str = msgspec.field(default="", name="object")
 
 
 class TextChoice(msgspec.Struct):
@@ -106,7 +106,7 @@ class WireChunkOddUsage(msgspec.Struct):
     choices: list[WireChoice] | None = None
     usage: object = None
     error: object = None
-    object: str = ""
+    kind: str = msgspec.field(default="", name="object")
 
 
 _NO_PROMPT_DETAILS = WirePromptDetails()
@@ -130,7 +130,7 @@ def decode_chunk(payload: bytes) -> WireChunk:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # Also what is no JSON behind the part that has another shape.
         raise failure("stream", "protocol", "an answer of another shape") from error
-    return WireChunk(odd.choices, None, odd.error, odd.object)
+    return WireChunk(odd.choices, None, odd.error, odd.kind)
 
 
 def believable(wire: WireUsage) -> Usage | None:
@@ -226,7 +226,7 @@ class Choices:
         return self._all_of(chunk)
 
     def _all_of(self, chunk: WireChunk) -> list[Event]:
-        if chunk.error is not None or chunk.object == "error":
+        if chunk.error is not None or chunk.kind == "error":
             raise failure("stream", "status", "an error event")
         events: list[Event] = []
         choices = chunk.choices or ()

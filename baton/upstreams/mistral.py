@@ -43,7 +43,7 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     usage: msgspec.Raw = NULL
     error: object = None
-    object: str = ""
+    kind: str = msgspec.field(default="", name="object")
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
@@ -106,7 +106,7 @@ class MistralReader:
             chunk = _CHUNK.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise failure("stream", "protocol", "an answer of another shape") from error
-        if chunk.error is not None or chunk.object == "error":
+        if chunk.error is not None or chunk.kind == "error":
             raise failure("stream", "status", "an error event")
         if len(chunk.choices) > 1:
             raise failure("stream", "protocol", "more choices than were asked for")
