@@ -8,6 +8,7 @@ import os
 import pathlib
 import tempfile
 import time
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -49,11 +50,14 @@ def database_url(home: pathlib.Path) -> str:
 
 
 def new_store(home: pathlib.Path) -> Store:
-    """The store of a home; a new one starts from an empty book that was migrated once."""
+    """The store of a home; a new one starts from an empty book that was migrated once. Its
+    connections are closed when nobody has it any more (sqlite3 warns of others from 3.13 on)."""
     given = settings(home)
     if not given.database_url and not book_path(home).exists():
         book_path(home).write_bytes(_empty_book())
-    return open_store(given)
+    store = open_store(given)
+    weakref.finalize(store, store.database.close)
+    return store
 
 
 def book_of(store: Store) -> Place:

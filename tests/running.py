@@ -137,6 +137,9 @@ def is_ready(base_url: str, path: str = "/readyz") -> bool:
     try:
         with urllib.request.urlopen(base_url + path, timeout=5) as answer:
             return bool(answer.status == 200)
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        return False
     except (urllib.error.URLError, OSError):
         return False
 

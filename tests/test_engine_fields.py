@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from baton.engine_fields import OBJECT_BYTES_MAX, TYPES, known, read
+from baton.engine_fields import NESTED_MAX, OBJECT_BYTES_MAX, TYPES, known, read
 from baton.errors import RequestError
 
 GOOD: dict[str, object] = {
@@ -57,8 +57,13 @@ def test_what_is_nested_too_deeply_is_refused() -> None:
     deep = b'{"a":' * 20_000 + b"1" + b"}" * 20_000
     with pytest.raises(RequestError):
         read({"guided_json": msgspec.Raw(deep[: OBJECT_BYTES_MAX - 1])})
-    with pytest.raises(RequestError):
-        read({"guided_json": msgspec.Raw(b'{"a":' * 5_000 + b"1" + b"}" * 5_000)})
+    for levels in (NESTED_MAX, 5_000):
+        with pytest.raises(RequestError, match="nested too deeply"):
+            read({"guided_json": msgspec.Raw(b'{"a":' * levels + b"1" + b"}" * levels)})
+    levels = NESTED_MAX - 1
+    assert read({"guided_json": msgspec.Raw(b'{"a":' * levels + b"1" + b"}" * levels)})
+    with pytest.raises(RequestError, match="nested too deeply"):
+        read({"guided_json": msgspec.Raw(b'{"a":' + b"[" * levels + b"1" + b"]" * levels + b"}")})
 
 
 def test_a_dialects_list_is_of_the_table() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from tests.conformance.cases import Case, Expected, Request
 
 PATH = "/v1/completions"
-NESTED_DEPTH = 100_000
+NESTED_DEPTH = 1_000_000
 PROMPTS_MAX = 2048
 LONG_PROMPT_TOKENS = 9000
 REFUSED: list[str | list[Any]] = ["error_strict", ["header", "x-request-id"]]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_beside_a_peer(stage: Stage) -> None:
     page = report.relay_markdown({"machine": facts, "summary": summary, "unavailable": missing})
     assert f"- LiteLLM was not measured: no wheel in {folder} for {direct.port}\n" in page
     assert "; Baton ÷ HAProxy: " in page
-    assert ", HAProxy 2." in page
+    assert re.search(r", HAProxy \d+\.", page)
 
 
 def test_a_peer_that_does_not_start(tmp_path: pathlib.Path) -> None:

@@ -110,5 +110,7 @@ def test_the_migration_sums_what_is_there(tmp_path: pathlib.Path) -> None:
     store.close()
     migrate.move(book, "0006")
     migrate.bring_up(book)
-    again = Traffic(Database(book))
+    database = Database(book)
+    again = Traffic(database)
     assert before == [again.slots(span_s, 0, FOREVER_S) for span_s in SPANS_S]
+    database.close()

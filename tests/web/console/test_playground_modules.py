@@ -1,5 +1,6 @@
 """The playground's modules, run by Node: their own tests, and the ledger's sums."""
 
+import functools
 import json
 import os
 import pathlib
@@ -22,6 +23,7 @@ FOLDER = pathlib.Path(__file__).parent / "playground"
 PRICES = HERE / "static/playground/price.js"
 TIMEOUT_S = 60
 CASES = 400
+NODE_ASKS_MAX = 22
 ASK = f"""
 import {{ charge }} from {json.dumps(PRICES.as_uri())};
 let text = "";
@@ -36,7 +38,7 @@ def node(*words: str, given: str = "") -> str:
     if shutil.which("node") is None:
         pytest.fail("Node 20 or newer is needed for this test: apt-get install nodejs")
     done = subprocess.run(
-        ["node", "--experimental-default-type=module", *words],
+        ["node", *_modules_by_default(), *words],
         input=given,
         env={**os.environ, "PYTHON": sys.executable},
         capture_output=True,
@@ -46,6 +48,15 @@ def node(*words: str, given: str = "") -> str:
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout
+
+
+@functools.cache
+def _modules_by_default() -> list[str]:
+    """Modules are named .js, as browsers get them. From 22.7 on Node sees by itself what they are,
+    and later it knows the option no more."""
+    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    major = int(told.stdout.removeprefix("v").split(".")[0])
+    return [] if major > NODE_ASKS_MAX else ["--experimental-default-type=module"]
 
 
 def test_modules() -> None:
