@@ -16,6 +16,8 @@ from tests.running import Server
 SLOW_MS = 60_000.0
 """For a whole answer of the model: the machine has other work too."""
 REVOKED_S = 2.0
+ENDLESS = {"max_tokens": 1500, "logit_bias": "0: -100\n2: -100"}
+"""What the model would not end by itself: it never says either of its two ends."""
 PATH = "/console/playground"
 HOSTILE = (
     "<script>window.hit=1</script><img src=x onerror='window.hit=1'>"
@@ -171,7 +173,7 @@ def test_several_prompts_each_with_its_answers(browse: Browse, server: Server) -
 def test_a_stream_is_stopped_by_hand(browse: Browse, server: Server) -> None:
     """What came stays, and is said to be stopped."""
     page = play(browse, server.key)
-    fill(page, max_tokens=1500)
+    fill(page, **ENDLESS)
     page.locator("#run").click()
     page.wait_for_selector(".answer .token", timeout=SLOW_MS)
     page.locator("#stop").click()
@@ -184,7 +186,7 @@ def test_a_stream_is_stopped_by_hand(browse: Browse, server: Server) -> None:
 def test_a_revoked_key_s_stream_ends(browse: Browse, server: Server, key: dict[str, Any]) -> None:
     """Within two seconds, and the page says whose fault it is."""
     page = play(browse, key["value"])
-    fill(page, max_tokens=1500)
+    fill(page, **ENDLESS)
     page.locator("#run").click()
     page.wait_for_selector(".answer .token", timeout=SLOW_MS)
     began = time.monotonic()
