@@ -19,6 +19,8 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Workers = Annotated[int, msgspec.Meta(ge=1, le=64)]
+Host = Annotated[str, msgspec.Meta(min_length=1)]
+"""An empty one would be every address of the machine, to the system."""
 
 
 class SettingsError(Exception):
@@ -27,7 +29,7 @@ class SettingsError(Exception):
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # Where it listens
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Where it listens: this machine alone, unless told otherwise. A public address wants TLS."""
     port: Port = 8080
     """0 takes a free one."""
@@ -264,8 +266,12 @@ def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Se
     }
     home = pathlib.Path(str(overrides.get("home") or given.get("home") or _home(environment)))
     merged = {**_file(home / "baton.toml"), **given, **overrides, "home": str(home.absolute())}
-    merged.setdefault("model_cache", str(_cache(environment)))
-    merged["model_cache"] = merged["model_cache"] or str(_cache(environment))
+    merged["model_cache"] = merged.get("model_cache") or str(_cache(environment))
+    for name, value in merged.items():
+        if not _is_text(value):
+            raise SettingsError(
+                f"settings: {name} is no UTF-8 text, or the locale (LC_ALL) has none"
+            )
     try:
         return msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -288,20 +294,39 @@ def misspelt(environment: Mapping[str, str] = os.environ) -> list[str]:
     return said
 
 
+def _is_text(value: object) -> bool:
+    """False for bytes of the environment that could not be decoded, which no JSON can hold."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _home(environment: Mapping[str, str]) -> pathlib.Path:
-    base = environment.get("XDG_DATA_HOME") or pathlib.Path.home() / ".local/share"
+    base = environment.get("XDG_DATA_HOME") or _of_user("BATON_HOME") / ".local/share"
     return pathlib.Path(base) / "baton"
 
 
 def _cache(environment: Mapping[str, str]) -> pathlib.Path:
-    base = environment.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    base = environment.get("XDG_CACHE_HOME") or _of_user("BATON_MODEL_CACHE") / ".cache"
     return pathlib.Path(base) / "baton/models"
 
 
+def _of_user(variable: str) -> pathlib.Path:
+    """The user's own folder; SettingsError names what to set where there is none."""
+    try:
+        return pathlib.Path.home()
+    except RuntimeError:
+        raise SettingsError(f"this user has no home folder: set {variable}") from None
+
+
 def _file(path: pathlib.Path) -> dict[str, object]:
-    if not path.exists():
-        return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {error}") from None

@@ -50,6 +50,9 @@ def test_places(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None
         ({"BATON_ENGINE_DETERMINISTIC": "maybe"}, "engine_deterministic"),
         ({"BATON_LOG_LEVEL": "loud"}, "log_level"),
         ({"BATON_LOGPROBS_MAX": "-1"}, "logprobs_max"),
+        ({"BATON_HOST": ""}, "host"),
+        ({"BATON_HOME": "/tmp/bad\udcff"}, "home"),
+        ({"BATON_MODEL": "bad\udcff.gguf"}, "model"),
     ],
 )
 def test_what_cannot_be_used_is_named(environment: dict[str, str], named: str) -> None:
@@ -66,6 +69,26 @@ def test_a_file_that_cannot_be_used(tmp_path: pathlib.Path, text: str, named: st
     """An unknown key, a value out of range and what is no TOML are told by name."""
     with pytest.raises(SettingsError, match=named):
         load(written(tmp_path, text))
+
+
+def test_a_file_that_cannot_be_read(tmp_path: pathlib.Path) -> None:
+    """It is named, and what the system says of it; a home that is none is told where it is made."""
+    (tmp_path / "baton.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"baton\.toml: Is a directory"):
+        load({"BATON_HOME": str(tmp_path)})
+    (tmp_path / "a_file").touch()
+    assert str(tmp_path / "a_file") == load({"BATON_HOME": str(tmp_path / "a_file")}).home
+
+
+def test_a_user_without_a_home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with any number for a user: what to set is told."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 3)
+    with pytest.raises(SettingsError, match="BATON_HOME"):
+        load({})
+    with pytest.raises(SettingsError, match="BATON_MODEL_CACHE"):
+        load({"BATON_HOME": str(tmp_path)})
+    assert "x" == load({"BATON_HOME": str(tmp_path), "BATON_MODEL_CACHE": "x"}).model_cache
 
 
 def test_errors_tell_no_secret(tmp_path: pathlib.Path) -> None:

@@ -65,11 +65,11 @@ def run(arguments: Sequence[str], first: Staged | None = None) -> int:
         importlib.import_module("baton.cli.parsing").parsed(arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
-    except (BatonError, CommandError, SettingsError) as error:
-        print(f"baton: {error}", file=sys.stderr)
-        return FAILED
     except BrokenPipeError:
         sys.stderr.close()  # the reader has seen enough (`baton usage | head`)
+        return FAILED
+    except (BatonError, CommandError, SettingsError, OSError) as error:
+        print(f"baton: {error}", file=sys.stderr)  # of the system's errors: a file, disk, memory
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -1,5 +1,6 @@
 """The command line as a whole: its table, what it loads, its exit codes."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -54,6 +55,18 @@ def test_bad_setting_is_a_message(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
     done = cli("key", "list")
     assert 1 == done.code
     assert "port" in done.err
+
+
+def test_a_folder_that_cannot_be_used_is_a_message(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """Full, read-only, another user's: the system's words and the path, not a traceback."""
+    (tmp_path / "a_file").touch()
+    monkeypatch.setenv("BATON_HOME", str(tmp_path / "a_file"))
+    done = cli("key", "list")
+    assert 1 == done.code
+    assert done.err.startswith("baton: ")
+    assert str(tmp_path / "a_file") in done.err
 
 
 def test_interrupt_is_130(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
