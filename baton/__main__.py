@@ -12,6 +12,7 @@ from baton import staged
 
 def main() -> None:
     """Run the command line; its exit status is the process's."""
+    staged.open_standard()
     words = sys.argv[1:]
     if words == ["serve"]:
         with staged.start(0) as first:

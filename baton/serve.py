@@ -154,7 +154,10 @@ def _banner(settings: Settings, first_key: str | None, model: ModelFile | None) 
             f'    -H "Authorization: Bearer {first_key}" -H "Content-Type: application/json" \\',
             f"    -d '{body}'",
         ]
-    print("\n".join(lines), end="\n\n", flush=True)
+    with contextlib.suppress(
+        OSError
+    ):  # nobody reads it, or its disk is full: it serves all the same
+        print("\n".join(lines), end="\n\n", flush=True)
 
 
 def _write_private(path: pathlib.Path, text: str) -> None:

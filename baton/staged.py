@@ -22,6 +22,10 @@ MEMORY = {"MALLOC_ARENA_MAX": "1"}
 """For glibc, unless the operator says otherwise: all threads take memory from one place. Those of a
 worker hold the interpreter's lock while they do, and places of their own kept 3 MiB that the others
 could not use (docs/decisions/0037)."""
+UNUSABLE_EXIT = 3
+"""Exit status of a worker that its settings keep from working, and of an engine whose model or
+library cannot be used: starting it again does not help."""
+STANDARD = (0, 1, 2)
 HANDED = 2
 """The listening socket, and the pipe whose other end its supervisor alone holds."""
 
@@ -60,19 +64,36 @@ class Staged:
             self.drop()
 
 
+def open_standard() -> None:
+    """Make standard input, output and errors nothing where they are closed, as some that start
+    services close them: else sockets get their numbers, and what is printed goes there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD[-1]:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(STANDARD[0], closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(STANDARD[1], "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(STANDARD[2], "w", closefd=False)
+
+
 def start(index: int) -> Staged:
-    """Start one."""
+    """Start one. Raises OSError, and leaves nothing open, where the machine has no process left."""
     ours, theirs = socket.socketpair()
     ready_read, ready_write = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "baton.worker", str(index), str(ready_write)],
-        stdin=theirs.fileno(),
-        pass_fds=(ready_write,),
-        process_group=0,
-        env={**MEMORY, **os.environ},
-    )
-    theirs.close()
-    os.close(ready_write)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "baton.worker", str(index), str(ready_write)],
+            stdin=theirs.fileno(),
+            pass_fds=(ready_write,),
+            process_group=0,
+            env={**MEMORY, **os.environ},
+        )
+    except OSError:
+        ours.close()
+        os.close(ready_read)
+        raise
+    finally:
+        theirs.close()
+        os.close(ready_write)
     return Staged(process, ours, ready_read)
 
 

@@ -34,8 +34,6 @@ from baton.config import Settings
 RESTART_PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 YOUNG_S = 10.0
 """A process that lived for less counts as failing at start."""
-UNUSABLE_EXIT = 3
-"""Exit status of an engine whose model or library cannot be used: restarting does not help."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 LISTEN_BACKLOG = 4096
 
@@ -90,6 +88,7 @@ class Supervisor:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._stopping_since: float | None = None
+        self._exit_status = 0
         self._retired: list[subprocess.Popen[bytes]] = []
         self.children = [
             Child(f"worker {index}", lambda index=index: self._worker(index))  # type: ignore[misc]
@@ -133,8 +132,12 @@ class Supervisor:
         return worker.process
 
     def _start(self, child: Child, now: float) -> None:
-        child.process = child.start()
         child.started_at, child.ready = now, False
+        try:
+            child.process = child.start()
+        except OSError as error:  # no memory, no process, no file left: the others go on
+            child.process = None
+            return self._again(child, f"cannot be started: {error}")
         if child.process.stdout is not None:
             child.ready_fd = child.process.stdout.fileno()
 
@@ -166,7 +169,7 @@ class Supervisor:
                 self._reap()
                 self._announce_once()
         os.close(self._watch_write)
-        return 0
+        return self._exit_status
 
     def _wait(self, now: float) -> list[int]:
         waits = [self._wake_read]
@@ -250,21 +253,28 @@ class Supervisor:
             reap_orphans({process.pid for process in self._processes()})
 
     def _died(self, child: Child, status: int) -> None:
-        now = time.monotonic()
         _forget_ready_fd(child)  # else its number, closed with the process, would be waited on
         child.process, child.ready = None, False
         if self._stopping_since is not None:
             return
-        if child.name == "engine" and status == UNUSABLE_EXIT:
+        if child.name == "engine" and status == staged.UNUSABLE_EXIT:
             child.unusable = True
             say("the embedded model is off; upstreams are served (baton doctor tells more)")
             self.settings = msgspec.structs.replace(self._given, model="none")
             return self._swap_workers()
+        if self._announce is not None and status == staged.UNUSABLE_EXIT:
+            self._exit_status = 1  # at its start; later what served before goes on meanwhile
+            return self._stop()
+        self._again(child, f"ended with status {status}")
+
+    def _again(self, child: Child, why: str) -> None:
+        """It starts again after a pause, which grows when it dies young."""
+        now = time.monotonic()
         young = now - child.started_at < YOUNG_S
         child.deaths = child.deaths + 1 if young else 0
         pause = RESTART_PAUSES_S[min(child.deaths, len(RESTART_PAUSES_S) - 1)]
         child.start_at = now + pause
-        say(f"{child.name} ended with status {status}; it starts again in {pause:g} s")
+        say(f"{child.name} {why}; it starts again in {pause:g} s")
 
     # Signals
 
@@ -345,5 +355,6 @@ def _forget_ready_fd(child: Child) -> None:
 
 
 def say(text: str) -> None:
-    """One line to the operator."""
-    print(f"baton: {text}", file=sys.stderr, flush=True)
+    """One line to the operator. Nobody reads it any more, or its disk is full: no reason to end."""
+    with contextlib.suppress(OSError):
+        print(f"baton: {text}", file=sys.stderr, flush=True)

@@ -29,7 +29,8 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 50)
     gc.enable()
-    working.serve(settings, *told[1], int(sys.argv[2]))
+    if not working.serve(settings, *told[1], int(sys.argv[2])):
+        sys.exit(staged.UNUSABLE_EXIT)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 
 import msgspec
 import uvicorn
 import uvloop
 
 from baton.app import Worker
-from baton.config import Settings
+from baton.config import Settings, SettingsError
 from baton.http.connection import connection_class
 from baton.http.shared import Shared, sweep
 from baton.telemetry.diary import configure
@@ -30,23 +31,7 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
     """Serve until told to stop; the drain ends after `drain_timeout_s` at the latest."""
     async with Worker(settings) as worker:
         shared = Shared(settings, worker.answer, worker.board)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                worker.web,
-                http=connection_class(shared),
-                loop="none",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
-                ssl_certfile=settings.tls_certificate_file or None,
-                ssl_keyfile=settings.tls_key_file or None,
-            )
-        )
+        server = uvicorn.Server(_configured(settings, worker, shared))
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
@@ -82,6 +67,34 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
             loop.remove_reader(watch_fd)
 
 
+def _configured(settings: Settings, worker: Worker, shared: Shared) -> uvicorn.Config:
+    """How it serves. Raises SettingsError for a certificate that cannot be used, before it says
+    that it is ready."""
+    if settings.tls_key_file and not settings.tls_certificate_file:
+        raise SettingsError("BATON_TLS_KEY_FILE needs BATON_TLS_CERTIFICATE_FILE")
+    config = uvicorn.Config(
+        worker.web,
+        http=connection_class(shared),
+        loop="none",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+        ssl_certfile=settings.tls_certificate_file or None,
+        ssl_keyfile=settings.tls_key_file or None,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        files = "BATON_TLS_CERTIFICATE_FILE and BATON_TLS_KEY_FILE"
+        raise SettingsError(f"{files} cannot be used: {error}") from None
+    return config
+
+
 def prepare(told: bytes) -> Settings:
     """The settings, as JSON brings them; from now on what is logged is logged as they say."""
     settings = msgspec.json.decode(told, type=Settings)
@@ -89,6 +102,12 @@ def prepare(told: bytes) -> Settings:
     return settings
 
 
-def serve(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
-    """As `run`, on an event loop of its own."""
-    uvloop.run(run(settings, listen_fd, watch_fd, ready_fd))
+def serve(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> bool:
+    """As `run`, on an event loop of its own; False, and told, where the settings keep it from
+    working."""
+    try:
+        uvloop.run(run(settings, listen_fd, watch_fd, ready_fd))
+    except SettingsError as error:
+        print(f"baton: {error}", file=sys.stderr, flush=True)
+        return False
+    return True

@@ -1,9 +1,13 @@
 """From settings to a start: the socket, the data folder with its keys, the model, the banner."""
 
+import errno
+import io
 import os
 import pathlib
 import re
 import socket
+import subprocess
+import sys
 import time
 
 import msgspec
@@ -11,7 +15,7 @@ import pytest
 
 from baton.config import Settings
 from baton.engine.models import ModelFile
-from baton.serve import engine_command, find_model, prepare_home, serve
+from baton.serve import _banner, engine_command, find_model, prepare_home, serve
 from baton.stores.book import open_store
 from tests import running
 from tests.fakes import tiny_gguf
@@ -112,6 +116,44 @@ def test_models(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "" == capsys.readouterr().err
     assert find_model(Settings(model=str(tmp_path / "other.gguf"))) is None
     assert "starts without the embedded model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BATON_TRUSTED_PROXIES", "nobody"),
+        ("BATON_REDIS_URL", "nowhere"),
+        ("BATON_WEBHOOK_URL", "https://a.test/"),
+        ("BATON_TLS_CERTIFICATE_FILE", "/nowhere.pem"),
+        ("BATON_TLS_KEY_FILE", "/nowhere.pem"),
+    ],
+)
+def test_what_only_a_worker_finds_wrong(tmp_path: pathlib.Path, variable: str, value: str) -> None:
+    """It stops the start with its name, as any setting does: no banner, no worker after worker."""
+    given = {"BATON_HOME": str(tmp_path), "BATON_MODEL": "none", "BATON_PORT": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "baton", "serve"],
+        env={**os.environ, **given, variable: value},
+        capture_output=True,
+        text=True,
+        timeout=running.STOP_TIMEOUT_S,
+    )
+    assert (1, "") == (done.returncode, done.stdout)
+    assert variable in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+class Full(io.StringIO):
+    """Standard output on a disk that is full."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_banner_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that cannot show it serves all the same."""
+    monkeypatch.setattr("sys.stdout", Full())
+    _banner(Settings(), KEY, None)
 
 
 def test_the_whole_with_a_model(tmp_path: pathlib.Path) -> None:

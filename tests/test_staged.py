@@ -5,6 +5,8 @@ import os
 import pathlib
 import select
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -93,3 +95,30 @@ def test_starting_one_loads_nothing_else() -> None:
     """It is done before all else, and all else waits for it."""
     dear = ("asyncio", "dataclasses", "baton.config", "inspect", "msgspec", "typing")
     assert set() == loaded("baton.staged", dear)
+
+
+CLOSED = """import os, sys
+from baton import staged
+
+staged.open_standard()
+null = os.stat(os.devnull).st_rdev
+told = [os.fstat(number).st_rdev == null and os.get_inheritable(number) for number in (0, 1, 2)]
+print("gone", sys.stdin.read(), file=sys.stderr)
+open(sys.argv[1], "w").write(str(told))
+"""
+
+
+def test_closed_standard_streams_become_nothing(tmp_path: pathlib.Path) -> None:
+    """No socket gets one of their numbers, and what is printed is gone."""
+    words = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", CLOSED]
+    assert 0 == subprocess.run([*words, str(tmp_path / "told")], timeout=TIMEOUT_S).returncode
+    assert "[True, True, True]" == (tmp_path / "told").read_text()
+
+
+def test_nothing_stays_open_where_no_process_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor tries again and again."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError):
+        staged.start(0)
+    assert before == set(os.listdir("/proc/self/fd"))

@@ -1,6 +1,8 @@
 """Processes that come and go: restarts, signals, and nobody is refused or left behind."""
 
 import contextlib
+import errno
+import io
 import itertools
 import os
 import pathlib
@@ -16,7 +18,7 @@ from collections.abc import Iterator
 import pytest
 
 from baton.config import Settings
-from baton.supervisor import bind, reap_orphans
+from baton.supervisor import bind, reap_orphans, say
 from tests import running
 from tests.supervised import STUBBORN, Supervised, serve, supervised
 
@@ -75,6 +77,62 @@ def test_an_unusable_engine_is_left_alone(tmp_path: pathlib.Path) -> None:
         running_one.wait_for(lambda: running_one.told().count("engine") == 2)
         assert 0 == running_one.end()
     assert "the embedded model is off" in running_one.errors()
+
+
+def test_a_worker_that_cannot_work_ends_the_start(tmp_path: pathlib.Path) -> None:
+    """Exit status 3: what keeps it from working was told, and does not go away by itself."""
+    with supervised(tmp_path, "exit 3", serve("engine")) as running_one:
+        assert 1 == running_one.process.wait(GONE_WITHIN_S)
+    assert "again" not in running_one.errors()
+
+
+def test_a_successor_that_cannot_work_ends_nothing(tmp_path: pathlib.Path) -> None:
+    """What serves goes on, as the file that is missing may come back."""
+    worker = f"if [ -e $LOG ]; then echo tried >> $LOG; exit 3; fi; {serve('worker')}"
+    with supervised(tmp_path, worker) as running_one:
+        assert running_one.announced()
+        running_one.signal(signal.SIGHUP)
+        running_one.wait_for(lambda: running_one.told().count("tried") == 2)
+        assert "worker ended" not in running_one.told()
+        assert 0 == running_one.end()
+
+
+REFUSED_ONCE = """import os, sys
+from baton.config import Settings
+from baton.supervisor import Supervisor, bind
+from tests.supervised import script
+
+settings = Settings(home=sys.argv[1], port=0)
+supervisor = Supervisor(settings, bind(settings))
+tries = [BlockingIOError(11, "no process left")]
+def start():
+    if tries:
+        raise tries.pop()
+    return script("echo ready; exec sleep 60")
+supervisor.children[0].start = start
+sys.exit(supervisor.run(settings, None, lambda: os.kill(os.getpid(), 15)))
+"""
+
+
+def test_what_cannot_be_started_is_tried_again(tmp_path: pathlib.Path) -> None:
+    """A machine without a process or memory left for the moment ends no supervisor."""
+    words = [sys.executable, "-c", REFUSED_ONCE, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=GONE_WITHIN_S)
+    assert 0 == done.returncode, done.stderr
+    assert "worker 0 cannot be started: [Errno 11] no process left; it starts again" in done.stderr
+
+
+class Full(io.StringIO):
+    """A log on a disk that is full."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_nobody_reads_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor that cannot tell what it does goes on doing it."""
+    monkeypatch.setattr("sys.stderr", Full())
+    say("a worker ended")
 
 
 def cpu_s(pid: int) -> float:

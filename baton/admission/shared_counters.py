@@ -30,7 +30,7 @@ from redis.backoff import NoBackoff
 
 from baton.admission.counters import Counters, Limits
 from baton.admission.rates import Decision, Kind, Left, Limit
-from baton.stores.base import StoreError
+from baton.config import SettingsError
 from baton.telemetry import diary
 
 SHARE_S = 2.0
@@ -84,7 +84,7 @@ class SharedCounters:
 
     def __init__(self, own: Counters, url: str, node: str, answer_s: float = ANSWER_S) -> None:
         """`node` names the machine (its home); workers of one machine have the same. `answer_s`:
-        how long the server is waited for. Raises StoreError for what is no URL of such a server."""
+        how long the server is waited for. SettingsError for what is no such URL."""
         self._own, self._node, self._answer_s = own, node, answer_s
         try:
             self._client = redis.asyncio.Redis.from_url(
@@ -94,7 +94,7 @@ class SharedCounters:
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
-            raise StoreError(f"BATON_REDIS_URL: {error}") from None
+            raise SettingsError(f"BATON_REDIS_URL: {error}") from None
         self._script = self._client.register_script(SCRIPT)
         self._shares: dict[Key, _Share] = {}
         self._asking = asyncio.Lock()

@@ -12,7 +12,7 @@ import pytest
 from baton.admission.counters import MachineCounters
 from baton.admission.rates import Limit
 from baton.admission.shared_counters import ANSWER_S, SharedCounters
-from baton.stores.base import StoreError
+from baton.config import SettingsError
 from tests.servers import Redis, redis
 
 NODES = ("a", "b", "c")
@@ -134,7 +134,7 @@ def test_what_is_no_url_is_told(tmp_path: pathlib.Path) -> None:
 
     async def run() -> None:
         own = MachineCounters(tmp_path)
-        with pytest.raises(StoreError, match="BATON_REDIS_URL"):
+        with pytest.raises(SettingsError, match="BATON_REDIS_URL"):
             SharedCounters(own, "http://x", "a")
         own.close()
 
