@@ -58,6 +58,8 @@ def answered(
             f"nothing answers at {base} ({error}): start it with `baton serve`, or name another "
             "address with --url"
         ) from None
+    except ValueError as error:  # an address or a key that cannot be written into a request
+        raise CommandError(f"{base} cannot be called: {error}") from None
     if response.status == 200:
         return response
     text = response.read()

@@ -3,7 +3,7 @@
 import http.client
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 import typer
@@ -17,6 +17,8 @@ Url = Annotated[str | None, typer.Option(help="Address before /v1; default: this
 Key = Annotated[
     str | None, typer.Option(help="Default: OPENAI_API_KEY, else what the first start left.")
 ]
+
+Answer = TypeVar("Answer")
 
 
 class Chunk(msgspec.Struct):
@@ -71,17 +73,29 @@ def run(
         "echo": echo,
         "stream": not as_json,
     }
-    response = answered(base, "/v1/completions", key, msgspec.json.encode(fields))
+    try:
+        body = msgspec.json.encode(fields)
+    except UnicodeEncodeError:
+        raise CommandError("a prompt, suffix, stop or model must be UTF-8 text") from None
+    response = answered(base, "/v1/completions", key, body)
     if as_json:
-        return print_json(msgspec.json.decode(response.read()))
+        return print_json(_read(base, response, object))
     print_stream(response)
 
 
 def _first_model(base: str, key: str | None) -> str:
-    listed = msgspec.json.decode(answered(base, "/v1/models", key).read(), type=ModelList)
+    listed = _read(base, answered(base, "/v1/models", key), ModelList)
     if not listed.data:
         raise CommandError("no model is served: add an upstream, or set BATON_MODEL")
     return listed.data[0].id
+
+
+def _read(base: str, response: http.client.HTTPResponse, kind: type[Answer]) -> Answer:
+    """Its body; CommandError where another program answered."""
+    try:
+        return msgspec.json.decode(response.read(), type=kind)
+    except msgspec.DecodeError:
+        raise CommandError(f"what answers at {base} is no Baton: name another with --url") from None
 
 
 def print_stream(response: http.client.HTTPResponse) -> None:

@@ -38,6 +38,16 @@ def test_nobody_there_says_what_to_start() -> None:
         calling.answered(gone, "/a", None)
 
 
+@pytest.mark.parametrize(
+    ("base", "key"),
+    [("http://127.0.0.1:99999", None), ("http://[::1", None), ("http://127.0.0.1:1", "a\nb")],
+)
+def test_what_cannot_be_called_is_named(base: str, key: str | None) -> None:
+    """An address or a key that fits into no request is a message, not a traceback."""
+    with pytest.raises(CommandError, match="cannot be called"):
+        calling.answered(base, "/a", key)
+
+
 def test_key_comes_from_the_nearest_place(tmp_path: pathlib.Path) -> None:
     """Option, environment, bootstrap setting, the file of the first start, in this order."""
     (tmp_path / FIRST_KEY_FILE).write_text("sk-file\n")

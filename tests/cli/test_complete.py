@@ -75,6 +75,24 @@ def test_unfinished_stream_fails(cli: Cli, answer: bytes, message: str) -> None:
     assert message in err
 
 
+def test_another_program_answers(cli: Cli) -> None:
+    """A page in place of JSON: said so."""
+    page = b"<html></html>"
+    with file_server.serving({"/v1/models": page, "/v1/completions": page}) as server:
+        listed = cli("complete", "x", "--url", server.url)
+        asked = cli("complete", "x", "--url", server.url, "--model", "m", "--json")
+    assert [1, 1] == [listed.code, asked.code]
+    assert "is no Baton" in listed.err
+    assert "is no Baton" in asked.err
+
+
+def test_a_prompt_that_is_no_text(cli: Cli) -> None:
+    """Bytes that are no UTF-8 cannot be asked, and that is told."""
+    code, _, err, sent = complete(cli, stream("x"), "caf\udce9")
+    assert (1, None) == (code, sent)
+    assert "UTF-8" in err
+
+
 def test_no_model_is_said(cli: Cli) -> None:
     """A Baton that serves nothing says what to do."""
     with file_server.serving({"/v1/models": b'{"data":[]}'}) as server:
