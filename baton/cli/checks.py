@@ -5,6 +5,7 @@ Each check looks and returns; none changes anything, none raises for what it fin
 
 import contextlib
 import http.client
+import os
 import pathlib
 import platform
 import shutil
@@ -28,6 +29,7 @@ from baton.stores.audit import damaged
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import Store, book_path
 from baton.stores.database import name
+from baton.web.front import Alive
 
 State = Literal["ok", "warning", "failed"]
 
@@ -109,6 +111,9 @@ def folder(settings: Settings) -> Finding:
     home = settings.home_path
     if not home.exists():
         return Finding("folder", "ok", f"{home} will be made at the first start")
+    if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
+        remedy = "give it to the user that runs Baton, or set BATON_HOME to another folder"
+        return Finding("folder", "failed", f"{home} is no folder that can be written", remedy)
     if (free := shutil.disk_usage(home).free) < FREE_BYTES_MIN:
         remedy = "make room: without it the ledger cannot be written, and nothing is answered"
         return Finding("folder", "warning", f"{free // 2**20} MiB free at {home}", remedy)
@@ -157,11 +162,12 @@ def port(settings: Settings) -> Finding:
     scheme = "https" if settings.tls_certificate_file else "http"
     host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
     try:
-        status = call(f"{scheme}://{host}:{settings.port}", "/healthz", timeout_s=2.0).status
-    except (OSError, http.client.HTTPException):
-        status = 0
-    if status == 200:
-        return Finding("port", "ok", f"a server answers at {local}")
+        answer = call(f"{scheme}://{host}:{settings.port}", "/healthz", timeout_s=2.0)
+        msgspec.json.decode(answer.read(), type=Alive)
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+        pass  # nobody, or another program
+    else:
+        return Finding("port", "ok", f"a Baton answers at {local}")
     remedy = "set BATON_PORT to a free port, or stop what has it"
     return Finding("port", "failed", f"{local}: {taken}", remedy)
 

@@ -74,6 +74,19 @@ def test_folder_must_be_private(settings: config.Settings) -> None:
     assert f"chmod 700 {home}" == checks.folder(settings).remedy
 
 
+def test_folder_must_be_one_to_write_in(
+    settings: config.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in its place; a read-only disk, or another user's folder."""
+    settings.home_path.touch()
+    assert "failed" == checks.folder(settings).state
+    settings.home_path.unlink()
+    settings.home_path.mkdir(mode=0o700)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    found = checks.folder(settings)
+    assert ("failed", True) == (found.state, "BATON_HOME" in found.remedy)
+
+
 def test_store_is_opened_and_checked(settings: config.Settings) -> None:
     """Not there yet is fine; there it must be whole; damage is a finding."""
     found, upstreams = checks.store(settings, lambda: open_store(settings))
@@ -87,10 +100,13 @@ def test_store_is_opened_and_checked(settings: config.Settings) -> None:
 def test_port_is_free_or_a_servers_or_anothers(settings: config.Settings) -> None:
     """A running Baton is no fault; another program is."""
     assert "ok" == checks.port(settings).state
-    with file_server.serving({"/healthz": b"ok"}) as server:
+    with file_server.serving({"/healthz": b'{"status":"ok","version":"1"}'}) as server:
         port = int(server.url.rpartition(":")[2])
         found = checks.port(changed(settings, port=port))
         assert ("ok", True) == (found.state, "answers" in found.message)
+        server.files["/healthz"] = b"<html></html>"
+        found = checks.port(changed(settings, port=port))
+        assert "failed" == found.state
         del server.files["/healthz"]
         found = checks.port(changed(settings, port=port))
         assert ("failed", True) == (found.state, "BATON_PORT" in found.remedy)
