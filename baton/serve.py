@@ -154,9 +154,8 @@ def _banner(settings: Settings, first_key: str | None, model: ModelFile | None) 
             f'    -H "Authorization: Bearer {first_key}" -H "Content-Type: application/json" \\',
             f"    -d '{body}'",
         ]
-    with contextlib.suppress(
-        OSError
-    ):  # nobody reads it, or its disk is full: it serves all the same
+    # Where nobody reads it, or its disk is full, it serves all the same.
+    with contextlib.suppress(OSError):
         print("\n".join(lines), end="\n\n", flush=True)
 
 
