@@ -54,7 +54,7 @@ class Choice:
         self.index, self.ids = index, list[int]()
         self.finish_reason: FinishReason | None = None
         self._call, self._how, self._words = call, how, words
-        self._sample = index % call.n
+        self._sample = index if how.apart else index % call.n
         self._counts: dict[int, int] = {}
         self._score = 0.0
         self._text = TextOut(call.stop or (), len(prompt.text), prompt.tail)

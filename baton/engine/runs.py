@@ -67,7 +67,7 @@ class Run:
         self._planned = request.splits
         ends = shape.fim_ends if call.suffix is not None else shape.words.ends
         self._words = Vocabulary(shape.words.piece, ends)
-        self._how = _sampling(call, seed)
+        self._how = _sampling(call, seed, apart=request.drawn or call.seed is None)
         self._unfinished = set(range(len(prompts) * call.n))
         self.groups = self._make_groups(shape.shares)
 
@@ -185,7 +185,7 @@ class Run:
         return Finished(usage, self.splits, started_s - self.accepted_s)
 
 
-def _sampling(call: Call, seed: int) -> Sampling:
+def _sampling(call: Call, seed: int, apart: bool) -> Sampling:
     half = SEED_SPAN // 2
     return Sampling(
         temperature=call.temperature,
@@ -194,4 +194,5 @@ def _sampling(call: Call, seed: int) -> Sampling:
         frequency_penalty=call.frequency_penalty,
         bias=call.logit_bias or {},
         seed=(seed + half) % SEED_SPAN - half,
+        apart=apart,
     )

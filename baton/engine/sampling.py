@@ -45,6 +45,9 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     bias: dict[int, float] = {}
     """Added to logits; every id lies within the vocabulary."""
     seed: int = 0
+    apart: bool = False
+    """Whether prompts draw apart, too: they do where nobody asked for a seed. By a caller's seed a
+    prompt has the answer that it would have alone."""
 
     @property
     def penalises(self) -> bool:

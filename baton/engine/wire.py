@@ -31,6 +31,8 @@ class Generate(msgspec.Struct, tag="generate", frozen=True, omit_defaults=True):
     """With `replay`: the chunk sizes in which each prompt was computed the first time."""
     echoed: list[bool] | None = None
     """With `replay`: which choices already sent their echo (it may have come without any id)."""
+    drawn: bool = False
+    """With `replay`: whether the call's seed was drawn for it, because the caller gave none."""
 
 
 class Cancel(msgspec.Struct, tag="cancel", frozen=True):

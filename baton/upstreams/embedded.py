@@ -272,7 +272,8 @@ class EmbeddedUpstream:
         assert isinstance(lost, EmbeddedStream)
         accepted = lost.accepted
         again = msgspec.structs.replace(call, seed=accepted.seed)
-        stream = await self.generate(Generate(again, begun.ids, None, begun.echoed))
+        drawn = call.seed is None
+        stream = await self.generate(Generate(again, begun.ids, None, begun.echoed, drawn))
         if stream.fingerprint != accepted.fingerprint:
             stream.close()
             message = "The embedded model is not the one that began this answer."

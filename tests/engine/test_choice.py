@@ -25,6 +25,14 @@ def choice(prompt: str = "", **fields: object) -> Choice:
     return Choice(0, call, prepared, Sampling(temperature=0), words)
 
 
+def draws(index: int, call: Call, how: Sampling) -> list[int]:
+    """What a choice draws from logits that say nothing."""
+    made = Choice(index, call, Prepared(ids=[0], text=""), how, Vocabulary(piece, frozenset()))
+    for _ in range(20):
+        made.accept(made.next(np.zeros(len(WORDS), np.float32)), None)
+    return made.ids
+
+
 def row(*values: float) -> Floats:
     return np.array(values or range(len(WORDS)), np.float32)
 
@@ -39,6 +47,15 @@ def test_the_end_token_is_not_text() -> None:
     deltas = feed(made, 0, END)
     assert [("a", None), ("", "stop")] == [(d.text, d.finish_reason) for d in deltas]
     assert ([0, END], [[0], [END]]) == (made.ids, [d.token_ids for d in deltas])
+
+
+def test_prompts_of_one_call_draw_apart_without_a_seed() -> None:
+    """Equal prompts have answers of their own; by the caller's seed they have the same ones."""
+    call = Call(model="m", prompts=["a", "a"], n=2, max_tokens=20)
+    apart = [draws(index, call, Sampling(seed=1, apart=True)) for index in range(4)]
+    assert 4 == len({tuple(ids) for ids in apart})
+    seeded = [draws(index, call, Sampling(seed=1)) for index in range(4)]
+    assert (seeded[:2], True) == (seeded[2:], seeded[0] != seeded[1])
 
 
 def test_length_rides_on_the_last_text() -> None:

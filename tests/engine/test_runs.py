@@ -1,5 +1,7 @@
 """A call's bookkeeping: groups, echoes, ends, replays, usage."""
 
+import numpy as np
+
 from baton.engine.choice import Vocabulary
 from baton.engine.prompts import Prepared
 from baton.engine.runs import Run, Shape
@@ -103,3 +105,18 @@ def test_any_64_bit_seed_samples() -> None:
     """Also those that OpenAI's clients send as unsigned."""
     for seed in (-(2**63), 2**63 - 1, 2**64 - 1):
         assert None is run(call("a", temperature=1.0), seed=seed).choice(0).finish_reason
+
+
+def test_a_drawn_seed_keeps_prompts_apart() -> None:
+    """The caller's own seed does not; a replay is told which of them it was."""
+
+    def drawn(of: Call, drawn: bool = False) -> list[int]:
+        row = np.zeros(99, np.float32)
+        return [run(of, drawn=drawn).choice(index).next(row) for index in range(4)]
+
+    first = drawn(call("a", "a", n=2, temperature=1.0))
+    assert first[:2] != first[2:]
+    seeded = call("a", "a", n=2, temperature=1.0, seed=5)
+    assert first == drawn(seeded, drawn=True)
+    own = drawn(seeded)
+    assert own[:2] == own[2:]

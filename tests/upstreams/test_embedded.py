@@ -5,13 +5,14 @@ import contextlib
 import pathlib
 from collections.abc import Callable, Coroutine, Iterator
 
+import msgspec
 import pytest
 import uvloop
 
 from baton.engine.wire import Generate
 from baton.errors import RequestError
 from baton.semantics.events import Call, Delta, Event, UsageReported
-from baton.upstreams.base import Upstream, UpstreamError, UpstreamStream
+from baton.upstreams.base import Begun, Upstream, UpstreamError, UpstreamStream
 from baton.upstreams.embedded import EmbeddedStream, EmbeddedUpstream
 from tests.engine.process import EngineProcess, engine_process
 from tests.fakes import tiny_gguf
@@ -217,6 +218,28 @@ def test_a_replay_goes_on(engine: EngineProcess) -> None:
         request = Generate(seeded, replay=[ids], splits=stream.finished.splits)
         again = await whole(await upstream.generate(request))
         assert deltas[9:] == [event for event in again if isinstance(event, Delta)]
+
+    run(engine.socket, test)
+
+
+def test_a_replay_of_several_prompts(engine: EngineProcess) -> None:
+    """Each goes on with its own chances, also where nobody gave a seed."""
+
+    async def test(upstream: EmbeddedUpstream) -> None:
+        asked = call("abc" * 30, max_tokens=12, temperature=1.0, deterministic=True)
+        asked = msgspec.structs.replace(asked, prompts=asked.prompts * 3)
+        stream = await upstream.open(asked)
+        ids: list[list[int]] = [[], [], []]
+        for event in await whole(stream):
+            if isinstance(event, Delta):
+                ids[event.index] += event.token_ids or ()
+        assert 3 == len({tuple(one) for one in ids})
+        begun = Begun([one[:5] for one in ids], [False] * 3)
+        rest: list[list[int]] = [[], [], []]
+        for event in await whole(await upstream.replay(stream, asked, begun)):
+            if isinstance(event, Delta):
+                rest[event.index] += event.token_ids or ()
+        assert [one[5:] for one in ids] == rest
 
     run(engine.socket, test)
 
