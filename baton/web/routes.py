@@ -112,8 +112,10 @@ ELSEWHERE = (
     "/v1/chat", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/images", "/v1/audio",
     "/v1/moderations", "/v1/assistants", "/v1/threads", "/v1/batches", "/v1/files", "/v1/realtime",
     "/v1/rerank", "/v1/engines", "/v1/edits", "/api/generate", "/api/chat",
+    "/completion", "/chat", "/models", "/v1/completion", "/v1/v1", "//v1",
 )  # fmt: skip
-"""Where clients of other interfaces knock: they are told what Baton is for."""
+"""Where clients of other interfaces knock, and those whose base address lacks /v1 or has it twice:
+they are told what Baton is for."""
 
 
 def build(services: Services) -> ASGIApp:

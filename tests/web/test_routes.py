@@ -94,6 +94,14 @@ def test_other_interfaces_are_told_what_baton_is_for(site: Web, path: str) -> No
     assert "POST https://relay.test/base/v1/completions" in answer.error["message"]
 
 
+@pytest.mark.parametrize("path", ["/completions", "/v1/v1/completions", "//v1/completions"])
+def test_a_wrong_base_address_is_told_the_right_one(site: Web, path: str) -> None:
+    """A library whose base lacks /v1, or has it twice, gets a 404 that names the whole address."""
+    answer = site.user.post(path, {})
+    assert_refused(answer, 404, "unknown_url")
+    assert "POST https://relay.test/base/v1/completions" in answer.error["message"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
