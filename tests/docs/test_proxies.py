@@ -91,3 +91,24 @@ def test_streams_pass_piece_by_piece(
     assert b"data: [DONE]" in whole
     assert pieces > TOKENS / 2, f"{whole.count(b'data: ')} events in {pieces} pieces"
     assert [403, 403] == refused
+
+
+def under_way(stage: Stage, wanted: int) -> None:
+    """Return once so many completions are under way; fail when they are not in time."""
+    deadline, line = time.monotonic() + TIMEOUT_S, f"baton_requests_in_flight {wanted:.1f}"
+    while line not in stage.server.admin.ask("GET", "/metrics").text.splitlines():
+        assert time.monotonic() < deadline, f"not {wanted} under way"
+
+
+@pytest.mark.parametrize("language", ["nginx", "haproxy"])
+def test_a_caller_that_leaves_is_seen(
+    stage: Stage, certificates: pathlib.Path, tmp_path: pathlib.Path, language: str
+) -> None:
+    """Its answer ends with it, and what nobody waits for is not charged; also without a stream."""
+    endless = {"model": stage.server.model, "prompt": "One", "max_tokens": 2000, "n": 16}
+    with running(language, stage, certificates, tmp_path) as port:
+        connection, headers = connected(port), {"Authorization": f"Bearer {stage.server.key}"}
+        with contextlib.closing(connection):
+            connection.request("POST", "/v1/completions", json.dumps(endless), headers)
+            under_way(stage, 1)
+        under_way(stage, 0)
