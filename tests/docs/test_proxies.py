@@ -112,3 +112,10 @@ def test_a_caller_that_leaves_is_seen(
             connection.request("POST", "/v1/completions", json.dumps(endless), headers)
             under_way(stage, 1)
         under_way(stage, 0)
+
+
+def test_caddy_does_not_carry_on_alone() -> None:
+    """Where flush_interval is -1 it finishes requests whose callers have left (its own words)."""
+    [block] = [each for each in marked("proxies", "shown") if each.language == "caddy"]
+    assert "reverse_proxy" in block.code
+    assert "flush_interval" not in block.code
