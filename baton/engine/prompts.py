@@ -71,7 +71,8 @@ def _check(call: Call, model: Model) -> None:
             raise invalid("'echo' cannot be combined with 'suffix'.", "echo")
     for token in call.logit_bias or ():
         if not 0 <= token < model.vocabulary_size:
-            raise invalid(f"Invalid 'logit_bias': the model has no token {token}.", "logit_bias")
+            message = f"Invalid 'logit_bias': the model has no token {token}."
+            raise invalid(message, "logit_bias", "invalid_token_id")
 
 
 def _checked(ids: list[int], model: Model) -> list[int]:
@@ -79,6 +80,7 @@ def _checked(ids: list[int], model: Model) -> list[int]:
         raise invalid(
             f"Invalid 'prompt': token ids of this model lie in [0, {model.vocabulary_size - 1}].",
             "prompt",
+            "invalid_token_id",
         )
     return ids
 

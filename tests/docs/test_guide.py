@@ -1,12 +1,13 @@
 """The guide as a whole: both languages alike, nothing left out, nothing unmarked."""
 
 import inspect
+import pathlib
 import re
 
 import msgspec
 import pytest
 
-from baton import config, errors
+from baton import config, errors, explanations
 from baton.routing.capabilities import FILLS
 from baton.web.markdown import blocks
 from tests.docs.pages import NAMES, ROOT, text
@@ -58,11 +59,13 @@ def test_most_examples_run() -> None:
 
 def test_every_error_is_explained() -> None:
     """Each code in the table of errors stands on the page, and none besides."""
-    source = inspect.getsource(errors)
+    admin = "".join(map(pathlib.Path.read_text, (ROOT / "baton/web").glob("admin*.py")))
+    source = inspect.getsource(errors) + admin + inspect.getsource(explanations)
     codes = set(re.findall(r'code="(\w+)"', source)) | {"insufficient_quota"}
     codes |= set(
-        re.findall(r'(?:invalid|RequestError)\([^"]*"[^"]*",? ?"?\w*"?, "(\w+)"\)', source)
+        re.findall(r'(?:invalid|RequestError)\([^"]*(?:"[^"]*")?[^"]*"\w+", "(\w+)"\)', source)
     )
+    codes |= set(re.findall(r'invalid\(message, \w+, "(\w+)"\)', source))
     codes |= {f"{noun}_{end}" for noun in ("integer", "decimal") for end in BOUNDS}
     shown = {
         code

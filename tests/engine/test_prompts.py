@@ -97,10 +97,11 @@ def test_megabytes_are_refused_at_once(model: Model) -> None:
 
 
 def test_ids_outside_the_vocabulary(model: Model) -> None:
-    """In a prompt or as a bias, they are the caller's fault."""
-    assert "prompt" == refused(model, [model.vocabulary_size])[0]
-    assert "prompt" == refused(model, [-1])[0]
-    assert "logit_bias" == refused(model, "a", logit_bias={model.vocabulary_size: 1.0})[0]
+    """In a prompt or as a bias, they are the caller's fault, by the code of ids that are none."""
+    code, beyond = "invalid_token_id", model.vocabulary_size
+    assert ("prompt", code) == refused(model, [beyond])
+    assert ("prompt", code) == refused(model, [-1])
+    assert ("logit_bias", code) == refused(model, "a", logit_bias={beyond: 1.0})
 
 
 def test_suffix_needs_a_vocabulary_for_it(model: Model) -> None:
