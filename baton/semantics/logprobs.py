@@ -10,12 +10,18 @@ token itself is among its alternatives with the very same float; the first token
 has neither (nothing came before it).
 """
 
+import codecs
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from baton.semantics.events import Logprobs
+
+_UTF8 = codecs.getincrementaldecoder("utf-8")
+_BYTES = re.compile(r"bytes:((?:\\x[0-9a-f]{2})+)")
+"""How OpenAI, and Baton, write a token that is no whole character."""
 
 LOGPROB_MIN = -9999.0
 """Stands for minus infinity (a banned token), which JSON cannot say; vLLM's value."""
@@ -80,6 +86,7 @@ def legacy(positions: Sequence[Position], offset: int, alternatives: int) -> Log
     The chosen token is always among them, so that there may be one more.
     """
     found = empty()
+    found.text_offset.extend(places(positions, offset))
     for position in positions:
         logprob = None if position.logprob is None else finite(position.logprob)
         found.tokens.append(position.token)
@@ -87,9 +94,22 @@ def legacy(positions: Sequence[Position], offset: int, alternatives: int) -> Log
         found.top_logprobs.append(
             None if logprob is None else _top(position, logprob, alternatives)
         )
-        found.text_offset.append(offset)
-        offset += len(position.token)
     return found
+
+
+def places(positions: Sequence[Position], offset: int) -> Iterator[int]:
+    """Where each token begins, of which the first does at `offset`.
+
+    One that continues a character begins where that does."""
+    decoder = _UTF8("replace")
+    for position in positions:
+        yield offset
+        part = _BYTES.fullmatch(position.token)
+        if part is None:
+            decoder.reset()
+            offset += len(position.token)
+        else:
+            offset += len(decoder.decode(bytes.fromhex(part[1].replace("\\x", ""))))
 
 
 def finite(logprob: float) -> float:

@@ -6,7 +6,7 @@ which are only half a character do not move those behind them.
 
 from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, FinishReason
-from baton.semantics.logprobs import Position, legacy, read
+from baton.semantics.logprobs import Position, legacy, places, read
 from baton.upstreams.failures import failure
 
 
@@ -65,11 +65,11 @@ class LogprobsReader:
 
     def _score(self, index: int, positions: list[Position] | None, offset: int) -> None:
         prompt = self._call.prompts[index // self._call.n]
-        for at in positions or ():
+        positions = positions or []
+        for at, begins in zip(positions, places(positions, offset), strict=True):
             count = self._token_counts.get(index, 0)
             self._token_counts[index] = count + 1
-            place = offset if isinstance(prompt, str) else count
+            place = begins if isinstance(prompt, str) else count
             if at.logprob is not None and not (self._call.echo and place < len(prompt)):
                 self._scores[index] = self._scores.get(index, 0.0) + at.logprob
                 self._scored_tokens[index] = self._scored_tokens.get(index, 0) + 1
-            offset += len(at.token)

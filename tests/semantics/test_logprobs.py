@@ -90,6 +90,16 @@ def test_what_must_hold_of_the_legacy_shape(
         assert all(v >= min(kept, default=0) for t, v in top.items() if t != token)
 
 
+def test_parts_of_a_character_begin_where_it_does() -> None:
+    """Their names are longer than they are; a stray byte is a character of its own."""
+    parts = [r"bytes:\xf0\x9f", r"bytes:\x99", r"bytes:\x82"]
+    tokens = ["a", *parts, "b", r"bytes:\x99", "bytes:", "c"]
+    found = logprobs.legacy([Position(token, -1.0) for token in tokens], 7, 0)
+    assert (tokens, [7, 8, 8, 8, 9, 10, 11, 17]) == (found.tokens, found.text_offset)
+    cut = [r"bytes:\xf0\x9f", "b"]
+    assert [0, 0] == list(logprobs.places([Position(token, -1.0) for token in cut], 0))
+
+
 def test_the_value_beside_the_token_is_the_one_among_the_alternatives() -> None:
     """A greedy token's logprob is bit-equal to the greatest alternative."""
     third = -1 / 3

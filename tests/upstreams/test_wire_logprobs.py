@@ -54,6 +54,15 @@ def test_the_score_leaves_the_prompt_out(prompt: str | list[int]) -> None:
     assert last.scored_tokens == 2, "best_of ranks by the mean, also where no ids are told"
 
 
+def test_the_score_knows_parts_of_characters() -> None:
+    """Their names, longer than they are, do not make the prompt's last tokens generated ones."""
+    call = Call(model="m", prompts=["🙂b"], max_tokens=9, scored=True, echo=True)
+    parts = (r"bytes:\xf0\x9f", None), (r"bytes:\x99\x82", -7.0)
+    raw = legacy(*parts, ("b", -8.0), ("x", -1.0))
+    last = LogprobsReader(call).delta(0, "🙂bx", "stop", raw, None)
+    assert (last.score, last.scored_tokens) == (-1.0, 1)
+
+
 def test_no_text_no_score() -> None:
     """A choice that ends at once has no score, not a score of 0."""
     reader = LogprobsReader(Call(model="m", prompts=["a"], max_tokens=9, scored=True))
