@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import pathlib
 import socket
+import statistics
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -228,15 +230,21 @@ def test_a_refused_call_leaves_the_connection(tiny: Model, tmp_path: pathlib.Pat
 
 
 def test_closing_cancels(tiny: Model, tmp_path: pathlib.Path) -> None:
-    """No step is started for the call 50 ms after its connection closed."""
+    """No step is started for the call 50 ms after its connection closed, in the middle one of three
+    times: a machine that stands still for a moment cannot see it."""
 
     async def test(served: Served) -> None:
-        caller = await served.connect()
-        caller.send(served.endless(n=4))
-        assert isinstance(await caller.receive(), Accepted)
-        await caller.receive()
-        caller.writer.transport.abort()
-        await served.until(lambda: served.scheduler.running == 0, 0.05)
+        took_s = []
+        for _ in range(3):
+            caller = await served.connect()
+            caller.send(served.endless(n=4))
+            assert isinstance(await caller.receive(), Accepted)
+            await caller.receive()
+            began = time.monotonic()
+            caller.writer.transport.abort()
+            await served.until(lambda: served.scheduler.running == 0)
+            took_s.append(time.monotonic() - began)
+        assert statistics.median(took_s) < 0.05
 
     run(tiny, tmp_path, test)
 
