@@ -21,6 +21,8 @@ from baton.protocol import Choice, CompletionUsage
 from baton.semantics.events import Delta
 from baton.semantics.sse import encode_event
 
+AT_ONCE_S = 0.001
+"""Between the first text and the last of an answer that came in one piece."""
 EXTRA_BYTES_MAX = 8 * 1024
 RESPONSE_FIELDS_MAX = 64
 TEMPERATURE_DEFAULT = 0.8
@@ -72,7 +74,9 @@ class InfillRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InfillTimings(msgspec.Struct):
-    """As Baton saw them: waiting for an upstream counts as reading the prompt."""
+    """As Baton saw them: waiting for an upstream counts as reading the prompt.
+
+    What came at once took no time to predict, and has no rate: nobody saw it."""
 
     prompt_n: int
     prompt_ms: float
@@ -201,6 +205,7 @@ def answer(
     prompt, predicted = usage.prompt_tokens, usage.completion_tokens
     cached = usage.prompt_tokens_details.cached_tokens
     prompt_s, predicted_s = facts.spent_s()
+    predicted_s = predicted_s if predicted_s >= AT_ONCE_S else 0.0
     return InfillAnswer(
         index=index,
         content=text,

@@ -125,6 +125,16 @@ def test_whole_answers() -> None:
     assert (only["timings"]["prompt_per_second"], only["timings"]["predicted_ms"]) == (0.0, 0.0)
 
 
+def test_what_comes_at_once_has_no_rate() -> None:
+    """A relayed whole answer, or a suffix fill: between first text and last lie microseconds,
+    which editors would show as millions of tokens a second."""
+    facts = Facts("i", 1, "m", lambda: (0.5, 0.00002))
+    told = json.loads(opened().whole(facts, [Choice("x", 0, None, "stop")], USAGE))["timings"]
+    assert (told["predicted_n"], told["predicted_ms"]) == (4, 0.0)
+    assert (told["predicted_per_token_ms"], told["predicted_per_second"]) == (0.0, 0.0)
+    assert told["prompt_ms"] == 500.0
+
+
 def test_a_stream() -> None:
     """Pieces with stop false, then one with stop true and the counts; no [DONE]."""
     encoder = opened(stream=True).encoder(FACTS)
