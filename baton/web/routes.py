@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -112,10 +112,12 @@ ELSEWHERE = (
     "/v1/chat", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/images", "/v1/audio",
     "/v1/moderations", "/v1/assistants", "/v1/threads", "/v1/batches", "/v1/files", "/v1/realtime",
     "/v1/rerank", "/v1/engines", "/v1/edits", "/api/generate", "/api/chat",
-    "/completion", "/chat", "/models", "/v1/completion", "/v1/v1", "//v1",
+    "/completion", "/chat", "/models", "/v1/completion", "/v1/completions/", "/v1/v1", "//v1",
 )  # fmt: skip
 """Where clients of other interfaces knock, and those whose base address lacks /v1 or has it twice:
 they are told what Baton is for."""
+PAGES = ("/docs", "/console")
+"""What people open: a slash at the end is taken away. API paths have none, and no redirect."""
 
 
 def build(services: Services) -> ASGIApp:
@@ -173,6 +175,10 @@ async def unmatched(request: Request, error: Exception) -> Response:
     """No route has this path."""
     assert isinstance(error, HTTPException)
     method, path = request.method, request.scope["path"]
+    page = path.startswith(PAGES) and path.endswith("/") and not path.endswith("//")
+    if page and method in ("GET", "HEAD"):
+        name = path.rsplit("/", 2)[1]
+        return RedirectResponse(f"../{name}", 308)  # relative: right behind a path prefix, too
     problem = unknown_path(method, path)
     if path.startswith(ELSEWHERE):
         address = request.app.state.services.settings.address

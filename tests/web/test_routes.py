@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import urllib.parse
 
 import pytest
 from starlette.routing import Route
@@ -94,12 +95,24 @@ def test_other_interfaces_are_told_what_baton_is_for(site: Web, path: str) -> No
     assert "POST https://relay.test/base/v1/completions" in answer.error["message"]
 
 
-@pytest.mark.parametrize("path", ["/completions", "/v1/v1/completions", "//v1/completions"])
+@pytest.mark.parametrize(
+    "path", ["/completions", "/v1/v1/completions", "//v1/completions", "/v1/completions/"]
+)
 def test_a_wrong_base_address_is_told_the_right_one(site: Web, path: str) -> None:
     """A library whose base lacks /v1, or has it twice, gets a 404 that names the whole address."""
     answer = site.user.post(path, {})
     assert_refused(answer, 404, "unknown_url")
     assert "POST https://relay.test/base/v1/completions" in answer.error["message"]
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/console/", "/docs/guide/limits/"])
+def test_a_slash_behind_a_page_is_taken_away(site: Web, path: str) -> None:
+    """By a relative address, so that a path in front of Baton stays; no API path has it."""
+    answer = site.user.get(path)
+    assert 308 == answer.status
+    assert path[:-1] == urllib.parse.urljoin(path, answer.headers["location"])
+    for other in ("/v1/key/", "/console//"):
+        assert_refused(site.user.get(other), 404, "unknown_url")
 
 
 @pytest.mark.parametrize(
