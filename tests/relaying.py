@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from baton.app import Worker
 from baton.config import Settings
 from baton.http.exchange import Exchange
-from baton.stores.base import Missing, RequestRecord, UpstreamRecord
+from baton.stores.base import Duplicate, RequestRecord, UpstreamRecord
 from baton.stores.book import Store
 from baton.stores.usage import REQUESTS_MAX
 from tests.asking import Endpoint
@@ -112,13 +112,17 @@ class Relay(Listener):
     def add_upstream_at(
         self, name: str, url: str, dialect: str, theirs: str, **fields: Any
     ) -> None:
-        """Any server, with MODEL by the name that it has there; in place of one of that name."""
+        """Any server, with MODEL by the name that it has there; in place of one of that name, in
+        one step, as between two a worker would know the model nowhere."""
         record = UpstreamRecord(
             name=name, url=url, dialect=dialect, models={MODEL: theirs}, **fields
         )
-        with contextlib.suppress(Missing):
-            self.store.upstreams.remove(name, "test")
-        self.store.upstreams.add(record, "test")
+        try:
+            self.store.upstreams.add(record, "test")
+        except Duplicate:
+            told = {each: getattr(record, each) for each in record.__struct_fields__}
+            del told["name"]
+            self.store.upstreams.update(name, "test", **told)
 
     async def _serve(self) -> None:
         try:

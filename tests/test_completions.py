@@ -249,7 +249,9 @@ def test_fields_of_one_engine(tmp_path: pathlib.Path) -> None:
         asked = {"top_k": 5, "guided_choice": ["a"], "ignore_eos": True}
         told = ""
         while told != "ignore_eos":  # until the worker has heard of the change
-            told = relay.user.complete(prompt="a", **asked).headers["x-baton-ignored"]
+            answer = relay.user.complete(prompt="a", **asked)
+            assert 200 == answer.status, answer.text
+            told = answer.headers["x-baton-ignored"]
         sent = relay.fake.seen[-1]
         wrong = relay.user.complete(prompt="a", top_k="5")
     assert (5, ["a"]) == (sent["top_k"], sent["guided_choice"])
