@@ -1,18 +1,22 @@
 """Every setting, its unit, its default and the reason for it: `BATON_*` over baton.toml over these.
 
 A setting NAME is read from `BATON_NAME` or from the key `name` in BATON_HOME/baton.toml. Unknown
-keys and values out of range stop the start with a message that names them.
+keys, values out of range and those that nobody can mean (`misset.py`) stop the start with a message
+that names them. An empty variable is as one that is not set; where the default is "", it is that.
+An empty host is refused: see `Host`.
 """
 
 import difflib
 import os
 import pathlib
+import re
 import tomllib
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
 
+from baton import misset
 from baton.protocol import FillLimits, RequestLimits
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -261,21 +265,45 @@ def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Se
     """Settings from the environment, the file in home, and command-line options (strongest)."""
     given = {
         name: environment[variable]
-        for name in Settings.__struct_fields__
+        for name, usual in zip(
+            Settings.__struct_fields__, Settings.__struct_defaults__, strict=True
+        )
         if (variable := f"BATON_{name.upper()}") in environment
+        and (environment[variable] or usual == "" or name == "host")
     }
     home = pathlib.Path(str(overrides.get("home") or given.get("home") or _home(environment)))
     merged = {**_file(home / "baton.toml"), **given, **overrides, "home": str(home.absolute())}
     merged["model_cache"] = merged.get("model_cache") or str(_cache(environment))
+
+    def named(name: str) -> str:
+        """Where it stands, as its operator would look for it."""
+        if name in overrides:
+            return f"--{name}"
+        known = name in given or not (home / "baton.toml").exists()
+        return f"BATON_{name.upper()}" if known else f"{name} in {home / 'baton.toml'}"
+
     for name, value in merged.items():
         if not _is_text(value):
-            raise SettingsError(
-                f"settings: {name} is no UTF-8 text, or the locale (LC_ALL) has none"
-            )
+            raise SettingsError(f"{named(name)} is no UTF-8 text, or the locale (LC_ALL) has none")
     try:
-        return msgspec.convert(merged, Settings, strict=False)
+        settings = msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"settings: {error}") from None
+        raise SettingsError(_wrong(str(error), merged, named)) from None
+    for name, judge in misset.JUDGES.items():
+        if (why := judge(getattr(settings, name))) is not None:
+            raise SettingsError(f"{named(name)} {why}")
+    return settings
+
+
+def _wrong(said: str, merged: Mapping[str, object], named: Callable[[str], str]) -> str:
+    """In an operator's words what msgspec said of the setting that it stopped at."""
+    if (found := re.search(r"`\$\.(\w+)", said)) is not None:
+        hints = get_type_hints(Settings, include_extras=True)
+        return f"{named(found[1])} {misset.kind(found[1], hints[found[1]], merged[found[1]])}"
+    if (found := re.search(r"unknown field `(.*)`", said)) is not None:
+        near = _near(found[1])
+        return f"{named(found[1])} is no setting{f': is {near} meant?' if near else ''}"
+    return f"settings: {said}"
 
 
 def misspelt(environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -288,10 +316,15 @@ def misspelt(environment: Mapping[str, str] = os.environ) -> list[str]:
         known = name in Settings.__struct_fields__ or name.startswith("upstream_")
         if known or not variable.startswith("BATON_"):
             continue
-        near = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
-        hint = f": is BATON_{near[0].upper()} meant?" if near else "."
+        near = _near(name)
+        hint = f": is BATON_{near.upper()} meant?" if near else "."
         said.append(f"{variable} is no setting{hint}")
     return said
+
+
+def _near(name: str) -> str | None:
+    """The setting that may be meant."""
+    return next(iter(difflib.get_close_matches(name, Settings.__struct_fields__, 1)), None)
 
 
 def _is_text(value: object) -> bool:

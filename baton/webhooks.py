@@ -19,6 +19,7 @@ import secrets
 import time
 
 from baton.config import Settings, SettingsError
+from baton.misset import percents
 from baton.stores.base import StoreUnavailable
 from baton.stores.notices import Notice, Notices
 from baton.telemetry import diary
@@ -46,20 +47,11 @@ def address(settings: Settings) -> Endpoint | None:
     if not settings.webhook_secret:
         raise SettingsError("BATON_WEBHOOK_URL needs BATON_WEBHOOK_SECRET: notices are signed")
     try:
-        percents(settings)
         return endpoint.parse(
             settings.webhook_url, allow_private=settings.webhook_allow_private, limits=LIMITS
         )
     except ValueError as error:
         raise SettingsError(f"BATON_WEBHOOK_URL: {error}") from None
-
-
-def percents(settings: Settings) -> tuple[int, ...]:
-    """The thresholds, ascending. ValueError for what is none."""
-    found = sorted({int(part) for part in settings.webhook_percents.split(",")})
-    if not found or found[0] < 1 or found[-1] > 100:
-        raise ValueError(f"thresholds are percents from 1 to 100, not {settings.webhook_percents}")
-    return tuple(found)
 
 
 def signature(secret: str, body: bytes, at_s: int) -> str:
@@ -72,7 +64,7 @@ class Webhooks:
     """Looks and delivers, from `start` to `close`. Owned by one event loop."""
 
     def __init__(self, notices: Notices, target: Endpoint, settings: Settings) -> None:
-        self._notices, self._percents = notices, percents(settings)
+        self._notices, self._percents = notices, percents(settings.webhook_percents)
         self._secret = settings.webhook_secret
         self._transport = Transport(target)
         self._owner = secrets.token_hex(8)

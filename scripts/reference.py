@@ -135,7 +135,8 @@ def settings_page(said: Said) -> Iterator[str]:
     yield said(
         "Every setting is a variable `BATON_NAME` or the key `name` in `baton.toml` in the data "
         "folder; variables win, options of `baton serve` win over both. What is unknown or out "
-        "of range stops the start with a message that names it. The last part of a name is its "
+        "of range stops the start with a message that names it. An empty variable is as one that "
+        'is not set; where the default is `""`, it is that. The last part of a name is its '
         "unit: `_s` seconds, `_ms` milliseconds, `_bytes`, `_tokens`, `_max` the most."
     )
     yield ""

@@ -1,6 +1,7 @@
 """Settings: where they come from, which stands over which, and what stops the start."""
 
 import pathlib
+import re
 
 import msgspec
 import pytest
@@ -40,35 +41,69 @@ def test_places(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("environment", "named"),
+    ("name", "value", "said"),
     [
-        ({"BATON_PORT": "70000"}, "port"),
-        ({"BATON_PORT": "http"}, "port"),
-        ({"BATON_WORKERS": "0"}, "workers"),
-        ({"BATON_KEEP_ALIVE_S": "0"}, "keep_alive_s"),
-        ({"BATON_KEEP_ALIVE_S": "nan"}, "keep_alive_s"),
-        ({"BATON_ENGINE_DETERMINISTIC": "maybe"}, "engine_deterministic"),
-        ({"BATON_LOG_LEVEL": "loud"}, "log_level"),
-        ({"BATON_LOGPROBS_MAX": "-1"}, "logprobs_max"),
-        ({"BATON_HOST": ""}, "host"),
-        ({"BATON_HOME": "/tmp/bad\udcff"}, "home"),
-        ({"BATON_MODEL": "bad\udcff.gguf"}, "model"),
+        ("PORT", "70000", "is '70000', not a whole number from 0 to 65535"),
+        ("PORT", "http", "is 'http', not a whole number from 0 to 65535"),
+        ("WORKERS", "0", "is '0', not a whole number from 1 to 64"),
+        ("WORKERS", " 2 ", "is ' 2 ', not a whole number from 1 to 64"),
+        ("KEEP_ALIVE_S", "0", "is '0', not a number of seconds above 0, at most 86400"),
+        ("KEEP_ALIVE_S", "nan", "is 'nan', not a number of seconds above 0, at most 86400"),
+        ("DRAIN_TIMEOUT_S", "30s", "is '30s', not a number of seconds above 0, at most 86400"),
+        ("ENGINE_DETERMINISTIC", "maybe", "is 'maybe', not true or false"),
+        ("LOG_LEVEL", "loud", "is 'loud', not 'debug' or 'info' or 'warning' or 'error'"),
+        ("LOGPROBS_MAX", "-1", "is '-1', not a whole number from 0 to 100"),
+        ("HOST", "", "is '', not a text that is not empty"),
+        ("HOME", "/tmp/bad\udcff", "is no UTF-8 text"),
+        ("MODEL", "bad\udcff.gguf", "is no UTF-8 text"),
+        ("WEBHOOK_PERCENTS", "abc", "is 'abc', not percents from 1 to 100"),
+        ("OTEL_URL", "foo", "is no address"),
+        ("PUBLIC_URL", "example.org", "is no address"),
+        ("CORS_ORIGINS", "example.com", "has 'example.com', which is no origin"),
     ],
 )
-def test_what_cannot_be_used_is_named(environment: dict[str, str], named: str) -> None:
-    """Out of range or of another kind."""
-    with pytest.raises(SettingsError, match=named):
-        load(environment)
+def test_what_cannot_be_used_is_named(name: str, value: str, said: str) -> None:
+    """Out of range, of another kind, or not to be meant: what was given and what is expected."""
+    with pytest.raises(SettingsError, match=f"^BATON_{name} {re.escape(said)}"):
+        load({f"BATON_{name}": value})
+
+
+def test_an_empty_variable(tmp_path: pathlib.Path) -> None:
+    """As compose files leave it: not set; but a text whose default is empty, it empties."""
+    environment = written(tmp_path, 'n_max = 3\notel_url = "http://a.test"')
+    empty = ("WORKERS", "N_MAX", "LOG_LEVEL", "WEBHOOK_PERCENTS", "MODEL", "OTEL_URL", "HOME")
+    settings = load({f"BATON_{name}": "" for name in empty} | environment)
+    plain = Settings()
+    assert (plain.workers, 3, plain.log_level) == (
+        settings.workers,
+        settings.n_max,
+        settings.log_level,
+    )
+    assert (plain.webhook_percents, plain.model) == (settings.webhook_percents, settings.model)
+    assert "" == settings.otel_url
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
-    [("prot = 1", "prot"), ("port = 70000", "port"), ("port = ", "baton.toml")],
+    ("text", "said"),
+    [
+        ("prot = 1", "prot in HOME/baton.toml is no setting: is port meant?"),
+        ("qqqq = 1", "qqqq in HOME/baton.toml is no setting"),
+        ("port = 70000", "port in HOME/baton.toml is 70000, not a whole number from 0 to 65535"),
+        ("port = ", "HOME/baton.toml: Invalid value"),
+        ("otel_url = 'foo'", "otel_url in HOME/baton.toml is no address"),
+    ],
 )
-def test_a_file_that_cannot_be_used(tmp_path: pathlib.Path, text: str, named: str) -> None:
-    """An unknown key, a value out of range and what is no TOML are told by name."""
-    with pytest.raises(SettingsError, match=named):
+def test_a_file_that_cannot_be_used(tmp_path: pathlib.Path, text: str, said: str) -> None:
+    """An unknown key, a value out of range and what is no TOML are told by name and place."""
+    said = said.replace("HOME", str(tmp_path))
+    with pytest.raises(SettingsError, match=f"^{re.escape(said)}"):
         load(written(tmp_path, text))
+
+
+def test_an_option_that_cannot_be_used(tmp_path: pathlib.Path) -> None:
+    """It is named as it was given."""
+    with pytest.raises(SettingsError, match=r"^--port is 70000, not a whole number"):
+        load({"BATON_HOME": str(tmp_path), "BATON_PORT": "1"}, port=70000)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: pathlib.Path) -> None:

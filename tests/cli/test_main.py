@@ -54,7 +54,7 @@ def test_bad_setting_is_a_message(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BATON_PORT", "99999")
     done = cli("key", "list")
     assert 1 == done.code
-    assert "port" in done.err
+    assert done.err.startswith("baton: BATON_PORT is '99999'")
 
 
 def test_a_folder_that_cannot_be_used_is_a_message(

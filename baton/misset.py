@@ -1,0 +1,90 @@
+"""What is wrong with a setting: a value of another kind, or one that nobody can mean. Pure.
+
+A sentence about it begins with the setting's name, which the caller knows, and goes on with what is
+said here: `is '30s', not a number of seconds above 0, at most 86400`.
+"""
+
+import re
+import typing
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+SECRET = ("_key", "_secret", "_url")
+"""Ends of the names of settings that may hold a secret: what they hold is never said."""
+UNITS = {"_s": " of seconds", "_ms": " of milliseconds"}
+ADDRESS = re.compile(
+    r"https?://([^\s/?#@]+@)?([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s?#]*)?",
+    re.IGNORECASE,
+)
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?")
+"""As browsers send it: in lower case, without a path."""
+DEFAULT_PORT = re.compile(r"http://[^/]*:80/?|https://[^/]*:443/?")
+"""Which browsers leave out."""
+
+
+def kind(name: str, hint: object, value: object) -> str:
+    """`value` does not fit the type `hint` of the setting `name`."""
+    given = "" if name.endswith(SECRET) else f" {value!r},"
+    return f"is{given} not {_expected(name, hint)}"
+
+
+def percents(text: str) -> tuple[int, ...]:
+    """Thresholds, ascending. ValueError for what is none."""
+    found = sorted({int(part) for part in text.split(",")})
+    if found[0] < 1 or found[-1] > 100:
+        raise ValueError(text)
+    return tuple(found)
+
+
+def _address(text: str) -> str | None:
+    if not text or ADDRESS.fullmatch(text):
+        return None
+    return "is no address: write it whole, such as https://relay.example.org"
+
+
+def _origins(text: str) -> str | None:
+    for each in (part.strip() for part in text.split(",")):
+        if each in ("", "*", "null"):
+            continue
+        if not ORIGIN.fullmatch(each) or DEFAULT_PORT.fullmatch(each):
+            return (
+                f"has {each!r}, which is no origin: write it as browsers send it, such as "
+                "https://example.com, in lower case, without a path and without :80 or :443"
+            )
+    return None
+
+
+def _percents(text: str) -> str | None:
+    try:
+        percents(text)
+    except ValueError:
+        return f"is {text!r}, not percents from 1 to 100, such as 50,80,100"
+    return None
+
+
+JUDGES: Mapping[str, Callable[[str], str | None]] = {
+    "public_url": _address,
+    "cors_origins": _origins,
+    "webhook_percents": _percents,
+    "otel_url": _address,
+}
+"""For settings whose type allows what nobody can mean: what is wrong with one, or None."""
+
+
+def _expected(name: str, hint: object) -> str:
+    kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    bounds = msgspec.Meta()
+    if typing.get_origin(hint) is typing.Annotated:
+        hint, bounds = typing.get_args(hint)
+    said = kinds[typing.cast(type, hint)]
+    said += next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
+    if bounds.gt is not None:
+        said += f" above {bounds.gt}, at most {bounds.le}"
+    elif bounds.ge is not None:
+        said += f" from {bounds.ge} to {bounds.le}"
+    if bounds.min_length:
+        said += " that is not empty"
+    return said if bounds.pattern is None else f"{said} of the form {bounds.pattern.strip('^$')}"

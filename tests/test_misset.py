@@ -1,0 +1,108 @@
+"""What is said of settings that cannot be used, or that nobody can mean."""
+
+from typing import Annotated, Literal
+
+import msgspec
+import pytest
+
+from baton import misset
+
+
+@pytest.mark.parametrize(
+    ("name", "hint", "value", "said"),
+    [
+        ("workers", Annotated[int, msgspec.Meta(ge=1, le=64)], "x", "a whole number from 1 to 64"),
+        (
+            "a_s",
+            Annotated[float, msgspec.Meta(gt=0, le=9)],
+            "x",
+            "a number of seconds above 0, at most 9",
+        ),
+        (
+            "a_ms",
+            Annotated[float, msgspec.Meta(ge=1, le=9)],
+            "x",
+            "a number of milliseconds from 1 to 9",
+        ),
+        ("a", bool, "x", "true or false"),
+        ("a", str, 1, "a text"),
+        ("a", Annotated[str, msgspec.Meta(min_length=1)], "", "a text that is not empty"),
+        (
+            "a",
+            Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")],
+            "eur",
+            "a text of the form [A-Z]{3}",
+        ),
+        ("a", Literal["b", "c"], "d", "'b' or 'c'"),
+    ],
+)
+def test_kinds(name: str, hint: object, value: object, said: str) -> None:
+    """What was given, and what is expected, with unit and range."""
+    assert f"is {value!r}, not {said}" == misset.kind(name, hint, value)
+
+
+@pytest.mark.parametrize("name", ["admin_key", "webhook_secret", "database_url"])
+def test_what_may_be_secret_is_not_said(name: str) -> None:
+    """Only what is expected."""
+    assert "is not a text" == misset.kind(name, str, ["sk-very-secret"])
+
+
+@pytest.mark.parametrize("name", ["public_url", "otel_url"])
+def test_addresses(name: str) -> None:
+    """Whole ones, with a path where wanted; "" stands for none."""
+    judge = misset.JUDGES[name]
+    good = [
+        "",
+        "http://a",
+        "https://a.test:1/b/",
+        "HTTP://[::1]:8080",
+        "https://ключ.test",
+        "http://u:p@a",
+    ]
+    assert [None] * len(good) == [judge(each) for each in good]
+    bad = [
+        "a.test",
+        "a.test:80",
+        "ftp://a",
+        "http://",
+        "http://a b",
+        "https://a?b",
+        "http:/a",
+        " http://a",
+    ]
+    assert [True] * len(bad) == ["is no address" in (judge(each) or "") for each in bad]
+
+
+def test_origins() -> None:
+    """As browsers send them, or they would never be met; extensions have schemes of their own."""
+    judge = misset.JUDGES["cors_origins"]
+    good = [
+        "",
+        "*",
+        "null",
+        "https://a.test, http://localhost:3000/",
+        "chrome-extension://abc",
+        "http://[::1]:1",
+    ]
+    assert [None] * len(good) == [judge(each) for each in good]
+    bad = [
+        "a.test",
+        "http://a.test/b",
+        "https://A.test",
+        "http://a:80",
+        "https://a:443",
+        "https://*.a",
+        "http://a, b",
+    ]
+    assert [True] * len(bad) == ["which is no origin" in (judge(each) or "") for each in bad]
+
+
+def test_percents() -> None:
+    """Thresholds in order; what is none is refused."""
+    assert (5, 80) == misset.percents("80, 5,80")
+    judge = misset.JUDGES["webhook_percents"]
+    assert [None, None] == [judge("1"), judge("50,80,100")]
+    bad = ["abc", "0", "101", "50,", "1.5"]
+    assert [True] * len(bad) == [
+        "not percents from 1 to 100" in (judge(each) or "") for each in bad
+    ]
