@@ -1,6 +1,7 @@
 """`baton serve`, from the settings to a running supervisor: socket, store, model, banner."""
 
 import contextlib
+import errno
 import importlib
 import os
 import pathlib
@@ -12,27 +13,30 @@ from baton.admission import keys
 from baton.config import Settings, misspelt
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
+from baton.listening import bind, refusal, within_machine
 from baton.running import marked
 from baton.staged import Staged
 from baton.stores import glance
 from baton.stores.master import master_key
-from baton.supervisor import Supervisor, bind, say
+from baton.supervisor import Supervisor, say
 
 FIRST_KEY_FILE = "first.key"
 """In home, mode 0600: the first key, so that the banner can show it again. May be deleted."""
 ADMIN_KEY_FILE = "admin.key"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ACCESS_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 
 
 def serve(settings: Settings, first: Staged | None = None) -> int:
     """Run until stopped; returns the exit status. Says what is wrong instead of a traceback.
 
     `first`: a worker that loads already. It is the caller's to end where nothing came of it."""
+    if (why := _unwritable(settings.access_log)) is not None:
+        say(f"BATON_ACCESS_LOG: {settings.access_log} cannot be written: {why}")
+        return 1
     try:
         listener = bind(settings)
-    except OSError as error:
-        say(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}.")
-        say("Another program has the port, or the address is not this machine's: set BATON_PORT.")
+    except (OSError, UnicodeError) as error:
+        say(f"cannot listen on {settings.host}:{settings.port}: {refusal(error)}")
         return 1
     settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
     supervisor = Supervisor(settings, listener, first)
@@ -44,7 +48,7 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
         listener.close()
         say(f"cannot use the data folder {settings.home}: {error}")
         return 1
-    _warn(settings)
+    _warn(settings, listener.getsockname()[0])
     model = find_model(settings)
     settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
     command = None if model is None else engine_command(settings, model)
@@ -127,10 +131,22 @@ def engine_command(settings: Settings, model: ModelFile) -> list[str]:
     return words + ["--no-speculation"] * (not settings.engine_speculation)
 
 
-def _warn(settings: Settings) -> None:
+def _unwritable(access_log: str) -> str | None:
+    """Why lines cannot be written there; later, what serves goes on without them."""
+    if access_log in ("", "-"):
+        return None
+    try:
+        os.close(os.open(access_log, ACCESS_LOG_FLAGS, 0o640))
+    except OSError as error:
+        return None if error.errno == errno.ENXIO else error.strerror  # a pipe nobody reads yet
+    return None
+
+
+def _warn(settings: Settings, address: str) -> None:
+    """`address`: what the host turned out to be."""
     for text in misspelt():
         say(f"WARNING: {text}")
-    if settings.host not in LOOPBACK and not settings.tls_certificate_file:
+    if not within_machine(address) and not settings.tls_certificate_file:
         say(f"WARNING: {settings.host} is reachable from outside and speaks no TLS: keys and texts")
         say("cross the network in the clear unless a proxy in front adds TLS.")
 

@@ -35,7 +35,6 @@ RESTART_PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 YOUNG_S = 10.0
 """A process that lived for less counts as failing at start."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-LISTEN_BACKLOG = 4096
 
 
 @dataclass(slots=True)
@@ -55,22 +54,6 @@ class Child:
     heard_at: float = 0.0
     """When it last said something."""
     waiting_to_replace: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-
-def bind(settings: Settings) -> socket.socket:
-    """The listening socket; OSError when the address is taken or not ours."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind((settings.host, settings.port))
-        listener.listen(LISTEN_BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 class Supervisor:

@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from baton.config import Settings
-from baton.supervisor import Supervisor, bind
+from baton.listening import bind
+from baton.supervisor import Supervisor
 from tests.running import session_members
 
 TIMEOUT_S = 10.0

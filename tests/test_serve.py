@@ -15,7 +15,7 @@ import pytest
 
 from baton.config import Settings
 from baton.engine.models import ModelFile
-from baton.serve import _banner, engine_command, find_model, prepare_home, serve
+from baton.serve import _banner, _warn, engine_command, find_model, prepare_home, serve
 from baton.stores.book import open_store
 from tests import running
 from tests.fakes import tiny_gguf
@@ -32,6 +32,40 @@ def test_a_taken_port(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
     assert f"cannot listen on 127.0.0.1:{settings.port}" in said
     assert "BATON_PORT" in said
     assert not (tmp_path / "home").exists()
+
+
+def test_an_access_log_that_cannot_be_written(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder, or in none: told before anything is made; what can be written, a pipe too, is no
+    obstacle."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "none/x.log", tmp_path):
+        settings = Settings(home=str(tmp_path / "home"), port=0, access_log=str(path))
+        assert 1 == serve(settings)
+        assert f"BATON_ACCESS_LOG: {path} cannot be written" in capsys.readouterr().err
+    for name in ("x.log", "pipe", "file"):
+        settings = Settings(home=str(tmp_path / "file"), port=0, access_log=str(tmp_path / name))
+        assert 1 == serve(settings)
+        assert "cannot use the data folder" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_host_that_is_none(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No other program is blamed."""
+    assert 1 == serve(Settings(home=str(tmp_path), host="127.0.0.1:8080"))
+    said = capsys.readouterr().err
+    assert "BATON_HOST" in said
+    assert "program" not in said
+
+
+def test_who_is_warned(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who listens on another address than the machine's own without TLS."""
+    _warn(Settings(host="127.1"), "127.0.0.1")
+    assert "" == capsys.readouterr().err
+    _warn(Settings(host="0"), "0.0.0.0")
+    assert "WARNING: 0 is reachable from outside" in capsys.readouterr().err
 
 
 def test_a_home_that_cannot_be_used(

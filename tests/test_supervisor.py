@@ -8,7 +8,6 @@ import os
 import pathlib
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,8 @@ from collections.abc import Iterator
 import pytest
 
 from baton.config import Settings
-from baton.supervisor import bind, reap_orphans, say
+from baton.listening import bind
+from baton.supervisor import reap_orphans, say
 from tests import running
 from tests.supervised import STUBBORN, Supervised, serve, supervised
 
@@ -99,7 +99,8 @@ def test_a_successor_that_cannot_work_ends_nothing(tmp_path: pathlib.Path) -> No
 
 REFUSED_ONCE = """import os, sys
 from baton.config import Settings
-from baton.supervisor import Supervisor, bind
+from baton.listening import bind
+from baton.supervisor import Supervisor
 from tests.supervised import script
 
 settings = Settings(home=sys.argv[1], port=0)
@@ -272,17 +273,6 @@ def test_children_end_with_a_killed_supervisor(tmp_path: pathlib.Path) -> None:
         server.kill()
     with contextlib.closing(bind(Settings(port=server.endpoint.port))) as again:
         assert server.endpoint.port == again.getsockname()[1]
-
-
-def test_bind() -> None:
-    """A free port listens, on IPv6 too; a taken one is an OSError."""
-    with contextlib.closing(bind(Settings(port=0))) as listener:
-        assert listener.getsockname()[1] > 0
-        with pytest.raises(OSError, match="in use"):
-            bind(Settings(port=listener.getsockname()[1]))
-    if socket.has_ipv6 and pathlib.Path("/proc/net/if_inet6").exists():
-        with contextlib.closing(bind(Settings(host="::1", port=0))) as listener:
-            assert socket.AF_INET6 == listener.family
 
 
 ORPHANS = """

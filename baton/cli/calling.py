@@ -35,8 +35,12 @@ def call(
         headers["Content-Type"] = "application/json"
     connection = _connection(parts, timeout_s)
     method = "GET" if body is None else "POST"
-    connection.request(method, f"{parts.path.rstrip('/')}{path}", body, headers)
-    return connection.getresponse()
+    try:
+        connection.request(method, f"{parts.path.rstrip('/')}{path}", body, headers)
+        return connection.getresponse()
+    except (OSError, http.client.HTTPException, ValueError):
+        connection.close()
+        raise
 
 
 def _connection(parts: urllib.parse.SplitResult, timeout_s: float) -> http.client.HTTPConnection:

@@ -4,12 +4,12 @@ Each check looks and returns; none changes anything, none raises for what it fin
 """
 
 import contextlib
+import errno
 import http.client
 import os
 import pathlib
 import platform
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -25,6 +25,8 @@ from baton.config import Settings
 from baton.engine import models
 from baton.errors import BatonError
 from baton.ledger.audit import journals
+from baton.listening import bind, refusal, resolved, within_machine
+from baton.running import running
 from baton.stores.audit import damaged
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import Store, book_path
@@ -38,7 +40,8 @@ ANSWER_TIMEOUT_S = 5.0
 FREE_BYTES_MIN = 1024**3
 CPU_FLAGS = frozenset({"avx", "avx2", "fma", "f16c", "bmi2"})
 """What the x86-64 build of the engine's library is compiled for."""
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ALIVE_TIMEOUT_S = 2.0
+PORT_REMEDY = "set BATON_PORT to a free port, or stop what has it"
 LOAD_LIBRARY = "from baton.engine.llama import load_library; print(load_library().build)"
 
 
@@ -150,26 +153,31 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
 def port(settings: Settings) -> Finding:
     """Free, or taken by a Baton that answers."""
     local = f"{settings.host}:{settings.port}"
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, settings.port))
-        except OSError as error:
-            taken = error.strerror
-        else:
-            return Finding("port", "ok", f"{local} is free")
-    scheme = "https" if settings.tls_certificate_file else "http"
-    host = f"[{settings.host}]" if family == socket.AF_INET6 else settings.host
     try:
-        answer = call(f"{scheme}://{host}:{settings.port}", "/healthz", timeout_s=2.0)
+        bind(settings).close()
+    except (OSError, UnicodeError) as error:
+        why = refusal(error)
+        if getattr(error, "errno", None) != errno.EADDRINUSE:
+            return Finding("port", "failed", f"{local}: {why}", "change that setting")
+    else:
+        return Finding("port", "ok", f"{local} is free")
+    scheme = "https" if settings.tls_certificate_file else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    silent = False
+    try:
+        answer = call(f"{scheme}://{host}:{settings.port}", "/healthz", timeout_s=ALIVE_TIMEOUT_S)
         msgspec.json.decode(answer.read(), type=Alive)
+    except TimeoutError:
+        silent = True
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
-        pass  # nobody, or another program
+        pass  # another program
     else:
         return Finding("port", "ok", f"a Baton answers at {local}")
-    remedy = "set BATON_PORT to a free port, or stop what has it"
-    return Finding("port", "failed", f"{local}: {taken}", remedy)
+    if silent and (supervisor := running(settings.home_path)) is not None:
+        what = f"the Baton there (process {supervisor}) has not answered in {ALIVE_TIMEOUT_S:g} s"
+        remedy = "its workers hang, or have far too much to do: restart it if that does not end"
+        return Finding("port", "failed", f"{local}: {what}", remedy)
+    return Finding("port", "failed", f"{local} is another program's", PORT_REMEDY)
 
 
 def upstream(record: UpstreamRecord) -> Finding:
@@ -191,11 +199,21 @@ def upstream(record: UpstreamRecord) -> Finding:
 
 def address(settings: Settings) -> Finding:
     """What callers are told to use."""
-    parts = urllib.parse.urlsplit(settings.address)
+    try:
+        parts = urllib.parse.urlsplit(settings.address)
+    except ValueError:
+        parts = urllib.parse.urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         remedy = "set BATON_PUBLIC_URL to what callers type, such as https://relay.example.org"
         return Finding("address", "failed", f"{settings.address} is no address", remedy)
-    if settings.host not in LOOPBACK and parts.scheme == "http":
+    if parts.scheme == "http" and not _within_machine(settings):
         remedy = "put a proxy with TLS in front and set BATON_PUBLIC_URL, or set BATON_TLS_*_FILE"
         return Finding("address", "warning", f"{settings.address} has no TLS", remedy)
     return Finding("address", "ok", settings.address)
+
+
+def _within_machine(settings: Settings) -> bool:
+    """Whether only this machine can reach it; a host that is none is the port's finding."""
+    with contextlib.suppress(OSError, UnicodeError):
+        return within_machine(resolved(settings))
+    return True

@@ -1,12 +1,15 @@
 """Each check of `baton doctor` sees what it is for, and says what to do."""
 
+import os
 import pathlib
+import socket
 
 import msgspec
 import pytest
 
 from baton import config
 from baton.cli import checks
+from baton.running import marked
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import open_store
 from tests.fakes import file_server, tiny_gguf
@@ -112,6 +115,30 @@ def test_port_is_free_or_a_servers_or_anothers(settings: config.Settings) -> Non
         assert ("failed", True) == (found.state, "BATON_PORT" in found.remedy)
 
 
+def test_a_host_that_is_none_is_found(settings: config.Settings) -> None:
+    """No other program is blamed, and nothing said of who can reach it."""
+    for host, state in (("127.0.0.1:8080", "failed"), ("ключ..b", "ok")):
+        given = changed(settings, host=host)
+        found = checks.port(given)
+        assert ("failed", True) == (found.state, "BATON_HOST" in found.message)
+        assert state == checks.address(given).state
+
+
+def test_a_baton_that_does_not_answer(
+    settings: config.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its supervisor lives, its workers hang: that is said, not that another program is there."""
+    monkeypatch.setattr(checks, "ALIVE_TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given = changed(settings, port=silent.getsockname()[1])
+        assert "another program's" in checks.port(given).message
+        with marked(given.home_path):
+            found = checks.port(given)
+    assert "failed" == found.state
+    assert f"the Baton there (process {os.getpid()}) has not answered" in found.message
+    assert "restart it" in found.remedy
+
+
 def test_upstream_must_answer_and_take_the_key() -> None:
     """Any answer below 500 but a refusal of the key is good; silence is not."""
     with file_server.serving({"/v1/models": b"{}"}) as server:
@@ -128,6 +155,7 @@ def test_upstream_must_answer_and_take_the_key() -> None:
     ("fields", "state"),
     [
         ({}, "ok"),
+        ({"host": "127.1"}, "ok"),
         ({"host": "0.0.0.0"}, "warning"),
         ({"host": "0.0.0.0", "public_url": "https://relay.example.org"}, "ok"),
         ({"public_url": "relay.example.org"}, "failed"),

@@ -1,0 +1,59 @@
+"""The address that is listened on: the socket, what keeps from it, and who can reach it."""
+
+import errno
+import socket
+
+from baton.config import Settings
+
+LISTEN_BACKLOG = 4096
+REMEDIES = {
+    errno.EADDRINUSE: "another program has the port: stop it, or set BATON_PORT to another one",
+    errno.EACCES: "set BATON_PORT to 1024 or above, or give the process CAP_NET_BIND_SERVICE",
+    errno.EADDRNOTAVAIL: "set BATON_HOST to an address of this machine",
+}
+NO_HOST = "set BATON_HOST to a name or an address of this machine, without a port"
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket; OSError or UnicodeError when the address is taken, not ours or none."""
+    listener = socket.socket(family(settings), socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(_place(settings))
+        listener.listen(LISTEN_BACKLOG)
+        listener.setblocking(False)
+    except (OSError, UnicodeError):
+        listener.close()
+        raise
+    return listener
+
+
+def family(settings: Settings) -> socket.AddressFamily:
+    """Names are looked up in IPv4."""
+    return socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+
+
+def refusal(error: OSError | UnicodeError) -> str:
+    """Why `bind` could not, and which setting would help."""
+    if isinstance(error, UnicodeError):
+        return f"that is no name of a host; {NO_HOST}"
+    if isinstance(error, socket.gaierror):
+        return f"{error.strerror}; {NO_HOST}"
+    remedy = REMEDIES.get(error.errno or 0, "look at BATON_HOST and BATON_PORT")
+    return f"{error.strerror}; {remedy}"
+
+
+def within_machine(address: str) -> bool:
+    """Whether an address, as sockets tell it, is reached from this machine alone."""
+    return address.startswith(("127.", "::ffff:127.")) or address == "::1"
+
+
+def resolved(settings: Settings) -> str:
+    """The address that the host is. Raises OSError or UnicodeError where it is none."""
+    return str(_place(settings)[0])
+
+
+def _place(settings: Settings) -> tuple[int | str | bytes, ...]:
+    found = socket.getaddrinfo(settings.host, settings.port, family(settings), socket.SOCK_STREAM)
+    return found[0][4]
