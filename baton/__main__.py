@@ -14,10 +14,14 @@ def main() -> None:
     """Run the command line; its exit status is the process's."""
     staged.open_standard()
     words = sys.argv[1:]
-    if words == ["serve"]:
-        with staged.start(0) as first:
-            sys.exit(run(words, first))
-    sys.exit(run(words))
+    if words != ["serve"]:
+        sys.exit(run(words))
+    try:
+        first = staged.start(0)
+    except OSError as error:
+        sys.exit(f"baton: the machine has no process left for a worker: {error.strerror}")
+    with first:
+        sys.exit(run(words, first))
 
 
 def run(words: list[str], first: staged.Staged | None = None) -> int:

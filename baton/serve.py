@@ -40,7 +40,13 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
         return 1
     settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
     supervisor = Supervisor(settings, listener, first)
-    supervisor.start_ahead()  # on another core they load while the rest is made ready
+    try:
+        supervisor.start_ahead()  # on another core they load while the rest is made ready
+    except OSError as error:
+        supervisor.abandon()
+        listener.close()
+        say(f"the machine has no process left for a worker: {error.strerror}")
+        return 1
     try:
         first_key = prepare_home(settings)
     except (BatonError, OSError) as error:

@@ -66,13 +66,15 @@ class Staged:
 
 def open_standard() -> None:
     """Make standard input, output and errors nothing where they are closed, as some that start
-    services close them: else sockets get their numbers, and what is printed goes there."""
+    services close them: else sockets get their numbers, and what is printed goes there. What the
+    output's encoding has not is escaped there, as in errors, instead of ending with a traceback."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD[-1]:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     sys.stdin = sys.stdin or os.fdopen(STANDARD[0], closefd=False)
     sys.stdout = sys.stdout or os.fdopen(STANDARD[1], "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(STANDARD[2], "w", closefd=False)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def start(index: int) -> Staged:

@@ -52,6 +52,33 @@ def test_an_access_log_that_cannot_be_written(
     assert not (tmp_path / "home").exists()
 
 
+def test_no_process_for_a_worker(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and nothing has begun."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    assert 1 == serve(Settings(home=str(tmp_path / "home"), port=0))
+    assert "no process left for a worker: No such file" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+
+
+LIMITED = """import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))
+sys.argv[1:] = ["serve"]
+from baton.__main__ import main
+main()
+"""
+
+
+def test_no_process_for_the_first_worker() -> None:
+    """The same where it is started before all else: nothing but the message."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=30
+    )
+    assert (1, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("baton: the machine has no process left")
+
+
 def test_a_host_that_is_none(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No other program is blamed."""
     assert 1 == serve(Settings(home=str(tmp_path), host="127.0.0.1:8080"))

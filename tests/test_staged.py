@@ -115,6 +115,18 @@ def test_closed_standard_streams_become_nothing(tmp_path: pathlib.Path) -> None:
     assert "[True, True, True]" == (tmp_path / "told").read_text()
 
 
+def test_what_the_outputs_encoding_has_not() -> None:
+    """It is escaped: no name of a key ends a command with a traceback."""
+    code = "from baton import staged; staged.open_standard(); print('ключ')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": "latin1"},
+        capture_output=True,
+        timeout=TIMEOUT_S,
+    )
+    assert (0, b"\\u043a\\u043b\\u044e\\u0447\n") == (done.returncode, done.stdout)
+
+
 def test_nothing_stays_open_where_no_process_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisor tries again and again."""
     monkeypatch.setattr("sys.executable", "/nowhere/python")

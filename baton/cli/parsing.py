@@ -5,13 +5,28 @@ from collections.abc import Sequence
 
 import typer
 
-from baton.cli.main import COMMANDS
+from baton.cli.main import COMMANDS, CommandError
 
 
 def parsed(arguments: Sequence[str]) -> None:
     """Run the command that they name. Raises SystemExit, and what the command raises."""
     asked = next((argument for argument in arguments if not argument.startswith("-")), "")
-    build(asked)(args=list(arguments), prog_name="baton")
+    try:
+        build(asked)(args=list(arguments), prog_name="baton")
+    except UnicodeEncodeError:
+        if all(map(_is_text, arguments)):
+            raise
+        message = "an argument is no UTF-8 text, or the locale (LC_ALL) has none"
+        raise CommandError(message) from None
+
+
+def _is_text(argument: str) -> bool:
+    """False for bytes that could not be decoded: a file may be named so, nothing in a book."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def build(asked: str, *, whole: bool = False) -> typer.Typer:

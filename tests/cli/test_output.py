@@ -1,5 +1,6 @@
 """Rows become tables or JSON; times are read and written in one way."""
 
+import io
 import json
 
 import pytest
@@ -24,6 +25,16 @@ def test_json_is_the_whole_rows(capsys: pytest.CaptureFixture[str]) -> None:
     """--json gives every field, also those that the table leaves out."""
     print_rows(ROWS, {"a": "Count"}, as_json=True)
     assert ROWS == json.loads(capsys.readouterr().out)
+
+
+def test_json_is_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the terminal's encoding has: it stays JSON, after what was printed before."""
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="latin1"))
+    print("é")
+    print_rows([{"a": "ключ"}], {"a": "A"}, as_json=True)
+    before, _, after = raw.getvalue().partition(b"\n")
+    assert ("é", [{"a": "ключ"}]) == (before.decode("latin1"), json.loads(after))
 
 
 def test_fields_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
