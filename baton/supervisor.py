@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from baton import staged
+from baton import files, staged
 from baton.config import Settings
 
 RESTART_PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -135,6 +135,7 @@ class Supervisor:
         """Run what these settings say; `announce` is called once, when all are ready."""
         self.settings = self._given = settings
         self._announce = announce
+        files.enough_for(settings.connections_max)  # the engine has this limit, too
         if engine_command is not None:
             self.children.append(Child("engine", lambda: self._engine(engine_command)))
         with self._signals():

@@ -14,10 +14,12 @@ import msgspec
 import uvicorn
 import uvloop
 
+from baton import files
 from baton.app import Worker
 from baton.config import Settings, SettingsError
 from baton.http.connection import connection_class
 from baton.http.shared import Shared, sweep
+from baton.telemetry import diary
 from baton.telemetry.diary import configure
 
 SEND_BUFFER_BYTES = 32 * 1024
@@ -25,12 +27,14 @@ SEND_BUFFER_BYTES = 32 * 1024
 takes megabytes for a client that does not read, and each of its bytes came from an upstream."""
 ORPHAN_DRAIN_S = 8.0
 """How long streams may still run in a worker whose supervisor is gone."""
+FEW = 1_000
+"""Callers of a worker that an operator expects to be served without a thought to files."""
 
 
 async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
     """Serve until told to stop; the drain ends after `drain_timeout_s` at the latest."""
     async with Worker(settings) as worker:
-        shared = Shared(settings, worker.answer, worker.board)
+        shared = Shared(_let_in(settings), worker.answer, worker.board)
         server = uvicorn.Server(_configured(settings, worker, shared))
         loop = asyncio.get_running_loop()
 
@@ -67,6 +71,16 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
             loop.remove_reader(watch_fd)
 
 
+def _let_in(settings: Settings) -> Settings:
+    """With as many connections as there are files for."""
+    enough = files.enough_for(settings.connections_max)
+    if enough < min(settings.connections_max, FEW):
+        diary.warning(
+            "few connections: raise the limit of open files (ulimit -n)", connections=enough
+        )
+    return msgspec.structs.replace(settings, connections_max=enough)
+
+
 def _configured(settings: Settings, worker: Worker, shared: Shared) -> uvicorn.Config:
     """How it serves. Raises SettingsError for a certificate that cannot be used, before it says
     that it is ready."""
@@ -90,8 +104,8 @@ def _configured(settings: Settings, worker: Worker, shared: Shared) -> uvicorn.C
     try:
         config.load()
     except OSError as error:
-        files = "BATON_TLS_CERTIFICATE_FILE and BATON_TLS_KEY_FILE"
-        raise SettingsError(f"{files} cannot be used: {error}") from None
+        both = "BATON_TLS_CERTIFICATE_FILE and BATON_TLS_KEY_FILE"
+        raise SettingsError(f"{both} cannot be used: {error}") from None
     return config
 
 

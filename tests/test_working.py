@@ -1,5 +1,11 @@
 """A worker at work is tested as a process (test_worker.py); here, what it loads before that."""
 
+import msgspec
+import pytest
+
+from baton import files, working
+from baton.config import Settings
+from tests.hearing import hearing
 from tests.loading import loaded
 
 DEAR = {
@@ -21,3 +27,18 @@ DEAR = {
 def test_what_a_worker_loads_at_its_start() -> None:
     """Nothing that it can do without until then: every start waits for it, and memory holds it."""
     assert set() == loaded("baton.working", DEAR)
+
+
+def test_fewer_callers_where_there_are_few_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are let in that files are left for what an answer needs; the operator is told."""
+    monkeypatch.setattr(files, "enough_for", lambda connections: min(connections, 96))
+    settings = Settings(connections_max=100)
+    with hearing() as told:
+        assert msgspec.structs.replace(settings, connections_max=96) == working._let_in(settings)
+        for least in (96, 1_000):
+            monkeypatch.setattr(files, "enough_for", lambda _, least=least: least)
+            enough = Settings(connections_max=least)
+            assert enough == working._let_in(enough)
+    assert [(True, 96)] == [
+        ("ulimit -n" in str(each["event"]), each["connections"]) for each in told
+    ]
