@@ -1,7 +1,9 @@
 """The address that is listened on: the socket, what keeps from it, and who can reach it."""
 
 import errno
+import os
 import socket
+import sys
 
 from baton.config import Settings
 
@@ -11,6 +13,8 @@ REMEDIES = {
     errno.EACCES: "set BATON_PORT to 1024 or above, or give the process CAP_NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "set BATON_HOST to an address of this machine",
 }
+SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
+"""Of a Unix socket's path, in every system call that takes one."""
 NO_HOST = "set BATON_HOST to a name or an address of this machine, without a port"
 
 
@@ -52,6 +56,15 @@ def within_machine(address: str) -> bool:
 def resolved(settings: Settings) -> str:
     """The address that the host is. Raises OSError or UnicodeError where it is none."""
     return str(_place(settings)[0])
+
+
+def too_long(settings: Settings) -> str | None:
+    """Why the engine cannot listen in this home; None where it can."""
+    spare = SOCKET_PATH_BYTES_MAX - len(os.fsencode(settings.engine_socket))
+    if spare >= 0:
+        return None
+    most = len(os.fsencode(settings.home)) + spare
+    return f"BATON_HOME is too long for the engine's socket: at most {most} bytes of path"
 
 
 def _place(settings: Settings) -> tuple[int | str | bytes, ...]:

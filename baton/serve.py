@@ -13,7 +13,7 @@ from baton.admission import keys
 from baton.config import Settings, misspelt
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
-from baton.listening import bind, refusal, within_machine
+from baton.listening import bind, refusal, too_long, within_machine
 from baton.running import marked
 from baton.staged import Staged
 from baton.stores import glance
@@ -58,8 +58,14 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
     model = find_model(settings)
     settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
     command = None if model is None else engine_command(settings, model)
+
+    def announce() -> None:
+        """With what runs: a model that the engine could not load does not."""
+        runs = model if supervisor.settings.model != "none" else None
+        _banner(settings, first_key, runs)
+
     with marked(settings.home_path):
-        return supervisor.run(settings, command, lambda: _banner(settings, first_key, model))
+        return supervisor.run(settings, command, announce)
 
 
 def prepare_home(settings: Settings) -> str | None:
@@ -115,7 +121,10 @@ def _make_book(settings: Settings) -> None:
 def find_model(settings: Settings) -> ModelFile | None:
     """The embedded model's file; None when it is switched off or cannot be had (said why)."""
     try:
-        return resolve(settings)
+        model = resolve(settings)
+        if model is not None and (why := too_long(settings)) is not None:
+            raise ModelError(why)
+        return model
     except ModelError as error:
         say(str(error))
         say("Baton starts without the embedded model; configured upstreams are served.")

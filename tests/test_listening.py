@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from baton.config import Settings
-from baton.listening import bind, refusal, resolved, within_machine
+from baton.listening import bind, refusal, resolved, too_long, within_machine
 
 
 def test_bind() -> None:
@@ -59,3 +59,17 @@ def test_who_can_reach_it() -> None:
     assert [True] * 6 == [within_machine(resolved(Settings(host=host))) for host in hosts]
     outside = ["0.0.0.0", "::", "192.0.2.1", "0"]
     assert [False] * 4 == [within_machine(resolved(Settings(host=host))) for host in outside]
+
+
+def test_where_the_engine_can_listen(tmp_path: pathlib.Path) -> None:
+    """As far as the system takes a path; bytes count, not letters."""
+    room = len("/run/engine.sock")
+    for letter, size in (("x", 1), ("é", 2)):
+        longest = "/" + letter * ((107 - room - 1) // size)
+        assert too_long(Settings(home=longest)) is None
+        assert "at most 91 bytes" in (too_long(Settings(home=longest + letter)) or "")
+    with socket.socket(socket.AF_UNIX) as listener:
+        deep = tmp_path / ("x" * (107 - len(str(tmp_path)) - 1))
+        listener.bind(str(deep))
+        with socket.socket(socket.AF_UNIX) as other, pytest.raises(OSError, match="too long"):
+            other.bind(f"{deep}x")

@@ -177,6 +177,9 @@ def test_models(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "" == capsys.readouterr().err
     assert find_model(Settings(model=str(tmp_path / "other.gguf"))) is None
     assert "starts without the embedded model" in capsys.readouterr().err
+    deep = Settings(model=str(path), model_cache=str(tmp_path), home=str(tmp_path / ("x" * 120)))
+    assert find_model(deep) is None
+    assert "BATON_HOME is too long for the engine's socket" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -245,6 +248,8 @@ def test_a_broken_model_is_no_reason_not_to_serve(tmp_path: pathlib.Path) -> Non
         server.wait_for("/healthz")
         code = until_unknown(server)
         assert 0 == server.stop()
+        assert "Baton is ready at" in server.printed()
+        assert "Try it" not in server.printed()
     finally:
         server.kill()
     assert "model_not_found" == code

@@ -25,7 +25,7 @@ from baton.config import Settings
 from baton.engine import models
 from baton.errors import BatonError
 from baton.ledger.audit import journals
-from baton.listening import bind, refusal, resolved, within_machine
+from baton.listening import bind, refusal, resolved, too_long, within_machine
 from baton.running import running
 from baton.stores.audit import damaged
 from baton.stores.base import UpstreamRecord
@@ -117,6 +117,9 @@ def folder(settings: Settings) -> Finding:
     if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
         remedy = "give it to the user that runs Baton, or set BATON_HOME to another folder"
         return Finding("folder", "failed", f"{home} is no folder that can be written", remedy)
+    if settings.model.lower() != models.NONE and (why := too_long(settings)) is not None:
+        remedy = "set BATON_HOME to a shorter path, or BATON_MODEL to none"
+        return Finding("folder", "failed", why, remedy)
     if (free := shutil.disk_usage(home).free) < FREE_BYTES_MIN:
         remedy = "make room: without it the ledger cannot be written, and nothing is answered"
         return Finding("folder", "warning", f"{free // 2**20} MiB free at {home}", remedy)

@@ -90,6 +90,17 @@ def test_folder_must_be_one_to_write_in(
     assert ("failed", True) == (found.state, "BATON_HOME" in found.remedy)
 
 
+def test_folder_must_be_short_enough_for_the_engine(
+    settings: config.Settings, tmp_path: pathlib.Path
+) -> None:
+    """Its socket lies there; without a model any folder will do."""
+    home = tmp_path / ("x" * 120)
+    home.mkdir(mode=0o700)
+    found = checks.folder(changed(settings, home=str(home), model="a.gguf"))
+    assert ("failed", True) == (found.state, "BATON_HOME is too long" in found.message)
+    assert "ok" == checks.folder(changed(settings, home=str(home))).state
+
+
 def test_store_is_opened_and_checked(settings: config.Settings) -> None:
     """Not there yet is fine; there it must be whole; damage is a finding."""
     found, upstreams = checks.store(settings, lambda: open_store(settings))
