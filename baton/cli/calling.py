@@ -52,11 +52,19 @@ def _connection(parts: urllib.parse.SplitResult, timeout_s: float) -> http.clien
 
 
 def answered(
-    base: str, path: str, key: str | None, body: bytes | None = None
+    base: str,
+    path: str,
+    key: str | None,
+    body: bytes | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> http.client.HTTPResponse:
     """A 200 answer of a Baton. CommandError with its own words for everything else."""
     try:
-        response = call(base, path, key, body)
+        response = call(base, path, key, body, timeout_s)
+    except TimeoutError:
+        raise CommandError(
+            f"{base} has not answered in {timeout_s:g} s: `baton doctor` on its machine tells more"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
         raise CommandError(
             f"nothing answers at {base} ({error}): start it with `baton serve`, or name another "

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from baton import config
-from baton.cli.calling import answered, key_for
+from baton.cli.calling import TIMEOUT_S, answered, key_for
 from baton.cli.main import CommandError
 from baton.cli.output import print_json
 
@@ -77,7 +77,9 @@ def run(
         body = msgspec.json.encode(fields)
     except UnicodeEncodeError:
         raise CommandError("a prompt, suffix, stop or model must be UTF-8 text") from None
-    response = answered(base, "/v1/completions", key, body)
+    # The end that the server makes comes before, in words.
+    patience_s = settings.request_timeout_s + TIMEOUT_S
+    response = answered(base, "/v1/completions", key, body, patience_s)
     if as_json:
         return print_json(_read(base, response, object))
     print_stream(response)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 
 import pytest
 
@@ -36,6 +37,15 @@ def test_nobody_there_says_what_to_start() -> None:
         gone = server.url
     with pytest.raises(CommandError, match=r"baton serve"):
         calling.answered(gone, "/a", None)
+
+
+def test_who_does_not_answer_is_not_nobody() -> None:
+    """Something has the port, so it is not to be started; how long it was waited for is told."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        base = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(CommandError, match=r"has not answered in 0\.1 s") as caught:
+            calling.answered(base, "/a", None, timeout_s=0.1)
+    assert "baton serve" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,20 @@ def test_unfinished_stream_fails(cli: Cli, answer: bytes, message: str) -> None:
     assert message in err
 
 
+def test_it_waits_longer_than_the_server(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long answer as a whole is no silence: the server ends it, and says why."""
+    waited: list[float] = []
+
+    def answered(*_: object) -> None:
+        waited.append(float(str(_[-1])))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("baton.cli.complete.answered", answered)
+    monkeypatch.setenv("BATON_REQUEST_TIMEOUT_S", "900")
+    assert 130 == cli("complete", "x", "--model", "m", "--json").code
+    assert [960.0] == waited
+
+
 def test_another_program_answers(cli: Cli) -> None:
     """A page in place of JSON: said so."""
     page = b"<html></html>"
