@@ -142,7 +142,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_alive_s: Seconds = 75.0
     """An idle connection of a caller is kept for so long, as nginx does."""
     connections_max: Count = 20_000
-    """Callers connected to one worker; a file each."""
+    """Callers connected to one worker; fewer where the limit of open files has not two for each."""
     requests_in_flight_max: Count = 4_096
     """Completions under way in one worker; beyond it 503 before any work."""
     client_stall_timeout_s: Seconds = 60.0
