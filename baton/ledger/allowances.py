@@ -46,7 +46,10 @@ class Allowances:
         return msgspec.structs.replace(
             intent,
             payer=msgspec.structs.replace(
-                payer, limited=(*payer.limited, account), scopes=(*payer.scopes, account)
+                payer,
+                limited=(*payer.limited, account),
+                scopes=(*payer.scopes, account),
+                money_alone=False,  # the allowance counts something else
             ),
         )
 

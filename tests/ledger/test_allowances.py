@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from baton.admission import levels
 from baton.errors import RequestError
 from baton.ledger import audit
 from baton.ledger.allowances import ASK_AGAIN_S, Allowances, plain, unpriced
@@ -99,6 +100,25 @@ def test_so_many_tokens_are_free(tmp_path: pathlib.Path) -> None:
     asyncio.run(run())
     assert [0, 0, 0, 18, 0] == charges(store)
     assert (46, 0) == used(store, key, TOKENS)
+    assert [] == audit.run(store).faults
+    store.close()
+
+
+def test_a_key_with_a_budget_gets_back_what_it_did_not_use(tmp_path: pathlib.Path) -> None:
+    """A lone budget in money is given back by a way of its own; what a free request did not need of
+    the allowance beside it is free again all the same: three requests of 14 fit into 50."""
+    store, key = book(tmp_path, TOKENS, budget_nano=1_000)
+    payer, _ = levels.payer(key, levels.levels(key, []), time.time_ns() // 1000)
+    assert payer.money_alone
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number in range(4):
+                await ask(ledger, key, f"r{number}", outcome(4), payer=payer)
+
+    asyncio.run(run())
+    assert [0, 0, 0, 18] == charges(store)
+    assert (42, 0) == used(store, key, TOKENS)
     assert [] == audit.run(store).faults
     store.close()
 
