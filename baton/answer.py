@@ -273,6 +273,9 @@ class Counted:
 class Answer:
     """One request's answer as it comes. One reader; `close` at any time, any number of times."""
 
+    losers: tuple[Spent, ...] = ()
+    """What attempts used that raced it (`hedging`)."""
+
     def __init__(self, attempt: Attempt, upstream: Upstream, calls: list[Counted]) -> None:
         self.attempt, self.fingerprint = attempt, upstream.fingerprint
         self.attempts = 1
@@ -294,11 +297,17 @@ class Answer:
 
     @property
     def spent(self) -> tuple[Spent, ...]:
-        """What each attempt used, by upstream; empty where `usage` at `upstream` is all."""
-        calls = self._calls
+        """What each attempt used, by upstream; empty where `usage` at `upstream` is all, and where
+        nobody was `asked`."""
+        calls, losers = self._calls, self.losers
         if len(calls) == 1 and not calls[0].lost:
-            return ()
-        return tuple(spent for call in calls for spent in call.spent)
+            return (Spent(self.upstream, self.usage), *losers) if losers else ()
+        return (*(spent for call in calls for spent in call.spent), *losers)
+
+    @property
+    def asked(self) -> bool:
+        """Whether any upstream was; some answers need none."""
+        return bool(self._calls)
 
     @property
     def usage(self) -> Usage:

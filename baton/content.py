@@ -83,6 +83,10 @@ class HeardAnswer(Answer):
         return self._answer.spent
 
     @property
+    def asked(self) -> bool:
+        return self._answer.asked
+
+    @property
     def usage(self) -> Usage:
         return self._answer.usage
 

@@ -26,7 +26,7 @@ Open = Callable[[Attempt, Onward | None], Awaitable[Answer]]
 
 
 class HedgedAnswer(Answer):
-    """The winner: its first deltas are here already; `losers` is what the others cost."""
+    """The winner: its first deltas are here already."""
 
     def __init__(self, answer: Answer, first: Sequence[Delta], onward: Onward) -> None:
         calls = answer._calls
@@ -34,14 +34,6 @@ class HedgedAnswer(Answer):
         for call in calls:
             call.onward = onward
         self._first = first
-        self.losers: tuple[Spent, ...] = ()
-
-    @property
-    def spent(self) -> tuple[Spent, ...]:
-        own = super().spent
-        if not self.losers:
-            return own
-        return (*(own or (Spent(self.upstream, self.usage),)), *self.losers)
 
     async def read(self) -> Sequence[Delta]:
         if self._first:
@@ -181,7 +173,6 @@ class Race:
         except BaseException:
             answer.close()
             raise
-        if isinstance(answer, HedgedAnswer):
-            answer.losers = tuple(each.spent for each in self._running)
+        answer.losers = tuple(each.spent for each in self._running)
         self._running.clear()
         return answer

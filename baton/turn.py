@@ -208,6 +208,7 @@ class Turn:
             usage=answer.usage,
             upstream=answer.upstream,
             spent=answer.spent,
+            asked=answer.asked,
             status=self._status,
             error_code=code,
             finish_reason=self.finish_reason,

@@ -147,6 +147,8 @@ def test_a_heard_answer_is_the_answer() -> None:
         *(heard.generated, heard.fills),
     )
     assert (plain.upstream, plain.attempts) == (heard.upstream, heard.attempts)
+    assert plain.asked
+    assert heard.asked
     assert [] == found
     heard.close()
     heard.close()
@@ -155,10 +157,10 @@ def test_a_heard_answer_is_the_answer() -> None:
 
 
 def test_all_of_an_answer_is_passed_on() -> None:
-    """What is added to an answer some day is asked of the one that is heard, too; these two follow
-    from its attempt."""
+    """What is added to an answer some day is asked of the one that is heard, too; those left out
+    follow from its attempt, or are told by `spent`."""
     public = {name for name in vars(Answer) if not name.startswith("_")}
-    assert {"upstream", "fills"} == public - vars(HeardAnswer).keys()
+    assert {"upstream", "fills", "losers"} == public - vars(HeardAnswer).keys()
 
 
 # Through a worker

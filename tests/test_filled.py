@@ -5,12 +5,14 @@ import json
 import pathlib
 from typing import Any
 
+import msgspec
 import pytest
 
 from baton.errors import RequestError, invalid
 from baton.semantics.events import Delta, Usage
 from baton.semantics.overrides import Overrides
 from baton.upstreams import registry
+from tests.bookkeeping import PRICE, new_store
 from tests.fakes import word_model
 from tests.fakes.dialects import FAKES, said
 from tests.fakes.scripted import Script, Scripted, opened, planned, read
@@ -223,8 +225,9 @@ def test_stops_beyond_the_upstreams(tmp_path: pathlib.Path) -> None:
 
 
 def test_no_tokens_need_no_upstream(tmp_path: pathlib.Path) -> None:
-    """The prompt alone, its count an estimate; where it has to be scored, one token that is not
-    shown."""
+    """The prompt alone, its count an estimate, and nothing owed to anybody; where it has to be
+    scored, one token that is not shown."""
+    new_store(tmp_path).prices.set(msgspec.structs.replace(PRICE, upstream="fake"), "test")
     with relaying(tmp_path, {"fake": "sglang"}) as relay:
         echoed = relay.user.complete(prompt="the river", max_tokens=0, echo=True)
         assert [] == relay.fake.seen
@@ -240,6 +243,8 @@ def test_no_tokens_need_no_upstream(tmp_path: pathlib.Path) -> None:
     tokens = word_model.encode("the river")
     assert [word_model.piece(t) for t in tokens] == choice["logprobs"]["tokens"]
     assert len(tokens) == scored.json["usage"]["prompt_tokens"]
+    free, owed = relay.rows()
+    assert 0 == free.cost < owed.cost
 
 
 def test_a_suffix_by_template(tmp_path: pathlib.Path) -> None:

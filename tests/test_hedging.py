@@ -111,6 +111,21 @@ def test_the_other_one_answers(slow: str) -> None:
     assert 1 == answer.usage.completion_tokens
 
 
+def test_losers_of_a_filled_answer() -> None:
+    """What they cost is told as well where the winner's answer has work around its call."""
+    one, two = Slow(said("one"), open_s=NEVER), Slow(said("two"))
+
+    async def run() -> None:
+        answer = await hedging(one, two).open(planned("a", "b", fills=("echo",)))
+        await gathered(answer)
+        answer.close()
+        assert [("b", 1), ("a", 0)] == [
+            (spent.upstream, spent.usage.completion_tokens) for spent in answer.spent
+        ]
+
+    asyncio.run(run())
+
+
 def test_who_begins_in_time_is_not_hedged() -> None:
     """One call, one cost; nor is a first one that is slow after its beginning."""
     one, two = Slow(said("one")), Slow(said("two"))

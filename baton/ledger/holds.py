@@ -30,6 +30,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error_code: str | None = None
     finish_reason: str | None = None
     fills: str = ""
+    asked: bool = True
+    """Whether an upstream was: nothing is owed for an answer that needed none."""
     handoffs: int = 0
     attempts: int = 1
     timings: Timings = Timings()
@@ -154,7 +156,7 @@ class Ending:
         book, model, at_us = self._book, intent.model, intent.created_us
         if outcome.spent:
             return costs.of_attempts(book, model, at_us, outcome.spent)
-        if usage is None:
+        if usage is None or not outcome.asked:
             return NO_COST
         price = book.cost(model, outcome.upstream, at_us)
         return Cost(costs.amount(usage, price), price.version) if price.version else NO_COST

@@ -71,6 +71,13 @@ def test_no_cost_is_set(upstream: str) -> None:
     assert (NO_COST.amount, NO_COST.version) == (end.cost, end.cost_version)
 
 
+def test_nobody_was_asked() -> None:
+    """Nothing is owed for an answer that needed no upstream; its caller pays for what it asked."""
+    outcome = Outcome(usage=Usage(8, 0), upstream="u", asked=False)
+    end = Ending(hold(), outcome, Usage(8, 0), 8, BOOK).end
+    assert (8, NO_COST.amount, NO_COST.version) == (end.charge, end.cost, end.cost_version)
+
+
 def test_attempts() -> None:
     """Of several attempts each is a row, at its upstream's price."""
     outcome = Outcome(
