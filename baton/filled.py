@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from baton.answer import Answer, Counted, Onward
+from baton.answer import Answer, Counted, Onward, Spent
 from baton.errors import unsupported
 from baton.fills.alone import Alone
 from baton.fills.best import Best
@@ -97,6 +97,16 @@ class FilledAnswer(Answer):
     @property
     def usage(self) -> Usage:
         return self._source.usage
+
+    @property
+    def spent(self) -> tuple[Spent, ...]:
+        """Of an only call what its upstream told, too, where the caller is not given all of it."""
+        own = super().spent
+        if own or not self._calls:
+            return own
+        told = self._calls[0].usage
+        in_vain = told.completion_tokens > self.usage.completion_tokens and not told.estimated
+        return self._calls[0].spent if in_vain else own
 
     @property
     def generated(self) -> int:

@@ -226,7 +226,7 @@ def test_stops_beyond_the_upstreams(tmp_path: pathlib.Path) -> None:
 
 def test_no_tokens_need_no_upstream(tmp_path: pathlib.Path) -> None:
     """The prompt alone, its count an estimate, and nothing owed to anybody; where it has to be
-    scored, one token that is not shown."""
+    scored, one token that is not shown, and that the operator alone pays for."""
     new_store(tmp_path).prices.set(msgspec.structs.replace(PRICE, upstream="fake"), "test")
     with relaying(tmp_path, {"fake": "sglang"}) as relay:
         echoed = relay.user.complete(prompt="the river", max_tokens=0, echo=True)
@@ -244,7 +244,8 @@ def test_no_tokens_need_no_upstream(tmp_path: pathlib.Path) -> None:
     assert [word_model.piece(t) for t in tokens] == choice["logprobs"]["tokens"]
     assert len(tokens) == scored.json["usage"]["prompt_tokens"]
     free, owed = relay.rows()
-    assert 0 == free.cost < owed.cost
+    assert (0, len(tokens) + 2) == (free.cost, owed.cost)
+    assert len(tokens) == owed.charge
 
 
 def test_a_suffix_by_template(tmp_path: pathlib.Path) -> None:
