@@ -83,19 +83,59 @@ def _set(connection: sqlalchemy.Connection, record: PriceRecord, actor: str) -> 
     record = msgspec.structs.replace(record, effective_us=effective_us)
     if record.upstream is not None and record.free is not None:
         raise Unfit("an allowance belongs to what callers pay, not to a cost")
-    if record.markup_bp is not None:
-        record = _following(connection, record)
-    stored = _insert(connection, record, actor)
-    if record.upstream is not None:
-        follower = effective(connection, record.model, None, effective_us)
-        if follower and follower.markup_of == record.upstream and follower.markup_bp is not None:
-            following = marked_up(stored, follower.markup_bp)
-            _insert(connection, msgspec.structs.replace(following, free=follower.free), actor)
+    replaced = None
+    if record.upstream is None:
+        replaced = effective(connection, record.model, None, effective_us)
+    stored = _insert(connection, _following(connection, record), actor)
+    _bring_on(connection, stored, replaced, actor)
     return stored
 
 
+def _bring_on(
+    connection: sqlalchemy.Connection,
+    stored: PriceRecord,
+    replaced: PriceRecord | None,
+    actor: str,
+) -> None:
+    """Set anew what callers pay where it follows a cost that is new, or another one from a later
+    date on. What followed by the markup that `stored` `replaced` gives way to it, until something
+    else was planned."""
+    for at_us in _dates(connection, stored):
+        paid = effective(connection, stored.model, None, at_us)
+        if paid is None:
+            continue
+        meant = paid
+        if replaced is not None and paid.version < stored.version:
+            if _same_markup(paid, replaced):
+                meant = stored
+            else:
+                replaced = None
+        right = _following(connection, msgspec.structs.replace(meant, effective_us=at_us))
+        new = at_us == stored.effective_us and paid.markup_of == stored.upstream is not None
+        if new or _amounts(paid) != _amounts(right):
+            _insert(connection, right, actor)
+
+
+def _dates(connection: sqlalchemy.Connection, stored: PriceRecord) -> list[int]:
+    later = price.c.effective_us >= stored.effective_us
+    query = select(price.c.effective_us).where(price.c.model == stored.model, later).distinct()
+    return list(connection.scalars(query.order_by(price.c.effective_us)))
+
+
+def _same_markup(one: PriceRecord, other: PriceRecord) -> bool:
+    mine, theirs = (one.markup_bp, one.markup_of), (other.markup_bp, other.markup_of)
+    return mine == theirs and one.markup_bp is not None
+
+
+def _amounts(record: PriceRecord) -> PriceRecord:
+    """The price, whenever it holds."""
+    return msgspec.structs.replace(record, version=0, effective_us=0)
+
+
 def _following(connection: sqlalchemy.Connection, record: PriceRecord) -> PriceRecord:
-    assert record.markup_bp is not None
+    """The record, with the amounts of its date where it has a markup."""
+    if record.markup_bp is None:
+        return record
     cost = effective(connection, record.model, record.markup_of, record.effective_us)
     if record.upstream is not None or record.markup_of is None or cost is None:
         where = f"{record.model!r} at {record.markup_of!r}"

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baton.ledger.prices import PriceBook
 from baton.stores.base import Allowance, Missing, PriceDetails, PriceRecord, Unfit
+from baton.stores.book import Store
 from baton.stores.prices import marked_up
 from tests.bookkeeping import new_store
 
@@ -88,6 +90,45 @@ def test_a_markup_follows_its_cost(tmp_path: pathlib.Path) -> None:
     store.prices.set(PriceRecord(version=0, model="m", effective_us=80, input_pico=1), "test")
     store.prices.set(msgspec.structs.replace(DETAILED, effective_us=90), "test")
     assert "u" == store.prices.all()[-1].upstream
+
+
+def paid(store: Store, *at_us: int) -> list[int]:
+    book = PriceBook(store.prices.all())
+    return [book.customer("m", each).input_pico for each in at_us]
+
+
+def cost(at_us: int, pico: int) -> PriceRecord:
+    return PriceRecord(version=0, model="m", upstream="u", effective_us=at_us, input_pico=pico)
+
+
+def markup(at_us: int, points: int) -> PriceRecord:
+    return PriceRecord(version=0, model="m", effective_us=at_us, markup_bp=points, markup_of="u")
+
+
+def test_a_markup_follows_costs_of_later_dates(tmp_path: pathlib.Path) -> None:
+    """Also those that were set before it; a markup of a later date follows what is set now."""
+    store = new_store(tmp_path)
+    for record in (cost(10, 100), cost(50, 1_000), cost(70, 2_000), markup(20, 12_000)):
+        store.prices.set(record, "test")
+    assert [0, 120, 120, 1_200, 2_400] == paid(store, 15, 20, 49, 50, 70)
+    store.prices.set(markup(60, 20_000), "test")
+    assert [1_200, 2_000, 4_000] == paid(store, 59, 60, 70)
+    store.prices.set(cost(40, 500), "test")
+    assert [120, 600, 1_200, 2_000, 4_000] == paid(store, 39, 40, 50, 60, 70)
+    store.prices.set(cost(55, 3_000), "test")
+    assert [1_200, 3_600, 6_000, 4_000] == paid(store, 54, 55, 60, 70)
+
+
+def test_a_new_price_ends_what_followed(tmp_path: pathlib.Path) -> None:
+    """What a replaced markup made of later costs is not charged; what was planned otherwise is."""
+    store = new_store(tmp_path)
+    for record in (cost(10, 100), markup(20, 12_000), cost(50, 1_000), cost(70, 2_000)):
+        store.prices.set(record, "test")
+    store.prices.set(markup(30, 15_000), "test")
+    assert [120, 150, 1_500, 3_000] == paid(store, 29, 30, 50, 70)
+    store.prices.set(markup(60, 11_000), "test")
+    store.prices.set(PriceRecord(version=0, model="m", effective_us=40, input_pico=7), "test")
+    assert [150, 7, 7, 1_100, 2_200] == paid(store, 39, 40, 50, 60, 70)
 
 
 def test_allowances_are_kept(tmp_path: pathlib.Path) -> None:
