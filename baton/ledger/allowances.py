@@ -17,7 +17,8 @@ from baton.stores import allowances
 from baton.stores.base import Allowance, PriceRecord, StoreUnavailable
 
 ASK_AGAIN_S = 10.0
-"""How long an allowance that fell short is not asked of the book: it would be for each request."""
+"""How long an allowance that fell short is not asked of the book, while its price is the same: it
+would be for each request."""
 SHORT_MAX = 10_000
 """Accounts that are remembered to have fallen short; then all are asked of once more."""
 
@@ -27,7 +28,7 @@ class Allowances:
 
     def __init__(self, leases: Leases, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._leases, self._clock_s = leases, clock_s
-        self._short: dict[str, tuple[int, float]] = {}
+        self._short: dict[_Short, tuple[int, float]] = {}
         """The least that was not there, and until when that holds."""
 
     async def within(self, intent: Intent, price: PriceRecord) -> Intent | None:
@@ -35,10 +36,10 @@ class Allowances:
         is leased; None where it is to be charged."""
         assert price.free is not None
         account = _account(intent, price.free)
-        alone, tokens = (account,), intent.tokens_max
+        alone, tokens, short = (account,), intent.tokens_max, (account, price.version)
         need = tokens if price.free.unit == "tokens" else 1
         if not self._leases.take(alone, 0, tokens) and (
-            self._is_short(account, need) or not await self._acquired(account, tokens, need)
+            self._is_short(short, need) or not await self._acquired(short, tokens, need)
         ):
             return None
         self._leases.finish(alone, 0, tokens, 1)  # taken again with the others, all or none
@@ -53,20 +54,24 @@ class Allowances:
             ),
         )
 
-    async def _acquired(self, account: str, tokens: int, need: int) -> bool:
+    async def _acquired(self, asked: "_Short", tokens: int, need: int) -> bool:
         try:
-            short = await self._leases.acquire((account,), 0, tokens)
+            short = await self._leases.acquire((asked[0],), 0, tokens)
         except StoreUnavailable:
             return False
         if short is not None:
             if len(self._short) >= SHORT_MAX:
                 self._short.clear()
-            self._short[account] = need, self._clock_s() + ASK_AGAIN_S
+            self._short[asked] = need, self._clock_s() + ASK_AGAIN_S
         return short is None
 
-    def _is_short(self, account: str, need: int) -> bool:
-        fewest, until_s = self._short.get(account, (0, 0.0))
+    def _is_short(self, asked: "_Short", need: int) -> bool:
+        fewest, until_s = self._short.get(asked, (0, 0.0))
         return need >= fewest and self._clock_s() < until_s
+
+
+_Short = tuple[str, int]
+"""An account, and the version of the price that allows it."""
 
 
 def _account(intent: Intent, allowance: Allowance) -> str:

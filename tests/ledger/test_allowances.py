@@ -18,6 +18,7 @@ from baton.ledger.allowances import ASK_AGAIN_S, Allowances, plain, unpriced
 from baton.ledger.entries import Payer
 from baton.ledger.holds import Outcome
 from baton.ledger.leases import Leases
+from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger
 from baton.semantics.events import Usage
 from baton.stores import allowances, journals
@@ -251,6 +252,25 @@ def test_the_book_is_not_asked_each_time(tmp_path: pathlib.Path) -> None:
     wants = [(0.0, 30), (1.0, 30), (1.0, 10), (1.0, 30), (later, 30)]
     assert [False, False, True, False, False] == asked(store, Allowance(amount=10), wants)
     store.prices.set(msgspec.structs.replace(PRICE, free=Allowance(amount=90)), "test")
+    store.close()
+
+
+def test_a_new_allowance_is_asked_for_at_once(tmp_path: pathlib.Path) -> None:
+    """That the one before fell short says nothing of it."""
+    store, key = book(tmp_path, THREE)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number in range(4):
+                await ask(ledger, key, f"r{number}", outcome(4))
+            more = msgspec.structs.replace(THREE, amount=5)
+            store.prices.set(msgspec.structs.replace(PRICE, effective_us=0, free=more), "test")
+            ledger.prices = PriceBook(store.prices.all())
+            await ask(ledger, key, "r4", outcome(4))
+
+    asyncio.run(run())
+    assert [0, 0, 0, 18, 0] == charges(store)
+    assert [] == audit.run(store).faults
     store.close()
 
 
