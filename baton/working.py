@@ -35,7 +35,7 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
     """Serve until told to stop; the drain ends after `drain_timeout_s` at the latest."""
     async with Worker(settings) as worker:
         shared = Shared(_let_in(settings), worker.answer, worker.board)
-        server = uvicorn.Server(_configured(settings, worker, shared))
+        server = uvicorn.Server(configured(settings, worker, shared))
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
@@ -81,7 +81,7 @@ def _let_in(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, connections_max=enough)
 
 
-def _configured(settings: Settings, worker: Worker, shared: Shared) -> uvicorn.Config:
+def configured(settings: Settings, worker: Worker, shared: Shared) -> uvicorn.Config:
     """How it serves. Raises SettingsError for a certificate that cannot be used, before it says
     that it is ready."""
     if settings.tls_key_file and not settings.tls_certificate_file:

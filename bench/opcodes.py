@@ -27,9 +27,9 @@ import uvloop
 
 from baton.app import Worker
 from baton.config import Settings
-from baton.http.connection import connection_class
 from baton.http.shared import Shared
 from baton.stores.base import PriceRecord, UpstreamRecord
+from baton.working import configured
 from bench.relays import CHUNK_INTERVAL_US, PUBLIC_MODEL, THEIR_MODEL, Relay, build, mock
 from tests.bookkeeping import new_key, new_store
 
@@ -128,15 +128,7 @@ async def counted(
     async with Worker(settings) as worker:
         shared = Shared(settings, worker.room, worker.board)
         listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            worker.web,
-            http=connection_class(shared),
-            loop="none",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configured(settings, worker, shared))
         serving = asyncio.get_running_loop().create_task(server._serve([listener]))
         relay = Relay("baton", listener.getsockname()[1], 0, key, PUBLIC_MODEL)
         await asyncio.to_thread(ask, relay, stream, warm_up)
