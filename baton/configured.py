@@ -64,7 +64,10 @@ class Configured:
         self.current = self._snapshot(Catalogue(version=0, upstreams={}, prices=()))
 
     async def apply(self, catalogue: Catalogue) -> None:
-        """Plan every request from now on with this configuration."""
+        """Plan every request from now on with this configuration. One that is older than what is
+        planned with was read before it, and comes late: it is not for use any more."""
+        if catalogue.version < self.current.catalogue.version:
+            return
         for name, record in catalogue.upstreams.items():
             known = self._built.get(name)
             if known is None or known[0] != record:

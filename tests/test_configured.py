@@ -62,6 +62,21 @@ def test_a_snapshot_stays_as_it_was() -> None:
     run(act())
 
 
+def test_what_was_read_before_and_comes_late_changes_nothing() -> None:
+    """Two look at the book at once, after a change and after the next one: the newer one stays,
+    whoever is done first."""
+
+    async def act() -> None:
+        configured = Configured(Settings(), None, None)
+        await configured.apply(catalogue(record("two"), version=8))
+        await configured.apply(catalogue(record("one"), version=7))
+        assert 8 == configured.current.catalogue.version
+        assert ["two"] == list(configured.sites)
+        await configured.close()
+
+    run(act())
+
+
 def test_what_did_not_change_keeps_its_connections() -> None:
     """The same record is the same upstream; another one of its name is a new one."""
 

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from baton.decoding import WireFields
@@ -175,8 +175,7 @@ async def unmatched(request: Request, error: Exception) -> Response:
     """No route has this path."""
     assert isinstance(error, HTTPException)
     method, path = request.method, request.scope["path"]
-    page = path.startswith(PAGES) and path.endswith("/") and not path.endswith("//")
-    if page and method in ("GET", "HEAD"):
+    if method in ("GET", "HEAD") and path.startswith(PAGES) and _leads_on(request):
         name = path.rsplit("/", 2)[1]
         return RedirectResponse(f"../{name}", 308)  # relative: right behind a path prefix, too
     problem = unknown_path(method, path)
@@ -188,6 +187,15 @@ async def unmatched(request: Request, error: Exception) -> Response:
         )
         problem = RequestError(404, message, code=problem.code)
     return await refuse(request, problem)
+
+
+def _leads_on(request: Request) -> bool:
+    """Whether there is something at its path without the slash at the end."""
+    path = request.scope["path"].removesuffix("/")
+    bare = {**request.scope, "path": path}
+    if path == request.scope["path"]:
+        return False
+    return any(route.matches(bare)[0] is Match.FULL for route in request.app.routes)
 
 
 async def stall(request: Request, _error: Exception) -> Response:

@@ -19,6 +19,11 @@ REVOKED_S = 2.0
 ENDLESS = {"max_tokens": 1500, "logit_bias": "0: -100\n2: -100"}
 """What the model would not end by itself: it never says either of its two ends."""
 PATH = "/console/playground"
+COPIED = """() => {
+  navigator.clipboard.readText().then((text) => { window.copied = text; });
+  return window.copied;
+}"""
+"""What is in the clipboard, once there is something: a promise would pass for that at once."""
 HOSTILE = (
     "<script>window.hit=1</script><img src=x onerror='window.hit=1'>"
     "\x1b[31mred\x1b]0;title\x07 \u202egnp.exe\u2066 \u200b{{7*7}} ${1} javascript:alert(1)"
@@ -229,7 +234,7 @@ def test_what_is_typed_stays_in_the_tab_alone(browse: Browse, server: Server) ->
     page.locator("#other-key").fill("sk-typed-in-0000000000001")
     page.evaluate("navigator.clipboard.writeText('')")
     page.locator("#link").click()
-    link = page.wait_for_function("navigator.clipboard.readText()").json_value()
+    link = page.wait_for_function(COPIED).json_value()
     page.reload()
     page.wait_for_selector("#play:not([hidden])")
     assert "a secret <b>\u202e" == page.locator("#prompt").input_value()
