@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.fakes.web_parts import Web
 
@@ -68,5 +68,4 @@ def test_hostile_words_are_looked_for_as_they_are(site: Web, page: Page) -> None
     """What is typed is text, in what is found, too."""
     page.goto(f"{site.user.base_url}/docs?lang=en")
     page.fill(".search input", "<img src=x onerror=alert(1)>")
-    page.wait_for_selector(".found")
-    assert "Nothing found." == page.inner_text(".found p")
+    expect(page.locator(".found p")).to_have_text("Nothing found.")
