@@ -19,7 +19,7 @@ def main() -> None:
     try:
         first = staged.start(0)
     except OSError as error:
-        sys.exit(f"baton: the machine has no process left for a worker: {error.strerror}")
+        sys.exit(f"baton: {staged.NO_PROCESS}: {error.strerror}")
     with first:
         sys.exit(run(words, first))
 

@@ -254,8 +254,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def address(self) -> str:
         """What callers type before /v1, without a slash at the end."""
-        if self.public_url:
-            return self.public_url.rstrip("/")
+        return self.public_url.rstrip("/") or self.own_address
+
+    @property
+    def own_address(self) -> str:
+        """Likewise, past whatever is in front of it."""
         scheme = "https" if self.tls_certificate_file else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
@@ -283,7 +286,7 @@ def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Se
         return f"BATON_{name.upper()}" if known else f"{name} in {home / 'baton.toml'}"
 
     for name, value in merged.items():
-        if not _is_text(value):
+        if not misset.is_text(value):
             raise SettingsError(f"{named(name)} is no UTF-8 text, or the locale (LC_ALL) has none")
     try:
         settings = msgspec.convert(merged, Settings, strict=False)
@@ -325,15 +328,6 @@ def misspelt(environment: Mapping[str, str] = os.environ) -> list[str]:
 def _near(name: str) -> str | None:
     """The setting that may be meant."""
     return next(iter(difflib.get_close_matches(name, Settings.__struct_fields__, 1)), None)
-
-
-def _is_text(value: object) -> bool:
-    """False for bytes of the environment that could not be decoded, which no JSON can hold."""
-    try:
-        str(value).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _home(environment: Mapping[str, str]) -> pathlib.Path:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from baton import errors
-from baton.explanations import UNREADABLE, unreadable
+from baton.explanations import NESTED_TOO_DEEPLY, UNREADABLE, unreadable
 
 OBJECT_BYTES_MAX = 64 * 1024
 """Of a schema or grammar as it stands in the request: compiling one costs its engine far more."""
@@ -94,7 +94,7 @@ def _value(name: str, raw: bytes) -> object:
     except UNREADABLE as error:
         raise errors.invalid(f"Invalid '{name}': {unreadable(error)}.", name) from None
     if isinstance(value, dict) and _nested_too_deeply(value):
-        raise errors.invalid(f"Invalid '{name}': {unreadable(RecursionError())}.", name)
+        raise errors.invalid(f"Invalid '{name}': {NESTED_TOO_DEEPLY}.", name)
     return value
 
 

@@ -10,6 +10,7 @@ from baton import errors
 from baton.errors import RequestError
 
 TOKEN_ID_MAX = 2**31 - 1
+NESTED_TOO_DEEPLY = "it is nested too deeply"
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on input: RecursionError on deep nesting, UnicodeDecodeError on bad UTF-8."""
 
@@ -38,7 +39,7 @@ _KINDS: dict[type, str] = {
 def unreadable(error: Exception) -> str:
     """What is wrong with bytes that cannot be decoded at all."""
     if isinstance(error, RecursionError):
-        return "it is nested too deeply"
+        return NESTED_TOO_DEEPLY
     if isinstance(error, UnicodeDecodeError):
         return "it is not valid UTF-8"
     return str(error)[:200].rstrip(".")

@@ -20,7 +20,7 @@ NO_HOST = "set BATON_HOST to a name or an address of this machine, without a por
 
 def bind(settings: Settings) -> socket.socket:
     """The listening socket; OSError or UnicodeError when the address is taken, not ours or none."""
-    listener = socket.socket(family(settings), socket.SOCK_STREAM)
+    listener = socket.socket(_family(settings), socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -31,11 +31,6 @@ def bind(settings: Settings) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def family(settings: Settings) -> socket.AddressFamily:
-    """Names are looked up in IPv4."""
-    return socket.AF_INET6 if ":" in settings.host else socket.AF_INET
 
 
 def refusal(error: OSError | UnicodeError) -> str:
@@ -67,6 +62,11 @@ def too_long(settings: Settings) -> str | None:
     return f"BATON_HOME is too long for the engine's socket: at most {most} bytes of path"
 
 
+def _family(settings: Settings) -> socket.AddressFamily:
+    """Names are looked up in IPv4."""
+    return socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+
+
 def _place(settings: Settings) -> tuple[int | str | bytes, ...]:
-    found = socket.getaddrinfo(settings.host, settings.port, family(settings), socket.SOCK_STREAM)
+    found = socket.getaddrinfo(settings.host, settings.port, _family(settings), socket.SOCK_STREAM)
     return found[0][4]

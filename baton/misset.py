@@ -29,6 +29,16 @@ def kind(name: str, hint: object, value: object) -> str:
     return f"is{given} not {_expected(name, hint)}"
 
 
+def is_text(value: object) -> bool:
+    """False for bytes of the environment or of an argument that could not be decoded: a file may be
+    named so, but no JSON and no book can hold them."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def percents(text: str) -> tuple[int, ...]:
     """Thresholds, ascending. ValueError for what is none."""
     found = sorted({int(part) for part in text.split(",")})

@@ -15,7 +15,7 @@ from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
 from baton.listening import bind, refusal, too_long, within_machine
 from baton.running import marked
-from baton.staged import Staged
+from baton.staged import NO_PROCESS, Staged
 from baton.stores import glance
 from baton.stores.master import master_key
 from baton.supervisor import Supervisor, say
@@ -24,6 +24,7 @@ FIRST_KEY_FILE = "first.key"
 """In home, mode 0600: the first key, so that the banner can show it again. May be deleted."""
 ADMIN_KEY_FILE = "admin.key"
 ACCESS_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+"""As `telemetry/log.py` opens it, which would load asyncio here; but waiting for nobody."""
 
 
 def serve(settings: Settings, first: Staged | None = None) -> int:
@@ -45,7 +46,7 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
     except OSError as error:
         supervisor.abandon()
         listener.close()
-        say(f"the machine has no process left for a worker: {error.strerror}")
+        say(f"{NO_PROCESS}: {error.strerror}")
         return 1
     try:
         first_key = prepare_home(settings)

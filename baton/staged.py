@@ -25,6 +25,7 @@ could not use (docs/decisions/0037)."""
 UNUSABLE_EXIT = 3
 """Exit status of a worker that its settings keep from working, and of an engine whose model or
 library cannot be used: starting it again does not help."""
+NO_PROCESS = "the machine has no process left for a worker"
 STANDARD = (0, 1, 2)
 HANDED = 2
 """The listening socket, and the pipe whose other end its supervisor alone holds."""

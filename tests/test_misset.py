@@ -47,10 +47,16 @@ def test_what_may_be_secret_is_not_said(name: str) -> None:
     assert "is not a text" == misset.kind(name, str, ["sk-very-secret"])
 
 
+def judged(name: str, good: list[str], bad: list[str], why: str) -> None:
+    """Nothing is said of the good ones, and `why` of each bad one."""
+    judge = misset.JUDGES[name]
+    assert [None] * len(good) == [judge(each) for each in good]
+    assert [True] * len(bad) == [why in (judge(each) or "") for each in bad]
+
+
 @pytest.mark.parametrize("name", ["public_url", "otel_url"])
 def test_addresses(name: str) -> None:
     """Whole ones, with a path where wanted; "" stands for none."""
-    judge = misset.JUDGES[name]
     good = [
         "",
         "http://a",
@@ -59,7 +65,6 @@ def test_addresses(name: str) -> None:
         "https://ключ.test",
         "http://u:p@a",
     ]
-    assert [None] * len(good) == [judge(each) for each in good]
     bad = [
         "a.test",
         "a.test:80",
@@ -70,12 +75,11 @@ def test_addresses(name: str) -> None:
         "http:/a",
         " http://a",
     ]
-    assert [True] * len(bad) == ["is no address" in (judge(each) or "") for each in bad]
+    judged(name, good, bad, "is no address")
 
 
 def test_origins() -> None:
     """As browsers send them, or they would never be met; extensions have schemes of their own."""
-    judge = misset.JUDGES["cors_origins"]
     good = [
         "",
         "*",
@@ -84,7 +88,6 @@ def test_origins() -> None:
         "chrome-extension://abc",
         "http://[::1]:1",
     ]
-    assert [None] * len(good) == [judge(each) for each in good]
     bad = [
         "a.test",
         "http://a.test/b",
@@ -94,15 +97,11 @@ def test_origins() -> None:
         "https://*.a",
         "http://a, b",
     ]
-    assert [True] * len(bad) == ["which is no origin" in (judge(each) or "") for each in bad]
+    judged("cors_origins", good, bad, "which is no origin")
 
 
 def test_percents() -> None:
     """Thresholds in order; what is none is refused."""
     assert (5, 80) == misset.percents("80, 5,80")
-    judge = misset.JUDGES["webhook_percents"]
-    assert [None, None] == [judge("1"), judge("50,80,100")]
     bad = ["abc", "0", "101", "50,", "1.5"]
-    assert [True] * len(bad) == [
-        "not percents from 1 to 100" in (judge(each) or "") for each in bad
-    ]
+    judged("webhook_percents", ["1", "50,80,100"], bad, "not percents from 1 to 100")

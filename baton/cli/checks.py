@@ -164,23 +164,23 @@ def port(settings: Settings) -> Finding:
             return Finding("port", "failed", f"{local}: {why}", "change that setting")
     else:
         return Finding("port", "ok", f"{local} is free")
-    scheme = "https" if settings.tls_certificate_file else "http"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    silent = False
     try:
-        answer = call(f"{scheme}://{host}:{settings.port}", "/healthz", timeout_s=ALIVE_TIMEOUT_S)
+        answer = call(settings.own_address, "/healthz", timeout_s=ALIVE_TIMEOUT_S)
         msgspec.json.decode(answer.read(), type=Alive)
     except TimeoutError:
-        silent = True
+        if (supervisor := running(settings.home_path)) is not None:
+            return _silent(local, supervisor)
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         pass  # another program
     else:
         return Finding("port", "ok", f"a Baton answers at {local}")
-    if silent and (supervisor := running(settings.home_path)) is not None:
-        what = f"the Baton there (process {supervisor}) has not answered in {ALIVE_TIMEOUT_S:g} s"
-        remedy = "its workers hang, or have far too much to do: restart it if that does not end"
-        return Finding("port", "failed", f"{local}: {what}", remedy)
     return Finding("port", "failed", f"{local} is another program's", PORT_REMEDY)
+
+
+def _silent(local: str, supervisor: int) -> Finding:
+    what = f"the Baton there (process {supervisor}) has not answered in {ALIVE_TIMEOUT_S:g} s"
+    remedy = "its workers hang, or have far too much to do: restart it if that does not end"
+    return Finding("port", "failed", f"{local}: {what}", remedy)
 
 
 def upstream(record: UpstreamRecord) -> Finding:

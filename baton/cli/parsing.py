@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from baton.cli.main import COMMANDS, CommandError
+from baton.misset import is_text
 
 
 def parsed(arguments: Sequence[str]) -> None:
@@ -14,19 +15,10 @@ def parsed(arguments: Sequence[str]) -> None:
     try:
         build(asked)(args=list(arguments), prog_name="baton")
     except UnicodeEncodeError:
-        if all(map(_is_text, arguments)):
+        if all(map(is_text, arguments)):
             raise
         message = "an argument is no UTF-8 text, or the locale (LC_ALL) has none"
         raise CommandError(message) from None
-
-
-def _is_text(argument: str) -> bool:
-    """False for bytes that could not be decoded: a file may be named so, nothing in a book."""
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def build(asked: str, *, whole: bool = False) -> typer.Typer:

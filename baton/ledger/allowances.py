@@ -21,6 +21,8 @@ ASK_AGAIN_S = 10.0
 would be for each request."""
 SHORT_MAX = 10_000
 """Accounts that are remembered to have fallen short; then all are asked of once more."""
+_Short = tuple[str, int]
+"""An account, and the version of the price that allows it."""
 
 
 class Allowances:
@@ -54,7 +56,7 @@ class Allowances:
             ),
         )
 
-    async def _acquired(self, asked: "_Short", tokens: int, need: int) -> bool:
+    async def _acquired(self, asked: _Short, tokens: int, need: int) -> bool:
         try:
             short = await self._leases.acquire((asked[0],), 0, tokens)
         except StoreUnavailable:
@@ -65,13 +67,9 @@ class Allowances:
             self._short[asked] = need, self._clock_s() + ASK_AGAIN_S
         return short is None
 
-    def _is_short(self, asked: "_Short", need: int) -> bool:
+    def _is_short(self, asked: _Short, need: int) -> bool:
         fewest, until_s = self._short.get(asked, (0, 0.0))
         return need >= fewest and self._clock_s() < until_s
-
-
-_Short = tuple[str, int]
-"""An account, and the version of the price that allows it."""
 
 
 def _account(intent: Intent, allowance: Allowance) -> str:

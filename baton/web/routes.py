@@ -191,11 +191,11 @@ async def unmatched(request: Request, error: Exception) -> Response:
 
 def _leads_on(request: Request) -> bool:
     """Whether there is something at its path without the slash at the end."""
-    path = request.scope["path"].removesuffix("/")
-    bare = {**request.scope, "path": path}
-    if path == request.scope["path"]:
-        return False
-    return any(route.matches(bare)[0] is Match.FULL for route in request.app.routes)
+    path = request.scope["path"]
+    bare = {**request.scope, "path": path.removesuffix("/")}
+    return path.endswith("/") and any(
+        route.matches(bare)[0] is Match.FULL for route in request.app.routes
+    )
 
 
 async def stall(request: Request, _error: Exception) -> Response:

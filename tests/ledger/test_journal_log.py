@@ -24,6 +24,7 @@ from baton.stores import log as logs
 from baton.stores.base import StoreUnavailable
 from baton.stores.framing import BLOCK_BYTES
 from baton.stores.segments import Damaged
+from tests.dying import die
 from tests.ledger import logged
 from tests.ledger.machine_books import fast_folder
 
@@ -128,12 +129,6 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "SEGMENT_BYTES_MAX", 4 * BLOCK_BYTES)
 
 
-def die(file: JournalLog) -> None:
-    """Close nothing; but what a thread prepares ends with a process, and here goes on."""
-    if file.log._preparing is not None:
-        file.log._preparing.join()
-
-
 @pytest.mark.usefixtures("small_segments")
 def test_numbers_never_go_back(tmp_path: pathlib.Path) -> None:
     """Neither pruning nor an older copy of the files makes a seq that the book knows appear
@@ -147,10 +142,10 @@ def test_numbers_never_go_back(tmp_path: pathlib.Path) -> None:
     file.append([(seq, hold())], [], [])
     file.prune(last)
     assert 1 == len(file.log.begun)
-    die(file)
+    die(file.log)
     file = JournalLog(tmp_path / "0")
     assert (seq + 2, 1) == file.open_epoch(2, last)
-    die(file)
+    die(file.log)
     assert (seq + 501, 0) == JournalLog(tmp_path / "0").open_epoch(3, folded_seq=seq + 500)
 
 
@@ -165,7 +160,7 @@ def test_what_is_open_outlives_its_segment(tmp_path: pathlib.Path) -> None:
         file.prune(seq + 1)
     assert 1 == len(file.log.begun)
     assert "long" not in logged.names(tmp_path / "0"), "its own segment is gone"
-    die(file)
+    die(file.log)
     assert (44, 1) == JournalLog(tmp_path / "0").open_epoch(2, 42)
     [interruption] = ends_after(tmp_path / "0", 42)
     assert (1, "long", 18) == (

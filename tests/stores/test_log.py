@@ -16,6 +16,7 @@ from baton.stores import segments
 from baton.stores.base import StoreUnavailable
 from baton.stores.framing import BLOCK_BYTES
 from baton.stores.log import SEGMENT_BYTES_MIN, Log
+from tests.dying import die
 
 PAYLOAD = b"p" * 2 * BLOCK_BYTES
 """Takes three blocks."""
@@ -33,11 +34,6 @@ class Writer:
     def append(self, payload: bytes = PAYLOAD) -> None:
         self.log.append(payload, lambda: (self.last, b"\xc0"))
         self.last += 1
-
-    def die(self) -> None:
-        """Close nothing; but what a thread prepares ends with a process, and here goes on."""
-        if self.log._preparing is not None:
-            self.log._preparing.join()
 
     def fill(self, segments_wanted: int) -> None:
         while len(self.log.begun) < segments_wanted:
@@ -68,7 +64,7 @@ def test_what_is_appended_is_there(tmp_path: pathlib.Path) -> None:
     for payload in wanted[:20]:
         writer.append(payload)
     identity = writer.log.identity
-    writer.die()
+    die(writer.log)
     writer = Writer(tmp_path / "0")
     assert identity == writer.log.identity
     for payload in wanted[20:]:
