@@ -192,8 +192,9 @@ class Completions:
         exchange, shown = turn.exchange, _credential(turn.exchange)
         turn.caller = self._gate.known(shown) or await self._gate.identify(shown)
         found, turn.stood_in = await self.once.find(turn.caller.record.id, exchange)
-        if isinstance(found, KeptExchange) and turn.stood_in:
-            return await follow(found, exchange, None)
+        turn.follows = found if isinstance(found, KeptExchange) else None
+        if turn.follows is not None and turn.stood_in:
+            return await follow(turn.follows, exchange, None)
         await self._identify(turn)
         own = [REPLAYED, *turn.own()]
         if isinstance(found, KeptExchange):

@@ -15,6 +15,7 @@ from baton.doors.door import Door
 from baton.ended import CLIENT_GONE, Ended
 from baton.errors import RequestError, upstream_error, upstream_lost
 from baton.http.exchange import Exchange, HeaderPair, error_lines, header_pairs
+from baton.http.kept import KeptExchange
 from baton.ledger.entries import Intent, State, Timings
 from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import tokens_upper
@@ -97,6 +98,8 @@ class Turn:
     finish_reason: str | None = None
     stood_in = False
     """Whether another turn answers, counts and logs this request (`once`)."""
+    follows: KeptExchange | None = None
+    """The run whose answer its caller is sent, where that is another turn's."""
     _hold: Hold | None = None
     _outcome: Outcome | None = None
     """How the hold ended."""
@@ -272,9 +275,10 @@ class Turn:
         if not exchange.started:
             lines = self._common() + error_lines(error)
             return exchange.respond(error.status, lines, error.body())
+        if self.encoder is None:  # the stream is another turn's: its shape is not known here
+            return exchange.abort()
         exchange.keep_alive = False
-        if self.encoder is not None:
-            exchange.send(self.encoder.error(error))
+        exchange.send(self.encoder.error(error))
         exchange.end()
 
     def upstream_failed(self, error: UpstreamError) -> None:
@@ -285,8 +289,11 @@ class Turn:
             self.refused(upstream_error(error))
 
     def expel(self, error: RequestError) -> bool:
-        """Whoever cancels this turn now ends it with that error. False once its end is settled."""
+        """Whoever cancels this turn now ends it with that error. False once its end is settled, and
+        where it follows a run: that is ended itself, and tells all who follow it."""
         if self._hold is not None and self._hold.state != "reserved":
+            return False
+        if self.follows is not None and not self.follows.done:
             return False
         self._expelled = error
         return True

@@ -89,11 +89,13 @@ class Relay(Listener):
         """Wait until the first upstream has a request."""
         self.until(lambda: bool(self.fake.seen))
 
-    def ask(self, **fields: Any) -> socket.socket:
-        """A connection on which a request has been sent, and nothing read."""
+    def ask(self, once: str = "", **fields: Any) -> socket.socket:
+        """A connection on which a request has been sent, and nothing read; `once` is its
+        idempotency key."""
         body = json.dumps({"model": MODEL, "prompt": "a b", **fields})
         client = self.connect()
         head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+        head += f"Idempotency-Key: {once}\r\n" if once else ""
         client.sendall(f"{head}Authorization: Bearer {self.user.key}\r\n\r\n{body}".encode())
         return client
 

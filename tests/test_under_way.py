@@ -32,6 +32,10 @@ def expire(relay: Relay) -> None:
     relay.store.keys.update(record(relay).id, "test", expires_us=soon_us)
 
 
+def nothing(_: Relay) -> None:
+    """Its time is over by itself."""
+
+
 def rest(client: socket.socket) -> bytes:
     """All that comes until the end."""
     client.settimeout(10.0)
@@ -73,6 +77,38 @@ def test_a_stream_is_ended(tmp_path: pathlib.Path, end: Callable[[Relay], None])
     assert 0 < row.completion_tokens < 3000
     worth = (row.prompt_tokens or 0) * PRICE.input_pico + row.completion_tokens * PRICE.output_pico
     assert (worth + 500) // 1000 == row.charge
+
+
+@pytest.mark.parametrize(
+    ("end", "time_s", "code"),
+    [
+        (revoke, 60.0, "invalid_api_key"),
+        (expire, 60.0, "invalid_api_key"),
+        (nothing, 0.8, "request_timeout"),
+    ],
+)
+def test_all_who_follow_a_run_are_told(
+    tmp_path: pathlib.Path, end: Callable[[Relay], None], time_s: float, code: str
+) -> None:
+    """Callers of one idempotency key have one stream: each is told why it ends, and none has an end
+    that looks like one; it is charged once."""
+    with relaying(tmp_path, request_timeout_s=time_s) as relay:
+        relay.fake.fault(interval_s=0.02)
+        with contextlib.ExitStack() as leaving:
+            asked = [
+                leaving.enter_context(relay.ask(once="k", stream=True, max_tokens=3000))
+                for _ in range(3)
+            ]
+            begun = [client.recv(65536) for client in asked]
+            end(relay)
+            tails = [rest(client) for client in asked]
+        assert 1 == len(relay.fake.seen)
+    assert all(head.startswith(b"HTTP/1.1 200 ") for head in begun)
+    for tail in tails:
+        events = [line[6:] for line in tail.decode().split("\r\n") if line.startswith("data: ")]
+        assert code == json.loads(events[-1].strip())["error"]["code"]
+        assert b"[DONE]" not in tail
+    assert ["interrupted"] == [row.state for row in relay.rows()]
 
 
 def test_before_the_answer(tmp_path: pathlib.Path) -> None:
