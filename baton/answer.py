@@ -183,14 +183,19 @@ class Counted:
             received = Received(self._call)
             for batch in self._batches:
                 received.add(batch)
+        usage = self._usage()
         if self._attempts is None:
-            self._attempts = [Spent(self.upstream.name, self._usage())]
+            self._attempts = [Spent(self.upstream.name, usage)]
+        more = self.generated - self._pieces
+        if more:  # what its successor has is counted from there
+            self._generated += more
+            received.more_came(more)
         cut = Cut(
             call=self._call,
             upstream=self.upstream,
             stream=self._stream,
             received=received,
-            usage=self._usage(),
+            usage=usage,
             attempts=self._attempts,
             reported=self._reported is not None,
             earlier=self._cuts,
@@ -201,9 +206,22 @@ class Counted:
 
     @property
     def generated(self) -> int:
-        """Tokens so far; an estimate where ids are not told."""
+        """Tokens so far; an estimate where neither they nor their ids are told."""
+        told = self._reported
+        return self._pieces if told is None else max(self._pieces, self._told(told))
+
+    @property
+    def _pieces(self) -> int:
+        """Tokens by their ids, or by the pieces of text that came."""
         received = self.received
         return self._generated + (0 if received is None else received.count_texts())
+
+    def _told(self, usage: Usage) -> int:
+        """Tokens by a report so far: its pieces may be of several. 0 where it is no count."""
+        call = self._call
+        counted = self.upstream.capabilities.exact_usage and not usage.estimated
+        fits = usage.completion_tokens <= len(call.prompts) * call.n * call.max_tokens
+        return usage.completion_tokens if counted and fits else 0
 
     @property
     def spent(self) -> tuple[Spent, ...]:

@@ -40,8 +40,6 @@ PAUSE_FIRST_S = 0.05
 PAUSE_MAX_S = 1.0
 PASSING = (429, 503)
 """Statuses of a refusal that may be over in a moment."""
-ANOTHER_TEXT = frozenset(("suffix", "continuation"))
-"""Fills that put the prompt into other words: such an upstream does not go on with a raw text."""
 
 
 class Hosting(Protocol):
@@ -122,11 +120,11 @@ class Handing:
         return self._places(cut, [each for each in self._plan.attempts if each.upstream == lost])
 
     def _places(self, cut: Cut, attempts: Iterable[Attempt]) -> list[Place]:
-        name, found = cut.upstream.name, []
+        name, found, fresh = cut.upstream.name, [], untouched(cut.received)
         began = next((each for each in self._plan.attempts if each.upstream == name), None)
         for attempt in attempts:
             site = self._roster.site(attempt.upstream)
-            if site is not None and began is not None and _same_text(began, attempt):
+            if site is not None and began is not None and _same_text(began, attempt, fresh):
                 found.append(Place(site.upstream, attempt.call.model))
         return found
 
@@ -279,14 +277,16 @@ class _Search:
         return successor
 
 
-def _same_text(began: Attempt, other: Attempt) -> bool:
+def _same_text(began: Attempt, other: Attempt, fresh: bool) -> bool:
     """Whether the other attempt's upstream would have been sent what the one that began was.
 
-    One that only chats goes on with no raw text. Fields of single engines change what is sampled:
-    who does not take the same ones would answer otherwise. A template around a hole is the
-    model's own.
+    One that only chats goes on with no raw text, but may be asked what another one that chats has
+    not begun to answer (`fresh`). Fields of single engines change what is sampled: who does not
+    take the same ones would answer otherwise. A template around a hole is the model's own.
     """
-    if "continuation" in other.fills or began.call.extra != other.call.extra:
+    if "continuation" in other.fills and not (fresh and "continuation" in began.fills):
+        return False
+    if began.call.extra != other.call.extra:
         return False
     infilled = "suffix" in began.fills or "suffix" in other.fills
     return not infilled or began.work == other.work

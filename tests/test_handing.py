@@ -16,7 +16,8 @@ from baton.routing.budget import Budget
 from baton.routing.plan import Plan
 from baton.routing.work import Work
 from baton.semantics.assemble import assemble
-from baton.semantics.events import Delta, Usage
+from baton.semantics.events import Delta, Event, Usage, UsageReported
+from baton.semantics.usage import so_far
 from baton.sites import Site
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.failures import failure
@@ -182,6 +183,54 @@ def test_a_hole_is_filled_on_by_the_same_template() -> None:
     counted, heir = asyncio.run(handed_by(roster, mixed, lost))
     assert ["d"] == [each.upstream for each in counted.spent[1:]]
     assert heir.startswith(" the old house")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_chats_is_asked_what_was_not_begun(stream: bool) -> None:
+    """By another one that chats, or the same; what was begun breaks off, as before."""
+    asked = plan("a", "b", stream=stream)
+    attempts = [msgspec.structs.replace(each, fills=("continuation",)) for each in asked.attempts]
+    chats = msgspec.structs.replace(asked, attempts=tuple(attempts))
+    heir = Words("b")
+    answer, deltas = asyncio.run(whole(relay(Words("a", [0]), heir), chats))
+    calm, undisturbed = asyncio.run(whole(relay(Words("a")), asked))
+    assert (1, calm.usage) == (answer.handoffs, answer.usage)
+    assert shown(asked, undisturbed) == shown(asked, deltas)
+    if stream:
+        with pytest.raises(UpstreamError, match="lost"):
+            asyncio.run(whole(relay(Words("a", [2]), heir), chats))
+    assert 1 == len(heir.calls)
+
+
+def test_pieces_of_several_tokens() -> None:
+    """Where the lost one told how many there were so far, exactly so many fewer are asked for, over
+    two cuts, and what is shown of the usage never shrinks."""
+    pieces: list[list[Event]] = [
+        [Delta(0, " a b c"), UsageReported(Usage(7, 3))],
+        [Delta(0, " d e f"), UsageReported(Usage(7, 6))],
+    ]
+    lost = Scripted([*pieces, failure("stream", "network")])
+    second = Scripted([[Delta(0, " g")], failure("stream", "network")])
+    last = Scripted([[Delta(0, " h", "length"), UsageReported(Usage(15, 3))]])
+    lost.name, second.name, last.name = "a", "b", "c"
+    made = relay(lost, second, last)
+    running_counts: list[int] = []
+
+    async def read() -> Answer:
+        answer = await made.open(plan("a", "b", "c", prompts=["x"], max_tokens=10))
+        while await answer.read():
+            running_counts.append(running(answer))
+        return answer
+
+    answer = asyncio.run(read())
+    assert [10, 4, 3] == [each.calls[0].max_tokens for each in (lost, second, last)]
+    assert [3, 6, 7] == running_counts[:3]
+    assert (7, 10) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
+
+
+def running(answer: Answer) -> int:
+    """Generated tokens as a running stream shows them."""
+    return so_far(answer.usage, answer.generated).completion_tokens
 
 
 async def handed_by(roster: Relay, mixed: Plan, lost: Words) -> tuple[Counted, str]:

@@ -39,7 +39,7 @@ class Kept:
         self.synced = 0
         """Ids up to the last delta with text: what lies behind them may be held back."""
         self.untold = 0
-        """Deltas with text whose ids nobody told: a token each."""
+        """Tokens whose ids nobody told: one for each delta with text, if nothing tells of more."""
         self.deltas = 0
         """Deltas with text."""
         self.echo_left = echo_left
@@ -123,6 +123,13 @@ class Received:
         ):
             self._put_away()
 
+    def more_came(self, tokens: int) -> None:
+        """The upstream told of so many tokens more than it sent pieces. Of several choices nobody
+        knows whose they are."""
+        kept = self.choices.get(0)
+        if self._call.n == len(self._call.prompts) == 1 and kept is not None and kept.untold:
+            kept.untold += tokens
+
     def count_texts(self) -> int:
         """How many were appended to `texts` so far. To be asked every few tens: it puts them
         away."""
@@ -163,9 +170,9 @@ class Received:
             kept.placed(delta.logprobs)
         if delta.finish_reason is not None:
             kept.finish_reason = delta.finish_reason
-        text, ids = delta.text, delta.token_ids
+        text, ids, logprobs = delta.text, delta.token_ids, delta.logprobs
         if kept.echo_left:
-            text, ids = self._behind_echo(kept, text), None
+            text, ids, logprobs = self._behind_echo(kept, text), None, None
         size = self._bytes
         if text:
             data = text.encode()
@@ -178,7 +185,7 @@ class Received:
             if text:
                 kept.synced = len(kept.ids)
         elif text:
-            kept.untold += 1
+            kept.untold += 1 if logprobs is None else _tokens_of(delta, logprobs)
         self._bytes = size
         if size > self._bytes_max:
             self._resumable = False
@@ -218,3 +225,8 @@ class Received:
         kept.echo_left -= came
         kept.echoed += came
         return text[came:]
+
+
+def _tokens_of(delta: Delta, logprobs: Logprobs) -> int:
+    """Of a delta with text. The last one may have logprobs of the token that ended it, too."""
+    return 1 if delta.finish_reason is not None else max(1, len(logprobs.tokens))

@@ -114,6 +114,24 @@ def test_ids_that_were_held_back() -> None:
     assert 4 == rest.carried
 
 
+def test_pieces_of_several_tokens() -> None:
+    """Logprobs tell how many a piece has, but for the last one, and what came with an echo; so does
+    what an upstream says of its only choice."""
+    three = Logprobs(["c", "d", "e"], [-1.0] * 3, [None] * 3, [2, 3, 4])
+    pieces = [Delta(0, "cde", logprobs=three), Delta(0, "f")]
+    [rest] = left(call(logprobs=0), *pieces).rests
+    assert (4, 6) == (rest.carried, rest.call.max_tokens)
+    [rest] = left(call(logprobs=0, echo=True), Delta(0, "abcde", logprobs=three)).rests
+    assert 1 == rest.carried
+    found = left(call(logprobs=0), Delta(0, "c"), Delta(0, "de", "stop", logprobs=three))
+    assert 3 == found.finished_tokens
+    for samples, carried in ((1, 5), (2, 1)):
+        asked = call(n=samples)
+        kept = received(asked, Delta(0, "cdef"))
+        kept.more_came(4)
+        assert carried == remainder(asked, kept, True).rests[0].carried
+
+
 ECHO = call(echo=True, n=2)
 
 

@@ -19,7 +19,7 @@ from tests.fakes.fake_anthropic import FakeAnthropic
 from tests.fakes.fake_chat import FakeChat
 from tests.fakes.fake_gemini import FakeGemini
 from tests.fakes.fake_openai_chat import FakeOpenAIChat
-from tests.relaying import Relay, relaying
+from tests.relaying import Relay, relaying, text_of
 
 CHATS: dict[str, type[FakeChat]] = {
     "anthropic": FakeAnthropic,
@@ -169,3 +169,37 @@ def test_who_is_strict_gets_no_continuation(chats: Chats) -> None:
 def chats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
     with chatting(tmp_path_factory.mktemp("chats")) as found:
         yield found
+
+
+def test_what_a_lost_chat_said_is_gone_on_with(tmp_path: pathlib.Path) -> None:
+    """By one that completes texts, for as many tokens as are left: a piece had three of them."""
+    asked = {"prompt": PROMPT, "max_tokens": 9, "temperature": 0}
+    with relaying(tmp_path, {"chat": "gemini", "completing": "vllm"}) as relay:
+        relay.fakes["chat"].fault(cut_after_bytes=600)
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        answer = relay.user.complete(**asked, stream=True, stream_options=options)
+        [rest] = relay.fakes["completing"].seen
+    *chunks, last, done = answer.events or []
+    assert "[DONE]" == done
+    choices = [json.loads(chunk)["choices"][0] for chunk in chunks]
+    assert text_of(PROMPT, 9, temperature=0.0) == "".join(each["text"] for each in choices)
+    assert ["length"] == [each["finish_reason"] for each in choices if each["finish_reason"]]
+    counts = [json.loads(chunk)["usage"]["completion_tokens"] for chunk in chunks]
+    assert sorted(counts) == counts
+    assert 9 == json.loads(last)["usage"]["completion_tokens"]
+    assert (PROMPT + choices[0]["text"], 6) == (rest["prompt"], rest["max_tokens"])
+    [row] = relay.rows()
+    assert ("settled", 9) == (row.state, row.completion_tokens)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_lost_chat_did_not_begin_is_asked_of_another(
+    tmp_path: pathlib.Path, stream: bool
+) -> None:
+    """Its answer broke off behind its head: nobody has anything of it."""
+    with relaying(tmp_path, {"one": "gemini", "two": "openai-chat"}) as relay:
+        relay.fakes["one"].fault(cut_after_bytes=30)
+        answer = relay.user.complete(prompt=PROMPT, max_tokens=9, stream=stream)
+        assert [1, 1] == [len(fake.seen) for fake in relay.fakes.values()]
+    assert 200 == answer.status, answer.text
+    assert ["settled"] == [row.state for row in relay.rows()]
