@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from baton.answer import Answer, Onward, Spent
+from baton.errors import RequestError
 from baton.routing.plan import Attempt
 from baton.semantics.events import Delta, Usage
 from baton.semantics.usage import guess
@@ -103,6 +104,8 @@ class Race:
         self._running: list[_Contender] = []
         self._started = 0
         self._last: UpstreamError | None = None
+        self._refused: RequestError | None = None
+        """What one of them found wrong with the request, while another one may still answer it."""
 
     async def run(self, attempts: Sequence[Attempt], hedge_after_s: float) -> Answer:
         """The first to begin. RequestError, or the last UpstreamError, where nobody does."""
@@ -139,7 +142,8 @@ class Race:
         return self._running[-1]
 
     def _look(self) -> _Contender | None:
-        """Whoever has begun; those that failed are out. Raises what is no upstream's failure."""
+        """Whoever has begun; those that failed are out. Raises what is no upstream's failure, once
+        nobody is left who may see it otherwise."""
         for each in list(self._running):
             if not each.task.done():
                 continue
@@ -149,9 +153,14 @@ class Race:
             self._running.remove(each)
             if each.answer is not None:
                 each.answer.close()
-            if not isinstance(error, UpstreamError):
+            if isinstance(error, UpstreamError):
+                self._last = error
+            elif isinstance(error, RequestError):
+                self._refused = error
+            else:
                 raise error
-            self._last = error
+        if self._refused is not None and not self._running:
+            raise self._refused
         return None
 
     def _may_go_on(self) -> bool:

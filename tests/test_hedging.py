@@ -208,6 +208,20 @@ def test_a_failure_leaves_the_other_one_running() -> None:
     assert ("one", 2, []) == (found, answer.attempts, three.calls)
 
 
+def test_a_refusal_leaves_the_other_one_running() -> None:
+    """What one finds wrong with the request (its context may be shorter) is told only where the
+    other one does not answer; then nobody else is asked."""
+    one = Slow(said("one"), first_s=3 * HEDGE_S)
+    found, answer = asyncio.run(said_by(hedging(one, Slow(invalid("no", "prompt"))), "a", "b"))
+    assert ("one", 2) == (found, answer.attempts)
+    lost: list[Sequence[Event] | Exception] = [failure("stream", "network")]
+    one, three = Slow(lost, first_s=3 * HEDGE_S), Slow(said("three"))
+    made = hedging(one, Slow(invalid("no", "prompt")), three)
+    with pytest.raises(RequestError, match="no"):
+        asyncio.run(said_by(made, "a", "b", "c"))
+    assert [] == three.calls
+
+
 def test_who_leaves_ends_both() -> None:
     """A caller that is gone during the race leaves nobody at work."""
     one, two = Slow(said("one"), first_s=NEVER), Slow(said("two"), open_s=NEVER)
