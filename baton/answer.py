@@ -186,10 +186,10 @@ class Counted:
         usage = self._usage()
         if self._attempts is None:
             self._attempts = [Spent(self.upstream.name, usage)]
-        more = self.generated - self._pieces
-        if more:  # what its successor has is counted from there
-            self._generated += more
-            received.more_came(more)
+        pieces = self._pieces
+        self._generated += self.generated - pieces  # what its successor has is counted from there
+        if self.upstream.capabilities.exact_usage and usage.completion_tokens > pieces:
+            received.more_came(usage.completion_tokens - pieces)
         cut = Cut(
             call=self._call,
             upstream=self.upstream,

@@ -228,6 +228,21 @@ def test_pieces_of_several_tokens() -> None:
     assert (7, 10) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
 
 
+@pytest.mark.parametrize(("exact", "left"), [(True, 6), (False, 9)])
+def test_pieces_of_about_so_many_tokens(exact: bool, left: int) -> None:
+    """An estimate by the dialect is better than a token a piece; what such a text is charged for is
+    one, too. Of a server whose counts are not to be trusted it is none."""
+    guess = UsageReported(Usage(7, 4, estimated=True))
+    native = msgspec.structs.replace(ALL, exact_usage=exact, token_ids=False)
+    lost = Scripted([[Delta(0, " a b c d"), guess], failure("stream", "network")], native=native)
+    heir = Scripted([[Delta(0, " e", "stop"), UsageReported(Usage(15, 1))]])
+    lost.name, heir.name = "a", "b"
+    asked = plan("a", "b", prompts=["x"], max_tokens=10)
+    answer, _ = asyncio.run(whole(relay(lost, heir), asked))
+    assert left == heir.calls[0].max_tokens
+    assert Usage(7, 10 - left + 1, estimated=True) == answer.usage
+
+
 def running(answer: Answer) -> int:
     """Generated tokens as a running stream shows them."""
     return so_far(answer.usage, answer.generated).completion_tokens

@@ -102,7 +102,7 @@ def joined_usage(
             estimated |= usage.estimated
     counted = sum(prompts.values())
     if told is not None:
-        counted = told.prompt_tokens
+        counted, estimated = told.prompt_tokens, estimated or told.estimated
     elif len(prompts) < len(call.prompts):
         counted += sum(
             guess(prompt) for number, prompt in enumerate(call.prompts) if number not in prompts
