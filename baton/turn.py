@@ -290,10 +290,10 @@ class Turn:
 
     def expel(self, error: RequestError) -> bool:
         """Whoever cancels this turn now ends it with that error. False once its end is settled, and
-        where it follows a run: that is ended itself, and tells all who follow it."""
+        where it is sent the answer of a run: that is ended itself, and tells all who follow it."""
         if self._hold is not None and self._hold.state != "reserved":
             return False
-        if self.follows is not None and not self.follows.done:
+        if self.follows is not None and self.exchange.started and not self.follows.done:
             return False
         self._expelled = error
         return True
