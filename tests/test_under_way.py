@@ -111,6 +111,22 @@ def test_all_who_follow_a_run_are_told(
     assert ["interrupted"] == [row.state for row in relay.rows()]
 
 
+def test_who_still_reads_a_run_that_is_over(tmp_path: pathlib.Path) -> None:
+    """Its connection breaks: what it has has no end, and what all of it cost is charged."""
+    with relaying(tmp_path) as relay:
+        relay.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        asked = relay.ask(once="k", stream=True, max_tokens=300, n=20, logprobs=5)
+        with asked as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+            relay.until(lambda: not relay.worker.room.once._asked)
+            revoke(relay)
+            relay.until(lambda: not relay.worker.room.under_way.turns)
+            tail = rest(client)
+    assert not tail.endswith(b"\r\n0\r\n\r\n")
+    assert ["settled"] == [row.state for row in relay.rows()]
+
+
 def test_before_the_answer(tmp_path: pathlib.Path) -> None:
     """A plain 401 and no charge where nothing was generated."""
     with relaying(tmp_path) as relay:
