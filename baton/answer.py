@@ -188,8 +188,10 @@ class Counted:
             self._attempts = [Spent(self.upstream.name, usage)]
         pieces = self._pieces
         self._generated += self.generated - pieces  # what its successor has is counted from there
-        if self.upstream.capabilities.exact_usage and usage.completion_tokens > pieces:
-            received.more_came(usage.completion_tokens - pieces)
+        if self.upstream.capabilities.exact_usage:
+            # By an estimate alone no answer has all its tokens: it would end as if it were whole.
+            tokens_max = self._call.max_tokens - usage.estimated
+            received.more_came(max(0, min(usage.completion_tokens, tokens_max) - pieces))
         cut = Cut(
             call=self._call,
             upstream=self.upstream,

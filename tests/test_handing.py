@@ -243,6 +243,29 @@ def test_pieces_of_about_so_many_tokens(exact: bool, left: int) -> None:
     assert Usage(7, 10 - left + 1, estimated=True) == answer.usage
 
 
+@pytest.mark.parametrize("estimated", [False, True])
+def test_all_tokens_by_an_estimate(estimated: bool) -> None:
+    """Only a count ends an answer that was cut; by an estimate one token is asked for, and
+    where nobody has it, the answer is not whole."""
+    told = UsageReported(Usage(7, 10, estimated=estimated))
+    native = msgspec.structs.replace(ALL, token_ids=False)
+
+    def lost() -> Scripted:
+        found = Scripted([[Delta(0, " a b"), told], failure("stream", "network")], native=native)
+        found.name = "a"
+        return found
+
+    asked = plan("a", "b", prompts=["x"], max_tokens=10)
+    heir = Scripted([[Delta(0, " e", "length"), UsageReported(Usage(15, 1))]])
+    heir.name = "b"
+    answer, deltas = asyncio.run(whole(relay(lost(), heir), asked))
+    assert [1] * estimated == [call.max_tokens for call in heir.calls]
+    assert ("length", 10) == (deltas[-1].finish_reason, answer.usage.completion_tokens)
+    if estimated:
+        with pytest.raises(UpstreamError, match="lost"):
+            asyncio.run(whole(relay(lost()), asked))
+
+
 def running(answer: Answer) -> int:
     """Generated tokens as a running stream shows them."""
     return so_far(answer.usage, answer.generated).completion_tokens
