@@ -268,6 +268,17 @@ def quota_exceeded(what: str, wait_s: float | None = None) -> RequestError:
     return RequestError(429, message, type=code, code=code, headers=headers)
 
 
+def quota_reserved(what: str, wait_s: float) -> RequestError:
+    """The same, but only for as long as what requests under way may cost at most is held."""
+    seconds = max(1, math.ceil(wait_s))
+    message = (
+        f"You exceeded your current quota: {what} does not cover this request beside those that "
+        f"are under way. Come back in {seconds} s, or ask for less (max_tokens)."
+    )
+    code, headers = "insufficient_quota", (("retry-after", str(seconds)),)
+    return RequestError(429, message, type=code, code=code, headers=headers)
+
+
 def too_many_tokens(scope: str, limit: int, tokens: int) -> RequestError:
     """429 that no waiting heals: the request alone is more than a minute allows."""
     message = (

@@ -169,6 +169,14 @@ def test_a_used_up_budget_is_not_to_be_retried() -> None:
     assert errors.quota_exceeded("key").headers == (("x-should-retry", "false"),)
 
 
+def test_a_reserved_budget_is_to_be_retried() -> None:
+    """What requests under way hold at most comes back: the libraries may try again."""
+    refused = errors.quota_reserved("the key", 4.2)
+    assert (("retry-after", "5"),) == refused.headers
+    assert "insufficient_quota" == refused.code
+    assert "Come back in 5 s" in refused.message
+
+
 def test_others_headers() -> None:
     """What is overloaded says when to come back; a wrong method says which are right."""
     assert errors.overloaded("full", 0.2).headers == (("retry-after", "1"),)

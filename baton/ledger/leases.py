@@ -18,12 +18,13 @@ from baton.telemetry import diary
 
 class _Balance:
     """One account's lease. `low` is the least that was available since the last look at
-    idleness."""
+    idleness; `elsewhere` what others had when question number `asked` was answered."""
 
-    __slots__ = ("available", "low")
+    __slots__ = ("asked", "available", "elsewhere", "low")
 
     def __init__(self) -> None:
         self.available, self.low = 0, 0
+        self.asked = self.elsewhere = 0
 
     def add(self, amount: int) -> None:
         self.available += amount
@@ -53,8 +54,7 @@ class Leases:
         if self.lapsed or not self._fits(limited, amount, tokens):
             return False
         for name in limited:
-            need = _other(name, tokens) if name.startswith(UNITS) else amount
-            self._balances[name].add(-need)
+            self._balances[name].add(-need(name, amount, tokens))
         return True
 
     def take_money(self, name: str, amount: int) -> bool:
@@ -84,7 +84,7 @@ class Leases:
 
         Those who wait share one question; each then takes in the order of asking, so that near the
         limit as many pass as fit. Raises StoreUnavailable."""
-        needs = {n: _other(n, tokens) if n.startswith(UNITS) else amount for n in limited}
+        needs = {name: need(name, amount, tokens) for name in limited}
         for name in limited:
             self._wanted[name] += needs[name]
         asked_before = self._questions
@@ -108,16 +108,30 @@ class Leases:
 
     def _fits(self, limited: tuple[str, ...], amount: int, tokens: int) -> bool:
         for name in limited:
-            need = _other(name, tokens) if name.startswith(UNITS) else amount
-            if self._balances[name].available < need:
+            least = need(name, amount, tokens)
+            if self._balances[name].available < least:
                 return False
         return True
+
+    async def within_reach(self, name: str) -> int:
+        """What is available of an account that fell short, and what other processes hold of it,
+        which may come back. Raises StoreUnavailable.
+
+        Looked up once a question: those who shared it share the answer."""
+        async with self._asking:
+            balance = self._balances[name]
+            if balance.asked != self._questions:
+                balance.elsewhere = await asyncio.to_thread(
+                    self._accounts.elsewhere, self._number, name
+                )
+                balance.asked = self._questions
+            return balance.available + balance.elsewhere
 
     async def _ask(self) -> None:
         """For all who wait, whatever accounts they need. What the book grants is counted also when
         the one who asked is gone by then."""
         balances = self._balances
-        wants = {name: need - balances[name].available for name, need in self._wanted.items()}
+        wants = {name: least - balances[name].available for name, least in self._wanted.items()}
         self._questions += 1
         question = self._loop.create_task(self._lend(wants))
         self._open.add(question)
@@ -178,6 +192,11 @@ class Leases:
         """Wait for questions that are under way: the book must not grant to a journal that is
         closed."""
         await asyncio.gather(*self._open, return_exceptions=True)
+
+
+def need(name: str, amount: int, tokens: int) -> int:
+    """What a request needs of an account: nano-USD, tokens, or one of those that count requests."""
+    return _other(name, tokens) if name.startswith(UNITS) else amount
 
 
 def _other(name: str, tokens: int, requests: int = 1) -> int:

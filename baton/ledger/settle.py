@@ -25,9 +25,9 @@ from baton.ledger.entries import Bound, CheckpointRow, Intent, SettleRow, tokens
 from baton.ledger.fold import Folder, Opened, open_free, open_shared, recover_orphans
 from baton.ledger.holds import Ending, Hold, Outcome
 from baton.ledger.journal import LOST, Journal
-from baton.ledger.leases import Leases
+from baton.ledger.leases import Leases, need
 from baton.ledger.prices import PriceBook
-from baton.ledger.tenures import Renewal
+from baton.ledger.tenures import TEND_S, Renewal
 from baton.semantics.events import Usage
 from baton.semantics.usage import clamp
 from baton.stores.base import PriceRecord, StoreUnavailable
@@ -54,6 +54,8 @@ class Ledger:
         self.prices = price_book
         """Replaced whole when prices change; a hold keeps the price that it was made with."""
         self.checkpoint_tokens = 64
+        self._reserved: set[Hold] = set()
+        """Holds on limited accounts that have not ended."""
         self._opened, self._leases, self._allowances = opened, leases, Allowances(leases)
         self._journal = Journal(opened.file, opened.first_seq, self._waived)
         self._folder = Folder(opened.posting, self._journal.written, self._journal.folded)
@@ -168,6 +170,8 @@ class Ledger:
         except StoreUnavailable:
             self._leases.finish(intent.payer.limited, amount, intent.tokens_max, 1)
             raise errors.store_unavailable() from None
+        if intent.payer.limited:
+            self._reserved.add(hold)
         return hold
 
     async def _hold_allowed(self, intent: Intent, price: PriceRecord) -> Hold:
@@ -190,10 +194,25 @@ class Ledger:
             bound = intent.payer.bounds.get(short, Bound(f"the budget of {intent.payer.name}"))
             frees_us = bound.frees_us
             wait_s = None if frees_us is None else max(0.0, (frees_us - intent.created_us) / 1e6)
+            if await self._may_free(short, need(short, amount, intent.tokens_max)):
+                raise errors.quota_reserved(bound.name, min(TEND_S, wait_s or TEND_S))
             raise errors.quota_exceeded(bound.name, wait_s)
+
+    async def _may_free(self, name: str, amount: int) -> bool:
+        """Whether so much of an account is there but for what requests under way hold of it, and
+        other processes: they spend less, mostly, and give back what they do not use."""
+        held = 0
+        for hold in self._reserved:
+            if name in hold.intent.payer.limited:
+                held += need(name, hold.amount, hold.intent.tokens_max)
+        try:
+            return held + await self._leases.within_reach(name) >= amount
+        except StoreUnavailable:  # then nobody knows
+            return False
 
     def _give_back(self, hold: Hold, ending: Ending) -> None:
         """What the hold did not need may be spent again."""
+        self._reserved.discard(hold)
         intent, unspent = hold.intent, hold.amount - ending.charge
         if intent.payer.money_alone:
             self._leases.put_back(intent.payer.limited[0], unspent)

@@ -59,6 +59,20 @@ class Accounts:
             _fence(connection, journal, epoch)
             return {name: _lend(connection, journal, name, wants[name]) for name in sorted(wants)}
 
+    def elsewhere(self, journal: int, name: str) -> int:
+        """How much of a limited account other journals hold: it may come back."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(account.c.limit_nano, account.c.posted_nano).where(account.c.id == name)
+            ).one_or_none()
+            if row is None or row.limit_nano is None:
+                return 0
+            leased = _leased(connection, name)
+            own = int(connection.scalar(_OWN, {"number": journal, "name": name}) or 0)
+            # Of a limit that was lowered since, not all of it.
+            left = int(row.limit_nano - row.posted_nano)
+            return max(0, min(leased, left) - own)
+
     def give_back(self, journal: int, amounts: Mapping[str, int], epoch: int | None = None) -> None:
         """Return what was granted and not spent. The caller must have stopped counting on it.
         Raises Fenced, as `lend`."""
@@ -124,6 +138,9 @@ _BALANCE = (
 )
 _LEASED = select(func.coalesce(func.sum(lease.c.granted_nano), 0)).where(
     lease.c.account == bindparam("name")
+)
+_OWN = select(lease.c.granted_nano).where(
+    (lease.c.journal == bindparam("number")) & (lease.c.account == bindparam("name"))
 )
 _ADD = (
     lease.update()

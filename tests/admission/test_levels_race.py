@@ -67,8 +67,8 @@ async def passed(ledger: Ledger, asked: list[Intent]) -> list[str]:
     async with asyncio.TaskGroup() as tasks:
         for each in asked:
             tasks.create_task(attempt(each))
-    assert {("insufficient_quota", True, ("x-should-retry", "retry-after"))} >= {
-        (error.code, "for the day" in error.message, tuple(dict(error.headers)))
+    assert {("insufficient_quota", True, True)} >= {  # what others hold is not used up yet
+        (error.code, "for the day" in error.message, "retry-after" in dict(error.headers))
         for error in refused
     }
     for hold in held:

@@ -35,6 +35,31 @@ def test_take_is_all_or_nothing(tmp_path: pathlib.Path) -> None:
     asyncio.run(run())
 
 
+def test_within_reach_is_what_others_hold_too(tmp_path: pathlib.Path) -> None:
+    """What falls short here may come back from another process: looked up once a question."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=100).account
+    looks: list[int] = []
+
+    class Counting(Accounts):
+        """The store's accounts, with every look at others written down."""
+
+        def elsewhere(self, journal: int, name: str) -> int:
+            looks.append(journal)
+            return super().elsewhere(journal, name)
+
+    async def run() -> list[int]:
+        here, there = (Leases(Counting(store.database), number) for number in (1, 2))
+        assert await there.acquire((account,), 70) is None
+        assert account == await here.acquire((account,), 40)
+        found = await asyncio.gather(*(here.within_reach(account) for _ in range(9)))
+        assert [1] == looks
+        assert account == await here.acquire((account,), 101)
+        return [*found, await here.within_reach(account), len(looks)]
+
+    assert [100] * 10 + [2] == asyncio.run(run())
+
+
 def test_concurrent_askers_share_a_question(tmp_path: pathlib.Path) -> None:
     """Of many who ask at once exactly as many pass as fit, in few transactions."""
     store = new_store(tmp_path)

@@ -11,6 +11,7 @@ import pytest
 from baton.errors import RequestError
 from baton.ledger.entries import CheckpointRow
 from baton.ledger.holds import Outcome
+from baton.ledger.settle import Ledger
 from baton.semantics.events import Usage
 from baton.stores import audit
 from baton.stores.base import StoreUnavailable
@@ -78,6 +79,33 @@ def test_budget_is_refused_before_anything_is_written(tmp_path: pathlib.Path) ->
 
     asyncio.run(run())
     assert {"settled", "interrupted"} == {row.state for row in store.usage.requests()}
+
+
+def test_what_requests_under_way_hold_is_not_used_up(tmp_path: pathlib.Path) -> None:
+    """Refused for what others may cost at most, here or in another process, a caller is told to
+    come back soon; for what is spent, or more than there ever was, that waiting is in vain."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, budget_nano=59)
+
+    async def refusal(ledger: Ledger, max_tokens: int = 10) -> dict[str, str]:
+        with pytest.raises(RequestError) as refused:
+            await ledger.hold(intent(key, max_tokens=max_tokens))
+        assert (429, "insufficient_quota") == (refused.value.status, refused.value.code)
+        return dict(refused.value.headers)
+
+    async def run() -> None:
+        soon, never = {"retry-after": "5"}, {"x-should-retry": "false"}
+        async with ledger_of(store) as ledger, ledger_of(store) as other:
+            hold = await ledger.hold(intent(key))
+            assert [soon, soon] == [await refusal(each) for each in (ledger, other)]
+            assert never == await refusal(ledger, 100)
+            ledger.settle(hold, outcome(4))  # 18 of 30
+            lasting = await ledger.hold(intent(key))
+            await ledger.durable(ledger.settle(lasting, outcome(10)))
+            assert never == await refusal(ledger)
+
+    asyncio.run(run())
 
 
 def test_answer_beyond_its_hold_is_the_operators(tmp_path: pathlib.Path) -> None:

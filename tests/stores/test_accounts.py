@@ -38,6 +38,21 @@ def test_leases_count_as_spent(tmp_path: pathlib.Path) -> None:
     assert {account: 20} == store.accounts.lend(3, {account: 20})
 
 
+def test_what_others_hold_may_come_back(tmp_path: pathlib.Path) -> None:
+    """Elsewhere is what other journals have of the limit as it is now; nothing of an account that
+    has none, or is not there."""
+    store = new_store(tmp_path)
+    key, free = new_key(store, budget_nano=100), new_key(store, "free").account
+    store.accounts.lend(1, {key.account: 60, free: 60})
+    store.accounts.lend(2, {key.account: 30})
+    found = [store.accounts.elsewhere(number, key.account) for number in (1, 2, 3)]
+    assert [30, 60, 90] == found
+    assert [0, 0] == [store.accounts.elsewhere(2, name) for name in (free, "key:gone")]
+    for amount, left in ((100, 60), (70, 40), (20, 0)):
+        store.keys.update(key.id, "test", budget_nano=amount)
+        assert left == store.accounts.elsewhere(2, key.account), amount
+
+
 def test_unlimited_and_unknown(tmp_path: pathlib.Path) -> None:
     """Without a limit everything is granted; an account that does not exist grants nothing."""
     store = new_store(tmp_path)
