@@ -341,13 +341,14 @@ class Turn:
         )
 
     def _open_state(self) -> State:
-        """How a hold ends that was not settled: nothing used, left by the caller, or cut."""
+        """How a hold ends that was not settled: left by its caller, who pays for what was generated
+        until then; cut, with what came so far; or nothing came, and whatever was generated for it
+        is the operator's to pay."""
         if self.answer is None:
             return "released"
         if self._status == CLIENT_GONE:
             return "settled"
-        used = self._streaming or self.answer.generated
-        return "interrupted" if used else "released"
+        return "interrupted" if self._streaming else "released"
 
     # What is told
 

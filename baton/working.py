@@ -18,13 +18,10 @@ from baton import files
 from baton.app import Worker
 from baton.config import Settings, SettingsError
 from baton.http.connection import connection_class
-from baton.http.shared import Shared, sweep
+from baton.http.shared import SEND_BUFFER_BYTES, Shared, sweep
 from baton.telemetry import diary
 from baton.telemetry.diary import configure
 
-SEND_BUFFER_BYTES = 32 * 1024
-"""In the kernel, for each client (accepted sockets have what the listener has). Left to itself it
-takes megabytes for a client that does not read, and each of its bytes came from an upstream."""
 ORPHAN_DRAIN_S = 8.0
 """How long streams may still run in a worker whose supervisor is gone."""
 FEW = 1_000

@@ -6,9 +6,10 @@ import resource
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.bookkeeping import PRICE
+from tests.bookkeeping import PRICE, new_store
 from tests.fakes import word_model
 from tests.fakes.faults import Fault
 from tests.http.serving import received, rest
@@ -121,16 +122,18 @@ def test_upstream_is_lost_in_a_whole_answer(tmp_path: pathlib.Path) -> None:
 
 
 def test_upstream_is_lost_behind_a_whole_answer(tmp_path: pathlib.Path) -> None:
-    """What was generated for an answer that nobody got whole is charged as interrupted."""
+    """A caller that got an error instead of an answer pays nothing, though its upstream, which is
+    always asked for a stream, had begun: what that cost is the operator's."""
+    new_store(tmp_path).prices.set(msgspec.structs.replace(PRICE, upstream="fake"), "test")
     with relaying(tmp_path, {"fake": "llama-server"}, handoffs_max=0) as relay:
         relay.fake.fault(cut_after_bytes=2500)
         answer = relay.user.complete(prompt=["a", "b"], max_tokens=100)
         assert relay.fake.seen[0]["stream"]
     assert (502, "upstream_error") == (answer.status, answer.error["code"])
     [row] = relay.rows()
-    assert ("interrupted", 502) == (row.state, row.status)
+    assert ("released", 502, 0) == (row.state, row.status, row.charge)
     assert 0 < (row.completion_tokens or 0) < 100
-    assert 0 < row.charge < row.hold
+    assert row.cost == (row.prompt_tokens or 0) + 2 * (row.completion_tokens or 0)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ the fast path, or a cycle of the ASGI side. What came in behind it waits in `pen
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal
@@ -17,7 +18,17 @@ from uvicorn.server import ServerState
 
 from baton.errors import overloaded
 from baton.http.exchange import Exchange, edge_lines
-from baton.http.shared import DRAIN_IDLE_S, NEVER, SWEEP_S, Flight, Room, Shared, Timed
+from baton.http.shared import (
+    DRAIN_IDLE_S,
+    NEVER,
+    SEND_BUFFER_BYTES,
+    SWEEP_S,
+    WHOLE_SEND_BUFFER_BYTES,
+    Flight,
+    Room,
+    Shared,
+    Timed,
+)
 
 Cycle = tuple[RequestResponseCycle, ASGI3Application]
 Phase = Literal["headers", "body", "idle", "answer"]
@@ -27,6 +38,8 @@ class Answering(HttpToolsProtocol, Timed):
     """What answers go out on."""
 
     shared: Shared
+    _wide = False
+    """Whether the kernel takes more at once than of a stream."""
 
     def __init__(
         self,
@@ -41,6 +54,15 @@ class Answering(HttpToolsProtocol, Timed):
         self.active: Exchange | Cycle | Flight | None = None
         self.receiving: Exchange | Cycle | None = None
         self.pending: deque[Exchange | Cycle] = deque()
+
+    def pause_writing(self) -> None:
+        """The client, or the kernel, takes less than it is given."""
+        super().pause_writing()
+        whole = not (isinstance(self.active, Exchange) and self.active.streams)
+        if whole != self._wide:
+            self._wide, size = whole, WHOLE_SEND_BUFFER_BYTES if whole else SEND_BUFFER_BYTES
+            its_socket = self.transport.get_extra_info("socket")
+            its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
     def _invite(self) -> None:
         """Ask for a body that its client holds back: once nothing else is being answered."""

@@ -79,8 +79,9 @@ class Exchange:
     write does nothing, and the task that runs the exchange is cancelled.
     """
 
-    body_complete = started = done = begun = False
-    """The body is whole; a byte of the answer went out; all of it did; its task runs."""
+    body_complete = started = streams = done = begun = False
+    """The body is whole; a byte of the answer went out; it is a stream; all of it is out; its task
+    runs."""
     task: asyncio.Task[None] | None = None
     _chunks: list[bytes] | None = None
     """Parts of the body, where it came in more than one."""
@@ -153,7 +154,7 @@ class Exchange:
 
     def start_stream(self, lines: bytes, first: bytes = b"") -> None:
         """Status 200 and the headers; with `first`, in one write with the first event."""
-        self.started = True
+        self.started = self.streams = True
         if self.http_1_0:
             self.keep_alive = False  # the end of the connection is the end of the body
         head = self._head(200, lines)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from baton.config import Settings
 from baton.http.connection import connection_class
 from baton.http.exchange import Exchange
-from baton.http.shared import Room, Shared, sweep
+from baton.http.shared import SEND_BUFFER_BYTES, Room, Shared, sweep
 
 TEXT = b"content-type: text/plain\r\n"
 
@@ -44,6 +44,7 @@ class Listener:
         """`web` is served beside the room; without it a route that tells what it got."""
         self.shared = Shared(settings, room)
         self.listening = socket.create_server(("127.0.0.1", 0))
+        self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.port: int = self.listening.getsockname()[1]
         self.loop: asyncio.AbstractEventLoop
         self.server = uvicorn.Server(

@@ -1,11 +1,20 @@
 """The order in which answers go out, on real sockets."""
 
 import asyncio
+import socket
+import statistics
 import threading
+import time
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from baton.http.connection import Connection
 from baton.http.exchange import Exchange
+from baton.http.shared import SEND_BUFFER_BYTES
 from tests.http.serving import TEXT, crowded, echo, listening, post, received, rest
 
 
@@ -91,3 +100,52 @@ def test_draining_closes_connections_after_their_answer() -> None:
         listener.server.should_exit = True
         finish.set()
         assert rest(client).endswith(b"done")
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/web"])
+def test_a_large_answer_is_not_held_up(path: str) -> None:
+    """On the machine itself a segment is 64 KiB: where the kernel took no more than one at a time,
+    each waited for the client's system to acknowledge the one before, 40 ms after it."""
+    large = b"x" * 400_000
+
+    async def answer(exchange: Exchange) -> None:
+        exchange.respond(200, TEXT, large)
+
+    async def web(request: Request) -> Response:
+        return Response(large)
+
+    took_s = []
+    routes = Starlette(routes=[Route("/web", web, methods=["POST"])])
+    with listening(answer, routes) as listener, listener.connect() as client:
+        for _ in range(9):
+            began_s = time.perf_counter()
+            client.sendall(post(b"", path))
+            received(client, large)
+            took_s.append(time.perf_counter() - began_s)
+    assert statistics.median(took_s) < 0.03, took_s
+
+
+def test_who_reads_no_stream_has_a_small_buffer() -> None:
+    """Also on a connection that took a large answer before."""
+    sizes: list[int] = []
+
+    async def answer(exchange: Exchange) -> None:
+        if exchange.body == b"whole":
+            return exchange.respond(200, TEXT, b"x" * 400_000 + b"!")
+        exchange.start_stream(TEXT)
+        while exchange.send(b"x" * 4096):
+            pass
+        connection = exchange._line
+        assert isinstance(connection, Connection)
+        its_socket = connection.transport.get_extra_info("socket")
+        sizes.append(its_socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))
+        return exchange.abort()
+
+    with listening(answer) as listener:
+        for first in ([b"stream"], [b"whole", b"stream"]):
+            with listener.connect() as client:
+                for body in first:
+                    client.sendall(post(body))
+                    received(client, b"!" if body == b"whole" else b"200")
+                rest(client)
+    assert [SEND_BUFFER_BYTES * 2] * 2 == sizes  # the kernel counts what it needs for itself, too
