@@ -6,7 +6,8 @@ saves 19 µs of 56 a request (measured; uvicorn 0.54.0, whose internals this rid
 connection serves one request at a time; what is pipelined behind it waits in `pending`, unread.
 
 The limits stand here for all routes: header bytes and fields (431), body bytes (413), time for the
-headers, the body, idling, and a client that takes nothing (408 or a cut). A client that closes its
+headers, the body, idling, and a client that takes nothing (408 or a cut). What is no end of a head,
+a trailer or a chunk's extension is bounded as it comes (`_weigh`). A client that closes its
 writing side counts as gone, as one that leaves looks the same: its request is cancelled. A refused
 one is heard out (`LINGER_S`): closing on data that still comes makes its system drop the refusal.
 """
@@ -27,7 +28,7 @@ from baton.errors import (
 from baton.http.answering import Answering, Cycle
 from baton.http.asgi import cycle
 from baton.http.exchange import Exchange, note, refusal
-from baton.http.heads import fault, head_bytes, without_offer
+from baton.http.heads import fault, head_bytes, misframed, without_offer
 from baton.http.long_body import LONG_BYTES, LongBody, receive
 from baton.http.paths import Where, completion_path
 from baton.http.shared import (
@@ -40,11 +41,14 @@ from baton.http.shared import (
 )
 from baton.http.usual import Heads, Usual
 
+CHUNK_BYTES = 8
+"""What a body's byte may take on the wire, in a chunk of its own."""
+
 
 class Connection(Answering):
     """Completions as exchanges, all else as ASGI, the same limits for both."""
 
-    head_bytes = fed_bytes = body_bytes = 0
+    head_bytes = fed_bytes = body_bytes = excess_bytes = weighed_bytes = 0
     refused = midway = False
     """Midway: the parser has read a part of a request, and not its end."""
     begun: Exchange | None = None
@@ -85,8 +89,10 @@ class Connection(Answering):
                 self.parser = httptools.HttpRequestParser(self)
             except httptools.HttpParserError:
                 self.refuse(invalid("The request is not valid HTTP/1.1."))
-        if self.midway and isinstance(self.receiving, Exchange) and self.receiving is self.active:
-            receive(self, self.receiving)
+        if self.midway:
+            self._weigh()
+            if isinstance(self.receiving, Exchange) and self.receiving is self.active:
+                receive(self, self.receiving)
         begun, self.begun = self.begun, None
         if begun is not None and fresh:
             heads.learn(whole, begun)
@@ -167,6 +173,7 @@ class Connection(Answering):
         self.midway, self.expect_100_continue = True, False
         self.url, self.headers = b"", []
         self.head_bytes, self.body_bytes = self.fed_bytes, 0
+        self.excess_bytes, self.weighed_bytes = -self.fed_bytes, 0
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -174,6 +181,8 @@ class Connection(Answering):
             self._measure_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.refused or self.receiving is not None:
+            return  # behind a body: a proxy has put its own headers before that
         self.headers.append((name.lower(), value))
         if self.head_bytes > self.settings.header_bytes_max:
             self._measure_head()
@@ -188,6 +197,7 @@ class Connection(Answering):
             return
         noted = note(self.headers)
         error = fault(noted, self.settings.body_bytes_max)
+        error = error or misframed(parser.get_http_version(), self.headers, noted)
         if error is not None:
             return self.refuse(error)
         self.expect_100_continue = noted.get(b"expect", b"").lower() == b"100-continue"
@@ -256,6 +266,21 @@ class Connection(Answering):
         large = head_bytes(self.url, self.headers) > self.settings.header_bytes_max
         if large or len(self.headers) > self.settings.header_fields_max:
             self.refuse(headers_too_large("The request's header is too large."))
+
+    def _weigh(self) -> None:
+        """Refuse a part of a message that has no end: the parser keeps a field until it is whole,
+        and tells nothing of what stands around chunks. Counted are bytes that came after the read
+        in which the message began, less what the body's chunks may need."""
+        receiving = self.receiving
+        body = receiving.size if isinstance(receiving, Exchange) else self.body_bytes
+        grown, self.weighed_bytes = body - self.weighed_bytes, body
+        self.excess_bytes = max(0, self.excess_bytes + self.fed_bytes - grown * CHUNK_BYTES)
+        if self.excess_bytes <= 2 * self.settings.header_bytes_max:  # measured, it has one of them
+            return
+        if receiving is None:
+            self.refuse(headers_too_large("The request's header is too large."))
+        else:
+            self.refuse(invalid("There is too much around the chunks of the request's body."))
 
     def refuse(self, error: RequestError) -> None:
         """Answer outside any exchange and hang up: the rest of the request is not wanted."""

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from baton.errors import RequestError, body_too_large, encoded_body
+from baton.errors import RequestError, body_too_large, encoded_body, invalid
 from baton.http.exchange import HeaderPair
 
 
@@ -18,6 +18,7 @@ class Parser(Protocol):
     def get_http_version(self) -> str: ...
 
 
+VERSIONS = ("1.1", "1.0")
 OFFER_HEADERS = (b"upgrade", b"http2-settings")
 
 
@@ -29,6 +30,23 @@ def fault(noted: dict[bytes, bytes], body_bytes_max: int) -> RequestError | None
     length = noted.get(b"content-length")
     if length is not None and int(length) > body_bytes_max:
         return body_too_large(body_bytes_max)
+    return None
+
+
+def misframed(
+    version: str, headers: Iterable[HeaderPair], noted: dict[bytes, bytes]
+) -> RequestError | None:
+    """What a proxy before Baton may read otherwise, so that the two disagree on where a request
+    ends or whose it is (RFC 9112, 2.3, 3.2 and 6.1). The parser has refused the rest of it: two
+    lengths, a length and chunks, and chunks inside of another coding."""
+    if version not in VERSIONS:
+        return invalid("The request is not valid HTTP/1.1.")
+    coding = noted.get(b"transfer-encoding")
+    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+        return invalid("The only transfer coding is 'chunked', in HTTP/1.1.")
+    hosts = [name for name, _ in headers].count(b"host")
+    if hosts > 1 or (not hosts and version == "1.1"):
+        return invalid("A request of HTTP/1.1 has one Host header.")
     return None
 
 

@@ -3,7 +3,8 @@
 import httptools
 import pytest
 
-from baton.http.heads import fault, head_bytes, located, without_offer
+from baton.http.exchange import note
+from baton.http.heads import fault, head_bytes, located, misframed, without_offer
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,28 @@ def test_faults(noted: dict[bytes, bytes], status: int | None) -> None:
     """Too long, or in a coding that is not read."""
     error = fault(noted, 10)
     assert status == (None if error is None else error.status)
+
+
+@pytest.mark.parametrize(
+    ("version", "names", "coding", "wrong"),
+    [
+        ("1.1", [b"host"], b"", False),
+        ("1.1", [b"host"], b"CHUNKED", False),
+        ("1.0", [], b"", False),
+        ("1.0", [b"host"], b"chunked", True),
+        ("1.1", [b"host"], b"gzip, chunked", True),
+        ("1.1", [b"host", b"host"], b"", True),
+        ("1.0", [b"host", b"host"], b"", True),
+        ("1.1", [], b"", True),
+        ("2.0", [b"host"], b"", True),
+        ("0.9", [b"host"], b"", True),
+    ],
+)
+def test_misframed(version: str, names: list[bytes], coding: bytes, wrong: bool) -> None:
+    """One Host, one coding, two versions."""
+    headers = [(name, b"x") for name in names]
+    headers += [(b"transfer-encoding", coding)] if coding else []
+    assert wrong == (misframed(version, headers, note(headers)) is not None)
 
 
 def test_an_offer_is_left_out() -> None:
