@@ -76,11 +76,12 @@ def as_csv(lines: Iterable[UsageLine], groups: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_cell(getattr(each, name)) for name in columns] for each in lines)
+    writer.writerows([_cell(name, getattr(each, name)) for name in columns] for each in lines)
     return text.getvalue()
 
 
-def _cell(value: Any) -> Any:
-    """A caller chooses its `user`: no spreadsheet shall take it for a formula."""
-    risky = isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r")
+def _cell(name: str, value: Any) -> Any:
+    """A caller chooses its `user`: no spreadsheet shall take it for a formula. Amounts may be
+    negative."""
+    risky = name in GROUPS and value[:1] in ("=", "+", "-", "@", "\t", "\r")
     return f"'{value}" if risky else value

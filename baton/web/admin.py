@@ -19,6 +19,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Nano = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 TimeUs = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""The number of a row, as databases hold it."""
 PageLimit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from baton.stores.base import ChangeRecord
-from baton.web.admin import Page, PageLimit, stored
+from baton.web.admin import Page, PageLimit, Seq, stored
 from baton.web.operation import Access, Nothing, Operation, Visit
 
 
@@ -14,7 +14,7 @@ class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`key:<id>`, `cli` or `bootstrap`."""
     kind: str | None = None
     object_id: str | None = None
-    before: int | None = None
+    before: Seq | None = None
     """The number of the last change of the page before."""
     limit: PageLimit = 100
 

@@ -3,14 +3,14 @@ changed.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from baton.routing.routes import EMBEDDED
 from baton.stores.history import ChangeRecord, UpstreamSlot
 from baton.telemetry.metrics import SECONDS, Histogram
-from baton.web.admin import PageLimit, stored
+from baton.web.admin import PageLimit, Seq, stored
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import Services
 
@@ -40,7 +40,7 @@ WINDOWS: dict[WindowName, Window] = {"hour": HOUR, "day": DAY, "week": WEEK}
 class HistoryQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: WindowName = "day"
     """hour: 60 slots of a minute; day: 144 of ten minutes; week: 168 of an hour."""
-    before: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    before: Seq | None = None
     """The id of a change: those before it."""
     limit: PageLimit = 100
     """Changes at most."""

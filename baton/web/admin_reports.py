@@ -22,7 +22,7 @@ from baton.stores.base import (
     PriceDetails,
     PriceRecord,
 )
-from baton.web.admin import ModelName, Nano, Page, PageLimit, PageQuery, TimeUs, page, stored
+from baton.web.admin import ModelName, Nano, Page, PageLimit, PageQuery, Seq, TimeUs, page, stored
 from baton.web.models import found_models
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import UsageGroup, UsageQuery
@@ -118,7 +118,7 @@ class UsagePage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    after: Seq = 0
     limit: PageLimit = 100
 
 

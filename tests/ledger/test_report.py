@@ -3,6 +3,8 @@
 import csv
 import io
 
+import msgspec
+
 from baton.ledger.currency import Currency
 from baton.ledger.report import as_csv, line, percent
 from baton.stores.base import UsageRecord
@@ -35,4 +37,8 @@ def test_tables_hold_what_was_asked_for() -> None:
     [row] = csv.DictReader(io.StringIO(as_csv([line(RECORD)], ("day", "end_user"))))
     assert ("2026-11-22", '\'=HYPERLINK("x"),y') == (row["day"], row["end_user"])
     assert ("8", "-0.50") == (row["requests"], row["margin"])
+    for text in ("-1+1", "@x", "\tx", "+1"):
+        hostile = line(msgspec.structs.replace(RECORD, end_user=text))
+        [row] = csv.DictReader(io.StringIO(as_csv([hostile], ("end_user",))))
+        assert f"'{text}" == row["end_user"]
     assert "model" not in row

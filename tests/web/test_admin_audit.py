@@ -42,4 +42,5 @@ def test_pages_and_filters(site: Web) -> None:
     assert found == sorted(set(found), reverse=True)
     assert [] == site.admin.get(f"{AUDIT}?actor=nobody").json["data"]
     assert 400 == site.admin.get(f"{AUDIT}?actors=x").status
+    assert 400 == site.admin.get(f"{AUDIT}?before={2**63}").status
     assert 403 == site.user.get(AUDIT).status

@@ -3,6 +3,7 @@
 import msgspec
 from starlette.responses import Response
 
+from baton.web.admin import Seq
 from baton.web.admin_audit import Audited, AuditQuery, list_audit
 from baton.web.console.call import Call
 from baton.web.console.screen import Screen
@@ -16,7 +17,7 @@ class Asked(msgspec.Struct, frozen=True):
     actor: str | None = None
     kind: str | None = None
     object_id: str | None = None
-    before: int | None = None
+    before: Seq | None = None
 
 
 class Difference(msgspec.Struct, frozen=True):

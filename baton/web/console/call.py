@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -119,7 +119,7 @@ class Call:
 
     def go(self, path: str, **query: str) -> Response:
         """See another page of the console (303: with GET)."""
-        target = f"{self.root}console/{path}" if path else f"{self.root}console"
+        target = f"{self.root}console/{quote(path)}" if path else f"{self.root}console"
         more = f"?{urlencode(query)}" if query else ""
         return Response(status_code=303, headers={**HEADERS, "location": target + more})
 

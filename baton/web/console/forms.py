@@ -68,7 +68,8 @@ def check_origin(request: Request, address: str) -> None:
         raise forbidden("This comes from no page of the console.")
     ours = urlsplit(address)
     host = request.headers.get("host", "")
-    if origin == f"{ours.scheme}://{ours.netloc}" or (host and urlsplit(origin).netloc == host):
+    at_host = host and origin in (f"http://{host}", f"https://{host}")
+    if at_host or origin == f"{ours.scheme}://{ours.netloc}":
         return
     raise forbidden("This comes from a page of another site.")
 

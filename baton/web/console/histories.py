@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from baton.routing.routes import EMBEDDED
 from baton.web import admin_history
-from baton.web.admin import stored
+from baton.web.admin import Seq, stored
 from baton.web.admin_history import STATES, WINDOWS, HistoryQuery, WindowName
 from baton.web.console import health
 from baton.web.console.call import Call
@@ -29,7 +29,7 @@ class WindowAsked(msgspec.Struct, frozen=True):
 
 class HistoryAsked(msgspec.Struct, frozen=True):
     window: WindowName = "day"
-    before: int | None = None
+    before: Seq | None = None
 
 
 async def strips(call: Call, names: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ that key asks for it: by a form, as each reading is an entry of the audit log.
 """
 
 from typing import Literal
-from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
@@ -14,7 +13,7 @@ from starlette.responses import Response
 from baton.stores.base import Missing, RequestRecord
 from baton.stores.usage import LogFilter
 from baton.web import admin_contents
-from baton.web.admin import stored
+from baton.web.admin import Seq, stored
 from baton.web.console.call import Call
 from baton.web.console.contents import KeptContent, kept, shown
 from baton.web.console.screen import Screen
@@ -31,7 +30,7 @@ class LogQuery(msgspec.Struct, frozen=True):
     upstream: str = ""
     end: Literal["all", "answered", "failed"] = "all"
     id: str = ""
-    before: int | None = None
+    before: Seq | None = None
 
 
 async def list_requests(call: Call) -> Response:
@@ -74,7 +73,7 @@ async def show_content(call: Call) -> Response:
 
 async def leave_content(call: Call) -> Response:
     """Where a content was shown, opened anew: each reading is asked for by itself."""
-    return call.go(f"requests/{quote(call.part('id'), safe='')}")
+    return call.go(f"requests/{call.part('id')}")
 
 
 async def _page(call: Call, record: RequestRecord, found: KeptContent) -> Response:

@@ -35,3 +35,12 @@ def test_a_browser_that_says_same_origin_is_believed(site: Web) -> None:
     one = visitor(site)
     answer = one.post("/console/sign-out", Origin=None, Sec_Fetch_Site="same-origin")
     assert 303 == answer.status
+
+
+def test_an_origin_that_is_none_is_another_sites(site: Web) -> None:
+    """Also one that cannot be read, and one at our host by another scheme than a page's."""
+    one = visitor(site)
+    host = one.endpoint.base_url.removeprefix("http://")
+    for origin in ("http://[", "null", "http://", "", host, f"ftp://{host}", "http://other.test"):
+        assert 403 == one.post("/console/sign-out", Origin=origin).status, origin
+    assert 303 == one.post("/console/sign-out", Origin=f"https://{host}").status

@@ -2,6 +2,7 @@
 
 import re
 
+from baton.routing.routes import EMBEDDED
 from tests.fakes.web_parts import USER_KEY, Web
 from tests.web.console.booked import book
 from tests.web.console.browsing import visitor
@@ -50,6 +51,28 @@ def test_filters_and_pages(site: Web) -> None:
     assert "requests-page-" not in one.get("/console/requests?model=requests-other").text
     found = one.get("/console/requests?id=requests-page-7")
     assert found.headers["location"].endswith("/requests/requests-page-7")
+
+
+def test_an_id_is_looked_for_whatever_it_is_made_of(site: Web) -> None:
+    """It leads to its own page: also one that is no id, and no header may hold."""
+    one = visitor(site)
+    for given, led in (
+        ("a%0D%0ASet-Cookie:%20x=y", "requests/a%0D%0ASet-Cookie%3A%20x%3Dy"),
+        ("%E4%BD%A0?a%23b", "requests/%E4%BD%A0%3Fa%23b"),
+        ("%5C%5Cexample.com", "requests/%5C%5Cexample.com"),
+        ("//example.com", "requests"),
+    ):
+        found = one.get(f"/console/requests?id={given}")
+        assert (303, f"../console/{led}") == (found.status, found.headers["location"])
+        assert "set-cookie" not in found.headers
+
+
+def test_no_number_of_a_row_is_400(site: Web) -> None:
+    """What no database holds: on every page that leads to older rows."""
+    one = visitor(site)
+    for page in ("requests", "audit", f"upstreams/{EMBEDDED}/history"):
+        assert 200 == one.get(f"/console/{page}?before=9").status
+        assert 400 == one.get(f"/console/{page}?before={2**63}").status
 
 
 def test_hostile_words_are_inert(site: Web) -> None:
