@@ -47,6 +47,11 @@ class Unfit(StoreError):
     """That cannot be stored as it is; the message says why."""
 
 
+class Unstorable(Unfit, StoreUnavailable):
+    """A value that this database has no place for: PostgreSQL stores no NUL in a text. Who asks for
+    somebody tells that; for all others it is a store that did not do it."""
+
+
 class BudgetRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What may be used of one unit within each window. It counts from when it was set."""
 

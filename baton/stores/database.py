@@ -21,7 +21,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import event, text
 
-from baton.stores.base import StoreError, StoreUnavailable, Uncertain
+from baton.stores.base import StoreError, StoreUnavailable, Uncertain, Unstorable
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another process's transaction, which takes milliseconds."""
@@ -125,6 +125,8 @@ class Database:
             yield
         except sqlalchemy.exc.IntegrityError:
             raise
+        except sqlalchemy.exc.DataError as error:  # the driver's own, too: the server is there
+            raise Unstorable("it holds what the database cannot store") from error
         except sqlalchemy.exc.DBAPIError as error:
             if self.on_server and getattr(error.orig, "sqlstate", None) is None:
                 self._away_until_s = time.monotonic() + AWAY_S  # nothing that the server said

@@ -9,6 +9,7 @@ MB).
 import contextlib
 import fcntl
 import importlib
+import os
 import pathlib
 from collections.abc import Iterator
 
@@ -67,9 +68,13 @@ def move(book: Place, target: str) -> None:
 def _locked(book: Place) -> Iterator[None]:
     if isinstance(book, pathlib.Path):
         book.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with book.with_name("migrate.lock").open("w") as file:
+        # Nobody else's: who may open it may lock it, and keep a start waiting.
+        file = os.open(book.with_name("migrate.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(file)
         return
     moves = importlib.import_module("baton.stores.moves")
     database = Database(book, limits=moves.PATIENT)

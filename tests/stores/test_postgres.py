@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy
 
-from baton.stores.base import StoreUnavailable
+from baton.stores.base import StoreUnavailable, Unfit
 from baton.stores.database import Database, DatabaseLimits
 from tests.servers import Postgres, postgres
 
@@ -72,6 +72,24 @@ def test_a_slow_statement_is_ended(own: Postgres) -> None:
     with pytest.raises(StoreUnavailable, match="statement timeout"):
         one(database, "SELECT pg_sleep(20)")
     assert 1 == one(database), "it was the statement, not the server"
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [sqlalchemy.select(sqlalchemy.literal("a\0b")), sqlalchemy.text(f"SELECT {2**63}::bigint")],
+    ids=["NUL", "number"],
+)
+def test_what_it_cannot_hold_is_no_outage(
+    own: Postgres, query: sqlalchemy.Select[tuple[str]] | sqlalchemy.TextClause
+) -> None:
+    """The driver refuses a text with a NUL by itself: the server is still there, for everybody."""
+    database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
+    for told in (StoreUnavailable, Unfit):
+        with pytest.raises(told), database.reading() as connection:
+            connection.execute(query)
+        assert not database.away
+        assert 1 == one(database)
     database.close()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.errors import RequestError
-from baton.stores.base import Duplicate, Missing, StoreError, StoreUnavailable
+from baton.stores.base import Duplicate, Missing, StoreError, StoreUnavailable, Unstorable
 from baton.web.admin import PageQuery, page, stored
 
 
@@ -37,10 +37,11 @@ def test_an_unknown_start_is_refused() -> None:
     [
         (Missing("there is no key 'x'"), 404, "not_found"),
         (Duplicate("the key is stored already"), 409, "already_exists"),
+        (Unstorable("it holds what the database cannot store"), 400, None),
         (StoreUnavailable("disk I/O error on /secret/path"), 503, "overloaded"),
     ],
 )
-def test_the_store_s_errors_are_answers(error: StoreError, status: int, code: str) -> None:
+def test_the_store_s_errors_are_answers(error: StoreError, status: int, code: str | None) -> None:
     """Missing, duplicate, unavailable; the words of the database stay inside."""
 
     def act() -> None:
