@@ -4,7 +4,9 @@ One connection carries one call at a time. When it closes, its call is cancelled
 side reads slowly, the socket's buffer fills up and the call is paused, until it has drained.
 
 Tokenising a long text takes a second per megabyte or so. It runs in a thread of its own, so that
-the other calls' tokens go out meanwhile."""
+the other calls' tokens go out meanwhile. Prompts have another one than texts that are only counted:
+a prompt is looked at as far as it may fit, while what is counted is long and costs its caller
+nothing."""
 
 import asyncio
 import concurrent.futures
@@ -61,6 +63,7 @@ class Engine:
         self.fingerprint = description.fingerprint
         self.context_tokens_max = description.context_tokens_max
         self.tokenizer = concurrent.futures.ThreadPoolExecutor(1, "tokenizer")
+        self.counter = concurrent.futures.ThreadPoolExecutor(1, "counter")
         self._connections: dict[Run, Connection] = {}
         self.connected: set[Connection] = set()
 
@@ -84,10 +87,11 @@ class Engine:
         return refused
 
     def close(self) -> None:
-        """Cut every connection, and let the tokenizer's thread go."""
+        """Cut every connection, and let the threads go."""
         for connection in list(self.connected):
             connection.abort()
-        self.tokenizer.shutdown(cancel_futures=True)
+        for thread in (self.tokenizer, self.counter):
+            thread.shutdown(cancel_futures=True)
 
     def forget(self, run: Run) -> None:
         self._connections.pop(run, None)
@@ -159,7 +163,9 @@ class Connection(asyncio.Protocol):
         self._work = loop.create_task(self._answer_long(loop, message))
 
     async def _answer_long(self, loop: asyncio.AbstractEventLoop, message: ToEngine) -> None:
-        prepared = await loop.run_in_executor(self._engine.tokenizer, self._prepare, message)
+        engine = self._engine
+        thread = engine.tokenizer if isinstance(message, Generate) else engine.counter
+        prepared = await loop.run_in_executor(thread, self._prepare, message)
         self._work, self._busy = None, False
         self._send(self._conclude(prepared))
 
@@ -167,7 +173,7 @@ class Connection(asyncio.Protocol):
         return self._conclude(self._prepare(message))
 
     def _prepare(self, message: ToEngine) -> FromEngine | Run:
-        """The part of an answer that may take time; it runs in the tokenizer's thread."""
+        """The part of an answer that may take time; it runs in a thread aside."""
         engine, model = self._engine, self._engine.model
         try:
             match message:

@@ -326,6 +326,29 @@ def test_whatever_is_no_protocol_is_cut(tiny: Model, tmp_path: pathlib.Path) -> 
     run(tiny, tmp_path, test)
 
 
+def test_texts_that_are_only_counted_do_not_stop_prompts(
+    tiny: Model, tmp_path: pathlib.Path
+) -> None:
+    """Nobody pays for them, and nothing says how long they are: calls do not queue behind them."""
+
+    async def test(served: Served) -> None:
+        counting = [await served.connect() for _ in range(2)]
+        asking = await served.connect()
+        for each in counting:
+            each.send(Tokenize("the " * 250_000, False, False))
+
+        def busy() -> int:
+            return sum(each._busy for each in served.engine.connected)
+
+        await served.until(lambda: busy() == 2)
+        refused = await asking.ask(Generate(call("the " * 2_000)))
+        assert isinstance(refused, Refused)
+        assert busy() > 0
+        assert isinstance(await counting[-1].receive(), Tokens)
+
+    run(tiny, tmp_path, test)
+
+
 def test_a_long_prompt_does_not_stop_the_others(tiny: Model, tmp_path: pathlib.Path) -> None:
     """It is tokenised aside; leaving meanwhile is no error."""
 
