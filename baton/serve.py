@@ -77,6 +77,7 @@ def prepare_home(settings: Settings) -> str | None:
     home = settings.home_path
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "run").mkdir(mode=0o700, exist_ok=True)
+    glance.refuse_earlier(home / glance.JOURNALS)
     if not _prepared(settings):
         _make_book(settings)
     with contextlib.suppress(OSError):

@@ -98,13 +98,19 @@ def test_who_is_warned(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_home_that_cannot_be_used(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file in its place, and a book that is none: exit status 1 and a sentence."""
+    """A file in its place, a book that is none, an earlier Baton's journal: exit status 1 and a
+    sentence."""
     (tmp_path / "file").write_text("x")
     assert 1 == serve(Settings(home=str(tmp_path / "file"), port=0))
     (tmp_path / "baton.db").write_bytes(b"not a book" * 100)
     assert 1 == serve(Settings(home=str(tmp_path), port=0))
+    (tmp_path / "baton.db").unlink()
+    open_store(Settings(home=str(tmp_path))).close()
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "0.db").touch()
+    assert 1 == serve(Settings(home=str(tmp_path), port=0))
     said = capsys.readouterr().err
-    assert 2 == said.count("cannot use the data folder")
+    assert 3 == said.count("cannot use the data folder")
     assert "Traceback" not in said
 
 

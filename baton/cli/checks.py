@@ -27,9 +27,10 @@ from baton.errors import BatonError
 from baton.ledger.audit import journals
 from baton.listening import bind, refusal, resolved, too_long, within_machine
 from baton.running import running
+from baton.stores import glance, migrate
 from baton.stores.audit import damaged
-from baton.stores.base import UpstreamRecord
-from baton.stores.book import Store, book_path
+from baton.stores.base import StoreError, UpstreamRecord
+from baton.stores.book import Store, book_path, book_place, journal_folder
 from baton.stores.database import name
 from baton.web.front import Alive
 
@@ -139,6 +140,8 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
     if on_server:
         remedy = "look at BATON_DATABASE_URL, and whether PostgreSQL takes connections from here"
     try:
+        if (found := _other_schema(settings)) is not None:
+            return found, []
         with contextlib.closing(opened()) as book:
             upstreams = book.upstreams.all(secrets=True)
             where = name(book.database.place)
@@ -151,6 +154,25 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
         remedy = "start Baton: it folds what it can read; for a damaged file see its message"
         return Finding("store", "failed", "; ".join(forgotten), remedy), upstreams
     return Finding("store", "ok", f"{where} is whole; upstreams: {len(upstreams)}"), upstreams
+
+
+def _other_schema(settings: Settings) -> Finding | None:
+    """Of a book that this Baton would bring up, or does not know: opening it would change it, or
+    fail. Raises StoreError."""
+    try:
+        glance.refuse_earlier(journal_folder(settings.home_path))
+    except StoreError as error:
+        return Finding("store", "failed", str(error), "do that before you start this one")
+    book = book_place(settings)
+    present, known = migrate.revision(book), migrate.HEAD
+    if present is None or present == known:
+        return None
+    what = f"{name(book)} has schema {present}, this Baton's is {known}"
+    if present > known:
+        remedy = "start the newer Baton that made it, or restore a backup from before"
+        return Finding("store", "failed", what, remedy)
+    remedy = "the next start, or `baton store migrate`, brings it up: back it up before"
+    return Finding("store", "warning", what, remedy)
 
 
 def port(settings: Settings) -> Finding:

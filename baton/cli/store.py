@@ -13,7 +13,7 @@ from baton.cli.money import usd
 from baton.cli.opened import opened
 from baton.cli.output import AsJson, print_fields
 from baton.ledger.slots import unused
-from baton.stores import audit, migrate
+from baton.stores import audit, glance, migrate
 from baton.stores.archive import archive
 from baton.stores.book import book_path, book_place, journal_folder
 from baton.stores.copy import copy_book
@@ -57,7 +57,9 @@ def prune(
 @app.command("migrate")
 def migrate_store(as_json: AsJson = False) -> None:
     """Bring the book up to this Baton's schema. Starting Baton does the same."""
-    book = book_place(config.load())
+    settings = config.load()
+    glance.refuse_earlier(journal_folder(settings.home_path))
+    book = book_place(settings)
     before = migrate.revision(book)
     migrate.bring_up(book)
     after = migrate.revision(book)

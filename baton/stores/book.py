@@ -94,9 +94,12 @@ class Store:
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the book of these settings; makes it, or migrates it, where needed."""
+    """Open the book of these settings; makes it, or migrates it, where needed.
+
+    Raises StoreError for a home with an earlier Baton's journals, which is left as it is."""
     home = settings.home_path
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    glance.refuse_earlier(journal_folder(home))
     book = book_place(settings)
     migrate.bring_up(book)
     limits = DatabaseLimits(
@@ -132,4 +135,4 @@ def book_path(home: pathlib.Path) -> pathlib.Path:
 
 
 def journal_folder(home: pathlib.Path) -> pathlib.Path:
-    return home / "journal"
+    return home / glance.JOURNALS

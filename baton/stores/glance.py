@@ -15,7 +15,20 @@ HEAD = "0010"
 VERSION = "SELECT version_num FROM alembic_version"
 BUSY_TIMEOUT_S = 10.0
 FILE_NAME = "baton.db"
-"""In home."""
+JOURNALS = "journal"
+"""Both in home."""
+
+
+def refuse_earlier(journals: pathlib.Path) -> None:
+    """StoreError where the folder has journals of an earlier Baton, which were files of SQLite.
+
+    What they hold must not be forgotten, only that Baton reads them, and it knows no newer schema:
+    so this is asked before a book is brought up."""
+    if earlier := sorted(journals.glob("*.db")):
+        raise StoreError(
+            f"{earlier[0]} is the journal of an earlier Baton: start that one here once more and"
+            f" stop it, so that its requests come into the book; then delete {journals}/*.db*"
+        )
 
 
 def revision(book: pathlib.Path) -> str | None:

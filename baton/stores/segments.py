@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from baton.stores import framing
+from baton.stores import framing, glance
 from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.framing import Life
 
@@ -71,11 +71,7 @@ _head = msgspec.msgpack.Decoder(Head).decode
 def logs(folder: pathlib.Path) -> list[pathlib.Path]:
     """The folders of all logs in a folder. Raises StoreError for the journals of an earlier Baton,
     which were files of SQLite: what they hold must not be forgotten."""
-    if earlier := sorted(folder.glob("*.db")):
-        raise StoreError(
-            f"{earlier[0]} is the journal of an earlier Baton: start that one here once more and"
-            f" stop it, so that its requests come into the book; then delete {folder}/*.db*"
-        )
+    glance.refuse_earlier(folder)
     return [path for path in sorted(folder.glob("*")) if path.is_dir() and path.name.isdecimal()]
 
 

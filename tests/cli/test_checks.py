@@ -1,8 +1,10 @@
 """Each check of `baton doctor` sees what it is for, and says what to do."""
 
+import contextlib
 import os
 import pathlib
 import socket
+import sqlite3
 
 import msgspec
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from baton import config
 from baton.cli import checks
 from baton.running import marked
+from baton.stores import migrate
 from baton.stores.base import UpstreamRecord
-from baton.stores.book import open_store
+from baton.stores.book import book_path, journal_folder, open_store
 from tests.fakes import file_server, tiny_gguf
 
 
@@ -109,6 +112,26 @@ def test_store_is_opened_and_checked(settings: config.Settings) -> None:
     assert "ok" == checks.store(settings, lambda: open_store(settings))[0].state
     (settings.home_path / "baton.db").write_bytes(b"x" * 8192)
     assert "failed" == checks.store(settings, lambda: open_store(settings))[0].state
+
+
+def test_a_book_of_another_schema_is_left_as_it_is(settings: config.Settings) -> None:
+    """An older one is told and not brought up, by which a Baton that runs would be taken by
+    surprise; a newer one, and an earlier Baton's journals, say what to do."""
+    book = book_path(settings.home_path)
+    open_store(settings).close()
+    migrate.move(book, "0009")
+    found, _ = checks.store(settings, lambda: open_store(settings))
+    assert ("warning", True) == (found.state, "baton store migrate" in found.remedy)
+    assert "0009" == migrate.revision(book)
+    journal_folder(settings.home_path).mkdir()
+    (journal_folder(settings.home_path) / "0.db").touch()
+    found, _ = checks.store(settings, lambda: open_store(settings))
+    assert ("failed", True) == (found.state, "earlier Baton" in found.message)
+    (journal_folder(settings.home_path) / "0.db").unlink()
+    with contextlib.closing(sqlite3.connect(book)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    found, _ = checks.store(settings, lambda: open_store(settings))
+    assert ("failed", True) == (found.state, "newer Baton" in found.remedy)
 
 
 def test_port_is_free_or_a_servers_or_anothers(settings: config.Settings) -> None:

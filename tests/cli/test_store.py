@@ -7,7 +7,7 @@ import pytest
 from baton.cli.opened import opened
 from baton.ledger.slots import claim
 from baton.stores import migrate
-from baton.stores.book import journal_folder
+from baton.stores.book import book_path, journal_folder
 from tests.cli.conftest import Cli
 from tests.servers import Postgres
 from tests.stores.test_contents import heard
@@ -41,6 +41,16 @@ def test_migrate(cli: Cli) -> None:
     first, second = cli.ok("store", "migrate"), cli.ok("store", "migrate")
     assert ("", migrate.HEAD) == (first["before"], first["after"])
     assert (migrate.HEAD, migrate.HEAD) == (second["before"], second["after"])
+
+
+def test_migrate_leaves_what_an_earlier_baton_must_fold(cli: Cli) -> None:
+    """That one could not open the book any more."""
+    cli("store", "migrate")
+    migrate.move(book_path(cli.home), "0009")
+    journal_folder(cli.home).mkdir()
+    (journal_folder(cli.home) / "0.db").touch()
+    assert "earlier Baton" in cli("store", "migrate").err
+    assert "0009" == migrate.revision(book_path(cli.home))
 
 
 def test_copy(cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ import pathlib
 
 import pytest
 
+from baton.stores import migrate
 from baton.stores.base import StoreError
-from baton.stores.book import book_path, open_store
+from baton.stores.book import book_path, journal_folder, open_store
 from tests.bookkeeping import PRICE, new_key, settings
 
 
@@ -35,3 +36,14 @@ def test_a_journal_within_the_book_needs_a_server(tmp_path: pathlib.Path) -> Non
     """BATON_JOURNAL=shared without PostgreSQL would be no journal at all."""
     with pytest.raises(StoreError, match="BATON_DATABASE_URL"):
         open_store(settings(tmp_path, database_url="", journal="shared"))
+
+
+def test_journals_of_an_earlier_baton(tmp_path: pathlib.Path) -> None:
+    """Only that one folds them, and it knows its own schema alone: the book stays as it is."""
+    migrate.bring_up(book_path(tmp_path))
+    migrate.move(book_path(tmp_path), "0009")
+    journal_folder(tmp_path).mkdir()
+    (journal_folder(tmp_path) / "0.db").touch()
+    with pytest.raises(StoreError, match=r"0\.db is the journal of an earlier Baton"):
+        open_store(settings(tmp_path))
+    assert "0009" == migrate.revision(book_path(tmp_path))

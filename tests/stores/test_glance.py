@@ -30,3 +30,13 @@ def test_what_is_no_book(tmp_path: pathlib.Path) -> None:
     for look in (glance.revision, glance.keys):
         with pytest.raises(StoreError, match=r"baton\.db"):
             look(book)
+
+
+def test_journals_of_an_earlier_baton(tmp_path: pathlib.Path) -> None:
+    """A file of SQLite among them; a folder that is not there, and a log, are none."""
+    glance.refuse_earlier(tmp_path / "missing")
+    (tmp_path / "0").mkdir()
+    glance.refuse_earlier(tmp_path)
+    (tmp_path / "3.db").touch()
+    with pytest.raises(StoreError, match=r"3\.db is the journal of an earlier Baton: start that"):
+        glance.refuse_earlier(tmp_path)
