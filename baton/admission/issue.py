@@ -31,9 +31,15 @@ def create(store: Store, name: str, actor: str, **options: object) -> tuple[KeyR
 def import_key(
     store: Store, name: str, value_or_digest: str, actor: str, **options: object
 ) -> KeyRecord:
-    """Store a key from elsewhere, given by its value (`sk-…`) or the SHA-256 of it in hex.
+    """Store a key from elsewhere (`imported`). Duplicate when it is stored already."""
+    record = imported(name, value_or_digest, **options)
+    store.keys.add(record, actor)
+    return record
 
-    Raises StoreError when it is neither, Duplicate when it is stored already."""
+
+def imported(name: str, value_or_digest: str, **options: object) -> KeyRecord:
+    """A key from elsewhere, given by its value (`sk-…`) or the SHA-256 of it in hex, as it is
+    stored. StoreError when it is neither."""
     digest = keys.parse_digest(value_or_digest)
     if digest is not None:
         head, tail = f"sha256:{digest.hex()[:6]}", digest.hex()[-4:]
@@ -53,9 +59,7 @@ def import_key(
         "created_us": time.time_ns() // 1000,
         **options,
     }
-    record = msgspec.convert({**fields, "digest": digest}, KeyRecord, builtin_types=(bytes,))
-    store.keys.add(record, actor)
-    return record
+    return msgspec.convert({**fields, "digest": digest}, KeyRecord, builtin_types=(bytes,))
 
 
 def rotate(store: Store, key_id: str, actor: str, until_us: int) -> tuple[KeyRecord, str]:

@@ -1,10 +1,12 @@
 """`baton apply FILE`: bring accounts, keys, upstreams and prices to what a TOML file says."""
 
+import itertools
 import os
 import pathlib
 import secrets
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, assert_never, cast
 
 import msgspec
@@ -13,13 +15,16 @@ import typer
 from baton.admission import issue
 from baton.cli.checked import allowed_days, check_place
 from baton.cli.declaration import Change, Present, changes, parse
-from baton.cli.declared_accounts import found
+from baton.cli.declared_accounts import by_path, meant
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_json
 from baton.cli.upstream import new_record
-from baton.stores.base import PartyRecord, PriceRecord
+from baton.stores.base import KeyRecord, PartyRecord, PriceRecord
 from baton.stores.book import Store
+
+KEYS_AT_ONCE = 100
+"""Keys in one transaction: each commit waits for the disk, and workers for each transaction."""
 
 
 def run(
@@ -31,13 +36,13 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Apply a declaration. Applying it again changes nothing. Secrets come from the environment."""
-    wanted = parse(_read(file))
+    wanted = parse(_read(file), "standard input" if file == "-" else file)
     with opened() as store:
         differing = changes(wanted, read(store), os.environ, prune=prune)
         days = (cast(int, each.fields.get("keep_content_days", 0)) for each in differing)
         allowed_days(max(days, default=0))
-        for change in differing if not dry_run else ():
-            perform(store, change)
+        if not dry_run:
+            perform(store, differing)
     if as_json:
         return print_json([_told(change) for change in differing])
     for change in differing:
@@ -57,13 +62,41 @@ def read(store: Store) -> Present:
     )
 
 
-def perform(store: Store, change: Change) -> None:
-    """Do one change; each is a transaction of its own."""
+def perform(store: Store, differing: Iterable[Change]) -> None:
+    """Do the changes in order; each is a transaction of its own, but for keys that are made."""
+    ids = by_path(store.parties.all())
+    for making, some in itertools.groupby(differing, _makes_key):
+        if making:
+            _make_keys(store, [_new_key(change, ids) for change in some])
+            continue
+        for change in some:
+            _perform(store, change, ids)
+
+
+def _makes_key(change: Change) -> bool:
+    return (change.kind, change.action) == ("key", "create")
+
+
+def _new_key(change: Change, ids: Mapping[str, list[str]]) -> KeyRecord:
+    fields = {name: value for name, value in change.fields.items() if name != "name"}
+    if fields.get("owner") is not None:
+        fields["owner"] = meant(ids, str(fields["owner"]))
+    return issue.imported(change.name, change.sha256, **fields)
+
+
+def _make_keys(store: Store, records: Sequence[KeyRecord]) -> None:
+    for start in range(0, len(records), KEYS_AT_ONCE):
+        store.keys.add_all(records[start : start + KEYS_AT_ONCE], ACTOR)
+
+
+def _perform(store: Store, change: Change, ids: dict[str, list[str]]) -> None:
     match change.kind:
+        case "key" if change.action == "update":
+            store.keys.update(change.id, ACTOR, None, **change.fields)
         case "key":
-            _perform_key(store, change)
+            store.keys.revoke(change.id, ACTOR)
         case "account":
-            _perform_account(store, change)
+            _perform_account(store, change, ids)
         case "upstream":
             _perform_upstream(store, change)
         case "price":
@@ -73,29 +106,19 @@ def perform(store: Store, change: Change) -> None:
             assert_never(change.kind)
 
 
-def _perform_account(store: Store, change: Change) -> None:
+def _perform_account(store: Store, change: Change, ids: dict[str, list[str]]) -> None:
+    """One that is made is among `ids` for those that belong to it."""
     if change.action == "create":
         fields, kind = dict(change.fields), change.fields["kind"]
         parent = str(fields["parent"])
-        fields["parent"] = found(store.parties.all(), parent).id if parent else ""
+        fields["parent"] = meant(ids, parent) if parent else ""
         fields |= {"id": f"{kind}_{secrets.token_hex(8)}", "created_us": time.time_ns() // 1000}
         store.parties.add(msgspec.convert(fields, PartyRecord), ACTOR)
+        ids.setdefault(change.name, []).append(str(fields["id"]))
     elif change.action == "update":
         store.parties.update(change.id, ACTOR, None, **change.fields)
     else:
         store.parties.close(change.id, ACTOR)
-
-
-def _perform_key(store: Store, change: Change) -> None:
-    if change.action == "create":
-        fields = {name: value for name, value in change.fields.items() if name != "name"}
-        if fields.get("owner") is not None:
-            fields["owner"] = found(store.parties.all(), str(fields["owner"])).id
-        issue.import_key(store, change.name, change.sha256, ACTOR, **fields)
-    elif change.action == "update":
-        store.keys.update(change.id, ACTOR, None, **change.fields)
-    else:
-        store.keys.revoke(change.id, ACTOR)
 
 
 def _perform_upstream(store: Store, change: Change) -> None:

@@ -23,6 +23,7 @@ What an entry leaves out has its default, also where the store has another value
 twice, or to another store, ends at the same place.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
@@ -39,6 +40,8 @@ from baton.cli.price_entries import Amount, PriceEntry, new_prices
 from baton.cli.upstream_options import VARIABLE, keys_of, valued
 from baton.stores.base import KeyRecord, PartyRecord, PriceRecord, Role, UpstreamRecord
 
+PLACE = re.compile(r"`\$\.(\w+)\[(\d+)\]")
+"""Of an entry, in msgspec's messages."""
 KEY_FIELDS = (
     "name",
     "expires_us",
@@ -152,12 +155,27 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return f"<Change {self.action} {self.kind} {self.name} {sorted(self.fields)}>"
 
 
-def parse(text: str) -> Declaration:
+class Written(str):
+    """A number with a fraction, as the file has it: amounts of money are not rounded."""
+
+
+def parse(text: str, file: str = "standard input") -> Declaration:
     """Read a file's text. CommandError says which entry is wrong."""
+    document: dict[str, Any] = {}
     try:
-        return msgspec.convert(tomllib.loads(text, parse_float=str), Declaration, strict=False)
+        document = tomllib.loads(text, parse_float=Written)
+        return msgspec.convert(document, Declaration, strict=False)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(f"{file}: {_entry_of(str(error), document)}{error}") from None
+
+
+def _entry_of(message: str, document: Mapping[str, Any]) -> str:
+    """Which entry a message of msgspec's is about: `$.key[3]` is the fourth one."""
+    if (found := PLACE.search(message)) is None:
+        return ""
+    entry = document[found[1]][int(found[2])]
+    name = entry.get("name", entry.get("model", "")) if isinstance(entry, dict) else ""
+    return f"{found[1]} {name or int(found[2]) + 1}: "
 
 
 def changes(
@@ -203,7 +221,7 @@ def _upstream_changes(
 def _upstream_fields(
     entry: UpstreamEntry, record: UpstreamRecord | None, environment: Mapping[str, str]
 ) -> dict[str, object]:
-    fields = msgspec.structs.asdict(entry)
+    fields = msgspec.structs.asdict(entry) | {"overrides": _numbers(entry.overrides)}
     variable = fields.pop("key_env")
     secret = None if variable is None else environment.get(variable)
     if variable is not None and not secret:
@@ -214,6 +232,18 @@ def _upstream_fields(
     fields["more_secrets"] = _more_secrets(fields.pop("more_key_envs"), record, environment)
     fields["headers"] = _headers(entry.headers, record, environment)
     return upstream_fields({**fields, "secret": secret})
+
+
+def _numbers(value: Any) -> Any:
+    """What goes to an upstream has numbers where the file has them."""
+    match value:
+        case dict():
+            return {name: _numbers(each) for name, each in value.items()}
+        case list():
+            return [_numbers(each) for each in value]
+        case Written():
+            return float(value)
+    return value
 
 
 def _more_secrets(
@@ -248,12 +278,16 @@ def _price_changes(wanted: Iterable[PriceEntry], present: Present) -> Iterator[C
 
 def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> Iterator[Change]:
     there = {record.digest.hex(): record for record in present.keys}
+    before = {r.previous_digest.hex() for r in present.keys if r.previous_digest is not None}
     owners = paths(present.parties)
     for entry in wanted:
         sha256 = entry.sha256.lower()
         record = there.pop(sha256, None)
         fields = _key_fields(entry, present.now_us)
         if record is None:
+            if sha256 in before:
+                message = "its value was rotated: write the SHA-256 of the new one"
+                raise CommandError(f"key {entry.name}: {message}")
             yield Change(kind="key", action="create", name=entry.name, sha256=sha256, fields=fields)
             continue
         _check_kept(entry, record, owners.get(record.owner or "", ""))

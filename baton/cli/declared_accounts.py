@@ -13,6 +13,7 @@
 An account is meant by its path, the names from its organisation down; a key names its `owner` so.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -76,14 +77,20 @@ def paths(parties: Iterable[PartyRecord]) -> dict[str, str]:
     return {party_id: path(record) for party_id, record in by_id.items()}
 
 
-def found(parties: Iterable[PartyRecord], path: str) -> PartyRecord:
+def by_path(parties: Iterable[PartyRecord]) -> dict[str, list[str]]:
+    """The ids of accounts: two of different kinds may have one path."""
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    for party_id, path in paths(list(parties)).items():
+        ids[path].append(party_id)
+    return ids
+
+
+def meant(ids: Mapping[str, list[str]], path: str) -> str:
     """The account of that path; CommandError when there is none, or two."""
-    parties = list(parties)
-    names = paths(parties)
-    meant = [record for record in parties if names[record.id] == path]
-    if len(meant) != 1:
-        raise CommandError(f"there is {'more than one' if meant else 'no'} account {path!r}")
-    return meant[0]
+    found = ids.get(path, [])
+    if len(found) != 1:
+        raise CommandError(f"there is {'more than one' if found else 'no'} account {path!r}")
+    return found[0]
 
 
 def account_changes(

@@ -40,9 +40,8 @@ def describe(present: Present) -> Declaration:
     out."""
     accounts = entries(present.parties)
     owners = {"", *(each.path for each in accounts)}
-    keys = [
-        _key(record, paths(present.parties)) for record in present.keys if not record.revoked_us
-    ]
+    names = paths(present.parties)
+    keys = [_key(record, names) for record in present.keys if not record.revoked_us]
     return Declaration(
         account=accounts,
         key=[each for each in keys if each.owner in owners],

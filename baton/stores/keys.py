@@ -1,7 +1,7 @@
 """Keys in the book. Nothing here knows a key's value: only its digest comes in."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import msgspec
 import sqlalchemy
@@ -49,19 +49,16 @@ class Keys:
     def add(self, record: KeyRecord, actor: str) -> None:
         """Store a key and open its account. Duplicate when that id or that very key is there,
         Missing when its owner is not."""
-        row = _row(record)
-        budget = row.pop("budget_nano")
-        try:
-            with self._database.writing() as connection:
-                if record.owner is not None:
-                    parties.lineage(connection, record.owner)
-                connection.execute(key.insert().values(**row))
-                connection.execute(account.insert().values(id=record.account, limit_nano=budget))
-                budgets.put(connection, record.account, record.budgets)
-                told = differences(_nothing(record), record, HIDDEN)
-                note(connection, Subject("key", record.id, actor), "create", told)
-        except sqlalchemy.exc.IntegrityError:
-            raise Duplicate(f"the key {record.head}… is stored already") from None
+        self.add_all([record], actor)
+
+    def add_all(self, records: Iterable[KeyRecord], actor: str) -> None:
+        """As `add`, in one transaction: all of them or none."""
+        with self._database.writing() as connection:
+            for record in records:
+                try:
+                    _add(connection, record, actor)
+                except sqlalchemy.exc.IntegrityError:
+                    raise Duplicate(f"the key {record.head}… is stored already") from None
 
     def by_digest(self, digest: bytes) -> KeyRecord | None:
         """The key with that SHA-256, also when it is revoked or expired; a rotated key also by its
@@ -141,6 +138,18 @@ class Keys:
             revoked = msgspec.structs.replace(present, revoked_us=time.time_ns() // 1000)
             _put(connection, present, revoked, Subject("key", key_id, actor), "revoke")
         return revoked
+
+
+def _add(connection: sqlalchemy.Connection, record: KeyRecord, actor: str) -> None:
+    row = _row(record)
+    budget = row.pop("budget_nano")
+    if record.owner is not None:
+        parties.lineage(connection, record.owner)
+    connection.execute(key.insert().values(**row))
+    connection.execute(account.insert().values(id=record.account, limit_nano=budget))
+    budgets.put(connection, record.account, record.budgets)
+    told = differences(_nothing(record), record, HIDDEN)
+    note(connection, Subject("key", record.id, actor), "create", told)
 
 
 def _get(

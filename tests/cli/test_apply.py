@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from baton.cli import apply
 from baton.cli.opened import opened
 from tests.cli.conftest import Cli
 
@@ -85,3 +86,29 @@ def test_file_that_cannot_be_read_is_a_message(cli: Cli, tmp_path: pathlib.Path)
     """A missing file changes nothing."""
     done = cli("apply", str(tmp_path / "none.toml"))
     assert (1, True) == (done.code, "none.toml" in done.err)
+
+
+def test_many_keys_of_accounts_that_are_made_with_them(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than one transaction takes; each has its owner. One that is there twice is refused."""
+    monkeypatch.setattr(apply, "KEYS_AT_ONCE", 2)
+    digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(5)]
+    accounts = '[[account]]\nkind = "organisation"\nname = "A"\n'
+    accounts += '[[account]]\nkind = "user"\nname = "u"\nparent = "A"\n'
+    keys = [f'[[key]]\nname = "k"\nsha256 = "{each}"\nowner = "A/u"\n' for each in digests]
+    assert 7 == len(cli.ok("apply", "-", stdin=accounts + "".join(keys)))
+    with opened() as store:
+        [user] = store.parties.all("user")
+        found = {record.digest.hex(): record.owner for record in store.keys.all()}
+    assert dict.fromkeys(digests, user.id) == found
+    other = keys[0].replace(digests[0], DIGEST)
+    done = cli("apply", "-", stdin=accounts + other + other)
+    assert (1, True) == (done.code, "stored already" in done.err)
+
+
+def test_a_wrong_field_names_the_file(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """And its entry."""
+    file = tmp_path / "team.toml"
+    file.write_text('[[key]]\nname = "k"\nsha256 = "00"\ncolor = 1\n')
+    assert "team.toml: key k: " in cli("apply", str(file)).err

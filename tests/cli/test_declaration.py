@@ -118,6 +118,22 @@ def test_what_no_change_can_do_is_refused() -> None:
         changes(parse(KEY + 'role = "admin"\n'), STORED, {})
 
 
+def test_a_value_that_was_rotated_is_no_new_key() -> None:
+    """It would come back with a budget of its own, and `prune` would revoke the one in use."""
+    rotated = with_key(digest=b"\x01" * 32, previous_digest=STORED.keys[0].digest)
+    with pytest.raises(CommandError, match="rotated"):
+        changes(parse(KEY), rotated, {}, prune=True)
+
+
+def test_numbers_in_overrides_stay_numbers() -> None:
+    """Amounts are texts, so that nothing is rounded; what upstreams are sent is not."""
+    given = '{ force = { top_p = 0.5, chat_template_kwargs = { a = [1.5, 2, "0.5"], b = true } } }'
+    [change] = changes(parse(f"{UPSTREAM}overrides = {given}\n"), EMPTY, {})
+    kwargs = {"a": [1.5, 2, "0.5"], "b": True}
+    forced = {"top_p": 0.5, "chat_template_kwargs": kwargs}
+    assert forced == msgspec.to_builtins(change.fields["overrides"])["force"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -130,8 +146,18 @@ def test_what_no_change_can_do_is_refused() -> None:
 )
 def test_a_wrong_file_is_a_message(text: str) -> None:
     """Unknown names, missing fields and wrong types are found before anything is done."""
-    with pytest.raises(CommandError):
-        parse(text)
+    with pytest.raises(CommandError, match=r"team\.toml: "):
+        parse(text, "team.toml")
+
+
+def test_a_wrong_field_names_its_entry() -> None:
+    """By its name, or its number where it has none: a file may have thousands."""
+    with pytest.raises(CommandError, match="key alice: Object contains unknown field `color`"):
+        parse('[[key]]\nname="b"\nsha256=""\n' + KEY + "color = 1\n")
+    with pytest.raises(CommandError, match=r"price m: .*`\$\.price\[0\]\.input`"):
+        parse('[[price]]\nmodel = "m"\ninput = true\n')
+    with pytest.raises(CommandError, match="key 2: Object missing required field `name`"):
+        parse('[[key]]\nname="b"\nsha256=""\n[[key]]\n')
 
 
 def test_wrong_values_are_found_too() -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from baton.admission import keys
+from baton.admission.issue import imported
 from baton.stores.base import BudgetRecord, Duplicate, KeyRecord, Missing, PartyRecord, StoreError
 from baton.stores.keys import CHANGEABLE
 from tests.bookkeeping import new_key, new_store
@@ -162,3 +163,16 @@ def test_keys_of_a_party(tmp_path: pathlib.Path) -> None:
     with pytest.raises(Missing):
         new_key(store, "lost", owner="gone")
     assert 3 == len(store.keys.all())
+
+
+def test_several_at_once(tmp_path: pathlib.Path) -> None:
+    """All are there, or, where one of them is stored already, none."""
+    store = new_store(tmp_path)
+    stored = new_key(store, "stored")
+    fresh = [imported(name, f"sk-test-{name:_<40}", **FULL) for name in ("a", "b")]
+    with pytest.raises(Duplicate, match="stored already"):
+        store.keys.add_all([*fresh, stored], "test")
+    assert [stored] == store.keys.all()
+    store.keys.add_all(fresh, "test")
+    found = sorted(store.keys.all(), key=lambda record: record.name)
+    assert [*fresh, stored] == found
