@@ -32,6 +32,12 @@ def test_a_drain_has_time() -> None:
     assert Settings().drain_timeout_s < float(values("TimeoutStopSec")[0])
 
 
+def test_the_engine_sees_its_neighbours() -> None:
+    """`engine/cores.py` reads /proc/stat, which that setting hides: it would compute with all of
+    its threads beside whatever else runs."""
+    assert "pid" not in values("ProcSubset")
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
 def test_systemd_understands_it(tmp_path: pathlib.Path) -> None:
     """Every directive is known to it."""
