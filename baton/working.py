@@ -19,6 +19,7 @@ from baton.app import Worker
 from baton.config import Settings, SettingsError
 from baton.http.connection import connection_class
 from baton.http.shared import SEND_BUFFER_BYTES, Shared, sweep
+from baton.stores.base import Unsealable
 from baton.telemetry import diary
 from baton.telemetry.diary import configure
 
@@ -114,11 +115,11 @@ def prepare(told: bytes) -> Settings:
 
 
 def serve(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> bool:
-    """As `run`, on an event loop of its own; False, and told, where the settings keep it from
-    working."""
+    """As `run`, on an event loop of its own; False, and told, where the settings, or a master key
+    that is not the book's, keep it from working."""
     try:
         uvloop.run(run(settings, listen_fd, watch_fd, ready_fd))
-    except SettingsError as error:
+    except (SettingsError, Unsealable) as error:
         print(f"baton: {error}", file=sys.stderr, flush=True)
         return False
     return True

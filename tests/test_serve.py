@@ -1,5 +1,6 @@
 """From settings to a start: the socket, the data folder with its keys, the model, the banner."""
 
+import contextlib
 import errno
 import io
 import os
@@ -16,10 +17,14 @@ import pytest
 from baton.config import Settings
 from baton.engine.models import ModelFile
 from baton.serve import _banner, _warn, engine_command, find_model, prepare_home, serve
+from baton.stores.base import UpstreamRecord
 from baton.stores.book import open_store
 from tests import running
 from tests.fakes import tiny_gguf
 
+SEALED = UpstreamRecord(
+    name="up", url="http://h/v1", dialect="openai", models={}, created_us=1, secret="sk-x"
+)
 KEY = "sk-test-serve-key-0000000001"
 
 
@@ -210,6 +215,24 @@ def test_what_only_a_worker_finds_wrong(tmp_path: pathlib.Path, variable: str, v
     )
     assert (1, "") == (done.returncode, done.stdout)
     assert variable in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_master_key_that_is_not_the_books(tmp_path: pathlib.Path) -> None:
+    """It stops the start likewise: no worker will ever open what was sealed with another one."""
+    with contextlib.closing(open_store(Settings(home=str(tmp_path)))) as store:
+        store.upstreams.add(SEALED, "test")
+    (tmp_path / "master.key").unlink()
+    given = {"BATON_HOME": str(tmp_path), "BATON_MODEL": "none", "BATON_PORT": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "baton", "serve"],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=running.STOP_TIMEOUT_S,
+    )
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "secret of upstream:up does not open" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -29,7 +29,7 @@ from baton.listening import bind, refusal, resolved, too_long, within_machine
 from baton.running import running
 from baton.stores import glance, migrate
 from baton.stores.audit import damaged
-from baton.stores.base import StoreError, UpstreamRecord
+from baton.stores.base import StoreError, Unsealable, UpstreamRecord
 from baton.stores.book import Store, book_path, book_place, journal_folder
 from baton.stores.database import name
 from baton.web.front import Alive
@@ -43,6 +43,10 @@ CPU_FLAGS = frozenset({"avx", "avx2", "fma", "f16c", "bmi2"})
 """What the x86-64 build of the engine's library is compiled for."""
 ALIVE_TIMEOUT_S = 2.0
 PORT_REMEDY = "set BATON_PORT to a free port, or stop what has it"
+MASTER_KEY_REMEDY = (
+    "put master.key or BATON_MASTER_KEY back as it was; where it is lost, `baton upstream remove`"
+    " each one that has a key, and add it again"
+)
 LOAD_LIBRARY = "from baton.engine.llama import load_library; print(load_library().build)"
 
 
@@ -147,6 +151,7 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
             where = name(book.database.place)
             _, forgotten = journals(book)
     except (BatonError, OSError) as error:
+        remedy = MASTER_KEY_REMEDY if isinstance(error, Unsealable) else remedy
         return Finding("store", "failed", str(error), remedy), []
     if not on_server and damaged(file):
         return Finding("store", "failed", f"the book {where} is damaged", remedy), upstreams

@@ -23,6 +23,10 @@ def run(
     home = settings.home_path
     files = backup.restore(folder, home)
     has_key = bool(settings.master_key) or (home / backup.MASTER_KEY).exists()
-    note = "" if has_key else "without master.key: set BATON_MASTER_KEY, or add provider keys anew"
+    note = (
+        ""
+        if has_key
+        else "without master.key: set BATON_MASTER_KEY, or remove upstreams with keys, and add them"
+    )
     fields = {"home": str(home), "state": "restored", "files": files, "note": note}
     print_fields({name: value for name, value in fields.items() if value}, as_json)

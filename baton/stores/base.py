@@ -27,6 +27,10 @@ class StoreError(BatonError):
     """The store cannot do that; the message says what and is safe to show to an operator."""
 
 
+class Unsealable(StoreError):
+    """A sealed secret does not open: the master key is not the one that it was sealed with."""
+
+
 class StoreUnavailable(StoreError):
     """The store cannot be reached or written (disk full, I/O error, closed): try again later."""
 

@@ -9,7 +9,7 @@ import hmac
 import importlib
 import secrets
 
-from baton.stores.base import StoreError
+from baton.stores.base import StoreError, Unsealable
 from baton.stores.master import MASTER_KEY_BYTES
 
 NONCE_BYTES = 12
@@ -37,7 +37,7 @@ class Vault:
         return VERSION + wrap_nonce + wrapped + nonce + sealed
 
     def open(self, row_id: str, sealed: bytes) -> str:
-        """The secret. StoreError when the master key is another one, or the value was tampered
+        """The secret. Unsealable when the master key is another one, or the value was tampered
         with."""
         wrapped_from = len(VERSION) + NONCE_BYTES
         nonce_from = wrapped_from + WRAPPED_BYTES
@@ -52,7 +52,7 @@ class Vault:
             message = (
                 f"the stored secret of {row_id} does not open: is BATON_MASTER_KEY the right one?"
             )
-            raise StoreError(message)
+            raise Unsealable(message)
         return secret.decode()
 
 

@@ -17,6 +17,10 @@ from baton.stores.base import UpstreamRecord
 from baton.stores.book import book_path, journal_folder, open_store
 from tests.fakes import file_server, tiny_gguf
 
+SEALED = UpstreamRecord(
+    name="up", url="http://h/v1", dialect="openai", models={}, created_us=1, secret="sk-x"
+)
+
 
 @pytest.fixture
 def settings(tmp_path: pathlib.Path) -> config.Settings:
@@ -132,6 +136,15 @@ def test_a_book_of_another_schema_is_left_as_it_is(settings: config.Settings) ->
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     found, _ = checks.store(settings, lambda: open_store(settings))
     assert ("failed", True) == (found.state, "newer Baton" in found.remedy)
+
+
+def test_another_master_key_is_told(settings: config.Settings) -> None:
+    """The book is sound, and no backup helps: the key is what must come back."""
+    with contextlib.closing(open_store(settings)) as store:
+        store.upstreams.add(SEALED, "test")
+    other = changed(settings, master_key="ab" * 32)
+    found, _ = checks.store(other, lambda: open_store(other))
+    assert ("failed", checks.MASTER_KEY_REMEDY) == (found.state, found.remedy)
 
 
 def test_port_is_free_or_a_servers_or_anothers(settings: config.Settings) -> None:
