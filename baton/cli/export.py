@@ -1,5 +1,6 @@
 """`baton export`: the declaration that `baton apply` would bring this store's state about with."""
 
+import itertools
 import json
 import re
 import time
@@ -41,11 +42,12 @@ def describe(present: Present) -> Declaration:
     accounts = entries(present.parties)
     owners = {"", *(each.path for each in accounts)}
     names = paths(present.parties)
+    begun = variables(record.name for record in present.upstreams)
     keys = [_key(record, names) for record in present.keys if not record.revoked_us]
     return Declaration(
         account=accounts,
         key=[each for each in keys if each.owner in owners],
-        upstream=[_upstream(record) for record in present.upstreams],
+        upstream=[_upstream(record, begun[record.name]) for record in present.upstreams],
         price=[entry(record) for record in in_force(present.prices, present.now_us)],
     )
 
@@ -59,9 +61,16 @@ def in_force(prices: Iterable[PriceRecord], now_us: int) -> list[PriceRecord]:
     return list(kept.values())
 
 
-def variable(upstream: str) -> str:
-    """The environment variable that an exported upstream's key is expected in."""
-    return "BATON_UPSTREAM_" + re.sub(r"[^A-Z0-9]", "_", upstream.upper()) + "_KEY"
+def variables(upstreams: Iterable[str]) -> dict[str, str]:
+    """By its name, what begins the environment variables that an exported upstream's secrets are
+    expected in: no two have the same, else one would be sent the key of the other."""
+    found: dict[str, str] = {}
+    for name in upstreams:
+        plain = "BATON_UPSTREAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+        numbered = (f"{plain}_{number}" for number in itertools.count(2))
+        held = itertools.chain([plain], numbered)
+        found[name] = next(each for each in held if each not in found.values())
+    return found
 
 
 def as_toml(declaration: Declaration) -> str:
@@ -129,12 +138,11 @@ def _key(record: KeyRecord, owners: Mapping[str, str]) -> KeyEntry:
     )
 
 
-def _upstream(record: UpstreamRecord) -> UpstreamEntry:
+def _upstream(record: UpstreamRecord, held: str) -> UpstreamEntry:
     fields = msgspec.structs.asdict(record)
     has_key = fields.pop("secret") is not None
     del fields["created_us"]
-    key_env = variable(record.name) if has_key else None
-    held = variable(record.name).removesuffix("_KEY")
+    key_env = f"{held}_KEY" if has_key else None
     count = len(record.more_secrets)
     del fields["more_secrets"]
     return UpstreamEntry(

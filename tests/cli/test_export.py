@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.cli.declaration import Declaration, KeyEntry, UpstreamEntry, parse
-from baton.cli.export import as_toml, in_force, variable
+from baton.cli.export import as_toml, in_force, variables
 from baton.cli.price_entries import PriceEntry
 from baton.stores.base import PriceRecord
 from tests.cli.conftest import Cli
@@ -80,6 +80,20 @@ def test_prices_in_force_are_now_and_later() -> None:
     assert [2, 3, 4] == sorted(price.version for price in in_force(records, 50))
 
 
-def test_variable_is_a_legal_name() -> None:
-    """Any upstream name gives a name that a shell can set."""
-    assert "BATON_UPSTREAM_GPU_1_B_KEY" == variable("gpu-1.b")
+def test_variables_are_legal_names_of_one_upstream_each() -> None:
+    """Any upstream name gives a name that a shell can set; none would get the key of another."""
+    assert {
+        "gpu-1.b": "BATON_UPSTREAM_GPU_1_B",
+        "gpu.1-b": "BATON_UPSTREAM_GPU_1_B_2",
+        "模型": "BATON_UPSTREAM___",
+        "语言": "BATON_UPSTREAM____2",
+    } == variables(["gpu-1.b", "gpu.1-b", "模型", "语言"])
+
+
+def test_upstreams_of_like_names_have_keys_of_their_own(cli: Cli) -> None:
+    """Where one variable was both's, the key of one would go to the other's server."""
+    words = ["--url", "http://h/v1", "--model", "m", "--key", "sk-provider"]
+    for name in ("a-b", "a_b"):
+        cli("upstream", "add", name, *words)
+    found = [each["key_env"] for each in cli.ok("export")["upstream"]]
+    assert ["BATON_UPSTREAM_A_B_KEY", "BATON_UPSTREAM_A_B_2_KEY"] == found
