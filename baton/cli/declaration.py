@@ -25,6 +25,7 @@ twice, or to another store, ends at the same place.
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -183,12 +184,24 @@ def changes(
 ) -> list[Change]:
     """What to do, in order. `prune` also removes upstreams, closes accounts and revokes users' keys
     that the file does not name; admin keys and prices stay."""
+    _check_once(wanted)
     return [
         *_account_changes(wanted.account, present, prune),
         *_upstream_changes(wanted.upstream, present, environment, prune),
         *_price_changes(wanted.price, present),
         *_key_changes(wanted.key, present, prune),
     ]
+
+
+def _check_once(wanted: Declaration) -> None:
+    """CommandError for what stands twice: the second would be made beside the first, or fail when
+    half of the file is applied."""
+    entries = [("upstream", entry.name) for entry in wanted.upstream]
+    entries += [(entry.kind, entry.path) for entry in wanted.account]
+    entries += [("key with the SHA-256", entry.sha256.lower()) for entry in wanted.key]
+    for (kind, name), times in Counter(entries).items():
+        if times > 1:
+            raise CommandError(f"the {kind} {name} is in the file {times} times")
 
 
 def _account_changes(

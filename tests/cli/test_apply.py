@@ -91,7 +91,7 @@ def test_file_that_cannot_be_read_is_a_message(cli: Cli, tmp_path: pathlib.Path)
 def test_many_keys_of_accounts_that_are_made_with_them(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than one transaction takes; each has its owner. One that is there twice is refused."""
+    """More than one transaction takes; each has its owner. One that stands twice is refused."""
     monkeypatch.setattr(apply, "KEYS_AT_ONCE", 2)
     digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(5)]
     accounts = '[[account]]\nkind = "organisation"\nname = "A"\n'
@@ -104,7 +104,7 @@ def test_many_keys_of_accounts_that_are_made_with_them(
     assert dict.fromkeys(digests, user.id) == found
     other = keys[0].replace(digests[0], DIGEST)
     done = cli("apply", "-", stdin=accounts + other + other)
-    assert (1, True) == (done.code, "stored already" in done.err)
+    assert (1, True) == (done.code, "in the file 2 times" in done.err)
 
 
 def test_a_wrong_field_names_the_file(cli: Cli, tmp_path: pathlib.Path) -> None:

@@ -125,6 +125,16 @@ def test_a_value_that_was_rotated_is_no_new_key() -> None:
         changes(parse(KEY), rotated, {}, prune=True)
 
 
+@pytest.mark.parametrize(
+    "entry", [KEY, UPSTREAM, '[[account]]\nkind = "organisation"\nname = "A"\n']
+)
+def test_what_stands_twice_is_refused(entry: str) -> None:
+    """Also in a dry run, and where the store has it: nothing of such a file is applied."""
+    for present in (EMPTY, STORED):
+        with pytest.raises(CommandError, match="in the file 2 times"):
+            changes(parse(entry + entry), present, {})
+
+
 def test_numbers_in_overrides_stay_numbers() -> None:
     """Amounts are texts, so that nothing is rounded; what upstreams are sent is not."""
     given = '{ force = { top_p = 0.5, chat_template_kwargs = { a = [1.5, 2, "0.5"], b = true } } }'
