@@ -80,7 +80,10 @@ def copy_store(
     """
     settings = config.load()
     file = book_path(settings.home_path)
-    origin, target = (place("" if each == "sqlite" else each, file) for each in (source, to))
+    given = {"--from": source, "--to": to}
+    origin, target = (
+        place("" if each == "sqlite" else each, file, option) for option, each in given.items()
+    )
     with unused(journal_folder(settings.home_path)):
         counts = copy_book(origin, target)
     if found := audit.faults(target):

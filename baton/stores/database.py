@@ -135,16 +135,18 @@ class Database:
             raise StoreUnavailable("the book cannot be used: too many wait for it") from error
 
 
-def place(database_url: str, file: pathlib.Path) -> Place:
-    """Where the settings say that the book is; `file` without a URL. Raises StoreError."""
+def place(database_url: str, file: pathlib.Path, setting: str = "BATON_DATABASE_URL") -> Place:
+    """Where the settings say that the book is; `file` without a URL. Raises StoreError, which names
+    the setting or option."""
     if not database_url:
         return file
+    embedded = "empty" if setting.isupper() else "sqlite"
     try:
         url = sqlalchemy.make_url(database_url)
     except sqlalchemy.exc.ArgumentError:
-        raise StoreError("BATON_DATABASE_URL is no URL of a database") from None
+        raise StoreError(f"{setting} is no URL of a database") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
-        raise StoreError("BATON_DATABASE_URL must be postgresql://… (empty: SQLite in BATON_HOME)")
+        raise StoreError(f"{setting} must be postgresql://… (for SQLite in BATON_HOME: {embedded})")
     return url.set(drivername="postgresql")
 
 

@@ -59,6 +59,7 @@ def test_copy(cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch) -> N
     url = cluster.database()
     cli("key", "create", "alice")
     before = cli.ok("key", "list")
+    assert "--to is no URL" in cli("store", "copy", "--to", "nonsense").err
     slot = claim(journal_folder(cli.home))
     (journal_folder(cli.home) / "0").mkdir()
     assert "stop Baton" in cli("store", "copy", "--to", url).err
