@@ -61,7 +61,7 @@ def test_no_process_for_a_worker(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told, and nothing has begun."""
-    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    monkeypatch.setattr("baton.staged.MODULE", ("/nowhere/python", "-m"))
     assert 1 == serve(Settings(home=str(tmp_path / "home"), port=0))
     assert "no process left for a worker: No such file" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()

@@ -129,7 +129,7 @@ def test_what_the_outputs_encoding_has_not() -> None:
 
 def test_nothing_stays_open_where_no_process_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisor tries again and again."""
-    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    monkeypatch.setattr("baton.staged.MODULE", ("/nowhere/python", "-m"))
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(FileNotFoundError):
         staged.start(0)
