@@ -8,9 +8,6 @@ import pytest
 
 from baton import staged
 from baton.child import MODULE
-from baton.config import Settings
-from baton.engine.models import ModelFile
-from baton.serve import engine_command
 from baton.upstreams.vocabularies import COMMAND
 
 STRANGE = 'raise SystemExit("taken from the folder")\n'
@@ -48,10 +45,3 @@ def test_nor_does_a_worker() -> None:
     with staged.start(0) as worker:
         worker._told.shutdown(socket.SHUT_RDWR)
         assert 0 == worker.process.wait(TIMEOUT_S)
-
-
-def test_the_engine_is_started_so(tmp_path: pathlib.Path) -> None:
-    """By its supervisor, too."""
-    model = ModelFile(tmp_path / "m.gguf", "m", "")
-    words = engine_command(Settings(home=str(tmp_path)), model)
-    assert [*MODULE, "baton.engine"] == words[:4]

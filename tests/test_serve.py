@@ -14,6 +14,7 @@ import time
 import msgspec
 import pytest
 
+from baton.child import MODULE
 from baton.config import Settings
 from baton.engine.models import ModelFile
 from baton.serve import _banner, _warn, engine_command, find_model, prepare_home, serve
@@ -160,7 +161,8 @@ def test_the_engines_command(tmp_path: pathlib.Path) -> None:
         prefill_budget_ms=8.0,
     )
     words = engine_command(settings, model)
-    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert [*MODULE, "baton.engine"] == words[:4]
+    options = dict(zip(words[4::2], words[5::2], strict=True))
     assert {
         "--socket": str(tmp_path / "run/engine.sock"),
         "--model": str(tmp_path / "a.gguf"),
