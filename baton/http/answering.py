@@ -56,13 +56,15 @@ class Answering(HttpToolsProtocol, Timed):
         self.pending: deque[Exchange | Cycle] = deque()
 
     def pause_writing(self) -> None:
-        """The client, or the kernel, takes less than it is given."""
+        """The client takes less than it is given."""
         super().pause_writing()
-        whole = not (isinstance(self.active, Exchange) and self.active.streams)
-        if whole != self._wide:
-            self._wide, size = whole, WHOLE_SEND_BUFFER_BYTES if whole else SEND_BUFFER_BYTES
-            its_socket = self.transport.get_extra_info("socket")
-            its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+        if self._wide and isinstance(self.active, Exchange) and self.active.streams:
+            self._set_wide(False)
+
+    def _set_wide(self, wide: bool) -> None:
+        self._wide, size = wide, WHOLE_SEND_BUFFER_BYTES if wide else SEND_BUFFER_BYTES
+        its_socket = self.transport.get_extra_info("socket")
+        its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
     def _invite(self) -> None:
         """Ask for a body that its client holds back: once nothing else is being answered."""
@@ -157,6 +159,12 @@ class Answering(HttpToolsProtocol, Timed):
         elif waited.body_complete:
             self.loop.call_soon(self._run, waited)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # Its answer may be large, and does not go through `write`.
+        if not self._wide and not self.transport.is_closing():
+            self._set_wide(True)
+        super()._start_asgi_task(cycle, app)
+
     def _close(self) -> None:
         """Hang up once the client has taken what it was sent, or takes nothing for too long."""
         self.transport.close()
@@ -177,6 +185,8 @@ class Answering(HttpToolsProtocol, Timed):
 
     def write(self, data: bytes) -> bool:
         if data and not self.transport.is_closing():
+            if len(data) > SEND_BUFFER_BYTES and not self._wide:
+                self._set_wide(True)
             self.transport.write(data)
         return not self.flow.write_paused
 

@@ -102,11 +102,12 @@ def test_draining_closes_connections_after_their_answer() -> None:
         assert rest(client).endswith(b"done")
 
 
+@pytest.mark.parametrize("size", [66_000, 400_000])
 @pytest.mark.parametrize("path", ["/v1/completions", "/web"])
-def test_a_large_answer_is_not_held_up(path: str) -> None:
+def test_a_large_answer_is_not_held_up(path: str, size: int) -> None:
     """On the machine itself a segment is 64 KiB: where the kernel took no more than one at a time,
     each waited for the client's system to acknowledge the one before, 40 ms after it."""
-    large = b"x" * 400_000
+    large = b"x" * size
 
     async def answer(exchange: Exchange) -> None:
         exchange.respond(200, TEXT, large)
