@@ -33,14 +33,15 @@ async def open_filled(
 ) -> Answer:
     """Open the calls of an attempt that has work around it. Raises as Upstream.open does."""
     work, call = attempt.work or NOTHING, attempt.call
-    if work.detokenize:
-        call = msgspec.structs.replace(call, prompts=await _texts(upstream, call))
+    shown = await _texts(upstream, call) if work.detokenize else call.prompts
+    if not work.ids_kept:
+        call = msgspec.structs.replace(call, prompts=shown)
     host = Host(upstream, work, onward)
     source = await _answered(request, call, work, host)
     if work.best:
         source = Best(source, request.n, call.n, shown=not work.unscored)
     if work.echo:
-        source = Echoed(source, Echo(call.prompts, request.n))
+        source = Echoed(source, Echo(shown, request.n))
     return FilledAnswer(attempt, upstream, host.calls, source, onward, stream=request.stream)
 
 

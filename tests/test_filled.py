@@ -27,6 +27,20 @@ def test_echo_is_filled() -> None:
     assert ["two B", "one A"] == ["".join(d.text for d in found if d.index == i) for i in (1, 0)]
 
 
+def test_an_echo_of_ids_leaves_the_ids_as_they_are(tmp_path: pathlib.Path) -> None:
+    """A text may be divided into other tokens: the answer is the one that ids without echo have."""
+    ids = [1000 + ord(letter) for letter in " the"]
+    assert word_model.encode(word_model.decode(ids)) != ids
+    with relaying(tmp_path, {"fake": "llama-server"}) as relay:
+        alone = relay.user.complete(prompt=ids, max_tokens=4)
+        echoed = relay.user.complete(prompt=ids, max_tokens=4, echo=True)
+        sent = [body["prompt"] for body in relay.fake.seen if "prompt" in body]
+    assert sent == [ids, ids]
+    text = alone.json["choices"][0]["text"]
+    assert echoed.json["choices"][0]["text"] == " the" + text
+    assert echoed.json["usage"] == alone.json["usage"]
+
+
 def test_best_of() -> None:
     """The best candidates in one batch, echoed where asked, and all of them counted."""
     scored = [

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from baton.semantics.events import Call, Delta, Usage
+from baton.semantics.logprobs import empty
 from baton.semantics.usage import guess
 
 
@@ -13,7 +14,11 @@ class Alone:
 
     def __init__(self, call: Call) -> None:
         self._prompts = call.prompts
-        self._deltas = [Delta(index, "", "length") for index in range(len(call.prompts) * call.n)]
+        scored = call.logprobs is not None
+        self._deltas = [
+            Delta(index, "", "length", empty() if scored else None)
+            for index in range(len(call.prompts) * call.n)
+        ]
 
     async def read(self) -> Sequence[Delta]:
         found, self._deltas = self._deltas, []

@@ -28,7 +28,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """Samples of one prompt in a call."""
     parallel_max: int = 1
     detokenize: bool = False
-    """Ids become text before anything else."""
+    """The text of ids is read before anything else, and takes their place."""
+    ids_kept: bool = False
+    """The text is shown and the ids are sent: it may be divided into other tokens."""
     template: str = ""
     """Name of the fill-in-the-middle template that takes prompt and suffix."""
     ranked: bool = False
@@ -74,10 +76,12 @@ def worked(
     alone = "max_tokens" in needed and not _scores_prompts(request)
     stops = [*(request.stop or ()), *(TEMPLATES[template].marks if template else ())]
     cuts = len(stops) > native.stop_max
+    detokenize = _detokenizes(request, needed, native)
     work = Work(
         prompts_max=ANY if arrays_taken(request, native) or not (ranked or call.prompts[1:]) else 1,
         samples_max=_samples_max(samples, native),
-        detokenize=_detokenizes(request, needed, native),
+        detokenize=detokenize,
+        ids_kept=detokenize and ids_taken(request, native) and "suffix" not in needed,
         template=template,
         ranked=ranked,
         alone=alone,

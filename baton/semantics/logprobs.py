@@ -10,18 +10,12 @@ token itself is among its alternatives with the very same float; the first token
 has neither (nothing came before it).
 """
 
-import codecs
 import math
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from baton.semantics.events import Logprobs
-
-_UTF8 = codecs.getincrementaldecoder("utf-8")
-_BYTES = re.compile(r"bytes:((?:\\x[0-9a-f]{2})+)")
-"""How OpenAI, and Baton, write a token that is no whole character."""
 
 LOGPROB_MIN = -9999.0
 """Stands for minus infinity (a banned token), which JSON cannot say; vLLM's value."""
@@ -38,6 +32,7 @@ class Position(msgspec.Struct, frozen=True):
 class _Alternative(msgspec.Struct):
     token: str
     logprob: float | None = None
+    id: object = None
 
 
 class _Chat(_Alternative):
@@ -68,7 +63,7 @@ def read(raw: bytes) -> list[Position] | None:
     if wire is None or (wire.content is None and wire.tokens is None):
         return None
     if wire.content is not None:
-        return [Position(at.token, at.logprob, _chat_top(at)) for at in wire.content]
+        return [Position(_chat_name(at), at.logprob, _chat_top(at)) for at in wire.content]
     assert wire.tokens is not None
     count = len(wire.tokens)
     missing = [None] * count
@@ -80,13 +75,27 @@ def read(raw: bytes) -> list[Position] | None:
     ]
 
 
-def legacy(positions: Sequence[Position], offset: int, alternatives: int) -> Logprobs:
-    """The four lists of a delta whose text begins at `offset`, with at most so many alternatives.
+class _Offsets(msgspec.Struct):
+    text_offset: list[object] | None = None
+
+
+def told_start(raw: bytes) -> int:
+    """The first offset that a `logprobs` value tells; 0 where it tells none that can be."""
+    try:
+        told = msgspec.json.decode(raw, type=_Offsets | None)
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+    first = told.text_offset[0] if told is not None and told.text_offset else 0
+    return first if isinstance(first, int) and first > 0 else 0
+
+
+def legacy(positions: Sequence[Position], offsets: Sequence[int], alternatives: int) -> Logprobs:
+    """The four lists of tokens that begin at these code points, with at most so many alternatives.
 
     The chosen token is always among them, so that there may be one more.
     """
     found = empty()
-    found.text_offset.extend(places(positions, offset))
+    found.text_offset.extend(offsets)
     for position in positions:
         logprob = None if position.logprob is None else finite(position.logprob)
         found.tokens.append(position.token)
@@ -95,21 +104,6 @@ def legacy(positions: Sequence[Position], offset: int, alternatives: int) -> Log
             None if logprob is None else _top(position, logprob, alternatives)
         )
     return found
-
-
-def places(positions: Sequence[Position], offset: int) -> Iterator[int]:
-    """Where each token begins, of which the first does at `offset`.
-
-    One that continues a character begins where that does."""
-    decoder = _UTF8("replace")
-    for position in positions:
-        yield offset
-        part = _BYTES.fullmatch(position.token)
-        if part is None:
-            decoder.reset()
-            offset += len(position.token)
-        else:
-            offset += len(decoder.decode(bytes.fromhex(part[1].replace("\\x", ""))))
 
 
 def finite(logprob: float) -> float:
@@ -187,6 +181,15 @@ def _top(position: Position, logprob: float, alternatives: int) -> dict[str, flo
     top = {token: finite(value) for token, value in greatest}
     top[position.token] = logprob
     return top
+
+
+def _chat_name(at: _Chat) -> str:
+    """The token's own text: llama-server writes down what it sends in this event, which lacks what
+    it holds back, or has more; among the alternatives the same id has the name."""
+    if at.id is None:
+        return at.token
+    names = (other.token for other in at.top_logprobs or () if other.id == at.id)
+    return next(names, at.token)
 
 
 def _chat_top(at: _Chat) -> dict[str, float] | None:

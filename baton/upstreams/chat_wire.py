@@ -13,6 +13,7 @@ import msgspec
 
 from baton.semantics.events import Call, Delta, Event, FinishReason, Logprobs
 from baton.semantics.logprobs import Position, legacy, read
+from baton.semantics.places import Places
 from baton.upstreams.base import Kind
 from baton.upstreams.continuation import Cleaning, text_of
 from baton.upstreams.failures import failure
@@ -128,7 +129,8 @@ class ReplyLogprobs:
             ready.append(
                 msgspec.structs.replace(position, token=token) if at < dropped else position
             )
-        return legacy(ready, self._start + begins - dropped, self._alternatives)
+        places = Places(self._start + begins - dropped)
+        return legacy(ready, places.of("", [at.token for at in ready]), self._alternatives)
 
 
 class Reader(Protocol):

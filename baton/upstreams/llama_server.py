@@ -9,6 +9,10 @@ its own usage, which is summed, and characters come whole. Logprobs come in the 
 0, not at all. n is limited by the number of its slots, which it does not tell. It does not refuse a
 max_tokens beyond its context, but ends there, with "length".
 
+Its penalties count the last 64 tokens, unless told otherwise, and of the prompt, too. So the window
+is told: as long as the answer may become, that nothing generated leaves it, and no longer. What the
+end of a prompt has in it counts all the same, until enough is generated.
+
 /infill places a suffix by the model's own fill-in-the-middle tokens (501 where it has none). It
 cuts long texts to three quarters and one quarter of its batch, without a word; the prompt that it
 computed stands in its last event, and one shorter than what was sent fails the call.
@@ -148,6 +152,8 @@ class LlamaServerAdapter(OpenAIAdapter):
         found["samplers"] = samplers(call.extra)
         if found.get("logprobs") == 0:
             found["logprobs"] = 1
+        if call.presence_penalty or call.frequency_penalty:
+            found["repeat_last_n"] = max(call.max_tokens, 1)
         if call.seed is not None:
             found["seed"] = call.seed % RANDOM_SEED
         return found

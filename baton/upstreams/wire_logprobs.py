@@ -1,25 +1,28 @@
 """The logprobs of a stream's deltas: offsets that can be trusted, and the score of each choice.
 
-Offsets are put right at the start of every delta by the text that came before it, so that tokens
-which are only half a character do not move those behind them.
+Offsets are told by where the names of the tokens stand in the text (`semantics/places.py`), from
+the prompt's length on; of a prompt that came as ids only the server knows that, and is believed.
+Where a stop or the model's own end cut the text, the tokens of it that no text shows are left out,
+but of an echo: whoever scores a prompt counts with the generated token, whatever it is.
 """
 
 from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, FinishReason
-from baton.semantics.logprobs import Position, legacy, places, read
+from baton.semantics.logprobs import Position, legacy, read, told_start
+from baton.semantics.places import Places, is_part
 from baton.upstreams.failures import failure
 
 
 class LogprobsReader:
-    """Per choice: how much text came before, and the sum of the generated tokens' logprobs."""
+    """Per choice: how far its text came, and the sum of the generated tokens' logprobs."""
 
-    __slots__ = ("_call", "_scored_tokens", "_scores", "_text_lengths", "_token_counts")
+    __slots__ = ("_call", "_places", "_scored_tokens", "_scores", "_token_counts")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._scores: dict[int, float] = {}
         self._scored_tokens: dict[int, int] = {}
-        self._text_lengths: dict[int, int] = {}
+        self._places: dict[int, Places] = {}
         self._token_counts: dict[int, int] = {}
 
     def delta(
@@ -32,20 +35,25 @@ class LogprobsReader:
     ) -> Delta:
         """The delta of a choice with its logprobs and, on the last one, its score."""
         call = self._call
-        came = self._text_lengths.get(index, 0)
-        self._text_lengths[index] = came + len(text)
         try:
             positions = read(raw)
         except ValueError as error:
             raise failure("stream", "protocol", "logprobs of another shape") from error
-        if text and not came and not positions:
-            self._refuse()
-        offset = came + self._start(index)
+        places = self._places.get(index)
+        if places is None:
+            places = Places(self._start(index, raw))
+            if text and not positions:
+                self._refuse()
+            if text or positions:
+                self._places[index] = places
+        offsets = places.of(text, [at.token for at in positions or ()])
         if call.scored:
-            self._score(index, positions, offset)
+            self._score(index, positions or [], offsets)
         logprobs = None
         if call.logprobs is not None and positions is not None:
-            logprobs = legacy(positions, offset, call.logprobs)
+            if reason == "stop" and not call.echo:
+                positions = _shown(positions, offsets, places.end)
+            logprobs = legacy(positions, offsets[: len(positions)], call.logprobs)
         if not call.scored or reason is None:
             return Delta(index, text, reason, logprobs, token_ids)
         score, tokens = self._scores.get(index), self._scored_tokens.get(index)
@@ -59,17 +67,28 @@ class LogprobsReader:
             raise Unheeded("logprobs", call.model, remedy)
         raise Unheeded("best_of", call.model, "its server tells no logprobs; leave it out.")
 
-    def _start(self, index: int) -> int:
+    def _start(self, index: int, raw: bytes) -> int:
+        """Where the text of a choice begins."""
         prompt = self._call.prompts[index // self._call.n]
-        return len(prompt) if isinstance(prompt, str) and not self._call.echo else 0
+        if self._call.echo:
+            return 0
+        return len(prompt) if isinstance(prompt, str) else told_start(raw)
 
-    def _score(self, index: int, positions: list[Position] | None, offset: int) -> None:
+    def _score(self, index: int, positions: list[Position], offsets: list[int]) -> None:
         prompt = self._call.prompts[index // self._call.n]
-        positions = positions or []
-        for at, begins in zip(positions, places(positions, offset), strict=True):
+        for at, begins in zip(positions, offsets, strict=True):
             count = self._token_counts.get(index, 0)
             self._token_counts[index] = count + 1
             place = begins if isinstance(prompt, str) else count
             if at.logprob is not None and not (self._call.echo and place < len(prompt)):
                 self._scores[index] = self._scores.get(index, 0.0) + at.logprob
                 self._scored_tokens[index] = self._scored_tokens.get(index, 0) + 1
+
+
+def _shown(positions: list[Position], offsets: list[int], end: int) -> list[Position]:
+    """Without those behind the text's end. Parts of a character that never became one stay: they
+    were generated, and no stop took them away."""
+    count = sum(offset < end for offset in offsets)
+    if all(is_part(at.token) for at in positions[count:]):
+        return positions
+    return positions[:count]

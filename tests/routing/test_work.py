@@ -126,6 +126,8 @@ def test_ids_become_text_where_nothing_else_does() -> None:
     taking = msgspec.structs.replace(telling, token_prompts=True)
     assert not made(taking, prompts=[[1], [2]])[1].detokenize
     assert made(taking, prompts=[[1]], echo=True)[1].detokenize
+    assert made(taking, prompts=[[1]], echo=True)[1].ids_kept, "their text is for showing alone"
+    assert not made(telling, prompts=[[1]], echo=True)[1].ids_kept
 
 
 def test_a_vocabulary_reads_ids_and_counts() -> None:

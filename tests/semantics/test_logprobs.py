@@ -71,13 +71,14 @@ positions = st.builds(
 def test_what_must_hold_of_the_legacy_shape(
     given_positions: list[Position], offset: int, alternatives: int
 ) -> None:
-    """Equal lengths, growing offsets, finite values, the token among its alternatives."""
-    found = logprobs.legacy(given_positions, offset, alternatives)
+    """Equal lengths, the offsets given, finite values, the token among its alternatives."""
+    offsets = list(range(offset, offset + len(given_positions)))
+    found = logprobs.legacy(given_positions, offsets, alternatives)
     lists = (found.tokens, found.token_logprobs, found.top_logprobs, found.text_offset)
     assert {len(each) for each in lists} == {len(given_positions)}
     for position, token, value, top, at in zip(given_positions, *lists, strict=True):
         assert (token, at) == (position.token, offset)
-        offset += len(token)
+        offset += 1
         if position.logprob is None:
             assert (value, top) == (None, None)
             continue
@@ -90,23 +91,48 @@ def test_what_must_hold_of_the_legacy_shape(
         assert all(v >= min(kept, default=0) for t, v in top.items() if t != token)
 
 
-def test_parts_of_a_character_begin_where_it_does() -> None:
-    """Their names are longer than they are; a stray byte is a character of its own."""
-    parts = [r"bytes:\xf0\x9f", r"bytes:\x99", r"bytes:\x82"]
-    tokens = ["a", *parts, "b", r"bytes:\x99", "bytes:", "c"]
-    found = logprobs.legacy([Position(token, -1.0) for token in tokens], 7, 0)
-    assert (tokens, [7, 8, 8, 8, 9, 10, 11, 17]) == (found.tokens, found.text_offset)
-    cut = [r"bytes:\xf0\x9f", "b"]
-    assert [0, 0] == list(logprobs.places([Position(token, -1.0) for token in cut], 0))
+def test_a_name_that_was_sent_in_parts_is_told_by_its_id() -> None:
+    """llama-server writes " a random" where it held " a" back; the alternatives have the names."""
+
+    def entry(id: int, token: str, *others: tuple[int, str]) -> dict[str, Any]:
+        tops = [{"id": other, "token": name, "logprob": -1.0} for other, name in others]
+        return {"id": id, "token": token, "logprob": -1.0, "top_logprobs": tops}
+
+    entries = [
+        entry(1, "", (1, " a"), (2, "b")),
+        entry(3, " a random", (2, "b"), (3, " random")),
+        entry(4, "c", (2, "b")),
+    ]
+    found = logprobs.read(json.dumps({"content": entries}).encode())
+    assert found is not None
+    assert [at.token for at in found] == [" a", " random", "c"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "start"),
+    [
+        (b'{"tokens":["a"],"text_offset":[7]}', 7),
+        (b'{"tokens":["a"],"text_offset":[-1]}', 0),
+        (b'{"tokens":["a"],"text_offset":["7"]}', 0),
+        (b'{"tokens":[],"text_offset":[]}', 0),
+        (b'{"text_offset":7}', 0),
+        (b'{"content":[]}', 0),
+        (b"null", 0),
+        (b"", 0),
+    ],
+)
+def test_where_a_server_says_that_it_begins(raw: bytes, start: int) -> None:
+    """Nonsense is no start."""
+    assert logprobs.told_start(raw) == start
 
 
 def test_the_value_beside_the_token_is_the_one_among_the_alternatives() -> None:
     """A greedy token's logprob is bit-equal to the greatest alternative."""
     third = -1 / 3
-    found = logprobs.legacy([Position("a", third, {"a": -0.333, "b": -2.0, "c": -3.0})], 0, 2)
+    found = logprobs.legacy([Position("a", third, {"a": -0.333, "b": -2.0, "c": -3.0})], [0], 2)
     assert found.token_logprobs == [third]
     assert found.top_logprobs == [{"a": third, "b": -2.0}]
-    assert logprobs.legacy([Position("a", -1.0)], 0, 5).top_logprobs == [{"a": -1.0}]
+    assert logprobs.legacy([Position("a", -1.0)], [0], 5).top_logprobs == [{"a": -1.0}]
 
 
 def test_values_that_json_cannot_say() -> None:

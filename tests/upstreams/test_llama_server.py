@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 
@@ -60,6 +61,17 @@ def test_what_it_swallows_is_not_native() -> None:
     """echo and best_of are accepted by it and ignored; max_tokens 0 generates."""
     found = LlamaServerAdapter.capabilities
     assert (found.echo, found.best_of, found.max_tokens_zero) == (False, False, False)
+
+
+def test_penalties_reach_as_far_as_the_answer() -> None:
+    """Its own window are 64 tokens, of the prompt's end, too: a longer answer repeated itself."""
+    call = Call(model="m", prompts=["p"], max_tokens=200)
+    assert "repeat_last_n" not in sent(call)
+    for penalised in (
+        msgspec.structs.replace(call, presence_penalty=0.5),
+        msgspec.structs.replace(call, frequency_penalty=-0.5),
+    ):
+        assert sent(penalised)["repeat_last_n"] == 200
 
 
 def test_a_seed_is_never_random() -> None:

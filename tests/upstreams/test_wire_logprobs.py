@@ -5,7 +5,7 @@ import json
 import pytest
 
 from baton.errors import Unheeded
-from baton.semantics.events import Call, Logprobs
+from baton.semantics.events import Call, FinishReason, Logprobs
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.wire_logprobs import LogprobsReader
 
@@ -41,6 +41,38 @@ def test_echo_counts_from_the_start() -> None:
     assert delta.logprobs is not None
     assert delta.logprobs.text_offset == [0, 2]
     assert delta.logprobs.token_logprobs == [None, -1.0]
+
+
+def test_a_prompt_of_ids_is_as_long_as_its_server_says() -> None:
+    """Nobody else knows its text; each choice goes on from where it began."""
+    reader = LogprobsReader(Call(model="m", prompts=[[5, 6], [7]], max_tokens=9, logprobs=1))
+    told = b'{"tokens":["x","y"],"token_logprobs":[-1,-1],"text_offset":[11,12]}'
+    later = b'{"tokens":["z"],"token_logprobs":[-1],"text_offset":[99]}'
+    found = [
+        reader.delta(0, "xy", None, told, None),
+        reader.delta(0, "z", None, later, None),
+        reader.delta(1, "x", None, legacy(("x", -1.0)), None),
+    ]
+    assert [d.logprobs.text_offset for d in found if d.logprobs] == [[11, 12], [13], [0]]
+
+
+def test_what_a_stop_cut_off_has_no_logprobs() -> None:
+    """The lists end where the text does; what `length` cut, or an echo, keeps all of its tokens."""
+
+    def names(reason: FinishReason, echo: bool, *tokens: str) -> list[str]:
+        call = Call(model="m", prompts=["p"], max_tokens=9, logprobs=1, echo=echo)
+        raw = legacy(*((token, -1.0) for token in tokens))
+        delta = LogprobsReader(call).delta(0, "ab", reason, raw, None)
+        assert delta.logprobs is not None
+        assert len(delta.logprobs.text_offset) == len(delta.logprobs.tokens)
+        return delta.logprobs.tokens
+
+    assert names("stop", False, "a", "b", " st", "op") == ["a", "b"]
+    assert names("stop", False, "a", "bc", "<eos>") == ["a", "bc"]
+    assert names("length", False, "a", "b", "<pad>") == ["a", "b", "<pad>"]
+    assert names("stop", True, "a", "b", "<eos>") == ["a", "b", "<eos>"]
+    half = r"bytes:\xe2"
+    assert names("stop", False, "a", "b", half) == ["a", "b", half]
 
 
 @pytest.mark.parametrize("prompt", ["ab", [5, 6]])
