@@ -42,7 +42,7 @@ class Places:
         for name in names:
             piece = self._piece(name)
             if missed and at < len(text):  # what had no text is over where a name is found again
-                at = max(at, text.find(piece, at, at + missed + len(piece)))
+                at = max(at, text.find(piece, at, at + 2 * missed + len(piece)))
             found.append(begin + at + len(self._ahead))
             if at == len(text):
                 self._ahead += piece

@@ -10,8 +10,7 @@ finish_reason, more bytes than the call can explain, an error event, and an end 
 has finished. An answer is whole only when each has.
 
 A server that does not heed a field is told apart from one that fails, so that nobody takes it for
-ill: where choices never came, an echo is another text, or logprobs are not there (`wire_logprobs`),
-the field is refused.
+ill: where choices never came, an echo is another text, or logprobs are not there, it is refused.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, Usag
 from baton.semantics.usage import possible
 from baton.upstreams.failures import failure
 from baton.upstreams.framing import BoundedBody, BoundedEvents, answer_bytes_max, too_much
+from baton.upstreams.refusals import error_within
 from baton.upstreams.wire_logprobs import LogprobsReader
 
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -223,11 +223,11 @@ class Choices:
                 and not self._finished[choice.index]
             ):
                 return [Delta(choice.index, choice.text, None, None, choice.token_ids)]
+        if chunk.error is not None or chunk.kind == "error":
+            raise error_within(payload)
         return self._all_of(chunk)
 
     def _all_of(self, chunk: WireChunk) -> list[Event]:
-        if chunk.error is not None or chunk.kind == "error":
-            raise failure("stream", "status", "an error event")
         events: list[Event] = []
         choices = chunk.choices or ()
         if len(choices) > len(self._finished):

@@ -52,10 +52,21 @@ class Prepared(NamedTuple):
 class HttpStream:
     """A running call on an HTTP upstream."""
 
-    __slots__ = ("_decoder", "_ended", "_last", "_response", "_watch", "prompt_tokens")
+    __slots__ = (
+        "_decoder",
+        "_ended",
+        "_last",
+        "_response",
+        "_secrets",
+        "_watch",
+        "prompt_tokens",
+    )
 
-    def __init__(self, response: Response, decoder: Decoder, watch: Watch) -> None:
+    def __init__(
+        self, response: Response, decoder: Decoder, watch: Watch, secrets: Sequence[bytes]
+    ) -> None:
         self._response, self._decoder, self._watch = response, decoder, watch
+        self._secrets = secrets
         self._ended = False
         self._last: Sequence[Event] | None = None
         """The last events, once the dialect's own end came while they were poured."""
@@ -82,6 +93,9 @@ class HttpStream:
                 self._watch.failed(error)
             self.close()
             raise
+        except RequestError as error:
+            self.close()
+            raise blotted(error, self._secrets) from None
 
     async def pour(
         self,
@@ -112,6 +126,9 @@ class HttpStream:
                 self._watch.failed(error)
             self.close()
             raise
+        except RequestError as error:
+            self.close()
+            raise blotted(error, self._secrets) from None
 
     def close(self) -> None:
         """Abort the upstream's socket, unless the answer was whole."""
@@ -125,6 +142,14 @@ class HttpStream:
         if self._watch.troubled:
             self._watch.whole()
         return [*events, *last] if last else events
+
+
+def blotted(error: RequestError, secrets: Sequence[bytes]) -> RequestError:
+    """Without what an upstream said of keys."""
+    for secret in secrets:
+        error.message = error.message.replace(secret.decode("utf-8", "replace"), "[key]")
+    error.message = KEY_LIKE.sub("[key]", error.message)
+    return error
 
 
 class HttpUpstream:
@@ -195,7 +220,7 @@ class HttpUpstream:
             raise
         if self.watch.troubled:
             self.watch.accepted()
-        return HttpStream(response, decoder, self.watch)
+        return HttpStream(response, decoder, self.watch, self._secrets)
 
     async def detokenize(self, model: str, ids: list[int]) -> str:
         """Text of ids. Raises RequestError (the caller's fault) or UpstreamError."""
@@ -262,6 +287,4 @@ class HttpUpstream:
         for secret in self._secrets:
             body = body.replace(secret, b"[key]")
         error = self._adapter.error(response.status, body, retry_after)
-        if isinstance(error, RequestError):
-            error.message = KEY_LIKE.sub("[key]", error.message)
-        return error
+        return blotted(error, self._secrets) if isinstance(error, RequestError) else error

@@ -32,6 +32,7 @@ from baton.upstreams.completions_wire import count
 from baton.upstreams.failures import failure
 from baton.upstreams.one_choice import OneChoice, counted, events, reported
 from baton.upstreams.openai import OpenAIAdapter
+from baton.upstreams.refusals import error_within
 
 SAMPLERS = ("penalties", "temperature", "top_p")
 ALL_SAMPLERS = ("penalties", "dry", "temperature", "top_k", "typ_p", "top_p", "min_p", "xtc")
@@ -210,7 +211,7 @@ class InfillReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise failure("stream", "protocol", "an answer of another shape") from error
         if piece.error is not None:
-            raise failure("stream", "status", "an error event")
+            raise error_within(payload)
         reason = self._reason(piece) if piece.stop else None
         found = self.choice.piece(piece.content, reason, _logprobs(piece))
         return found + reported(_usage(piece)) if piece.stop else found

@@ -16,7 +16,7 @@ from baton.upstreams.chat_wire import NULL, believed
 from baton.upstreams.completions_wire import WireUsage, believable
 from baton.upstreams.failures import failure
 from baton.upstreams.one_choice import OneChoice, body, events, reported
-from baton.upstreams.refusals import refusal
+from baton.upstreams.refusals import error_within, refusal
 
 SEED_RANGE = 2**31
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -107,7 +107,7 @@ class MistralReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise failure("stream", "protocol", "an answer of another shape") from error
         if chunk.error is not None or chunk.kind == "error":
-            raise failure("stream", "status", "an error event")
+            raise error_within(payload)
         if len(chunk.choices) > 1:
             raise failure("stream", "protocol", "more choices than were asked for")
         found: list[Event] = []

@@ -20,12 +20,13 @@ import msgspec
 
 from baton.errors import RequestError
 from baton.upstreams.base import Kind, UpstreamError
-from baton.upstreams.failures import MESSAGES
+from baton.upstreams.failures import MESSAGES, failure
 
 MESSAGE_LENGTH_MAX = 400
 NAME_LENGTH_MAX = 64
 RETRY_AFTER_S_MAX = 3600.0
 CALLERS_STATUSES = frozenset({400, 413, 422})
+CALLERS_TYPE = "invalid_request_error"
 OVERLOADED_STATUSES = frozenset({429, 503, 529})
 OPERATORS_CODES = frozenset({"model_not_found", "invalid_api_key", "insufficient_quota"})
 
@@ -100,6 +101,19 @@ def refusal(status: int, body: bytes, retry_after: str | None) -> Exception:
         retry_after_s=seconds(retry_after),
         detail=f"{status} {said.code or said.type}".strip(),
     )
+
+
+def error_within(body: bytes) -> Exception:
+    """What an error means that comes in place of an answer, or in the middle of one: a RequestError
+    where it blames the request. llama-server opens the stream of several prompts before it has
+    looked at each, and vLLM before it computes."""
+    said = read(body)
+    status = 400 if said.type == CALLERS_TYPE else 0
+    if said.code.isdigit():
+        status = int(said.code)
+    if status in CALLERS_STATUSES and said.code not in OPERATORS_CODES:
+        return _callers_fault(status, said)
+    return failure("stream", "status", "an error event")
 
 
 def read(body: bytes) -> Said:

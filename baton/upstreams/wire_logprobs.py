@@ -7,8 +7,8 @@ but of an echo: whoever scores a prompt counts with the generated token, whateve
 """
 
 from baton.errors import Unheeded
-from baton.semantics.events import Call, Delta, FinishReason
-from baton.semantics.logprobs import Position, legacy, read, told_start
+from baton.semantics.events import Call, Delta, FinishReason, Logprobs
+from baton.semantics.logprobs import Position, join, legacy, part, read, told_start, trim
 from baton.semantics.places import Places, is_part
 from baton.upstreams.failures import failure
 
@@ -16,12 +16,13 @@ from baton.upstreams.failures import failure
 class LogprobsReader:
     """Per choice: how far its text came, and the sum of the generated tokens' logprobs."""
 
-    __slots__ = ("_call", "_places", "_scored_tokens", "_scores", "_token_counts")
+    __slots__ = ("_call", "_held", "_places", "_scored_tokens", "_scores", "_token_counts")
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._scores: dict[int, float] = {}
         self._scored_tokens: dict[int, int] = {}
+        self._held: dict[int, Logprobs] = {}
         self._places: dict[int, Places] = {}
         self._token_counts: dict[int, int] = {}
 
@@ -50,10 +51,9 @@ class LogprobsReader:
         if call.scored:
             self._score(index, positions or [], offsets)
         logprobs = None
-        if call.logprobs is not None and positions is not None:
-            if reason == "stop" and not call.echo:
-                positions = _shown(positions, offsets, places.end)
-            logprobs = legacy(positions, offsets[: len(positions)], call.logprobs)
+        if call.logprobs is not None:
+            came = None if positions is None else legacy(positions, offsets, call.logprobs)
+            logprobs = self._seen(index, came, reason, places.end)
         if not call.scored or reason is None:
             return Delta(index, text, reason, logprobs, token_ids)
         score, tokens = self._scores.get(index), self._scored_tokens.get(index)
@@ -66,6 +66,23 @@ class LogprobsReader:
             remedy = "its server does not tell them; leave it out."
             raise Unheeded("logprobs", call.model, remedy)
         raise Unheeded("best_of", call.model, "its server tells no logprobs; leave it out.")
+
+    def _seen(
+        self, index: int, came: Logprobs | None, reason: FinishReason | None, end: int
+    ) -> Logprobs | None:
+        """Those of the text that came so far: the others wait for theirs, or have none."""
+        parts = [each for each in (self._held.pop(index, None), came) if each is not None]
+        if not parts or self._call.echo:
+            return came
+        found = join(parts)
+        shown = trim(found, end)
+        behind = found.tokens[len(shown.tokens) :]
+        if reason is None:
+            if behind:
+                self._held[index] = part(found, len(shown.tokens))[1]
+            return shown
+        # A half of a character that never became whole was generated: no stop took it away.
+        return shown if reason == "stop" and not all(map(is_part, behind)) else found
 
     def _start(self, index: int, raw: bytes) -> int:
         """Where the text of a choice begins."""
@@ -83,12 +100,3 @@ class LogprobsReader:
             if at.logprob is not None and not (self._call.echo and place < len(prompt)):
                 self._scores[index] = self._scores.get(index, 0.0) + at.logprob
                 self._scored_tokens[index] = self._scored_tokens.get(index, 0) + 1
-
-
-def _shown(positions: list[Position], offsets: list[int], end: int) -> list[Position]:
-    """Without those behind the text's end. Parts of a character that never became one stay: they
-    were generated, and no stop took them away."""
-    count = sum(offset < end for offset in offsets)
-    if all(is_part(at.token) for at in positions[count:]):
-        return positions
-    return positions[:count]

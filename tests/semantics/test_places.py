@@ -46,6 +46,7 @@ def test_other_spellings_move_what_follows_by_nothing() -> None:
     """Names with marks of a vocabulary: the next one that stands in the text is found again."""
     assert [0, 5, 11] == Places(0).of("Hello world!", ["\u2581Hello", " world", "!"])
     assert [0, 5] == Places(0).of("Hello world", ["token_id:7", " world"])
+    assert [0, 2, 3] == Places(0).of("\ufffdabc", ["a", "b", "c"]), "behind a prompt's half"
 
 
 def test_a_cut_token_reaches_over_the_end() -> None:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from baton.errors import RequestError
 from baton.upstreams.base import UpstreamError
-from baton.upstreams.refusals import MESSAGE_LENGTH_MAX, Said, printable, read, refusal, seconds
+from baton.upstreams.refusals import (
+    MESSAGE_LENGTH_MAX,
+    Said,
+    error_within,
+    printable,
+    read,
+    refusal,
+    seconds,
+)
 
 CONTEXT = "context_length_exceeded"
 
@@ -56,6 +64,31 @@ def request_error(status: int, body: Any) -> tuple[int, str, str | None, str | N
 def test_shapes(body: Any, expected: Said) -> None:
     """Five shapes, FastAPI's, and what is none of them."""
     assert read(json.dumps(body).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": 400, "type": "exceed_context_size_error", "message": "x"}, CONTEXT),
+        ({"code": 400, "type": "BadRequestError", "message": "x"}, None),
+        ({"code": "unsupported_parameter", "type": "invalid_request_error"}, None),
+        ({"code": 500, "type": "invalid_request_error"}, "failed"),
+        ({"code": "model_not_found", "type": "invalid_request_error"}, "failed"),
+        ({"code": "upstream_lost", "type": "upstream_error"}, "failed"),
+        ({}, "failed"),
+        ("gone", "failed"),
+    ],
+)
+def test_an_error_in_place_of_an_answer(error: Any, code: str | None) -> None:
+    """What blames the request is its caller's to know; any other is a failure of the server."""
+    found = error_within(json.dumps({"error": error}).encode())
+    if code == "failed":
+        assert isinstance(found, UpstreamError)
+        assert (found.phase, found.kind) == ("stream", "status")
+    else:
+        assert isinstance(found, RequestError)
+        assert found.status == 400
+        assert code in (None, found.code)
 
 
 @pytest.mark.parametrize(

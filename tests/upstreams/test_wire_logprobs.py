@@ -75,6 +75,23 @@ def test_what_a_stop_cut_off_has_no_logprobs() -> None:
     assert names("stop", False, "a", "b", half) == ["a", "b", half]
 
 
+@pytest.mark.parametrize(("reason", "rest"), [("stop", []), ("length", [" st", "op"])])
+def test_tokens_wait_for_their_text(reason: FinishReason, rest: list[str]) -> None:
+    """llama-server names what it holds back, and what the stop was, before it ends."""
+    reader = LogprobsReader(Call(model="m", prompts=["p"], max_tokens=9, logprobs=1))
+    found = [
+        reader.delta(0, "a", None, legacy(("a", -1.0)), None),
+        reader.delta(0, "", None, legacy((" x", -1.0)), None),
+        reader.delta(0, " xy", None, legacy(("y", -1.0)), None),
+        reader.delta(0, "", None, legacy((" st", -1.0)), None),
+        reader.delta(0, "", None, legacy(("op", -1.0)), None),
+        reader.delta(0, "", reason, b"null", None),
+    ]
+    told = [delta.logprobs.tokens for delta in found if delta.logprobs]
+    assert told == [["a"], [], [" x", "y"], [], [], rest]
+    assert [2] == found[2].logprobs.text_offset[:1] if found[2].logprobs else False
+
+
 @pytest.mark.parametrize("prompt", ["ab", [5, 6]])
 def test_the_score_leaves_the_prompt_out(prompt: str | list[int]) -> None:
     """Echoed tokens do not count, told as text or as ids."""

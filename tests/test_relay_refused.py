@@ -1,0 +1,72 @@
+"""Refusals that come under a 200: they are the caller's to know, and no failure of the upstream."""
+
+import json
+import pathlib
+
+import pytest
+
+from tests.relaying import relaying
+
+REFUSAL = json.dumps(
+    {
+        "error": {
+            "code": 400,
+            "message": "request (1200 tokens) exceeds the available context size (512 tokens)",
+            "type": "exceed_context_size_error",
+            "n_prompt_tokens": 1200,
+            "n_ctx": 512,
+        }
+    }
+)
+"""What llama-server answers to [long, short]: it opens the stream of several prompts before it has
+looked at each."""
+
+
+@pytest.mark.parametrize("dialect", ["llama-server", "vllm", "openai"])
+@pytest.mark.parametrize("prompt", ["a b", ["a b", "c"]])
+@pytest.mark.parametrize("stream", [True, False])
+def test_before_the_first_text(
+    tmp_path: pathlib.Path, dialect: str, prompt: str | list[str], stream: bool
+) -> None:
+    """A 400 with the code; nothing is charged, asked again or taken for ill."""
+    with relaying(tmp_path, {"fake": dialect}) as relay:
+        streamed = stream or dialect == "llama-server"
+        relay.fake.fault(
+            status=200,
+            body=f"data: {REFUSAL}\n\n" if streamed else REFUSAL,
+            headers=[f"Content-Type: {'text/event-stream' if streamed else 'application/json'}"],
+        )
+        refused = relay.user.complete(prompt=prompt, stream=stream)
+        calls = len(relay.fake.seen)
+        after = relay.user.complete(prompt=prompt, stream=stream)
+    assert (refused.status, refused.error["code"]) == (400, "context_length_exceeded")
+    assert refused.error["param"] == "prompt"
+    assert refused.error["message"].startswith("This model's maximum context length is 512 tokens")
+    assert (calls, after.status) == (1, 200)
+    first, _ = relay.rows()
+    assert (first.state, first.charge) == ("released", 0)
+
+
+@pytest.mark.parametrize("fields", [{}, {"n": 2}, {"logprobs": 1}])
+def test_within_a_stream(tmp_path: pathlib.Path, fields: dict[str, int]) -> None:
+    """What came is charged; the stream ends with the refusal, and nobody else is asked."""
+    with relaying(tmp_path, {"fake": "vllm"}) as relay:
+        relay.fake.fault(insert_after_event=3, insert=REFUSAL)
+        answer = relay.user.complete(prompt="a b", stream=True, **fields)
+        calls = len(relay.fake.seen)
+        after = relay.user.complete(prompt="a b")
+    assert answer.events is not None
+    assert json.loads(answer.events[-1])["error"]["code"] == "context_length_exceeded"
+    assert (calls, after.status) == (1, 200)
+    first, _ = relay.rows()
+    assert (first.state, first.status) == ("interrupted", 400)
+    assert first.charge > 0
+
+
+def test_no_key_is_told(tmp_path: pathlib.Path) -> None:
+    """Of what an upstream says, as in any other refusal."""
+    said = {"code": 400, "message": "no, sk-abcdefghijkl", "type": "invalid_request_error"}
+    with relaying(tmp_path, {"fake": "vllm"}) as relay:
+        relay.fake.fault(insert_after_event=0, insert=json.dumps({"error": said}))
+        refused = relay.user.complete(prompt=["a b", "c"], stream=True)
+    assert (refused.status, refused.error["message"]) == (400, "no, [key]")
