@@ -25,7 +25,7 @@ def is_part(name: str) -> bool:
 class Places:
     """Of one choice, whose text begins at the code point `start`. Feed it delta by delta."""
 
-    __slots__ = ("_ahead", "_decoder", "end")
+    __slots__ = ("_ahead", "_decoder", "_unnamed", "end")
 
     def __init__(self, start: int) -> None:
         self.end = start
@@ -33,12 +33,15 @@ class Places:
         self._decoder = _UTF8("replace")
         self._ahead = ""
         """What was named and has not come as text."""
+        self._unnamed = ""
+        """What came as text and is part of what the next token is named for."""
 
     def of(self, text: str, names: Sequence[str]) -> list[int]:
         """Where each of these tokens, which came with `text`, begins. One that continues a
         character begins where that does."""
-        begin, at, missed, found = self.end, self._met(text), 0, []
         self.end += len(text)
+        text = self._unnamed + text
+        begin, at, missed, found = self.end - len(text), self._met(text), 0, []
         for name in names:
             piece = self._piece(name)
             if missed and at < len(text):  # what had no text is over where a name is found again
@@ -52,6 +55,8 @@ class Places:
                 self._ahead, at = piece[len(text) - at :], len(text)
             else:
                 missed += len(piece)
+        # A half of a character is shown before the token is named that did not complete it.
+        self._unnamed = text[at:] if self._decoder.getstate()[0] else ""
         return found
 
     def _met(self, text: str) -> int:

@@ -22,6 +22,16 @@ def test_half_a_character_has_room_once_the_next_token_ends_it() -> None:
     assert [0, 0, 2] == Places(0).of("\ufffdbc", [r"bytes:\xf0\x9f", "b", "c"])
 
 
+def test_half_a_character_may_be_shown_before_the_next_token() -> None:
+    """As the embedded engine streams it: the offsets are those of the whole answer."""
+    names = [r"bytes:\xd1", r"bytes:\xd4", r"bytes:\xfb", "c"]
+    assert [0, 0, 1, 3] == Places(0).of("\ufffd\ufffd\ufffdc", names)
+    places = Places(0)
+    assert [0] == places.of("\ufffd", names[:1])
+    assert [0, 1] == places.of("\ufffd\ufffd", names[1:3])
+    assert [3] == places.of("c", names[3:])
+
+
 def test_special_tokens_have_no_room() -> None:
     """Named "<|im_start|>", they are no text, in one delta or in one of their own."""
     names = ["\n", "<|im_start|>", "<|x|>", "ass", "istant"]
