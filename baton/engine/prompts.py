@@ -31,7 +31,9 @@ class Prepared(msgspec.Struct, kw_only=True):
 
     def entries(self) -> list[Entry]:
         """One entry for each token, without logprobs."""
-        parts = aligned(self.pieces, self.text.encode())
+        joined, _ = split_tail(b"".join(self.pieces))
+        spelled = joined == self.text  # of ids always, which may begin within a character
+        parts = self.pieces if spelled else aligned(self.pieces, self.text.encode())
         return [
             Entry(token_text(part or piece), None, None, start)
             for piece, part, start in zip(self.pieces, parts, offsets(parts), strict=True)

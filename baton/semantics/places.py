@@ -2,10 +2,11 @@
 
 Theory of operation. Servers send a text and the names of its tokens, which mostly are the text. Not
 always: a special token has a name and no text; half a character is named by its bytes; a server
-that holds text back, as it may become a stop, names its tokens before. So names are laid along the
-text: one that is found in it takes its room, one that goes beyond it waits for the text that is
-still to come, and one that the text denies has none. Offsets that servers tell are of no use here:
-some count other units, or from another beginning, or the names.
+that holds text back, as it may become a stop, names its tokens before, or a token once all of it is
+shown. So names are laid along the text: one that is found in it takes its room, one that goes
+beyond it waits for the text that is still to come, and one that the text denies has none.
+Offsets that servers tell are of no use here: some count other units, or from another beginning, or
+the names.
 """
 
 import codecs
@@ -34,29 +35,29 @@ class Places:
         self._ahead = ""
         """What was named and has not come as text."""
         self._unnamed = ""
-        """What came as text and is part of what the next token is named for."""
+        """What came as text and has not been named."""
 
     def of(self, text: str, names: Sequence[str]) -> list[int]:
         """Where each of these tokens, which came with `text`, begins. One that continues a
         character begins where that does."""
         self.end += len(text)
-        text = self._unnamed + text
+        came, text = len(self._unnamed), self._unnamed + text
         begin, at, missed, found = self.end - len(text), self._met(text), 0, []
         for name in names:
             piece = self._piece(name)
+            if at < came and not _fits(piece, text, at):
+                at = came  # what was before this delta has no name
             if missed and at < len(text):  # what had no text is over where a name is found again
                 at = max(at, text.find(piece, at, at + 2 * missed + len(piece)))
             found.append(begin + at + len(self._ahead))
             if at == len(text):
                 self._ahead += piece
-            elif text.startswith(piece, at):
-                at, missed = at + len(piece), 0
-            elif piece.startswith(text[at : at + len(piece)]):
-                self._ahead, at = piece[len(text) - at :], len(text)
+            elif _fits(piece, text, at):
+                self._ahead = piece[len(text) - at :]
+                at, missed = min(at + len(piece), len(text)), 0
             else:
                 missed += len(piece)
-        # A half of a character is shown before the token is named that did not complete it.
-        self._unnamed = text[at:] if self._decoder.getstate()[0] else ""
+        self._unnamed = text[at:]
         return found
 
     def _met(self, text: str) -> int:
@@ -76,3 +77,8 @@ class Places:
         if part is not None:
             return self._decoder.decode(bytes.fromhex(part[1].replace("\\x", "")))
         return self._decoder.decode(name.encode("utf-8", "replace"))
+
+
+def _fits(piece: str, text: str, at: int) -> bool:
+    """Whether the text goes on with this, as far as it goes."""
+    return piece.startswith(text[at : at + len(piece)])

@@ -17,6 +17,7 @@ class BatonAdapter(OpenAIAdapter):
     """Another Baton, with what stands behind it."""
 
     name = "baton"
+    exact_logprobs = True
     capabilities = Capabilities(
         prompt_arrays=True,
         token_prompts=True,

@@ -55,6 +55,8 @@ class OpenAIAdapter:
     asks_usage_in_streams = True
     usage_per_choice = False
     """Usage comes with each choice and has to be summed (llama-server)."""
+    exact_logprobs = False
+    """Logprobs are of the text's tokens alone, also where a stop cut it."""
     streams_always = False
     """Stream even where the caller does not: the whole answer of this server is less exact."""
 
@@ -66,8 +68,10 @@ class OpenAIAdapter:
 
     def decoder(self, call: Call) -> Decoder:
         if call.stream or self._must_stream(call):
-            return StreamDecoder(call, per_choice_usage=self.usage_per_choice)
-        return BodyDecoder(call, per_choice_usage=self.usage_per_choice)
+            return StreamDecoder(
+                call, per_choice_usage=self.usage_per_choice, exact=self.exact_logprobs
+            )
+        return BodyDecoder(call, per_choice_usage=self.usage_per_choice, exact=self.exact_logprobs)
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
         return refusal(status, body, retry_after)

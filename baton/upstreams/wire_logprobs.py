@@ -14,12 +14,22 @@ from baton.upstreams.failures import failure
 
 
 class LogprobsReader:
-    """Per choice: how far its text came, and the sum of the generated tokens' logprobs."""
+    """`exact`: the server tells the tokens of the text alone, with the text (another Baton).
 
-    __slots__ = ("_call", "_held", "_places", "_scored_tokens", "_scores", "_token_counts")
+    Per choice: how far its text came, and the sum of the generated tokens' logprobs."""
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    __slots__ = (
+        "_call",
+        "_exact",
+        "_held",
+        "_places",
+        "_scored_tokens",
+        "_scores",
+        "_token_counts",
+    )
+
+    def __init__(self, call: Call, *, exact: bool = False) -> None:
+        self._call, self._exact = call, exact
         self._scores: dict[int, float] = {}
         self._scored_tokens: dict[int, int] = {}
         self._held: dict[int, Logprobs] = {}
@@ -43,7 +53,7 @@ class LogprobsReader:
         places = self._places.get(index)
         if places is None:
             places = Places(self._start(index, raw))
-            if text and not positions:
+            if text and not positions and not self._exact:
                 self._refuse()
             if text or positions:
                 self._places[index] = places
@@ -72,7 +82,7 @@ class LogprobsReader:
     ) -> Logprobs | None:
         """Those of the text that came so far: the others wait for theirs, or have none."""
         parts = [each for each in (self._held.pop(index, None), came) if each is not None]
-        if not parts or self._call.echo:
+        if not parts or self._call.echo or self._exact:
             return came
         found = join(parts)
         shown = trim(found, end)

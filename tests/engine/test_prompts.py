@@ -134,3 +134,10 @@ def test_refusal_carries_all_fields() -> None:
         refused.code,
         refused.retry_after_s,
     )
+
+
+def test_ids_that_begin_within_a_character() -> None:
+    """A window of a longer text may: its tokens have their places all the same."""
+    pieces = [b"\xb8\x96", b"a", b"bc"]
+    one = Prepared(ids=[1, 2, 3], text="\ufffd\ufffdabc", pieces=pieces)
+    assert [0, 2, 3] == [entry.start for entry in one.entries()]

@@ -52,6 +52,16 @@ def test_text_that_is_held_back_comes_after_its_names() -> None:
     assert [15] == places.of(" c d", []) + places.of(" e", [" e"])
 
 
+def test_text_may_come_before_its_names() -> None:
+    """As the embedded engine streams: a token is named once all of it is shown, or cut."""
+    places = Places(0)
+    assert [0] == places.of("b", ["b"])
+    assert [] == places.of("ooki", [])
+    assert [1] == places.of("", ["ooking"])
+    places = Places(0)
+    assert [0, 5] == places.of("Hello", ["\u2581Hello"]) + places.of(" you", ["\u2581you"])
+
+
 def test_other_spellings_move_what_follows_by_nothing() -> None:
     """Names with marks of a vocabulary: the next one that stands in the text is found again."""
     assert [0, 5, 11] == Places(0).of("Hello world!", ["\u2581Hello", " world", "!"])

@@ -92,6 +92,18 @@ def test_tokens_wait_for_their_text(reason: FinishReason, rest: list[str]) -> No
     assert [2] == found[2].logprobs.text_offset[:1] if found[2].logprobs else False
 
 
+def test_another_baton_is_believed() -> None:
+    """What it tells behind its text are special tokens that were generated, and no stop."""
+    call = Call(model="m", prompts=["p"], max_tokens=9, logprobs=1)
+    raw = legacy(("a", -1.0), ("<|im_start|>", -1.0))
+    delta = LogprobsReader(call, exact=True).delta(0, "a", "stop", raw, None)
+    assert delta.logprobs is not None
+    assert delta.logprobs.tokens == ["a", "<|im_start|>"]
+    half = LogprobsReader(call, exact=True).delta(0, "\ufffd", None, EMPTY, None)
+    assert half.logprobs is not None, "of a prompt of ids that ended within a character"
+    assert half.logprobs.tokens == []
+
+
 @pytest.mark.parametrize("prompt", ["ab", [5, 6]])
 def test_the_score_leaves_the_prompt_out(prompt: str | list[int]) -> None:
     """Echoed tokens do not count, told as text or as ids."""
