@@ -8,7 +8,7 @@ but of an echo: whoever scores a prompt counts with the generated token, whateve
 
 from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, FinishReason, Logprobs
-from baton.semantics.logprobs import Position, join, legacy, part, read, told_start, trim
+from baton.semantics.logprobs import Position, empty, join, legacy, part, read, told_start, trim
 from baton.semantics.places import Places, is_part
 from baton.upstreams.failures import failure
 
@@ -64,6 +64,8 @@ class LogprobsReader:
         if call.logprobs is not None:
             came = None if positions is None else legacy(positions, offsets, call.logprobs)
             logprobs = self._seen(index, came, reason, places.end)
+            if logprobs is None and reason is not None and index not in self._places:
+                logprobs = empty()  # of no token at all: as a whole answer has them
         if not call.scored or reason is None:
             return Delta(index, text, reason, logprobs, token_ids)
         score, tokens = self._scores.get(index), self._scored_tokens.get(index)

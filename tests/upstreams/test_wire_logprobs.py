@@ -92,6 +92,13 @@ def test_tokens_wait_for_their_text(reason: FinishReason, rest: list[str]) -> No
     assert [2] == found[2].logprobs.text_offset[:1] if found[2].logprobs else False
 
 
+def test_a_choice_that_ends_at_once_has_empty_lists() -> None:
+    """In a stream, too: logprobs were asked for, and there was no token."""
+    call = Call(model="m", prompts=["p"], max_tokens=9, logprobs=1)
+    delta = LogprobsReader(call).delta(0, "", "stop", b"null", None)
+    assert delta.logprobs == Logprobs([], [], [], [])
+
+
 def test_another_baton_is_believed() -> None:
     """What it tells behind its text are special tokens that were generated, and no stop."""
     call = Call(model="m", prompts=["p"], max_tokens=9, logprobs=1)
