@@ -19,7 +19,7 @@ from baton.http.kept import KeptExchange
 from baton.ledger.entries import Intent, State, Timings
 from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import tokens_upper
-from baton.ledger.settle import Ledger
+from baton.ledger.settle import CHECKPOINT_S, Ledger
 from baton.protocol import CompletionRequest
 from baton.randomness import Randomness
 from baton.routing.plan import Plan
@@ -37,10 +37,6 @@ EVENTS = (
     # nginx in front would otherwise collect events before it sends them.
     b"x-accel-buffering: no\r\n"
 )
-CHECKPOINT_BATCHES = 16
-"""At least so often the ledger sees how many tokens came, and"""
-CHECKPOINT_LOOK_S = 0.25
-"""so often how long ago the last checkpoint was: looking at each batch costs more than it tells."""
 
 
 class Books(NamedTuple):
@@ -112,6 +108,7 @@ class Turn:
     _upstream = ""
     """Who answered, where there is no `answer` to ask."""
     _held_at = _first_at = _last_at = _look_at = 0.0
+    _look_after = 0
     _batches = 0
 
     def __init__(self, exchange: Exchange, books: Books, arrival: Arrival | None = None) -> None:
@@ -231,7 +228,7 @@ class Turn:
             self.finish_reason = reason
         self._last_at = now = time.perf_counter()
         self._batches += 1
-        if now >= self._look_at or self._batches % CHECKPOINT_BATCHES == 0:
+        if now >= self._look_at or self._batches >= self._look_after:
             self._checkpoint(now)
 
     def passing(self, send: Callable[[bytes], bool]) -> Callable[[str], bool]:
@@ -242,17 +239,22 @@ class Turn:
         def passes(text: str) -> bool:
             self._last_at = now = clock()
             self._batches = batches = self._batches + 1
-            if now >= self._look_at or batches % CHECKPOINT_BATCHES == 0:
+            if now >= self._look_at or batches >= self._look_after:
                 self._checkpoint(now)
             return send(text_json(text))
 
         return passes
 
     def _checkpoint(self, now: float) -> None:
-        """Let the ledger see how far the answer is, a few times a second."""
-        self._look_at = now + CHECKPOINT_LOOK_S
-        if self._hold is not None and self.answer is not None and self.exchange.started:
-            self._books.ledger.checkpoint(self._hold, self.answer.generated, self.answer)
+        """Let the ledger see how far the answer is. Looking costs more than it tells, so the next
+        time is in a second, or once so many batches came as a checkpoint has tokens."""
+        ledger, hold, answer = self._books.ledger, self._hold, self.answer
+        least = ledger.checkpoint_tokens
+        self._look_at, self._look_after = now + CHECKPOINT_S, self._batches + least
+        if hold is not None and answer is not None and self.exchange.started:
+            generated = answer.generated
+            ledger.checkpoint(hold, generated, answer)
+            self._look_after -= min(generated - hold.checkpoint_tokens, least - 1)
 
     def spent_s(self) -> tuple[float, float]:
         """Until the first text, and from it to the last one so far."""

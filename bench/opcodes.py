@@ -22,14 +22,13 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-import uvicorn
 import uvloop
 
 from baton.app import Worker
 from baton.config import Settings
 from baton.http.shared import Shared
 from baton.stores.base import PriceRecord, UpstreamRecord
-from baton.working import configured
+from baton.working import Server, configured
 from bench.relays import CHUNK_INTERVAL_US, PUBLIC_MODEL, THEIR_MODEL, Relay, build, mock
 from tests.bookkeeping import new_key, new_store
 
@@ -128,7 +127,7 @@ async def counted(
     async with Worker(settings) as worker:
         shared = Shared(settings, worker.room, worker.board)
         listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(configured(settings, worker, shared))
+        server = Server(configured(settings, worker, shared))
         serving = asyncio.get_running_loop().create_task(server._serve([listener]))
         relay = Relay("baton", listener.getsockname()[1], 0, key, PUBLIC_MODEL)
         await asyncio.to_thread(ask, relay, stream, warm_up)
@@ -137,7 +136,7 @@ async def counted(
             sys.settrace(counts.trace)
             await asyncio.to_thread(ask, relay, stream, number)
             sys.settrace(None)
-        server.should_exit = True
+        server.stop()
         await serving
     return found
 

@@ -112,6 +112,24 @@ def test_upstream_is_lost_in_a_stream(tmp_path: pathlib.Path, fault: Fault) -> N
     assert row.charge == (row.prompt_tokens or 0) + 2 * len(chunks)
 
 
+def test_checkpoints_of_a_stream(tmp_path: pathlib.Path) -> None:
+    """While it runs the ledger knows of all but its last few tokens, however fast it is."""
+    with relaying(tmp_path, journal_checkpoint_tokens=10) as relay:
+        relay.fake.faults.append(Fault(stall_after_bytes=16_000))
+        turns = relay.worker.room.under_way.turns
+
+        def known() -> bool:
+            [turn] = turns
+            assert turn.answer is not None
+            assert turn._hold is not None
+            generated, known = turn.answer.generated, turn._hold.checkpoint_tokens
+            return generated > 50 and 0 <= generated - known < 10
+
+        with relay.ask(max_tokens=4000, stream=True) as client:
+            received(client, b"data: ")
+            relay.until(known)
+
+
 def test_upstream_is_lost_in_a_whole_answer(tmp_path: pathlib.Path) -> None:
     """Nothing came, nothing is charged: 502."""
     with relaying(tmp_path, OPENAI, handoffs_max=0) as relay:

@@ -1,7 +1,10 @@
 """A worker at work is tested as a process (test_worker.py); here, what it loads before that."""
 
+import asyncio
+
 import msgspec
 import pytest
+import uvicorn
 
 from baton import files, working
 from baton.config import Settings
@@ -42,3 +45,26 @@ def test_fewer_callers_where_there_are_few_files(monkeypatch: pytest.MonkeyPatch
     assert [(True, 96)] == [
         ("ulimit -n" in str(each["event"]), each["connections"]) for each in told
     ]
+
+
+def test_it_is_told_to_stop() -> None:
+    """At once, without a look at it ten times a second."""
+    looks: list[bool] = []
+
+    class Counted(working.Server):
+        """Each look is written down."""
+
+        async def on_tick(self, counter: int) -> bool:
+            looks.append(await super().on_tick(counter))
+            return looks[-1]
+
+    async def run() -> None:
+        server = Counted(uvicorn.Config("nobody:here", log_config=None))
+        async with asyncio.timeout(working.TICK_S / 2), asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.main_loop())
+            await asyncio.sleep(0)
+            assert server.server_state.default_headers, "the date"
+            server.stop()
+
+    asyncio.run(run())
+    assert [False, True] == looks
