@@ -228,6 +228,7 @@ class Turn:
             self.finish_reason = reason
         self._last_at = now = time.perf_counter()
         self._batches += 1
+        self._look_after -= len(batch) - 1
         if now >= self._look_at or self._batches >= self._look_after:
             self._checkpoint(now)
 
@@ -247,7 +248,7 @@ class Turn:
 
     def _checkpoint(self, now: float) -> None:
         """Let the ledger see how far the answer is. Looking costs more than it tells, so the next
-        time is in a second, or once so many batches came as a checkpoint has tokens."""
+        time is in a second, or once so many deltas came as a checkpoint has tokens."""
         ledger, hold, answer = self._books.ledger, self._hold, self.answer
         least = ledger.checkpoint_tokens
         self._look_at, self._look_after = now + CHECKPOINT_S, self._batches + least

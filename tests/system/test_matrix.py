@@ -123,13 +123,17 @@ def check_choices(asked: CompletionRequest, choices: list[Choice], deltas: list[
 
 
 def check_logprobs(asked: CompletionRequest, choice: Choice, prompt: str) -> None:
-    """Four lists of one length that stand at the text, counted from the start of the prompt."""
+    """Four lists of one length that stand at the text, counted from the start of the prompt. How
+    long the text of ids is only their server knows: some tell, behind others counting begins at
+    0."""
     logprobs = choice.logprobs
     assert logprobs is not None
     assert choice.text == "".join(logprobs.tokens)
     lists = (logprobs.tokens, logprobs.token_logprobs, logprobs.top_logprobs, logprobs.text_offset)
     assert 1 == len({len(each) for each in lists})
-    at = 0 if asked.echo or not isinstance(asked.prompts[0], str) else len(prompt)
+    at = 0 if asked.echo else len(prompt)
+    if not isinstance(asked.prompts[0], str) and logprobs.text_offset[0] == 0:
+        at = 0
     for token, offset in zip(logprobs.tokens, logprobs.text_offset, strict=True):
         assert at == offset
         at += len(token)
