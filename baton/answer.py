@@ -93,6 +93,8 @@ class Counted:
         self._batches: list[list[Delta]] = []
         self.whole = False
         """Whether the answer came to its proper end."""
+        self.poured = 0
+        """Texts that went to a `take_text` so far."""
 
     async def read(self) -> list[Delta]:
         """Some deltas; none at the end."""
@@ -155,13 +157,18 @@ class Counted:
             deltas = self._counted(events)
             return take(deltas) if deltas else True
 
+        received = self.received
+        if take_text is None or received is None:
+            texts = None
+        else:
+            texts, before = (received.texts.append, take_text), received.count_texts()
         try:
-            if take_text is None or self.received is None:
-                await stream.pour(count)
-            else:
-                await stream.pour(count, (self.received.texts.append, take_text))
+            await stream.pour(count, texts)
         except UpstreamError as error:
             await self._go_on(error)
+        finally:
+            if texts is not None and received is not None:
+                self.poured += received.count_texts() - before
 
     async def gather(self) -> list[Delta]:
         """The rest of the answer."""
@@ -314,6 +321,11 @@ class Answer:
         """How often another upstream took over, so far."""
         onward = self._calls[0].onward
         return 0 if onward is None else onward.handoffs
+
+    @property
+    def poured(self) -> int:
+        """Texts that went to a `take_text`, once `pour` has returned."""
+        return self._calls[0].poured if self._calls else 0
 
     @property
     def spent(self) -> tuple[Spent, ...]:

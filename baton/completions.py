@@ -291,14 +291,17 @@ class Completions:
 
         pass_text = None
         if isinstance(encoder, ChunkEncoder) and not continuous:
-            pass_text = turn.passing(exchange.sender(*encoder.around_text))
+            pass_text = exchange.sender(*encoder.around_text)
 
         while batch := await answer.read():
             if not exchange.started:
                 await turn.held()
                 turn.start_stream()
             if pass_on(batch):
-                await answer.pour(pass_on, pass_text)
+                try:
+                    await answer.pour(pass_on, pass_text)
+                finally:
+                    turn.poured(answer.poured)
             if exchange.paused:
                 await exchange.drain()
         last = b""

@@ -110,7 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url: str = ""
     """redis://… of a server on which nodes count rates together; "": each machine for itself."""
     journal_checkpoint_tokens: Count = 64
-    """A stream's count is written down this often (or each second): what recovery charges."""
+    """A stream's count is written down after so many tokens or a second; twice a second it is
+    looked at. Recovery charges it."""
 
     # Answers kept for those who send an Idempotency-Key
     idempotency_kept_s: Annotated[float, msgspec.Meta(ge=60, le=7 * 86_400)] = 86_400.0

@@ -79,6 +79,10 @@ class HeardAnswer(Answer):
         return self._answer.handoffs
 
     @property
+    def poured(self) -> int:
+        return self._answer.poured
+
+    @property
     def spent(self) -> tuple[Spent, ...]:
         return self._answer.spent
 

@@ -6,7 +6,7 @@ with what was used until then. Everything here is synchronous but the three wait
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from baton.admission.gate import Caller, Passage
@@ -19,11 +19,11 @@ from baton.http.kept import KeptExchange
 from baton.ledger.entries import Intent, State, Timings
 from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import tokens_upper
-from baton.ledger.settle import CHECKPOINT_S, Ledger
+from baton.ledger.settle import Ledger
 from baton.protocol import CompletionRequest
 from baton.randomness import Randomness
 from baton.routing.plan import Plan
-from baton.semantics.assemble import Encoder, text_json
+from baton.semantics.assemble import Encoder
 from baton.semantics.events import Delta
 from baton.semantics.headers import identity, provenance
 from baton.telemetry.log import AccessLog
@@ -107,9 +107,8 @@ class Turn:
     _expelled: RequestError | None = None
     _upstream = ""
     """Who answered, where there is no `answer` to ask."""
-    _held_at = _first_at = _last_at = _look_at = 0.0
-    _look_after = 0
-    _batches = 0
+    _held_at = _first_at = _last_at = 0.0
+    _batches = _poured = 0
 
     def __init__(self, exchange: Exchange, books: Books, arrival: Arrival | None = None) -> None:
         self.exchange, self._books = exchange, books
@@ -222,40 +221,23 @@ class Turn:
     def came(self, batch: Sequence[Delta]) -> None:
         """Deltas arrived: when, how many, and the finish that the ledger shall know."""
         if not self._batches:
-            self._first_at = self._look_at = time.perf_counter()
+            self._first_at = time.perf_counter()
         reason = batch[-1].finish_reason
         if reason is not None:
             self.finish_reason = reason
-        self._last_at = now = time.perf_counter()
+        self._last_at = time.perf_counter()
         self._batches += 1
-        self._look_after -= len(batch) - 1
-        if now >= self._look_at or self._batches >= self._look_after:
-            self._checkpoint(now)
 
-    def passing(self, send: Callable[[bytes], bool]) -> Callable[[str], bool]:
-        """Who takes each further delta that is a text alone, not the first one: notes it as `came`
-        does, and sends its JSON."""
-        clock = time.perf_counter
+    def poured(self, texts: int) -> None:
+        """So many texts went out in all without being told here, one by one."""
+        if texts > self._poured:
+            self._poured, self._last_at = texts, time.perf_counter()
 
-        def passes(text: str) -> bool:
-            self._last_at = now = clock()
-            self._batches = batches = self._batches + 1
-            if now >= self._look_at or batches >= self._look_after:
-                self._checkpoint(now)
-            return send(text_json(text))
-
-        return passes
-
-    def _checkpoint(self, now: float) -> None:
-        """Let the ledger see how far the answer is. Looking costs more than it tells, so the next
-        time is in a second, or once so many deltas came as a checkpoint has tokens."""
-        ledger, hold, answer = self._books.ledger, self._hold, self.answer
-        least = ledger.checkpoint_tokens
-        self._look_at, self._look_after = now + CHECKPOINT_S, self._batches + least
-        if hold is not None and answer is not None and self.exchange.started:
-            generated = answer.generated
-            ledger.checkpoint(hold, generated, answer)
-            self._look_after -= min(generated - hold.checkpoint_tokens, least - 1)
+    def checkpoint(self) -> None:
+        """Let the ledger see how far the stream is: twice a second, as looking costs more than it
+        tells."""
+        if self._hold is not None and self.answer is not None and self._streaming:
+            self._books.ledger.checkpoint(self._hold, self.answer.generated, self.answer)
 
     def spent_s(self) -> tuple[float, float]:
         """Until the first text, and from it to the last one so far."""
@@ -325,7 +307,7 @@ class Turn:
             books.log.append(ended)
 
     def _told(self) -> Ended:
-        first, gaps = self._first_at, self._batches - 1
+        first, gaps = self._first_at, self._batches + self._poured - 1
         request = self.request
         return Ended(
             self.request_id,

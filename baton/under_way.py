@@ -17,7 +17,7 @@ from baton.errors import RequestError, deadline_passed, ended_key
 from baton.turn import Turn
 
 LOOK_S = 0.5
-"""How often expiry is looked for: a few microseconds for each hundred turns."""
+"""How often: a few microseconds for each hundred turns, a hundred where they stream."""
 
 
 class UnderWay:
@@ -64,12 +64,15 @@ class UnderWay:
             self._end(turn, deadline_passed(timeout_s))
 
     async def watching(self, timeout_s: Callable[[], float]) -> None:
-        """Look for both for as long as the worker runs; `timeout_s` as it is then."""
+        """Look for both for as long as the worker runs, `timeout_s` as it is then; and let the
+        ledger see how far streams are."""
         while True:
             await asyncio.sleep(LOOK_S)
             self.land(LOOK_S)
             self.expire(time.time())
             self.cut_overdue(timeout_s())
+            for turn in list(self.turns):
+                turn.checkpoint()
 
     def _end(self, turn: Turn, error: RequestError) -> None:
         task = self.turns[turn]

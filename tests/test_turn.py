@@ -113,7 +113,8 @@ def test_upstream_is_lost_in_a_stream(tmp_path: pathlib.Path, fault: Fault) -> N
 
 
 def test_checkpoints_of_a_stream(tmp_path: pathlib.Path) -> None:
-    """While it runs the ledger knows of all but its last few tokens, however fast it is."""
+    """While it runs the ledger knows of all but the tokens of the last moment, and of fewer than
+    are worth a checkpoint; what was poured is counted like what was read."""
     with relaying(tmp_path, journal_checkpoint_tokens=10) as relay:
         relay.fake.faults.append(Fault(stall_after_bytes=16_000))
         turns = relay.worker.room.under_way.turns
@@ -269,6 +270,19 @@ def test_metrics(tmp_path: pathlib.Path) -> None:
     assert (PROMPT_TOKENS, counted) == (series.prompt_tokens, series.completion_tokens)
     assert PROMPT_TOKENS + 2 * counted == series.charge_nano
     assert PRICE.output_pico == 2000
+
+
+def test_gaps_between_texts_are_counted(tmp_path: pathlib.Path) -> None:
+    """Each of a stream whose texts come one by one, also those that are poured."""
+    with relaying(tmp_path) as relay:
+        relay.fake.fault(interval_s=0.01)
+        with relay.ask(stream=True, max_tokens=20) as client:
+            events = events_of(received(client, b"0\r\n\r\n"))
+        relay.until(lambda: relay.shared.exchanges == 0)
+        snapshot = relay.worker.room.books.metrics.snapshot()
+    [series] = [each for each in snapshot.series if each.model == MODEL]
+    assert len(events) - 2 <= sum(series.inter_token.counts) <= len(events) - 1
+    assert 0.005 < series.inter_token.sum_s / sum(series.inter_token.counts) < 0.1
 
 
 def test_fills_and_ends_are_counted(tmp_path: pathlib.Path) -> None:

@@ -190,14 +190,18 @@ class Answering(HttpToolsProtocol, Timed):
             self.transport.write(data)
         return not self.flow.write_paused
 
-    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]:
-        """Who writes `form` with some bytes filled in, and before them in hexadecimal how many they
-        are with `length`; told as by `write`. One call a chunk where there would be four."""
+    def filler(
+        self, form: bytes, length: int, encode: Callable[[str], bytes]
+    ) -> Callable[[str], bool]:
+        """Who writes `form` with an encoded text filled in, and before it in hexadecimal how many
+        bytes that is with `length`; told as by `write`. One call a chunk where there would be
+        five."""
         transport, flow = self.transport, self.flow
         closing, write = transport.is_closing, transport.write
 
-        def fill(part: bytes) -> bool:
+        def fill(text: str) -> bool:
             if not closing():
+                part = encode(text)
                 write(form % (length + len(part), part))
             return not flow.write_paused
 

@@ -63,7 +63,9 @@ class Line(Protocol):
 
     def write(self, data: bytes) -> bool: ...
 
-    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]: ...
+    def filler(
+        self, form: bytes, length: int, encode: Callable[[str], bytes]
+    ) -> Callable[[str], bool]: ...
 
     def abort(self) -> None: ...
 
@@ -168,12 +170,15 @@ class Exchange:
         than it is sent (`paused`)."""
         return self._line.write(event if self.http_1_0 else b"%x\r\n%b\r\n" % (len(event), event))
 
-    def sender(self, before: bytes, after: bytes) -> Callable[[bytes], bool]:
-        """`send` of events that are the same but for what stands between these two."""
+    def sender(
+        self, before: bytes, after: bytes, encode: Callable[[str], bytes]
+    ) -> Callable[[str], bool]:
+        """`send` of events that are the same but for a text, encoded, between these two."""
         if self.http_1_0:
-            return lambda middle: self.send(before + middle + after)
+            return lambda text: self.send(before + encode(text) + after)
         fixed = [part.replace(b"%", b"%%") for part in (before, after)]
-        return self._line.filler(b"%%x\r\n%b%%b%b\r\n" % (*fixed,), len(before) + len(after))
+        form = b"%%x\r\n%b%%b%b\r\n" % (*fixed,)
+        return self._line.filler(form, len(before) + len(after), encode)
 
     def end(self, last: bytes = b"") -> None:
         """The last event, if any, and the end of the stream, in one write."""

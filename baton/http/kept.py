@@ -86,8 +86,10 @@ class KeptExchange(Exchange):
         self._tell()
         return True
 
-    def sender(self, before: bytes, after: bytes) -> Callable[[bytes], bool]:
-        return lambda middle: self.send(before + middle + after)
+    def sender(
+        self, before: bytes, after: bytes, encode: Callable[[str], bytes]
+    ) -> Callable[[str], bool]:
+        return lambda text: self.send(before + encode(text) + after)
 
     def end(self, last: bytes = b"") -> None:
         if last:
@@ -195,7 +197,9 @@ class _Nobody:
     def abort(self) -> None:
         raise AssertionError("a kept exchange has no line to abort")
 
-    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]:
+    def filler(
+        self, form: bytes, length: int, encode: Callable[[str], bytes]
+    ) -> Callable[[str], bool]:
         raise AssertionError("a kept exchange writes to no line")
 
     async def drain(self) -> None:

@@ -98,7 +98,7 @@ class Ledger:
     def checkpoint(
         self, hold: Hold, completion_tokens: int, progress: Progress | None = None
     ) -> bool:
-        """Tell how far a running answer is; written each 64 tokens or each second, whichever comes
+        """Tell how far a running answer is; written after 64 tokens or a second, whichever comes
         first. Returns whether it was. Recovery charges the last one written. Its prompt is that of
         the intent where it is known exactly, else as `progress` knows or guesses it."""
         fresh = completion_tokens - hold.checkpoint_tokens

@@ -22,8 +22,6 @@ DONE = b"data: [DONE]\n\n"
 """The end of a stream that is whole, and of no other."""
 
 _JSON = msgspec.json.Encoder()
-text_json: Callable[[str], bytes] = _JSON.encode
-"""A text as it stands between `ChunkEncoder.around_text`."""
 
 
 class Encoder(Protocol):
@@ -77,10 +75,10 @@ class ChunkEncoder:
         return self._head + _JSON.encode(delta.text) + self._tail(delta, usage)
 
     @property
-    def around_text(self) -> tuple[bytes, bytes]:
+    def around_text(self) -> tuple[bytes, bytes, Callable[[str], bytes]]:
         """What stands before and behind the JSON of a text, where a delta of the first choice is
-        nothing else."""
-        return self._head, self._text_tail
+        nothing else; and what makes that JSON."""
+        return self._head, self._text_tail, _JSON.encode
 
     def usage(self, usage: CompletionUsage) -> bytes:
         """The last chunk, where usage was asked for: no choices."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,8 +27,14 @@ class Recorder:
         self.written.append(data)
         return not self.write_paused
 
-    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]:
-        return lambda part: self.write(form % (length + len(part), part))
+    def filler(
+        self, form: bytes, length: int, encode: Callable[[str], bytes]
+    ) -> Callable[[str], bool]:
+        def fill(text: str) -> bool:
+            part = encode(text)
+            return self.write(form % (length + len(part), part))
+
+        return fill
 
     def abort(self) -> None:
         self.aborted += 1
@@ -100,15 +107,16 @@ def test_an_abort_is_no_end() -> None:
     assert not line.written[-1].endswith(b"0\r\n\r\n")
 
 
-@given(st.booleans(), st.binary(), st.binary(), st.lists(st.binary(), max_size=3))
+@given(st.booleans(), st.binary(), st.binary(), st.lists(st.text(), max_size=3))
 def test_a_sender_writes_what_send_does(
-    http_1_0: bool, before: bytes, after: bytes, middles: list[bytes]
+    http_1_0: bool, before: bytes, after: bytes, texts: list[str]
 ) -> None:
     """Also where what stands around has the signs of a form in it."""
     (one, sent), (other, filled) = exchange(http_1_0), exchange(http_1_0)
-    send = other.sender(b"%b%" + before, after + b"%x")
-    for middle in middles:
-        assert one.send(b"%b%" + before + middle + after + b"%x") is send(middle) is True
+    send = other.sender(b"%b%" + before, after + b"%x", msgspec.json.encode)
+    for text in texts:
+        event = b"%b%" + before + msgspec.json.encode(text) + after + b"%x"
+        assert one.send(event) is send(text) is True
     filled.write_paused = True
-    assert not send(b"")
-    assert sent.written == filled.written[: len(middles)]
+    assert not send("")
+    assert sent.written == filled.written[: len(texts)]

@@ -32,8 +32,14 @@ class Wire:
         self.written.append(data)
         return not self.write_paused
 
-    def filler(self, form: bytes, length: int) -> Callable[[bytes], bool]:
-        return lambda part: self.write(form % (length + len(part), part))
+    def filler(
+        self, form: bytes, length: int, encode: Callable[[str], bytes]
+    ) -> Callable[[str], bool]:
+        def fill(text: str) -> bool:
+            part = encode(text)
+            return self.write(form % (length + len(part), part))
+
+        return fill
 
     def abort(self) -> None:
         self.aborted = True
@@ -80,7 +86,7 @@ def followed(
 def streamed(kept: KeptExchange) -> None:
     kept.start_stream(header_lines(HEADERS))
     for event in EVENTS[:-1]:
-        assert kept.sender(event[:5], event[-2:])(event[5:-2])
+        assert kept.sender(event[:5], event[-2:], str.encode)(event[5:-2].decode())
     kept.end(EVENTS[-1])
 
 

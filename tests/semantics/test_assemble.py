@@ -14,7 +14,6 @@ from baton.semantics.assemble import (
     ChunkEncoder,
     assemble,
     encode_completion,
-    text_json,
 )
 from baton.semantics.events import Delta, Logprobs, Usage
 from baton.semantics.sse import SseDecoder
@@ -74,9 +73,9 @@ def test_every_chunk_has_every_key_in_order(
         expected["system_fingerprint"] = fingerprint
     for _ in range(2):
         event = chunks.delta(delta)
-        before, after = chunks.around_text
+        before, after, encode = chunks.around_text
         if delta.index == 0 and delta.finish_reason is None and delta.logprobs is None:
-            assert before + text_json(delta.text) + after == event
+            assert before + encode(delta.text) + after == event
         assert event.startswith(b"data: {")
         assert event.endswith(b"}\n\n")
         assert event.count(b"\n") == 2
