@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 
 from baton.admission.gate import Caller
 from baton.errors import RequestError, deadline_passed, ended_key
+from baton.telemetry import diary
 from baton.turn import Turn
 
 LOOK_S = 0.5
@@ -63,6 +64,14 @@ class UnderWay:
                 return
             self._end(turn, deadline_passed(timeout_s))
 
+    def checkpoint(self) -> None:
+        """Let the ledger see how far streams are."""
+        for turn in list(self.turns):
+            try:
+                turn.checkpoint()
+            except Exception:  # noqa: BLE001 — one turn's bug must not end the watch over all
+                diary.exception("no checkpoint", request_id=turn.request_id)
+
     async def watching(self, timeout_s: Callable[[], float]) -> None:
         """Look for both for as long as the worker runs, `timeout_s` as it is then; and let the
         ledger see how far streams are."""
@@ -71,8 +80,7 @@ class UnderWay:
             self.land(LOOK_S)
             self.expire(time.time())
             self.cut_overdue(timeout_s())
-            for turn in list(self.turns):
-                turn.checkpoint()
+            self.checkpoint()
 
     def _end(self, turn: Turn, error: RequestError) -> None:
         task = self.turns[turn]

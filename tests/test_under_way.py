@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from baton.stores.base import KeyRecord, Missing
+from baton.turn import Turn
+from baton.under_way import UnderWay
 from tests.asking import Answer
 from tests.bookkeeping import PRICE
+from tests.hearing import hearing
 from tests.relaying import USER, Relay, relaying
 
 ENDED_WITHIN_S = 2.0
@@ -217,3 +220,26 @@ def test_nothing_stays_behind(idle: Relay) -> None:
     assert set() == under_way.among(["key_unknown"])
     with pytest.raises(Missing):
         idle.store.keys.get("key_unknown")
+
+
+def test_a_turn_that_cannot_tell_is_passed_over() -> None:
+    """Who looks after deadlines goes on, and says whose checkpoint there is none of."""
+    told: list[str] = []
+
+    class Odd(Turn):
+        """Fails, or tells."""
+
+        def __init__(self, request_id: str) -> None:
+            self.request_id = request_id
+
+        def checkpoint(self) -> None:
+            if self.request_id == "odd":
+                raise ValueError
+            told.append(self.request_id)
+
+    under_way = UnderWay()
+    under_way.turns = {Odd(name): None for name in ("odd", "even")}
+    with hearing() as heard:
+        under_way.checkpoint()
+    assert ["even"] == told
+    assert ["odd"] == [each["request_id"] for each in heard]
