@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 import uvloop
@@ -99,6 +99,18 @@ def crowded() -> Iterator[tuple[Listener, socket.socket, socket.socket, threadin
         listener.connect() as second,
     ):
         yield listener, first, second, hold
+
+
+def filling(
+    write: Callable[[bytes], bool], form: bytes, length: int, encode: Callable[[str], bytes]
+) -> Callable[[str], bool]:
+    """The `filler` of a line that writes so."""
+
+    def fill(text: str) -> bool:
+        part = encode(text)
+        return write(form % (length + len(part), part))
+
+    return fill
 
 
 def received(client: socket.socket, until: bytes) -> bytes:

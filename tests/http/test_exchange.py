@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from baton.http.exchange import Exchange, HeaderPair, note
 from baton.http.paths import PLAIN
+from tests.http.serving import filling
 
 
 class Recorder:
@@ -30,11 +31,7 @@ class Recorder:
     def filler(
         self, form: bytes, length: int, encode: Callable[[str], bytes]
     ) -> Callable[[str], bool]:
-        def fill(text: str) -> bool:
-            part = encode(text)
-            return self.write(form % (length + len(part), part))
-
-        return fill
+        return filling(self.write, form, length, encode)
 
     def abort(self) -> None:
         self.aborted += 1

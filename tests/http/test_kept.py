@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from baton.http.exchange import Exchange, HeaderPair, header_lines, note
 from baton.http.kept import Answered, KeptExchange, follow, replay
 from baton.http.paths import Where
+from tests.http.serving import filling
 
 EVENTS = [b"data: 1\n\n", b"data: 2\n\n", b"data: [DONE]\n\n"]
 HEADERS: list[HeaderPair] = [(b"content-type", b"text/event-stream"), (b"x-ratelimit-limit", b"9")]
@@ -35,11 +36,7 @@ class Wire:
     def filler(
         self, form: bytes, length: int, encode: Callable[[str], bytes]
     ) -> Callable[[str], bool]:
-        def fill(text: str) -> bool:
-            part = encode(text)
-            return self.write(form % (length + len(part), part))
-
-        return fill
+        return filling(self.write, form, length, encode)
 
     def abort(self) -> None:
         self.aborted = True
