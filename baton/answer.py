@@ -157,17 +157,16 @@ class Counted:
             deltas = self._counted(events)
             return take(deltas) if deltas else True
 
-        received = self.received
-        if take_text is None or received is None:
-            texts = None
-        else:
-            texts, before = (received.texts.append, take_text), received.count_texts()
+        received, texts = self.received, None
+        if take_text is not None and received is not None:
+            texts = received.texts.append, take_text
+        before = 0 if received is None else received.count_texts()
         try:
             await stream.pour(count, texts)
         except UpstreamError as error:
             await self._go_on(error)
         finally:
-            if texts is not None and received is not None:
+            if received is not None:
                 self.poured += received.count_texts() - before
 
     async def gather(self) -> list[Delta]:
@@ -227,9 +226,8 @@ class Counted:
 
     def _told(self, usage: Usage) -> int:
         """Tokens by a report so far: its pieces may be of several. 0 where it is no count."""
-        call = self._call
         counted = self.upstream.capabilities.exact_usage and not usage.estimated
-        fits = usage.completion_tokens <= len(call.prompts) * call.n * call.max_tokens
+        fits = usage.completion_tokens <= self._call.completion_tokens_max
         return usage.completion_tokens if counted and fits else 0
 
     @property
@@ -258,7 +256,7 @@ class Counted:
         exact = self.upstream.capabilities.exact_usage
         call = self._call
         prompts = call.prompts
-        completions_max = len(prompts) * call.n * call.max_tokens
+        completions_max = call.completion_tokens_max
         if self._reported is not None:
             usage = clamp(self._reported, trusted=exact)
             if (

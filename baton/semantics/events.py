@@ -62,6 +62,11 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Whose turn it is: the fairness unit of queues (the key's id). Never forwarded over HTTP."""
 
     @property
+    def completion_tokens_max(self) -> int:
+        """Of all its choices together."""
+        return len(self.prompts) * self.n * self.max_tokens
+
+    @property
     def plain(self) -> bool:
         """Whether everything is at its default but what most callers set: seen at once."""
         return self == Call(

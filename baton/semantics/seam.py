@@ -110,7 +110,7 @@ def joined_usage(
         estimated = True
     return Usage(
         prompt_tokens=counted,
-        completion_tokens=min(tokens, len(call.prompts) * call.n * call.max_tokens),
+        completion_tokens=min(tokens, call.completion_tokens_max),
         cached_tokens=None if told is None else told.cached_tokens,
         estimated=estimated,
     )

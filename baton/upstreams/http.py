@@ -88,14 +88,9 @@ class HttpStream:
                 if events:
                     return events
             return self._finish(())
-        except UpstreamError as error:
-            if not self._ended:  # else it was closed under the reader, by one of us
-                self._watch.failed(error)
-            self.close()
+        except (UpstreamError, RequestError) as error:
+            self._failed(error)
             raise
-        except RequestError as error:
-            self.close()
-            raise blotted(error, self._secrets) from None
 
     async def pour(
         self,
@@ -121,14 +116,16 @@ class HttpStream:
             event = decoder.event_taker(*texts)
         try:
             await self._response.pour(decode, event)
-        except UpstreamError as error:
-            if not self._ended:
-                self._watch.failed(error)
-            self.close()
+        except (UpstreamError, RequestError) as error:
+            self._failed(error)
             raise
-        except RequestError as error:
-            self.close()
-            raise blotted(error, self._secrets) from None
+
+    def _failed(self, error: UpstreamError | RequestError) -> None:
+        if isinstance(error, RequestError):
+            blot(error, self._secrets)
+        elif not self._ended:  # else it was closed under the reader, by one of us
+            self._watch.failed(error)
+        self.close()
 
     def close(self) -> None:
         """Abort the upstream's socket, unless the answer was whole."""
@@ -144,12 +141,11 @@ class HttpStream:
         return [*events, *last] if last else events
 
 
-def blotted(error: RequestError, secrets: Sequence[bytes]) -> RequestError:
-    """Without what an upstream said of keys."""
+def blot(error: RequestError, secrets: Sequence[bytes]) -> None:
+    """Take out of its message what an upstream said of keys."""
     for secret in secrets:
         error.message = error.message.replace(secret.decode("utf-8", "replace"), "[key]")
     error.message = KEY_LIKE.sub("[key]", error.message)
-    return error
 
 
 class HttpUpstream:
@@ -287,4 +283,6 @@ class HttpUpstream:
         for secret in self._secrets:
             body = body.replace(secret, b"[key]")
         error = self._adapter.error(response.status, body, retry_after)
-        return blotted(error, self._secrets) if isinstance(error, RequestError) else error
+        if isinstance(error, RequestError):
+            blot(error, self._secrets)
+        return error

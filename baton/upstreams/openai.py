@@ -67,11 +67,9 @@ class OpenAIAdapter:
         return HttpRequest(path=self.path, body=_ENCODER.encode(fields))
 
     def decoder(self, call: Call) -> Decoder:
-        if call.stream or self._must_stream(call):
-            return StreamDecoder(
-                call, per_choice_usage=self.usage_per_choice, exact=self.exact_logprobs
-            )
-        return BodyDecoder(call, per_choice_usage=self.usage_per_choice, exact=self.exact_logprobs)
+        streams = call.stream or self._must_stream(call)
+        kind = StreamDecoder if streams else BodyDecoder
+        return kind(call, per_choice_usage=self.usage_per_choice, exact=self.exact_logprobs)
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
         return refusal(status, body, retry_after)

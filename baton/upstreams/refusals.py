@@ -88,7 +88,7 @@ _DETAIL = msgspec.json.Decoder(list[_Complaint] | str | None)
 def refusal(status: int, body: bytes, retry_after: str | None) -> Exception:
     """RequestError or UpstreamError for an answer that is not 200."""
     said = read(body)
-    if status in CALLERS_STATUSES and said.code not in OPERATORS_CODES:
+    if _blames_the_caller(status, said):
         return _callers_fault(status, said)
     overloaded = status in OVERLOADED_STATUSES
     kind: Kind = "overloaded" if overloaded else "status"
@@ -111,7 +111,7 @@ def error_within(body: bytes) -> Exception:
     status = 400 if said.type == CALLERS_TYPE else 0
     if said.code.isdigit():
         status = int(said.code)
-    if status in CALLERS_STATUSES and said.code not in OPERATORS_CODES:
+    if _blames_the_caller(status, said):
         return _callers_fault(status, said)
     return failure("stream", "status", "an error event")
 
@@ -163,6 +163,10 @@ def _complaint(details: list[_Complaint]) -> Said:
     first = details[0]
     field = str(first.loc[-1]) if first.loc else ""
     return Said(message=printable(first.msg), param="" if field == "body" else name(field))
+
+
+def _blames_the_caller(status: int, said: Said) -> bool:
+    return status in CALLERS_STATUSES and said.code not in OPERATORS_CODES
 
 
 def _callers_fault(status: int, said: Said) -> RequestError:
