@@ -5,12 +5,13 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.accounting import Price
-from tests.running import DEFAULT_MODEL, Server
+from tests.running import DEFAULT_MODEL, POLL_S, START_TIMEOUT_S, Server
 
 FAKE_MODEL = "fake-model"
 PRICE = Price(input_pico=37_500, output_pico=150_500)
@@ -43,6 +44,15 @@ def add_upstream(server: Server, url: str, name: str = "fake") -> None:
         "upstream", "add", name, "--url", f"{url}/v1", "--dialect", "vllm",
         "--model", f"{FAKE_MODEL}=theirs",
     )  # fmt: skip
+
+
+def until_known(server: Server, model: str) -> None:
+    """Return once the worker knows the model: it learns of an upstream within a second, which may
+    be later than the command that added it ends."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while server.endpoint.get(f"/v1/models/{model}").status != 200:
+        assert time.monotonic() < deadline, server.printed()
+        time.sleep(POLL_S)
 
 
 def set_prices(server: Server) -> None:

@@ -7,7 +7,14 @@ import pytest
 from tests import running
 from tests.asking import Endpoint
 from tests.faults.accounting import offences, read_book
-from tests.faults.conftest import FAKE_MODEL, PRICE, add_upstream, budget_key, set_prices
+from tests.faults.conftest import (
+    FAKE_MODEL,
+    PRICE,
+    add_upstream,
+    budget_key,
+    set_prices,
+    until_known,
+)
 from tests.faults.load import Load
 from tests.test_supervisor import swap
 
@@ -25,6 +32,7 @@ def test_reloads(home: pathlib.Path, fake_url: str, reloads: int, requests: int)
         set_prices(server)
         add_upstream(server, fake_url)
         key = budget_key(server)
+        until_known(server, FAKE_MODEL)
         models = [server.model, FAKE_MODEL]
         load = Load(Endpoint(server.base_url, key, server.model), models, THREADS_EACH)
         with load.running():
