@@ -200,7 +200,7 @@ def test_a_revoked_key_s_stream_ends(browse: Browse, server: Server, key: dict[s
     assert time.monotonic() - began < REVOKED_S
     assert "The key is not valid" in page.locator("#fault .whose").inner_text()
     assert "not whole" in page.locator(".answer .ending").inner_text()
-    page.wait_for_function("document.querySelector('#standing').textContent !== ''")
+    page.wait_for_selector("#standing:not(:empty)", state="attached")
     refused = [each for each in browse.said if "401" in each]
     assert refused == browse.said  # the page asked how the key stands
     browse.said.clear()
