@@ -13,17 +13,15 @@ A server that does not heed a field is told apart from one that fails, so that n
 ill: where choices never came, an echo is another text, or logprobs are not there, it is refused.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from collections.abc import Sequence
 
 import msgspec
-from msgspec import Meta
 
 from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, Event, FinishReason, Usage, UsageReported
 from baton.semantics.usage import possible
 from baton.upstreams.failures import failure
-from baton.upstreams.framing import BoundedBody, BoundedEvents, answer_bytes_max, too_much
+from baton.upstreams.framing import UNREADABLE, BoundedBody, BoundedEvents, answer_bytes_max
 from baton.upstreams.refusals import error_within
 from baton.upstreams.wire_logprobs import LogprobsReader
 
@@ -43,7 +41,6 @@ FINISHED, UNSEEN = 1, 2
 """What is known of a choice; 0: it runs."""
 TOKENS_MAX = 10**9
 """A count beyond it is nonsense, and no report at all."""
-EVENT_FRAME_BYTES = len(b"data: \n\n")
 
 
 class WireChoice(msgspec.Struct):
@@ -83,23 +80,6 @@ class WireChunk(msgspec.Struct):
     kind: str = msgspec.field(default="", name="object")
 
 
-class TextChoice(msgspec.Struct):
-    """A choice that runs on, and is a text alone."""
-
-    index: Literal[0]
-    text: Annotated[str, Meta(min_length=1)]
-    finish_reason: None = None
-    token_ids: None = None
-
-
-class TextChunk(msgspec.Struct):
-    """By far the most chunks of a stream: its types say that nothing else is in it."""
-
-    choices: Annotated[list[TextChoice], Meta(min_length=1, max_length=1)]
-    usage: None = None
-    error: None = None
-
-
 class WireChunkOddUsage(msgspec.Struct):
     """The same where usage has a shape of its own: it is not believed, the rest is."""
 
@@ -111,9 +91,7 @@ class WireChunkOddUsage(msgspec.Struct):
 
 _NO_PROMPT_DETAILS = WirePromptDetails()
 _NO_COMPLETION_DETAILS = WireCompletionDetails()
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _CHUNK = msgspec.json.Decoder(WireChunk)
-_TEXT_CHUNK = msgspec.json.Decoder(TextChunk)
 _CHUNK_ODD_USAGE = msgspec.json.Decoder(WireChunkOddUsage)
 
 
@@ -331,46 +309,28 @@ def _reason(choice: WireChoice) -> FinishReason | None:
 class StreamDecoder(BoundedEvents):
     """Server-sent events; feed and finish as base.Decoder says."""
 
-    __slots__ = ("_choices", "_fed")
+    __slots__ = ("_choices", "fed")
 
     def __init__(self, call: Call, *, per_choice_usage: bool = False, exact: bool = False) -> None:
         super().__init__(answer_bytes_max(call))
         self._choices = Choices(call, per_choice_usage=per_choice_usage, exact=exact)
-        self._fed = True
+        self.fed = True
         """Whether anything was fed since it was last looked at, what may come next."""
 
     @property
     def texts_alone(self) -> bool:
-        """Whether most events will be a text of the only choice: an `event_taker` is worth it."""
+        """Whether most events will be a text of the only choice: a `text_taker` is worth it."""
         return self._choices.texts_alone
 
-    def event_taker(
-        self, keep: Callable[[str], None], give: Callable[[str], bool]
-    ) -> Callable[[bytes], bool | None]:
-        """Who takes the JSON of one whole event at a time, where a text is all that `feed` would
-        find in it: that is kept and given, and what `give` says is returned. Of any other None is,
-        and it is as if it had not come. Raises UpstreamError beyond the bytes."""
-        decode, choices, sse = _TEXT_CHUNK.decode, self._choices, self._sse
-
-        def take(payload: bytes) -> bool | None:
-            if self._fed:
-                if not (choices.unfinished and sse.between):
-                    return None
-                self._fed = False
-            try:
-                text = decode(payload).choices[0].text
-            except UNREADABLE:
-                return None
-            self._bytes_left -= len(payload) + EVENT_FRAME_BYTES
-            if self._bytes_left < 0:
-                raise too_much()
-            keep(text)
-            return give(text)
-
-        return take
+    def between(self) -> bool:
+        """As `Decoding` says."""
+        if not (self._choices.unfinished and self._sse.between):
+            return False
+        self.fed = False
+        return True
 
     def feed(self, data: bytes) -> Sequence[Event]:
-        payloads, self._fed = self._payloads(data), True
+        payloads, self.fed = self._payloads(data), True
         if len(payloads) == 1 and payloads[0][:1] == b"{" and not self.whole:
             return self._choices.events(payloads[0])
         events: list[Event] = []

@@ -19,7 +19,6 @@ bare CR or LF. What it leaves open is decided in `_Head`.
 """
 
 import asyncio
-import re
 from typing import Any, Protocol, cast
 
 import httptools
@@ -29,12 +28,10 @@ from baton.long_text import LONG_BYTES
 from baton.upstreams.base import Kind, Phase
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.failures import failure, lost
-from baton.upstreams.response import Response, TakeEvent
+from baton.upstreams.response import Response
+from baton.upstreams.text_events import TakeRead
 
 READ_BYTES = 8 * 1024
-ONE_EVENT = re.compile(rb"([0-9A-Fa-f]{1,6})\r\ndata: (\{[^\r\n]*\})\n\n\r\n").fullmatch
-"""One HTTP chunk (RFC 9112, 7.1, without extensions) that is one event of one line of JSON."""
-EVENT_FRAME_BYTES = len(b"data: \n\n")
 BROKEN = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 DRAINED_BYTES_MAX = 4096
 """What may follow an answer that its reader has seen the end of: a last chunk, trailers."""
@@ -170,6 +167,10 @@ class Connection(asyncio.BufferedProtocol):
 
     # what the response calls
 
+    @property
+    def response_bytes_max(self) -> int:
+        return self._pool.limits.response_bytes_max
+
     def release(self) -> None:
         """The whole answer was read: give the connection back, or close it where it cannot stay."""
         self.response = None
@@ -210,8 +211,8 @@ class Connection(asyncio.BufferedProtocol):
             return self._read_nobodys(nbytes)
         pool = self._pool
         self.touched_tick = pool.tick
-        event = response.event
-        if event is not None and self._between and self._one_event(response, event, nbytes):
+        texts = response.texts
+        if texts is not None and self._between and self._poured(response, texts, nbytes):
             return None
         try:
             if response.status:
@@ -296,6 +297,7 @@ class Connection(asyncio.BufferedProtocol):
         self._between = True
 
     def on_message_complete(self) -> None:
+        self._between = False  # what follows is no part of it
         if self.response is not None:
             self.response.complete = True
         else:
@@ -303,29 +305,17 @@ class Connection(asyncio.BufferedProtocol):
 
     # inside
 
-    def _one_event(self, response: Response, event: TakeEvent, nbytes: int) -> bool:
-        """Whether it was a chunk of one event, as by far the most of a stream are, and was taken.
-        llhttp stands between two chunks, and does not have to see what is one."""
-        found = ONE_EVENT(self._view[:nbytes])
-        if found is None:
-            return False
-        digits, payload = found.groups()
-        received = response.received_bytes + nbytes
-        if int(digits, 16) != len(payload) + EVENT_FRAME_BYTES:
-            return False
-        if received > self._pool.limits.response_bytes_max:
-            return False
+    def _poured(self, response: Response, texts: TakeRead, nbytes: int) -> bool:
+        """Whether it was texts and nothing else, as by far the most of a stream is, and was taken.
+        llhttp stands between two chunks, and does not have to see what is whole ones."""
         try:
-            taken = event(payload)
+            taken = texts(bytes(self._view[:nbytes]))
         except Exception as error:  # noqa: BLE001 — it is raised where `pour` is awaited
             response.stop(error)
             return True
-        if taken is None:
-            return False
-        response.received_bytes = received
-        if not taken:
+        if taken is not None and not taken:
             response.stop()
-        return True
+        return taken is not None
 
     def _whole(self, response: Response, body: bytes, nbytes: int) -> None:
         """An answer whose head is known came whole."""

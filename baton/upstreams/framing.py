@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from baton.semantics.events import Call, Event
 from baton.semantics.sse import EventTooLarge, SseDecoder
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.failures import failure
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding JSON raises."""
 ANSWER_BYTES_BASE = 1024 * 1024
 TOKEN_BYTES_MAX = 2048
 """Of one generated token on the wire: its event, its text (escaped), its id."""
@@ -18,16 +22,16 @@ class BoundedEvents:
     """Server-sent events of an answer of at most `bytes_max` bytes."""
 
     media_type = b"text/event-stream"
-    __slots__ = ("_bytes_left", "_sse", "whole")
+    __slots__ = ("_sse", "bytes_left", "whole")
 
     def __init__(self, bytes_max: int) -> None:
-        self._bytes_left, self._sse = bytes_max, SseDecoder(bytes_max)
+        self.bytes_left, self._sse = bytes_max, SseDecoder(bytes_max)
         self.whole = False
 
     def _payloads(self, data: bytes) -> Sequence[bytes]:
         """Those that are complete now. Raises UpstreamError beyond the bytes."""
-        self._bytes_left -= len(data)
-        if self._bytes_left < 0:
+        self.bytes_left -= len(data)
+        if self.bytes_left < 0:
             raise too_much()
         try:
             return self._sse.feed(data)

@@ -29,6 +29,7 @@ from baton.upstreams.completions_wire import StreamDecoder
 from baton.upstreams.connection import Body
 from baton.upstreams.failures import failure
 from baton.upstreams.response import Response
+from baton.upstreams.text_events import text_taker
 from baton.upstreams.transport import Transport
 
 MARK = "\ue000prompt\ue001"
@@ -111,11 +112,12 @@ class HttpStream:
                 return False
             return take(events) if events else True
 
-        event = None
+        take_texts = None
         if texts is not None and isinstance(decoder, StreamDecoder) and decoder.texts_alone:
-            event = decoder.event_taker(*texts)
+            decoder.bytes_left = min(decoder.bytes_left, self._response.bytes_left)
+            take_texts = text_taker(decoder, *texts)
         try:
-            await self._response.pour(decode, event)
+            await self._response.pour(decode, take_texts)
         except (UpstreamError, RequestError) as error:
             self._failed(error)
             raise

@@ -10,12 +10,10 @@ from typing import Protocol
 
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.failures import failure
+from baton.upstreams.text_events import TakeRead
 
 PARTS_MAX = 64
 """Tiny chunks cost more as objects than as bytes: beyond so many parts they are joined."""
-TakeEvent = Callable[[bytes], bool | None]
-"""Is given the JSON of one event. Says whether it is to go on so (else `stop`), or None where that
-event is not for it."""
 
 
 class Carrier(Protocol):
@@ -25,6 +23,9 @@ class Carrier(Protocol):
     loop: asyncio.AbstractEventLoop
     reading_paused: bool
     touched_tick: int
+
+    @property
+    def response_bytes_max(self) -> int: ...
 
     def release(self) -> None: ...
     def drain(self) -> None: ...
@@ -49,8 +50,8 @@ class Response:
     _waiter: asyncio.Future[None] | None = None
     _take: Callable[[bytes], bool] | None = None
     """Who is given the body as it comes, while `pour` waits."""
-    event: TakeEvent | None = None
-    """Who is given what is one event in one chunk, while `pour` waits."""
+    texts: TakeRead | None = None
+    """Who is asked first, while `pour` waits."""
     _heard: Callable[[], None] | None = None
     """Who is told of the first news, while nobody reads (`listen`)."""
 
@@ -62,6 +63,12 @@ class Response:
     def __repr__(self) -> str:
         state = "complete" if self.complete else "failed" if self.error else "running"
         return f"<Response {self.status} {state} received={self.received_bytes}>"
+
+    @property
+    def bytes_left(self) -> int:
+        """That may still come, as texts that are poured or else. 0 once it was read whole."""
+        connection = self._connection
+        return 0 if connection is None else connection.response_bytes_max - self.received_bytes
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its lower-case name; None where it is not sent."""
@@ -101,19 +108,19 @@ class Response:
                 connection.resume()
         return data
 
-    async def pour(self, take: Callable[[bytes], bool], event: TakeEvent | None = None) -> None:
+    async def pour(self, take: Callable[[bytes], bool], texts: TakeRead | None = None) -> None:
         """Give the body to `take` as it comes, in the same call in which the socket was read: no
         reader is woken for each part. Returns when `take` says that it is enough, and before the
         end of the answer: what there is then is for `read_some`. Raises what `take` raises.
 
-        `event` is tried first, where there is one."""
+        `texts` is tried first, where there is one, with what was read as it stands on the wire."""
         if self._parts or self.complete or self.error is not None:
             return
-        self._take, self.event = take, event
+        self._take, self.texts = take, texts
         try:
             await self._more()
         finally:
-            self._take = self.event = None
+            self._take = self.texts = None
 
     async def read_all(self, body_bytes_max: int) -> bytes:
         """The whole body. Raises UpstreamError where it is larger, and closes."""
@@ -209,7 +216,7 @@ class Response:
 
     def stop(self, error: Exception | None = None) -> None:
         """`pour` returns, or raises that error."""
-        self._take = self.event = None
+        self._take = self.texts = None
         waiter = self._waiter
         if error is not None and waiter is not None:
             self._waiter = None

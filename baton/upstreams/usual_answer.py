@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from baton.semantics.events import Delta, Usage
-from baton.upstreams.completions_wire import TOKENS_MAX, UNREADABLE
-from baton.upstreams.framing import ANSWER_BYTES_BASE, TOKEN_BYTES_MAX
+from baton.upstreams.completions_wire import TOKENS_MAX
+from baton.upstreams.framing import ANSWER_BYTES_BASE, TOKEN_BYTES_MAX, UNREADABLE
 
 
 class PromptDetails(msgspec.Struct):

@@ -113,47 +113,6 @@ def test_split_anywhere(which: tuple[Call, bytes, list[Event], bool], places: li
     assert decoded(StreamDecoder(call, per_choice_usage=per_choice), pieces) == expected
 
 
-@settings(max_examples=200, deadline=None)
-@given(events=st.lists(st.tuples(st.sampled_from(["a", "ü", ""]), st.integers(0, 60)), min_size=1))
-def test_single_events_are_taken_as_they_are_fed(events: list[tuple[str, int]]) -> None:
-    """Each is offered to the taker; what it leaves is fed, at once or in two pieces, between which
-    nothing is taken. The same texts come as where all is fed; before the first and behind the last
-    nothing is taken."""
-    fed, offered = StreamDecoder(CALL), StreamDecoder(CALL)
-    expected: list[str] = []
-    found: list[str] = []
-    take = offered.event_taker(found.append, lambda text: True)
-    started = False
-    for text, cut in [*events, ("end", 0)]:
-        payload = chunk(text)
-        event = b"data: " + payload + b"\n\n"
-        expected += texts_of(fed.feed(event))
-        taken = take(payload)
-        assert (taken is True) == (started and text in ("a", "ü"))
-        started = True
-        if taken:
-            continue
-        pieces = [event[:cut], event[cut:]] if cut else [event]
-        found += texts_of(offered.feed(pieces[0]))
-        if cut:
-            assert take(chunk("between")) is None
-            found += texts_of(offered.feed(pieces[1]))
-    assert found == expected
-    assert take(chunk("behind the end")) is None
-    assert (offered.finish(), found) == (fed.finish(), expected)
-
-
-def chunk(text: str) -> bytes:
-    choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": None}
-    if text == "end":
-        choice["finish_reason"] = "stop"
-    return json.dumps({"choices": [choice]}).encode()
-
-
-def texts_of(events: Sequence[Event]) -> list[str]:
-    return [event.text for event in events if isinstance(event, Delta)]
-
-
 @pytest.mark.parametrize("place", range(0, len(OPENAI), 7))
 def test_a_stream_that_is_cut_is_never_whole(place: int) -> None:
     """Before the last finish_reason every end is an error; after it the answer stands."""

@@ -13,6 +13,8 @@ from baton.upstreams.response import PARTS_MAX, Response
 class Wire:
     """A carrier that notes what it is told."""
 
+    response_bytes_max = 1000
+
     def __init__(self) -> None:
         self.alive, self.reading_paused, self.touched_tick = True, False, 0
         self.loop = asyncio.get_running_loop()
