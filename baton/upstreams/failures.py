@@ -5,6 +5,7 @@ the caller has seen nothing and our socket is closed, so a server that still wor
 on only a hand-off can help. Nothing here looks into the text of an error.
 """
 
+import errno
 import socket
 import ssl
 
@@ -18,6 +19,9 @@ MESSAGES: dict[Kind, str] = {
     "status": "The upstream answered with an error.",
     "overloaded": "The upstream is overloaded.",
 }
+
+LACKS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+"""What this machine has none left of (files, memory, ports): it says nothing of the upstream."""
 
 
 def failure(phase: Phase, kind: Kind, detail: str = "") -> UpstreamError:
@@ -47,6 +51,9 @@ def _connect_reason(error: BaseException) -> tuple[Kind, str]:
             found = ("protocol", f"TLS: {error.strerror}")
         case socket.gaierror():
             found = ("network", "the host name does not resolve")
+        case OSError(errno=number) if number in LACKS:
+            # As our own queue in front of it, which no upstream is judged by.
+            found = ("overloaded", f"none left here: {error.strerror}")
         case OSError():
             found = ("network", f"{type(error).__name__} {error.errno}")
         case _:

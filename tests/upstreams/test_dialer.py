@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import ipaddress
 import pathlib
+import resource
 import socket
 import ssl
 
@@ -153,6 +154,28 @@ def test_nobody_listens() -> None:
             assert (await refused(endpoint, Resolver([]))).kind == "network"
 
         uvloop.run(scenario())
+
+
+def test_no_files_left() -> None:
+    """What this machine lacks is no fault of the upstream: told as our own queue in front of it."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as server:
+            endpoint = parse(f"{server.url}/", allow_private=True)
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            with socket.socket() as highest:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (highest.fileno() + 1, limits[1]))
+                try:
+                    error = await refused(endpoint, Resolver(["127.0.0.1"]))
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert (error.kind, error.detail) == (
+                "overloaded",
+                "none left here: Too many open files",
+            )
+            assert await ask(endpoint, Resolver(["127.0.0.1"])) == b"hello"
+
+    uvloop.run(scenario())
 
 
 def test_connecting_has_a_time_limit() -> None:
