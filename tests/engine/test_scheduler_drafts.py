@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from baton.engine import scheduler as module
+from baton.engine.drafting import Costs
 from baton.engine.llama import Context, DecodeError, Model
 from baton.engine.scheduler import SHORT_RESTS_MAX, Bounds
 from baton.semantics.events import Call
@@ -71,8 +72,20 @@ def test_a_list_said_again(pair: Pair, fields: dict[str, Any]) -> None:
     assert pair.drafting.scheduler.counters.drafted_tokens > drafted
 
 
-def test_drafts_are_made_and_come_true(pair: Pair) -> None:
+class Steady(Costs):
+    """Steps that take as long as they did on a quiet machine, whatever this one does meanwhile:
+    how many tokens are tried follows what a step of them takes (docs/decisions/0042)."""
+
+    def __init__(self) -> None:
+        super().__init__({1: 0.0211, 2: 0.0258, 4: 0.0349, 8: 0.0791})
+
+    def measured(self, size: int, depth: int, seconds: float) -> None:
+        """Nothing is learnt."""
+
+
+def test_drafts_are_made_and_come_true(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list in far fewer steps than tokens."""
+    monkeypatch.setattr(pair.drafting.scheduler._rounds, "costs", Steady())
     before, steps = pair.accepted(), pair.drafting.scheduler.counters.steps
     (done,) = pair.complete(call(AGAIN, max_tokens=48))
     assert pair.accepted() - before > 20
