@@ -313,7 +313,9 @@ class Connection(asyncio.BufferedProtocol):
         except Exception as error:  # noqa: BLE001 — it is raised where `pour` is awaited
             response.stop(error)
             return True
-        if taken is not None and not taken:
+        if taken:
+            return True
+        if taken is not None:
             response.stop()
         return taken is not None
 

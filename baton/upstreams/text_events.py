@@ -3,9 +3,9 @@
 Theory of operation. A server writes one event after the other, each in an HTTP chunk of its own,
 that differ in nothing but their text and, by that, in their length. So what stood around the text
 of one is remembered (`around`), and a read of the same length that begins and ends with the same
-bytes is that event with another text between. This is no guess: it was tried that what stands in
-that place is what the decoder finds, and that a text stands for itself is seen of its bytes (no
-quote, no escape, no control character, UTF-8). It spares a regular expression and JSON.
+bytes, and has the JSON of a text between them, is that event with another text. This is no guess:
+it was tried that what stands in that place is what the decoder finds. It spares a regular
+expression and most of the JSON.
 
 Any other read is looked at as HTTP, as events and as JSON; one that is anything but texts is left
 to those who know all of these: llhttp, `SseDecoder`, `StreamDecoder`.
@@ -67,8 +67,8 @@ class Decoding(Protocol):
 
 
 _decode = msgspec.json.Decoder(TextChunk).decode
-_TEXT = re.compile(rb'"text": ?"')
-_odd = re.compile(rb'[\x00-\x1f"\\]').search
+_decode_text = msgspec.json.Decoder(str).decode
+_TEXT = re.compile(rb'"text": ?("(?:[^"\\]|\\.)*")', re.DOTALL)
 
 
 def payloads(data: bytes) -> list[bytes]:
@@ -88,20 +88,20 @@ def payloads(data: bytes) -> list[bytes]:
 
 
 def around(payload: bytes, text: str) -> tuple[bytes, bytes] | None:
-    """What stands before and behind the text of an event, if whatever stands there in its place is
-    its text: it is tried with another one."""
-    mark = _TEXT.search(payload)
-    if mark is None:
+    """What stands before and behind the text of an event, with its quotes, if whatever stands there
+    in its place is its text: it is tried with another one."""
+    found = _TEXT.search(payload)
+    if found is None:
         return None
-    begin, piece = mark.end(), text.encode()
-    end = begin + len(piece)
-    if payload[begin:end] != piece or payload[end : end + 1] != b'"':
-        return None
+    begin, end = found.span(1)
+    other = text + "."
     try:
-        tried = _decode(b"%b.%b" % (payload[:end], payload[end:]))
+        told = _decode_text(payload[begin:end])
+        tried = _decode(payload[:begin] + msgspec.json.encode(other) + payload[end:])
     except UNREADABLE:
         return None
-    return (payload[:begin], payload[end:]) if tried.choices[0].text == text + "." else None
+    usual = told == text and tried.choices[0].text == other
+    return (payload[: begin + 1], payload[end - 1 :]) if usual else None
 
 
 class _Texts:
@@ -112,7 +112,7 @@ class _Texts:
     ) -> None:
         self._decoder, self._keep, self._give = decoder, keep, give
         self.heads: dict[int, bytes] = {}
-        """By the length of a chunk, what it begins with up to its text."""
+        """By the length of a chunk, what it begins with up to its text. An empty one is shorter."""
         self.tail, self.tail_bytes = b"", 0
         self._before, self._patience = b"", PATIENCE
 
@@ -166,13 +166,12 @@ def text_taker(
         head = heads.get(size)
         if head is None or not (data.startswith(head) and data.endswith(others.tail)):
             return read(data)
-        piece = data[len(head) : -others.tail_bytes]
-        if decoder.fed or _odd(piece) is not None:
-            return read(data)
         try:
-            text = piece.decode()
-        except UnicodeDecodeError:
+            text = _decode_text(b'"%b"' % data[len(head) : -others.tail_bytes])
+        except UNREADABLE:
             return None
+        if decoder.fed:
+            return read(data)
         decoder.bytes_left -= size
         if decoder.bytes_left < 0:
             raise too_much()

@@ -189,6 +189,40 @@ def test_what_stood_before_one_and_behind_another_is_not_known() -> None:
     assert taking.take(chunk(event(mixed))) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "same_length"),
+    [
+        (b"0123456789", b'01234567"\n\n'),
+        (b"0123456789", b'0","text":'),
+        (b"0123456789", b"012345678\\"),
+        (b"0123456789", b"012345678\n"),
+        (b"abcd", b"\\u00"),
+        (b"abcdef", b"\\ud800"),
+        (b"ab", b"\xc3\x28"),
+        (b"abc", b"\xed\xa0"),
+    ],
+)
+def test_what_is_no_text_by_itself_is_not_known(text: bytes, same_length: bytes) -> None:
+    """Though what stands around it is: an event that ends in the middle, a quote, half an escape,
+    bytes that are no UTF-8."""
+    taking = Taking().begun()
+    form = payload("TEXT").replace(b"TEXT", b"%b")
+    assert taking.take(chunk(event(form % text))) is True
+    other = chunk(event(form.replace(b'%b"', b"%b") % same_length))
+    assert taking.take(other) is None
+    assert taking.take(chunk(event(form % same_length))) is None
+    assert len(taking.kept) == 2
+
+
+def test_escapes_are_read() -> None:
+    """As JSON has them."""
+    taking = Taking().begun()
+    for text in ("abcd", "\n\n", 'a"b', "\\t", "\u2028a", "\x00"):
+        data = chunk(event(payload(text)))
+        assert (taking.take(data), taking.take(data)) == (True, True)
+        assert taking.kept[-2:] == [text, text]
+
+
 def test_what_it_is_given_to_says_whether_it_goes_on() -> None:
     taking = Taking().begun()
     taking.wants = False
@@ -216,7 +250,8 @@ def test_around() -> None:
     data = b'{"id":"\\"text\\":\\"a\\"","choices":[{"text": "a","index":0}]}'
     assert around(data, "a") == (data[:-15], data[-14:])
     assert around(data, "b") is None
-    assert around(payload('a"'), 'a"') is None
+    odd = payload('a"\\')
+    assert around(odd, 'a"\\') == (odd[: odd.index(b"a")], odd[odd.index(b'","index') :])
 
 
 def test_only_events_alone_in_their_chunks_are_found() -> None:
