@@ -11,7 +11,8 @@ a late `close()` of a finished response can never hit the request that borrowed 
 The socket is read into one buffer that all connections of a transport share: a read is turned into
 body parts before the next one begins. What the parts of an answer may hold is bounded: beyond
 `buffered_bytes_max` the socket is not read until the reader has taken what there is, which slows
-the upstream through TCP. At most one more read (READ_BYTES) lies in hand.
+the upstream through TCP. At most one more read (READ_BYTES; over TLS a little more than the 64 KiB
+that a read of the socket has) lies in hand.
 
 The head is collected until its empty line and limited before anything parses it. llhttp (httptools)
 decides the framing and refuses every ambiguity: two lengths, length with chunking, folded lines,

@@ -1,6 +1,7 @@
 """Resolving, judging, pinning and TLS, with real sockets and resolvers that lie."""
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import pathlib
@@ -267,3 +268,60 @@ def test_plain_text_where_tls_is_expected() -> None:
         server.close()
 
     uvloop.run(scenario())
+
+
+class Hasty:
+    """A TLS server that gives one answer and ends the socket in the same moment, as most do."""
+
+    def __init__(self, tls: ssl.SSLContext, answer: bytes, *, notifies: bool) -> None:
+        self._tls, self._answer, self._notifies = tls, answer, notifies
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+
+    def serve(self) -> socket.socket:
+        """One request; returns when the end is on its way."""
+        accepted, _ = self._listener.accept()
+        secure = self._tls.wrap_socket(accepted, server_side=True)
+        while not secure.recv(65536).endswith(POST.body):
+            pass
+        secure.sendall(self._answer)
+        if self._notifies:
+            secure.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                secure.unwrap()
+        plain = socket.socket(fileno=secure.detach())
+        plain.shutdown(socket.SHUT_WR)
+        return plain
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.mark.parametrize("notifies", [True, False])
+@pytest.mark.parametrize("lags", [True, False])
+@pytest.mark.parametrize("length", [10_000, 100_000, 1_000_000])
+def test_a_whole_answer_before_the_end_of_tls(
+    tmp_path: pathlib.Path, length: int, lags: bool, notifies: bool
+) -> None:
+    """It is read to its last byte, though the socket ended behind it at once, with or without
+    close_notify, and also by a reader who comes when all of that is over."""
+    context, pem = certificate(tmp_path, "name.test")
+    hasty = Hasty(context, whole(b"x" * length, "Connection: close"), notifies=notifies)
+
+    async def scenario() -> int:
+        url = f"https://name.test:{hasty.port}/"
+        endpoint = parse(url, allow_private=True, ca_file=pem)
+        transport = Transport(endpoint, dialer=TcpDialer(endpoint, Resolver(["127.0.0.1"])))
+        serving = asyncio.get_running_loop().create_task(asyncio.to_thread(hasty.serve))
+        response = await transport.send(POST)
+        if lags and length < 1_000_000:  # more than sockets hold is not sent before it is read
+            await asyncio.wait([serving])
+        body = await response.read_all(length)
+        (await serving).close()
+        transport.close()
+        return len(body)
+
+    try:
+        assert length == uvloop.run(scenario())
+    finally:
+        hasty.close()
