@@ -18,6 +18,7 @@ from baton.upstreams.endpoint import Endpoint
 from baton.upstreams.failures import connect_failure, failure
 
 ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
+Reached = TypeVar("Reached")
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 
@@ -56,7 +57,7 @@ class TcpDialer:
     async def dial(self, make: Callable[[], ConnectionT]) -> ConnectionT:
         try:
             async with asyncio.timeout(self._endpoint.limits.connect_timeout_s):
-                return await self._connect_any(await self.judged_addresses(), make)
+                return await self.reach(lambda address: self._connect(address, make))
         except (UpstreamError, OSError, UnicodeError) as error:
             raise connect_failure(error) from None
 
@@ -75,22 +76,22 @@ class TcpDialer:
         self.addresses, self._resolved_at = addresses, now
         return addresses
 
-    async def _connect_any(
-        self, addresses: list[str], make: Callable[[], ConnectionT]
-    ) -> ConnectionT:
-        """The first address that answers; it leads the list from then on."""
+    async def reach(self, connect: Callable[[str], Awaitable[Reached]]) -> Reached:
+        """What `connect` makes of the first address that answers; it leads the list from then on.
+        Raises UpstreamError where none may be called, and what the last one raised."""
+        addresses = await self.judged_addresses()
         last: OSError | None = None
         share_s = self._endpoint.limits.connect_timeout_s / len(addresses)
         for address in addresses:
             try:
                 async with asyncio.timeout(share_s):
-                    connection = await self._connect(address, make)
+                    reached = await connect(address)
             except OSError as error:
                 last = error
             else:
                 if addresses[0] != address:
                     self.addresses = [address, *(other for other in addresses if other != address)]
-                return connection
+                return reached
         assert last is not None
         raise last
 

@@ -20,23 +20,13 @@ from baton.upstreams.dialer import TcpDialer
 from baton.upstreams.endpoint import Endpoint, TransportLimits, parse
 from baton.upstreams.transport import Transport
 from tests.fakes.wire import Exchange, WireServer, whole
+from tests.upstreams.resolving import Resolver
 
 POST = HttpRequest(path="/", body=b"{}")
 
 
 async def hello(exchange: Exchange) -> None:
     await exchange.send(whole(b"hello"))
-
-
-class Resolver:
-    """Tells one list of addresses after the other, the last one for ever."""
-
-    def __init__(self, *answers: list[str]) -> None:
-        self.answers, self.asked = list(answers), 0
-
-    async def __call__(self, host: str, port: int) -> list[str]:
-        self.asked += 1
-        return self.answers[min(self.asked, len(self.answers)) - 1]
 
 
 async def ask(endpoint: Endpoint, resolver: Resolver) -> bytes:
