@@ -80,6 +80,16 @@ class TcpDialer:
         """What `connect` makes of the first address that answers; it leads the list from then on.
         Raises UpstreamError where none may be called, and what the last one raised."""
         addresses = await self.judged_addresses()
+        try:
+            return await self._first(addresses, connect)
+        except BaseException:  # also by a time limit around it
+            if self.addresses is addresses:
+                self.addresses = []  # nobody is there any more: the name may lead elsewhere by now
+            raise
+
+    async def _first(
+        self, addresses: list[str], connect: Callable[[str], Awaitable[Reached]]
+    ) -> Reached:
         last: OSError | None = None
         share_s = self._endpoint.limits.connect_timeout_s / len(addresses)
         for address in addresses:
@@ -89,7 +99,7 @@ class TcpDialer:
             except OSError as error:
                 last = error
             else:
-                if addresses[0] != address:
+                if addresses[0] != address and self.addresses is addresses:
                     self.addresses = [address, *(other for other in addresses if other != address)]
                 return reached
         assert last is not None

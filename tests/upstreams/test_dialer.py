@@ -117,6 +117,41 @@ def test_a_resolution_is_used_for_a_while() -> None:
     uvloop.run(scenario())
 
 
+def test_a_name_that_moved_is_asked_for_again() -> None:
+    """Once none of its addresses answers, without waiting until the resolution is old: a server
+    that was started anew may have another one."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as server:
+            endpoint = parse(f"http://name.test:{server.port}/", allow_private=True)
+            resolver = Resolver(["127.0.0.2", "127.0.0.3"], ["127.0.0.1"])
+            transport = Transport(endpoint, dialer=TcpDialer(endpoint, resolver))
+            with pytest.raises(UpstreamError):
+                await transport.send(POST)
+            assert await (await transport.send(POST)).read_all(100) == b"hello"
+            assert resolver.asked == 2
+            transport.close()
+
+    uvloop.run(scenario())
+
+
+def test_a_name_whose_address_is_silent_is_asked_for_again() -> None:
+    """As where it refuses: the one behind it may be gone."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as plain:  # which waits for more of what TLS says first
+            limits = TransportLimits(connect_timeout_s=0.1)
+            url = f"https://name.test:{plain.port}/"
+            resolver = Resolver(["127.0.0.1"])
+            dialer = TcpDialer(parse(url, allow_private=True, limits=limits), resolver)
+            for _ in range(2):
+                with pytest.raises(UpstreamError):
+                    await dialer.dial(asyncio.Protocol)
+            assert resolver.asked == 2
+
+    uvloop.run(scenario())
+
+
 def test_the_next_address_is_tried_and_then_comes_first() -> None:
     """An address that refuses is passed over; the one that answered leads from then on."""
 
