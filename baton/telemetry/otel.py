@@ -7,6 +7,7 @@ threads: no request waits for a collector.
 """
 
 import contextvars
+import logging
 from collections.abc import Iterable
 
 from opentelemetry import context, trace
@@ -94,6 +95,8 @@ class Telemetry:
             shutdown_on_exit=False,
         )
         self._traces.add_span_processor(BatchSpanProcessor(spans))
+        # It warns of callers' headers that are none, with what they wrote, in a line each.
+        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
         self._metrics = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self._tracer = self._traces.get_tracer("baton", version)
         self._propagator = TraceContextTextMapPropagator()

@@ -102,6 +102,18 @@ def test_a_header_that_is_none_begins_a_new_trace(told: Told, value: bytes) -> N
     assert told.spans()[0].parent is None
 
 
+@pytest.mark.parametrize(
+    "value", [b"a=\xe9 secret", b"secret", b"a=" + b"x" * 9_000, b"a=b," * 40, b"a=b,a=b"]
+)
+def test_nothing_that_callers_send_is_logged(
+    told: Told, caplog: pytest.LogCaptureFixture, value: bytes
+) -> None:
+    """Not by the library either: whoever has no key could fill the log, with words of their own."""
+    told.telemetry.begin([(b"traceparent", PARENT), (b"tracestate", value)]).end()
+    told.telemetry.begin([(b"traceparent", b"0" * 600), (b"tracestate", b"a=b")]).end()
+    assert [] == caplog.records
+
+
 def test_failures_are_told_by_their_codes(told: Told) -> None:
     """A server's are errors of the span; a caller's own mistake is told, but is none."""
     for status, code in ((502, "upstream_lost"), (400, "invalid_type"), (0, None)):
