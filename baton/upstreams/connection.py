@@ -181,8 +181,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._keep and self.alive and not self.transport.is_closing():
             self._pool.released(self)
         else:
-            self.alive = False
-            self.transport.close()
+            self.abort()  # an end in order is waited for over TLS, and there is nothing to be said
 
     def drain(self) -> None:
         response, self.response = self.response, None

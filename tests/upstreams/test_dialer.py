@@ -307,7 +307,7 @@ class Hasty:
         """One request; returns when the end is on its way."""
         accepted, _ = self._listener.accept()
         secure = self._tls.wrap_socket(accepted, server_side=True)
-        while not secure.recv(65536).endswith(POST.body):
+        while (data := secure.recv(65536)) and not data.endswith(POST.body):
             pass
         secure.sendall(self._answer)
         if self._notifies:
@@ -350,3 +350,40 @@ def test_a_whole_answer_before_the_end_of_tls(
         assert length == uvloop.run(scenario())
     finally:
         hasty.close()
+
+
+def test_an_answer_s_connection_that_its_server_leaves_open(tmp_path: pathlib.Path) -> None:
+    """After `Connection: close` nobody waits for a TLS server that neither closes nor answers: its
+    place is free for the next request."""
+    context, pem = certificate(tmp_path, "name.test")
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(3)
+    held: list[socket.socket] = []
+
+    def serve() -> None:
+        accepted, _ = listener.accept()
+        accepted.setblocking(True)
+        secure = context.wrap_socket(accepted, server_side=True)
+        held.append(secure)
+        while (data := secure.recv(65536)) and not data.endswith(POST.body):
+            pass
+        secure.sendall(whole(b"hello", "Connection: close"))
+
+    async def scenario() -> None:
+        limits = TransportLimits(connections_max=1, wait_timeout_s=1.0)
+        url = f"https://name.test:{listener.getsockname()[1]}/"
+        endpoint = parse(url, allow_private=True, ca_file=pem, limits=limits)
+        transport = Transport(endpoint, dialer=TcpDialer(endpoint, Resolver(["127.0.0.1"])))
+        try:
+            for _ in range(2):
+                serving = asyncio.get_running_loop().create_task(asyncio.to_thread(serve))
+                assert await (await transport.send(POST)).read_all(100) == b"hello"
+                await serving
+        finally:
+            transport.close()
+
+    try:
+        uvloop.run(scenario())
+    finally:
+        for each in (listener, *held):
+            each.close()
