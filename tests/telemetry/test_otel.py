@@ -77,6 +77,18 @@ def test_a_completion_is_a_span(told: Told) -> None:
     assert root.context.span_id == call.parent.span_id
 
 
+def test_of_several_that_were_asked_the_one_that_answered(told: Told) -> None:
+    """As in a race that the first one wins after all: its model, not that of who was asked last."""
+    request = told.telemetry.begin([])
+    told.telemetry.attempt("gpu", "Qwen/Qwen3").end()
+    told.telemetry.attempt("spare", "other").end("cancelled")
+    told.telemetry.told(line())
+    request.end()
+    [point] = told.points("gen_ai.client.operation.duration")
+    for found in (attributes_of(told.spans()[-1]), point.attributes):
+        assert ("gpu", "Qwen/Qwen3") == (found["server.address"], found["gen_ai.response.model"])
+
+
 def test_a_caller_s_trace_goes_on(told: Told) -> None:
     """In from its header, out to the upstream in the same trace."""
     request = told.telemetry.begin([(b"traceparent", PARENT), (b"tracestate", b"a=b")])
