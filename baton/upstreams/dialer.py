@@ -115,7 +115,7 @@ class TcpDialer:
                 address,
                 endpoint.port,
                 ssl=self._context,
-                server_hostname=endpoint.host,
+                server_hostname=endpoint.certified,
                 ssl_handshake_timeout=endpoint.limits.connect_timeout_s,
             )
         return connection

@@ -53,7 +53,7 @@ class ProxyDialer:
                 _, connection = await loop.create_connection(make, sock=tunnel)
             else:
                 _, connection = await loop.create_connection(
-                    make, sock=tunnel, ssl=self._context, server_hostname=endpoint.host
+                    make, sock=tunnel, ssl=self._context, server_hostname=endpoint.certified
                 )
         except BaseException:
             tunnel.close()
