@@ -33,6 +33,7 @@ from baton.upstreams.response import Response
 from baton.upstreams.text_events import TakeRead
 
 READ_BYTES = 8 * 1024
+LINE_END = b"\n"[0]
 BROKEN = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 DRAINED_BYTES_MAX = 4096
 """What may follow an answer that its reader has seen the end of: a last chunk, trailers."""
@@ -224,6 +225,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._feed_head(response, data)
         except BROKEN:
             return self._fail("protocol", "broken HTTP framing")
+        if self._between and self._view[nbytes - 1] != LINE_END:
+            self._between = False  # it ended within the next chunk's size
         response.received_bytes = received = response.received_bytes + nbytes
         if received > pool.limits.response_bytes_max:
             return self._fail("protocol", "an answer of too many bytes")
