@@ -52,6 +52,8 @@ class TcpDialer:
         self._context = tls_context(endpoint) if endpoint.secure else None
         self.addresses: list[str] = []
         """Judged and allowed, the one that answered last first."""
+        self._silent: set[str] = set()
+        """Those that did not answer when they were called last."""
         self._resolved_at = 0.0
 
     async def dial(self, make: Callable[[], ConnectionT]) -> ConnectionT:
@@ -73,6 +75,8 @@ class TcpDialer:
                 raise failure("connect", "refused", f"address {address} is denied: {reason}")
         if not addresses:
             raise failure("connect", "network", "the host name has no address")
+        self._silent.intersection_update(addresses)
+        addresses = sorted(addresses, key=self._silent.__contains__)
         self.addresses, self._resolved_at = addresses, now
         return addresses
 
@@ -98,7 +102,9 @@ class TcpDialer:
                     reached = await connect(address)
             except OSError as error:
                 last = error
+                self._silent.add(address)
             else:
+                self._silent.discard(address)
                 if addresses[0] != address and self.addresses is addresses:
                     self.addresses = [address, *(other for other in addresses if other != address)]
                 return reached

@@ -160,6 +160,32 @@ def test_the_next_address_is_tried_and_then_comes_first() -> None:
     uvloop.run(scenario())
 
 
+def test_an_address_that_failed_comes_last_when_the_name_is_asked_again() -> None:
+    """Else each resolution has a caller wait for it; it is first again once the others failed."""
+
+    async def scenario() -> None:
+        limits = TransportLimits(resolved_s=0.0)
+        endpoint = parse("http://name.test/", allow_private=True, limits=limits)
+        resolver = Resolver(["127.0.0.2", "127.0.0.1"])
+        dialer = TcpDialer(endpoint, resolver)
+        tried: list[str] = []
+
+        async def refuse(address: str) -> None:
+            tried.append(address)
+            if address == "127.0.0.2" or len(tried) > 4:
+                raise ConnectionRefusedError
+
+        for _ in range(3):
+            await dialer.reach(refuse)
+        assert tried == ["127.0.0.2", *["127.0.0.1"] * 3]
+        with pytest.raises(ConnectionRefusedError):
+            await dialer.reach(refuse)
+        assert await dialer.judged_addresses() == ["127.0.0.2", "127.0.0.1"]
+        assert resolver.asked == 5
+
+    uvloop.run(scenario())
+
+
 def test_nobody_listens() -> None:
     """A closed port is `refused`, a name without address `network`."""
     with socket.socket() as held:
