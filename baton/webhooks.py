@@ -33,7 +33,6 @@ DUTY_S = 30.0
 """A process that did not look for so long has lost the duty."""
 RETRY_S = (10, 60, 300, 1_800, 7_200, 21_600, 43_200)
 """Waits after each failed try; then it is given up: about a day in all."""
-ANSWER_BYTES_MAX = 64 * 1024
 LIMITS = TransportLimits(
     first_byte_timeout_s=10.0, stall_timeout_s=10.0, total_timeout_s=15.0, connections_max=4
 )
@@ -85,14 +84,22 @@ class Webhooks:
 
     async def look(self, now_us: int) -> int:
         """Make what is to be noticed and deliver what is due; returns how many were delivered."""
-        until_us = now_us + round(DUTY_S * SECOND_US)
-        if not await asyncio.to_thread(self._notices.take, self._owner, now_us, until_us):
+        if not await self._on_duty(now_us):
             return 0
         await asyncio.to_thread(self._notices.make, self._percents, now_us)
-        delivered = 0
-        for each in await asyncio.to_thread(self._notices.due, now_us):
-            delivered += await self._deliver(each, now_us)
+        due = await asyncio.to_thread(self._notices.due, now_us)
+        delivered, began_s = 0, time.monotonic()
+        for each in due:
+            # Many to be made, or a slow receiver, keep us for longer than the duty lasts.
+            at_us = now_us + int(time.monotonic() - began_s) * SECOND_US
+            if not await self._on_duty(at_us):
+                break  # another process delivers them
+            delivered += await self._deliver(each, at_us)
         return delivered
+
+    async def _on_duty(self, now_us: int) -> bool:
+        until_us = now_us + round(DUTY_S * SECOND_US)
+        return await asyncio.to_thread(self._notices.take, self._owner, now_us, until_us)
 
     async def _run(self) -> None:
         while True:
@@ -119,7 +126,7 @@ class Webhooks:
         path = "" if self._transport.endpoint.prefix else "/"
         try:
             response = await self._transport.send(HttpRequest(path, body, headers))
-            await response.read_all(ANSWER_BYTES_MAX)
         except UpstreamError as error:
-            return f"{error.phase}: {error.kind}"
+            return f"{error.phase}: {error.detail or error.kind}"
+        response.dismiss()
         return None if 200 <= response.status < 300 else f"status {response.status}"

@@ -7,12 +7,14 @@ import json
 import pathlib
 from typing import Any
 
+import msgspec
 import pytest
 
 from baton import webhooks
 from baton.config import Settings, SettingsError
 from baton.stores.book import Store
 from baton.stores.tables import account
+from baton.telemetry import diary
 from baton.webhooks import RETRY_S, SECOND_US, Webhooks
 from tests.bookkeeping import new_key, new_store, settings
 from tests.fakes.wire import Exchange, WireServer, whole
@@ -133,6 +135,97 @@ def test_one_of_all_processes(tmp_path: pathlib.Path) -> None:
     assert ([1, 0, 0, 1, 1], 3) == asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        whole(b"<html>" + b"x" * 200_000),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
+    ],
+)
+def test_what_a_receiver_says_behind_its_yes(tmp_path: pathlib.Path, answer: bytes) -> None:
+    """It does not count: a long body, or one that never ends, is no reason to tell it again."""
+    store = new_store(tmp_path)
+    mine = new_key(store, budget_nano=10).account
+
+    async def run() -> tuple[list[int], int]:
+        async def take(exchange: Exchange) -> None:
+            await exchange.send(answer)
+
+        async with WireServer(take) as receiver, asyncio.timeout(10):
+            config = configured(tmp_path, receiver.url)
+            target = webhooks.address(config)
+            assert target is not None
+            hooks, delivered = Webhooks(store.notices, target, config), list[int]()
+            for posted in (5, 5, 10):
+                spend(store, mine, posted)
+                delivered.append(await hooks.look(NOW_US + 10 * SECOND_US * len(delivered)))
+            await hooks.close()
+            return delivered, len(receiver.requests)
+
+    assert ([1, 0, 2], 3) == asyncio.run(run())
+
+
+def test_a_slow_receiver_of_many(tmp_path: pathlib.Path) -> None:
+    """Who lost the duty meanwhile leaves the rest to whoever has it."""
+    store = new_store(tmp_path)
+    spend(store, new_key(store, budget_nano=10).account, 10)
+
+    async def run() -> tuple[list[int], list[int]]:
+        async with Receiver() as receiver, asyncio.timeout(10):
+            config = configured(tmp_path, receiver.url)
+            target = webhooks.address(config)
+            assert target is not None
+            one, two = (Webhooks(store.notices, target, config) for _ in range(2))
+            go_on, answer = asyncio.Event(), receiver.answer
+
+            async def hang(exchange: Exchange) -> None:
+                receiver.answer = answer
+                await go_on.wait()
+                await answer(exchange)
+
+            receiver.answer = hang
+            looking = asyncio.get_running_loop().create_task(one.look(NOW_US))
+            await receiver.until(lambda: len(receiver.requests) == 1)
+            counts = [await two.look(NOW_US + 31 * SECOND_US)]
+            go_on.set()
+            counts.append(await looking)
+            await one.close()
+            await two.close()
+            return counts, [percent for _, percent in receiver.told()]
+
+    assert ([3, 1], [50, 50, 80, 100]) == asyncio.run(run())
+
+
+def test_each_is_signed_when_it_goes_out(tmp_path: pathlib.Path) -> None:
+    """Not when the look began: a receiver that kept us waiting with one refuses old ones."""
+    store = new_store(tmp_path)
+    spend(store, new_key(store, budget_nano=10).account, 8)
+
+    async def run() -> list[int]:
+        async with Receiver() as receiver, asyncio.timeout(10):
+            config = configured(tmp_path, receiver.url)
+            target = webhooks.address(config)
+            assert target is not None
+            short = msgspec.structs.replace(target.limits, first_byte_timeout_s=1.0)
+            hooks = Webhooks(store.notices, msgspec.structs.replace(target, limits=short), config)
+            answer = receiver.answer
+
+            async def hang(exchange: Exchange) -> None:
+                receiver.answer = answer
+                await exchange.stall()
+
+            receiver.answer = hang
+            assert 1 == await hooks.look(NOW_US)
+            assert [] == store.notices.due(NOW_US + RETRY_S[0] * SECOND_US - 1)
+            await hooks.close()
+            signed = [request.headers["baton-signature"] for request in receiver.requests]
+            return [int(each.split(",")[0][2:]) - NOW_US // SECOND_US for each in signed]
+
+    first, second = asyncio.run(run())
+    assert 0 == first < second
+
+
 def test_it_tells_by_itself(tmp_path: pathlib.Path) -> None:
     """Started, it looks without being asked."""
     store = new_store(tmp_path)
@@ -168,8 +261,11 @@ def test_what_cannot_be_called(tmp_path: pathlib.Path, fields: dict[str, str]) -
     assert webhooks.address(settings(tmp_path)) is None
 
 
-def test_private_addresses_only_when_allowed(tmp_path: pathlib.Path) -> None:
-    """The same rules as for upstreams: a loopback receiver is not called unless that is set."""
+def test_private_addresses_only_when_allowed(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same rules as for upstreams: a loopback receiver is not called unless that is set, which
+    the log says."""
     store = new_store(tmp_path)
     spend(store, new_key(store, budget_nano=10).account, 10)
 
@@ -184,3 +280,5 @@ def test_private_addresses_only_when_allowed(tmp_path: pathlib.Path) -> None:
             return delivered, len(receiver.requests)
 
     assert (0, 0) == asyncio.run(run())
+    told = [diary.fields_of(record)["reason"] for record in caplog.records]
+    assert ["connect: address 127.0.0.1 is denied: loopback"] * 3 == told

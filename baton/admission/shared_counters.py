@@ -21,6 +21,7 @@ import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import redis.asyncio
@@ -93,7 +94,9 @@ class SharedCounters:
                 socket_connect_timeout=answer_s,
                 retry=Retry(NoBackoff(), 0),
             )
-        except ValueError as error:
+            pool: Any = self._client.connection_pool
+            pool.make_connection()  # connects nowhere yet, but looks at the options
+        except (ValueError, TypeError, redis.exceptions.RedisError) as error:
             raise SettingsError(f"BATON_REDIS_URL: {error}") from None
         self._script = self._client.register_script(SCRIPT)
         self._shares: dict[Key, _Share] = {}

@@ -105,7 +105,10 @@ class Notices:
             connection.execute(changed.values(**values, **more))
 
     def _add(self, row: sqlalchemy.Row[tuple[str, int, int, int]], now_us: int) -> int:
+        noticed = (notice.c.account == row.id) & (notice.c.percent == row.percent)
         with self._database.writing() as connection:
+            if connection.scalar(select(notice.c.id).where(noticed)) is not None:
+                return 0  # by a process that took the duty over meanwhile
             number = 1 + int(connection.scalar(select(func.max(notice.c.id))) or 0)
             current = _is_current(connection, row.id, now_us)
             told = Told(

@@ -7,6 +7,7 @@ threads: no request waits for a collector.
 """
 
 import contextvars
+import logging
 from collections.abc import Iterable
 
 from opentelemetry import context, trace
@@ -44,11 +45,12 @@ Attributes = dict[str, str | int | float]
 class Request:
     """One completion under way."""
 
-    __slots__ = ("context", "ended", "response_model", "span")
+    __slots__ = ("context", "ended", "models", "span")
 
     def __init__(self, span: trace.Span) -> None:
         self.span, self.context = span, trace.set_span_in_context(span, context.Context())
-        self.response_model = ""
+        self.models: dict[str, str] = {}
+        """By upstream, what it was asked for: several may be, and any of them answers."""
         self.ended = False
 
     def end(self) -> None:
@@ -94,6 +96,8 @@ class Telemetry:
             shutdown_on_exit=False,
         )
         self._traces.add_span_processor(BatchSpanProcessor(spans))
+        # It warns of callers' headers that are none, with what they wrote, in a line each.
+        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
         self._metrics = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         self._tracer = self._traces.get_tracer("baton", version)
         self._propagator = TraceContextTextMapPropagator()
@@ -132,7 +136,7 @@ class Telemetry:
         """An upstream is about to be called, for the current completion or for none."""
         request = CURRENT.get()
         if request is not None:
-            request.response_model = model
+            request.models[upstream] = model
         span = self._tracer.start_span(
             f"{OPERATION} {model}",
             request.context if request is not None else context.Context(),
@@ -150,7 +154,7 @@ class Telemetry:
     def told(self, line: AccessLine) -> None:
         """A completion has ended, and this is what is known of it."""
         request = CURRENT.get()
-        routed = _routed(line, request.response_model if request is not None else "")
+        routed = _routed(line, request.models.get(line.upstream, "") if request is not None else "")
         self._duration.record(line.total_ms / 1e3, routed)
         if line.upstream and not line.error:
             for kind, count in (("input", line.prompt_tokens), ("output", line.completion_tokens)):

@@ -11,7 +11,8 @@ a late `close()` of a finished response can never hit the request that borrowed 
 The socket is read into one buffer that all connections of a transport share: a read is turned into
 body parts before the next one begins. What the parts of an answer may hold is bounded: beyond
 `buffered_bytes_max` the socket is not read until the reader has taken what there is, which slows
-the upstream through TCP. At most one more read (READ_BYTES) lies in hand.
+the upstream through TCP. At most one more read (READ_BYTES; over TLS a little more than the 64 KiB
+that a read of the socket has) lies in hand.
 
 The head is collected until its empty line and limited before anything parses it. llhttp (httptools)
 decides the framing and refuses every ambiguity: two lengths, length with chunking, folded lines,
@@ -32,6 +33,7 @@ from baton.upstreams.response import Response
 from baton.upstreams.text_events import TakeRead
 
 READ_BYTES = 8 * 1024
+LINE_END = b"\n"[0]
 BROKEN = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 DRAINED_BYTES_MAX = 4096
 """What may follow an answer that its reader has seen the end of: a last chunk, trailers."""
@@ -180,8 +182,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._keep and self.alive and not self.transport.is_closing():
             self._pool.released(self)
         else:
-            self.alive = False
-            self.transport.close()
+            self.abort()  # an end in order is waited for over TLS, and there is nothing to be said
 
     def drain(self) -> None:
         response, self.response = self.response, None
@@ -224,6 +225,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._feed_head(response, data)
         except BROKEN:
             return self._fail("protocol", "broken HTTP framing")
+        if self._between and self._view[nbytes - 1] != LINE_END:
+            self._between = False  # it ended within the next chunk's size
         response.received_bytes = received = response.received_bytes + nbytes
         if received > pool.limits.response_bytes_max:
             return self._fail("protocol", "an answer of too many bytes")

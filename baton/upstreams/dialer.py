@@ -18,6 +18,7 @@ from baton.upstreams.endpoint import Endpoint
 from baton.upstreams.failures import connect_failure, failure
 
 ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
+Reached = TypeVar("Reached")
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 
@@ -51,12 +52,14 @@ class TcpDialer:
         self._context = tls_context(endpoint) if endpoint.secure else None
         self.addresses: list[str] = []
         """Judged and allowed, the one that answered last first."""
+        self._silent: set[str] = set()
+        """Those that did not answer when they were called last."""
         self._resolved_at = 0.0
 
     async def dial(self, make: Callable[[], ConnectionT]) -> ConnectionT:
         try:
             async with asyncio.timeout(self._endpoint.limits.connect_timeout_s):
-                return await self._connect_any(await self.judged_addresses(), make)
+                return await self.reach(lambda address: self._connect(address, make))
         except (UpstreamError, OSError, UnicodeError) as error:
             raise connect_failure(error) from None
 
@@ -72,25 +75,39 @@ class TcpDialer:
                 raise failure("connect", "refused", f"address {address} is denied: {reason}")
         if not addresses:
             raise failure("connect", "network", "the host name has no address")
+        self._silent.intersection_update(addresses)
+        addresses = sorted(addresses, key=self._silent.__contains__)
         self.addresses, self._resolved_at = addresses, now
         return addresses
 
-    async def _connect_any(
-        self, addresses: list[str], make: Callable[[], ConnectionT]
-    ) -> ConnectionT:
-        """The first address that answers; it leads the list from then on."""
+    async def reach(self, connect: Callable[[str], Awaitable[Reached]]) -> Reached:
+        """What `connect` makes of the first address that answers; it leads the list from then on.
+        Raises UpstreamError where none may be called, and what the last one raised."""
+        addresses = await self.judged_addresses()
+        try:
+            return await self._first(addresses, connect)
+        except BaseException:  # also by a time limit around it
+            if self.addresses is addresses:
+                self.addresses = []  # nobody is there any more: the name may lead elsewhere by now
+            raise
+
+    async def _first(
+        self, addresses: list[str], connect: Callable[[str], Awaitable[Reached]]
+    ) -> Reached:
         last: OSError | None = None
         share_s = self._endpoint.limits.connect_timeout_s / len(addresses)
         for address in addresses:
             try:
                 async with asyncio.timeout(share_s):
-                    connection = await self._connect(address, make)
+                    reached = await connect(address)
             except OSError as error:
                 last = error
+                self._silent.add(address)
             else:
-                if addresses[0] != address:
+                self._silent.discard(address)
+                if addresses[0] != address and self.addresses is addresses:
                     self.addresses = [address, *(other for other in addresses if other != address)]
-                return connection
+                return reached
         assert last is not None
         raise last
 
@@ -104,7 +121,7 @@ class TcpDialer:
                 address,
                 endpoint.port,
                 ssl=self._context,
-                server_hostname=endpoint.host,
+                server_hostname=endpoint.certified,
                 ssl_handshake_timeout=endpoint.limits.connect_timeout_s,
             )
         return connection

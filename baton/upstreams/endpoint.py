@@ -55,6 +55,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     limits: TransportLimits = TransportLimits()
 
     @property
+    def certified(self) -> str:
+        """The name that its certificate has to have: no certificate has a name's last dot."""
+        return self.host.removesuffix(".")
+
+    @property
     def authority(self) -> str:
         """The Host header: the port only where it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -46,23 +46,31 @@ class ProxyDialer:
     async def _dial(self, make: Callable[[], ConnectionT]) -> ConnectionT:
         endpoint, loop = self._endpoint, asyncio.get_running_loop()
         self._judge()
-        [address, *_] = await self._to_proxy.judged_addresses()
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        tunnel = socket.socket(family, socket.SOCK_STREAM)
+        tunnel = await self._to_proxy.reach(self._connect)
         try:
-            tunnel.setblocking(False)
-            await loop.sock_connect(tunnel, (address, self._proxy.port))
             await self._ask(tunnel)
             if self._context is None:
                 _, connection = await loop.create_connection(make, sock=tunnel)
             else:
                 _, connection = await loop.create_connection(
-                    make, sock=tunnel, ssl=self._context, server_hostname=endpoint.host
+                    make, sock=tunnel, ssl=self._context, server_hostname=endpoint.certified
                 )
         except BaseException:
             tunnel.close()
             raise
         return connection
+
+    async def _connect(self, address: str) -> socket.socket:
+        """To the proxy itself."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        tunnel = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            tunnel.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(tunnel, (address, self._proxy.port))
+        except BaseException:
+            tunnel.close()
+            raise
+        return tunnel
 
     def _judge(self) -> None:
         """An upstream that is given as an address is judged here; a name by the proxy."""
@@ -90,7 +98,7 @@ class ProxyDialer:
             head += byte
             if not byte or len(head) > HEAD_BYTES_MAX:
                 raise failure("connect", "protocol", "the proxy did not answer CONNECT")
-        words = head.split(b" ", 2)
+        words = head.partition(b"\r\n")[0].split(b" ", 2)
         if not words[0].startswith(b"HTTP/1.") or len(words) < 2 or words[1] != b"200":
             status = words[1].decode("latin-1")[:3] if len(words) > 1 else ""
             raise failure("connect", "refused", f"the proxy refused the tunnel: {status}")

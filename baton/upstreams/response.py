@@ -92,6 +92,7 @@ class Response:
         parts = self._parts
         while not parts:
             if self.complete:
+                self.taken()
                 return b""
             if self.error is not None:
                 raise self.error

@@ -12,10 +12,15 @@ the tick of their last byte. A limit is met within one tick after its time, neve
 
 A request that was written on a kept-alive connection which then closes without a byte of answer is
 sent once more on a new connection: the server had closed it before the request came.
+
+Over TLS, uvloop drops what it has received and not given out yet when the socket ends, and most
+servers end it in the same moment as their answer. So there it never has any when it looks at the
+socket: one read takes all (`SECURE_READ_BYTES`), and none comes in while a reader is behind.
 """
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from baton.http.usual import UsualAnswers
 from baton.upstreams.base import HttpRequest, UpstreamError
@@ -26,6 +31,8 @@ from baton.upstreams.failures import failure
 from baton.upstreams.line import Line
 from baton.upstreams.response import Response
 
+SECURE_READ_BYTES = 128 * 1024
+"""More than one read of the socket (64 KiB) and the begin of a TLS record (16 KiB) can hold."""
 TICK_S_MAX = 0.25
 TICK_S_MIN = 0.005
 TICKS_PER_LIMIT = 8
@@ -63,7 +70,8 @@ class Transport:
         self._headers = headers
         self._dialer = dialer or TcpDialer(endpoint)
         self._loop = asyncio.get_running_loop()
-        self._view = memoryview(bytearray(READ_BYTES))
+        read_bytes = SECURE_READ_BYTES if endpoint.secure else READ_BYTES
+        self._view = memoryview(bytearray(read_bytes))
         self._heads: dict[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = {}
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
@@ -208,6 +216,9 @@ class Transport:
         except BaseException:
             self._free_place()
             raise
+        if self.endpoint.secure:
+            secure: Any = connection.transport
+            secure.set_read_buffer_limits(high=1, low=0)
         self._all.add(connection)
         if self._sweep_timer is None:
             self._sweep_timer = loop.call_later(self.tick_s, self._sweep)

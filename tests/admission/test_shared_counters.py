@@ -129,13 +129,17 @@ def test_without_the_server_each_has_a_part(tmp_path: pathlib.Path, how: str) ->
         asyncio.run(run(server))
 
 
-def test_what_is_no_url_is_told(tmp_path: pathlib.Path) -> None:
-    """A wrong setting stops the start with its name."""
+@pytest.mark.parametrize(
+    "url", ["http://x", "redis://x:y", "redis://x/0?ssl=true", "rediss://x/0?ssl_cert_reqs=maybe"]
+)
+def test_what_is_no_url_is_told(tmp_path: pathlib.Path, url: str) -> None:
+    """A wrong setting stops the start with its name, also an option that there is not: it would
+    fail every request of a key with limits."""
 
     async def run() -> None:
         own = MachineCounters(tmp_path)
         with pytest.raises(SettingsError, match="BATON_REDIS_URL"):
-            SharedCounters(own, "http://x", "a")
+            SharedCounters(own, url, "a")
         own.close()
 
     asyncio.run(run())

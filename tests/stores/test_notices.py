@@ -1,6 +1,7 @@
 """Notices: which accounts have reached a threshold, and what becomes of each."""
 
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -93,3 +94,23 @@ def test_looking_leaves_nothing_to_the_collector(store: Store) -> None:
     """A worker looks every few seconds."""
     put(store, "under", 100, 1)
     assert 0 == left_to_the_collector(lambda: store.notices.make((50, 80), NOW_US))
+
+
+def test_who_lost_the_duty_while_it_makes_them(store: Store) -> None:
+    """Many take longer than the duty lasts: another process makes them meanwhile, and each is made
+    once; neither of the two fails."""
+    for number in range(3):
+        put(store, f"key:{number}", 100, 90)
+    made: list[int] = []
+
+    class Percents(tuple[int, ...]):
+        """Between the first and the second of them the other process is there."""
+
+        def __iter__(self) -> Iterator[int]:
+            yield 50
+            made.append(store.notices.make((50, 80), NOW_US))
+            yield 80
+
+    made.append(store.notices.make(Percents(), NOW_US))
+    assert [6, 0] == made
+    assert 6 == len(store.notices.due(NOW_US))

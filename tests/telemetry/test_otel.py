@@ -77,6 +77,18 @@ def test_a_completion_is_a_span(told: Told) -> None:
     assert root.context.span_id == call.parent.span_id
 
 
+def test_of_several_that_were_asked_the_one_that_answered(told: Told) -> None:
+    """As in a race that the first one wins after all: its model, not that of who was asked last."""
+    request = told.telemetry.begin([])
+    told.telemetry.attempt("gpu", "Qwen/Qwen3").end()
+    told.telemetry.attempt("spare", "other").end("cancelled")
+    told.telemetry.told(line())
+    request.end()
+    [point] = told.points("gen_ai.client.operation.duration")
+    for found in (attributes_of(told.spans()[-1]), point.attributes):
+        assert ("gpu", "Qwen/Qwen3") == (found["server.address"], found["gen_ai.response.model"])
+
+
 def test_a_caller_s_trace_goes_on(told: Told) -> None:
     """In from its header, out to the upstream in the same trace."""
     request = told.telemetry.begin([(b"traceparent", PARENT), (b"tracestate", b"a=b")])
@@ -100,6 +112,18 @@ def test_a_header_that_is_none_begins_a_new_trace(told: Told, value: bytes) -> N
     """Whatever callers send."""
     told.telemetry.begin([(b"traceparent", value)]).end()
     assert told.spans()[0].parent is None
+
+
+@pytest.mark.parametrize(
+    "value", [b"a=\xe9 secret", b"secret", b"a=" + b"x" * 9_000, b"a=b," * 40, b"a=b,a=b"]
+)
+def test_nothing_that_callers_send_is_logged(
+    told: Told, caplog: pytest.LogCaptureFixture, value: bytes
+) -> None:
+    """Not by the library either: whoever has no key could fill the log, with words of their own."""
+    told.telemetry.begin([(b"traceparent", PARENT), (b"tracestate", value)]).end()
+    told.telemetry.begin([(b"traceparent", b"0" * 600), (b"tracestate", b"a=b")]).end()
+    assert [] == caplog.records
 
 
 def test_failures_are_told_by_their_codes(told: Told) -> None:

@@ -87,7 +87,7 @@ def test_close_is_obeyed(head: bytes) -> None:
         response = bench.connection.send(b"", b"")
         bench.receive(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\nhi")
         assert await response.read_all(2) == b"hi"
-        assert (bench.owner.told, bench.socket.done) == ([], ["close"])
+        assert (bench.owner.told, bench.socket.done) == ([], ["abort"])
 
     uvloop.run(scenario())
 

@@ -1,42 +1,26 @@
 """Resolving, judging, pinning and TLS, with real sockets and resolvers that lie."""
 
 import asyncio
-import datetime
-import ipaddress
 import pathlib
 import resource
 import socket
-import ssl
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from baton.upstreams.base import HttpRequest, UpstreamError
 from baton.upstreams.dialer import TcpDialer
 from baton.upstreams.endpoint import Endpoint, TransportLimits, parse
 from baton.upstreams.transport import Transport
 from tests.fakes.wire import Exchange, WireServer, whole
+from tests.upstreams.certified import certificate
+from tests.upstreams.resolving import Resolver
 
 POST = HttpRequest(path="/", body=b"{}")
 
 
 async def hello(exchange: Exchange) -> None:
     await exchange.send(whole(b"hello"))
-
-
-class Resolver:
-    """Tells one list of addresses after the other, the last one for ever."""
-
-    def __init__(self, *answers: list[str]) -> None:
-        self.answers, self.asked = list(answers), 0
-
-    async def __call__(self, host: str, port: int) -> list[str]:
-        self.asked += 1
-        return self.answers[min(self.asked, len(self.answers)) - 1]
 
 
 async def ask(endpoint: Endpoint, resolver: Resolver) -> bytes:
@@ -127,6 +111,41 @@ def test_a_resolution_is_used_for_a_while() -> None:
     uvloop.run(scenario())
 
 
+def test_a_name_that_moved_is_asked_for_again() -> None:
+    """Once none of its addresses answers, without waiting until the resolution is old: a server
+    that was started anew may have another one."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as server:
+            endpoint = parse(f"http://name.test:{server.port}/", allow_private=True)
+            resolver = Resolver(["127.0.0.2", "127.0.0.3"], ["127.0.0.1"])
+            transport = Transport(endpoint, dialer=TcpDialer(endpoint, resolver))
+            with pytest.raises(UpstreamError):
+                await transport.send(POST)
+            assert await (await transport.send(POST)).read_all(100) == b"hello"
+            assert resolver.asked == 2
+            transport.close()
+
+    uvloop.run(scenario())
+
+
+def test_a_name_whose_address_is_silent_is_asked_for_again() -> None:
+    """As where it refuses: the one behind it may be gone."""
+
+    async def scenario() -> None:
+        async with WireServer(hello) as plain:  # which waits for more of what TLS says first
+            limits = TransportLimits(connect_timeout_s=0.1)
+            url = f"https://name.test:{plain.port}/"
+            resolver = Resolver(["127.0.0.1"])
+            dialer = TcpDialer(parse(url, allow_private=True, limits=limits), resolver)
+            for _ in range(2):
+                with pytest.raises(UpstreamError):
+                    await dialer.dial(asyncio.Protocol)
+            assert resolver.asked == 2
+
+    uvloop.run(scenario())
+
+
 def test_the_next_address_is_tried_and_then_comes_first() -> None:
     """An address that refuses is passed over; the one that answered leads from then on."""
 
@@ -138,6 +157,32 @@ def test_the_next_address_is_tried_and_then_comes_first() -> None:
             assert await (await transport.send(POST)).read_all(100) == b"hello"
             assert dialer.addresses == ["127.0.0.1", "127.0.0.2"]
             transport.close()
+
+    uvloop.run(scenario())
+
+
+def test_an_address_that_failed_comes_last_when_the_name_is_asked_again() -> None:
+    """Else each resolution has a caller wait for it; it is first again once the others failed."""
+
+    async def scenario() -> None:
+        limits = TransportLimits(resolved_s=0.0)
+        endpoint = parse("http://name.test/", allow_private=True, limits=limits)
+        resolver = Resolver(["127.0.0.2", "127.0.0.1"])
+        dialer = TcpDialer(endpoint, resolver)
+        tried: list[str] = []
+
+        async def refuse(address: str) -> None:
+            tried.append(address)
+            if address == "127.0.0.2" or len(tried) > 4:
+                raise ConnectionRefusedError
+
+        for _ in range(3):
+            await dialer.reach(refuse)
+        assert tried == ["127.0.0.2", *["127.0.0.1"] * 3]
+        with pytest.raises(ConnectionRefusedError):
+            await dialer.reach(refuse)
+        assert await dialer.judged_addresses() == ["127.0.0.2", "127.0.0.1"]
+        assert resolver.asked == 5
 
     uvloop.run(scenario())
 
@@ -197,42 +242,6 @@ def test_connecting_has_a_time_limit() -> None:
     uvloop.run(scenario())
 
 
-def certificate(folder: pathlib.Path, *names: str) -> tuple[ssl.SSLContext, str]:
-    """A server's context with a self-made certificate, and the file to trust it by."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake upstream")])
-    now = datetime.datetime.now(datetime.UTC)
-    alternatives = [
-        x509.IPAddress(ipaddress.ip_address(n)) if n[0].isdigit() else x509.DNSName(n)
-        for n in names
-    ]
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "certificate.pem"
-    pem.write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    private = folder / "key.pem"
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pem, private)
-    return context, str(pem)
-
-
 def test_tls_with_a_trusted_certificate(tmp_path: pathlib.Path) -> None:
     """Verified by the given authority; SNI is the name; requests reuse the connection."""
     context, pem = certificate(tmp_path, "name.test", "127.0.0.1")
@@ -253,6 +262,20 @@ def test_tls_with_a_trusted_certificate(tmp_path: pathlib.Path) -> None:
                 assert await (await transport.send(POST)).read_all(100) == b"hello"
             assert (asked, server.accepted) == (["name.test"], 1)
             transport.close()
+
+    uvloop.run(scenario())
+
+
+def test_a_name_that_ends_in_a_dot(tmp_path: pathlib.Path) -> None:
+    """It is resolved as it stands (no search domains); its certificate has the name without it."""
+    context, pem = certificate(tmp_path, "name.test")
+
+    async def scenario() -> None:
+        async with WireServer(hello, tls=context) as server:
+            url = f"https://name.test.:{server.port}/"
+            endpoint = parse(url, allow_private=True, ca_file=pem)
+            assert await ask(endpoint, Resolver(["127.0.0.1"])) == b"hello"
+            assert server.requests[0].headers["host"] == f"name.test.:{server.port}"
 
     uvloop.run(scenario())
 

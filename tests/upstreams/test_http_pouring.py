@@ -181,3 +181,25 @@ def test_a_poured_stream_is_not_silent() -> None:
         assert caught.value.kind == "timeout"
 
     uvloop.run(scenario())
+
+
+def test_a_read_that_ends_within_the_size_of_a_chunk() -> None:
+    """What follows looks like a chunk of its own that is a text, and is the begin of a longer one:
+    of this, too, every text comes, and the answer is whole."""
+
+    async def scenario() -> None:
+        one = event(" two")
+        size, _, rest = one.partition(b"\r\n")
+        within = rest[:-2] + b"\r\n"
+        last = (
+            b"data: " + msgspec.json.encode({"choices": [{"text": " six", "index": 0}]}) + b"\n\n"
+        )
+        longer = int(b"1" + size, 16) - len(within) - len(last)
+        within += b":" + b"." * (longer - 2) + b"\n" + last
+        first, second = one + b"1", size + b"\r\n" + rest
+        pouring = Pouring()
+        end = within.removeprefix(rest) + b"\r\n" + event("end") + END
+        await pouring.receive(HEAD + event("one"), one, first, second, end)
+        assert await pouring.task == ["one", " two", " two", " two", " six", "end"]
+
+    uvloop.run(scenario())

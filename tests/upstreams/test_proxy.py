@@ -15,6 +15,7 @@ from baton.upstreams.registry import build
 from baton.upstreams.transport import Transport
 from tests.fakes.fake_completions import FakeCompletions
 from tests.upstreams.reaching import failing, told
+from tests.upstreams.resolving import Resolver
 from tests.upstreams.talking import events_of, record, text_of
 
 CALL = Call(model="m", prompts=["the river"], max_tokens=5)
@@ -97,6 +98,40 @@ def test_a_proxy_that_does_not_lead_there(says: bytes, expected: tuple[str, str,
             transport = Transport(endpoint, (), dialer)
             assert told(await failing(transport)) == expected
             transport.close()
+
+    uvloop.run(scenario())
+
+
+@pytest.mark.parametrize("says", [YES, b"HTTP/1.1 200\r\n\r\n"])
+def test_a_proxy_of_several_addresses(says: bytes) -> None:
+    """As `localhost` often is: one that refuses is passed over, and comes last from then on. Its
+    yes needs no words."""
+
+    async def scenario() -> None:
+        async with FakeCompletions("vllm") as fake, proxying(says) as proxy:
+            endpoint = parse(fake.url, allow_private=True)
+            place = parse_proxy(f"http://proxy.test:{proxy.port}")
+            dialer = ProxyDialer(endpoint, place, Resolver(["127.0.0.2", "127.0.0.1"]))
+            for _ in range(2):
+                await dialer.dial(asyncio.Protocol)
+            assert ["127.0.0.1", "127.0.0.2"] == dialer._to_proxy.addresses
+            assert 2 == len(proxy.asked)
+
+    uvloop.run(scenario())
+
+
+def test_a_proxy_at_no_address() -> None:
+    """Each of them refuses: told as such."""
+
+    async def scenario() -> None:
+        async with proxying() as proxy:
+            port = proxy.port
+        place = parse_proxy(f"http://proxy.test:{port}")
+        resolver = Resolver(["127.0.0.2", "127.0.0.1"])
+        dialer = ProxyDialer(parse("http://upstream.test"), place, resolver)
+        with pytest.raises(UpstreamError) as caught:
+            await dialer.dial(asyncio.Protocol)
+        assert told(caught.value) == ("connect", "refused", True)
 
     uvloop.run(scenario())
 

@@ -8,8 +8,32 @@ import uvloop
 from baton.upstreams.base import HttpRequest
 from baton.upstreams.endpoint import parse
 from baton.upstreams.transport import Transport
-from tests.fakes.wire import Exchange, WireServer, whole
+from tests.fakes.wire import LAST_CHUNK, Exchange, WireServer, chunk, chunked_head, whole
 from tests.upstreams.reaching import POST, ask, failing, hello, reaching, silent, told
+
+
+@pytest.mark.parametrize("end", [LAST_CHUNK, b"0\r\nTrailer: x\r\n\r\n"])
+def test_an_end_that_comes_by_itself_gives_the_connection_back(end: bytes) -> None:
+    """The last chunk behind all text, in a read of its own, as many servers send it."""
+    read = asyncio.Event()
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(chunked_head() + chunk(b"hello"))
+        await read.wait()
+        await exchange.send(end)
+
+    async def scenario() -> None:
+        async with reaching(answer, connections_max=1) as (server, transport), asyncio.timeout(5):
+            for _ in range(2):
+                read.clear()
+                response = await transport.send(POST)
+                assert await response.read_some() == b"hello"
+                read.set()
+                assert await response.read_all(100) == b""
+                assert transport.lent == 0
+            assert server.accepted == 1
+
+    uvloop.run(scenario())
 
 
 def test_sends_what_it_was_given_and_reads_the_answer() -> None:
