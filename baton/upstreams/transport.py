@@ -133,7 +133,7 @@ class Transport:
             answered = bool(response.received_bytes)
             if not response.reused or error.kind != "network" or not soon or answered:
                 raise
-            connection = await self._borrow(tenant)
+            connection = await self._fresh(tenant)
             response = self._write(connection, self.head(request), request.body)
             await response.wait_head()
         return response
@@ -205,6 +205,15 @@ class Transport:
         if self._idle:  # only for a retry: the oldest makes room, its place comes by the queue
             self._idle.popleft().abort()
         return await self._wait(tenant)
+
+    async def _fresh(self, tenant: str) -> Connection:
+        """A new connection, also where one that served before makes room for it."""
+        connection = await self._borrow(tenant)
+        if not connection.served:
+            return connection
+        self._all.discard(connection)  # its place is not free: it is ours
+        connection.abort()
+        return await self._connect()
 
     async def _connect(self) -> Connection:
         """A new connection in a place that is already counted."""

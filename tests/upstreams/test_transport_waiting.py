@@ -56,6 +56,30 @@ def test_a_dead_connection_gives_its_place_to_the_queue() -> None:
     uvloop.run(scenario())
 
 
+def test_a_retry_that_waited_gets_a_new_connection() -> None:
+    """Of a server that answers once on each connection and then closes it unasked: what waits in
+    the queue for its second try is not given the next connection that was used already."""
+    answered: set[object] = set()
+
+    async def answer(exchange: Exchange) -> None:
+        if exchange._session in answered:
+            exchange.close()
+        else:
+            answered.add(exchange._session)
+            await exchange.send(whole(b"hello"))
+
+    async def scenario() -> None:
+        async with reaching(answer, connections_max=1) as (server, transport):
+            results = await asyncio.gather(
+                *(ask(transport) for _ in range(8)), return_exceptions=True
+            )
+            assert results == [b"hello"] * 8
+            assert (transport.lent, transport.waiting) == (0, 0)
+            assert (server.accepted, transport.connections) == (8, 1)
+
+    uvloop.run(scenario())
+
+
 def test_a_cancelled_waiter_loses_nothing() -> None:
     """A waiter that is cancelled, also at the moment it is served, passes its turn on."""
 
