@@ -114,11 +114,16 @@ def _write(page: list[Row], packed: gzip.GzipFile, raw: IO[bytes]) -> None:
 
 def _remove(database: Database, page: list[Row]) -> int:
     """In one transaction: what they sum up to is kept, they are gone. Returns how many contents
-    went with them."""
+    went with them. Raises StoreError where others moved some of them meanwhile."""
     ids, names = ([each[name] for each in page] for name in ("id", "request_id"))
     these = request.c.id.in_(ids)
     with database.writing() as connection:
         groups = [dict(row._mapping) for row in connection.execute(sums(these))]
+        if sum(each["requests"] for each in groups) != len(page):
+            raise StoreError(
+                "another prune is at work, and has moved some of the same requests: the last"
+                f" {len(page)} of this file stand in its file, or still in the store"
+            )
         connection.execute(_ADD, groups)
         connection.execute(attempt.delete().where(attempt.c.request.in_(ids)))
         connection.execute(request.delete().where(these))

@@ -1,12 +1,15 @@
 """Old requests leave the book for a file; everything that they sum up to stays."""
 
 import asyncio
+import contextlib
 import datetime
 import gzip
 import json
 import pathlib
+from collections.abc import Callable, Iterator
 
 import pytest
+import sqlalchemy
 from sqlalchemy import select
 
 from baton.ledger import audit
@@ -14,6 +17,7 @@ from baton.semantics.events import Usage
 from baton.stores import archive, journals
 from baton.stores.base import StoreError
 from baton.stores.book import Store
+from baton.stores.database import Database
 from baton.stores.sums import DAY_US
 from baton.stores.tables import account, notice
 from baton.stores.usage import EPOCH
@@ -97,6 +101,35 @@ def test_what_is_not_archived(tmp_path: pathlib.Path) -> None:
             store.database, EPOCH + datetime.timedelta(days=5), TODAY, tmp_path / "a.gz"
         )
     assert 2 == len(store.usage.requests())
+
+
+class Overtaken(Database):
+    """A book of which somebody else removes requests just before this one does."""
+
+    other: Callable[[], object] | None = None
+
+    @contextlib.contextmanager
+    def writing(self, *, alone: bool = True) -> Iterator[sqlalchemy.Connection]:
+        other, self.other = self.other, None
+        if other is not None:
+            other()
+        with super().writing(alone=alone) as connection:
+            yield connection
+
+
+def test_two_at_once(tmp_path: pathlib.Path) -> None:
+    """The one that comes late is told whose the requests are, and changes nothing."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    spent(store, 1, 5)
+    before, day = store.usage.sums(["day"]), EPOCH + datetime.timedelta(days=6)
+    late = Overtaken(store.database.place)
+    late.other = lambda: archive.archive(store.database, day, TODAY, tmp_path / "a.gz")
+    with pytest.raises(StoreError, match="another prune is at work"):
+        archive.archive(late, day, TODAY, tmp_path / "b.gz")
+    late.close()
+    assert ([], before) == (store.usage.requests(), store.usage.sums(["day"]))
+    assert [] == audit.run(store).faults
 
 
 def test_windows_that_are_over_leave(tmp_path: pathlib.Path) -> None:
