@@ -15,7 +15,7 @@ from sqlalchemy import select
 from baton.ledger import audit
 from baton.semantics.events import Usage
 from baton.stores import archive, journals
-from baton.stores.base import StoreError
+from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.book import Store
 from baton.stores.database import Database
 from baton.stores.sums import DAY_US
@@ -129,6 +129,34 @@ def test_two_at_once(tmp_path: pathlib.Path) -> None:
         archive.archive(late, day, TODAY, tmp_path / "b.gz")
     late.close()
     assert ([], before) == (store.usage.requests(), store.usage.sums(["day"]))
+    assert [] == audit.run(store).faults
+    assert ["a.gz"] == [each.name for each in tmp_path.glob("*.gz")], "none is in two files"
+
+
+def test_the_book_takes_no_more(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stays in the book is in no file, whose pieces are whole; the error tells what is. Where
+    nothing was moved there is no file in the way of the next try."""
+    monkeypatch.setattr(archive, "PAGE_ROWS", 2)
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    spent(store, 1, 6)
+    broken, day = Overtaken(store.database.place), EPOCH + datetime.timedelta(days=6)
+
+    def refuse() -> None:
+        raise StoreUnavailable("the disk is full")
+
+    broken.other = refuse
+    with pytest.raises(StoreError, match="the disk is full; none has moved"):
+        archive.archive(broken, day, TODAY, tmp_path / "a.gz")
+    assert [] == list(tmp_path.glob("*.gz"))
+    broken.other = lambda: setattr(broken, "other", refuse)  # the second page
+    with pytest.raises(StoreError, match=r"the disk is full; 2 requests are in .*a\.gz"):
+        archive.archive(broken, day, TODAY, tmp_path / "a.gz")
+    broken.close()
+    archive.archive(store.database, day, TODAY, tmp_path / "b.gz")
+    files = [gzip.decompress((tmp_path / name).read_bytes()) for name in ("a.gz", "b.gz")]
+    rows = [[json.loads(line)["request_id"] for line in each.splitlines()] for each in files]
+    assert [["r1", "r2"], ["r3", "r4", "r5"]] == rows
     assert [] == audit.run(store).faults
 
 
