@@ -137,12 +137,12 @@ class Lanes:
         self._configured, self._gate, self._ledger = configured, gate, ledger
         self._limits = limits
         self._lanes: dict[tuple[bytes, str], Lane | Fork | None] = {}
-        self._until_s = 0.0
+        self._since_s = self._until_s = 0.0
 
     def lane(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:
         """The lane of the key that was shown, or its lanes; None where there is none."""
         name, lanes = (shown, model), self._lanes
-        if now_s < self._until_s and name in lanes:
+        if self._since_s <= now_s < self._until_s and name in lanes:
             lane = lanes[name]
             if lane is None or (
                 now_s < lane.until_s
@@ -154,9 +154,10 @@ class Lanes:
 
     def _anew(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:
         """Also that there is none is remembered, for as long."""
-        if now_s >= self._until_s or len(self._lanes) >= LANES_MAX:
+        timely = self._since_s <= now_s < self._until_s  # not where the clock was set back
+        if not timely or len(self._lanes) >= LANES_MAX:
             self._lanes.clear()
-            self._until_s = now_s + LANE_S
+            self._since_s, self._until_s = now_s, now_s + LANE_S
         lane = self._lanes[shown, model] = self._made(shown, model, now_s)
         return lane
 

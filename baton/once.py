@@ -15,6 +15,7 @@ charged is told by its request on the ledger and made anew.
 """
 
 import asyncio
+import collections
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -33,6 +34,8 @@ KEY_CHARS_MAX = 255
 LEASE_S = 10.0
 """A process that does not renew for so long is dead; its callers' keys are free then."""
 RENEW_S = 3.0
+LAG_RENEWALS = 4
+"""A clock that was set forward is followed this late: by then whoever lives has renewed by it."""
 POLL_S = 0.1
 PRUNE_S = 600.0
 
@@ -47,6 +50,21 @@ class _Asked(msgspec.Struct, frozen=True):
     found: asyncio.Task[Found]
 
 
+class _Judging:
+    """The time by which leases of others are judged to be over: `LAG_RENEWALS` behind a clock that
+    was set forward, as after a machine slept, so that nobody counts as dead for that."""
+
+    def __init__(self) -> None:
+        self._ahead_us = collections.deque([_ahead_us()], LAG_RENEWALS)
+
+    def now_us(self) -> int:
+        return min(_now_us(), time.monotonic_ns() // 1000 + self._ahead_us[0])
+
+    def follow(self) -> None:
+        """Once in `RENEW_S`."""
+        self._ahead_us.append(_ahead_us())
+
+
 class Once:
     """Answers each key once. Owned by one event loop; `close` ends what still runs."""
 
@@ -58,6 +76,7 @@ class Once:
         self._store, self._room, self._settings = store, room, settings
         self._prunes = (store.prune, *prunes)
         self._owner = secrets.token_hex(8)
+        self._judging = _Judging()
         self._asked: dict[Place, _Asked] = {}
         self._runs: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
@@ -135,13 +154,15 @@ class Once:
             raise errors.idempotency_not_kept() from None
 
     def _claim(self, place: Place, fingerprint: bytes) -> Claim:
+        judged_us = self._judging.now_us()
+        behind_us = _now_us() - judged_us  # what is written holds by the clock
         return Claim(
             place=place,
             fingerprint=fingerprint,
             owner=self._owner,
-            now_us=_now_us(),
-            lease_us=round(LEASE_S * 1e6),
-            kept_us=round(self._settings.idempotency_kept_s * 1e6),
+            now_us=judged_us,
+            lease_us=behind_us + round(LEASE_S * 1e6),
+            kept_us=behind_us + round(self._settings.idempotency_kept_s * 1e6),
         )
 
     def _run(self, place: Place, exchange: Exchange) -> KeptExchange:
@@ -189,6 +210,7 @@ class Once:
         """Renew what this process works on; remove what was kept long enough."""
         prune_at = self._loop.time()
         while True:
+            self._judging.follow()
             try:
                 if self._runs:
                     until_us = _now_us() + round(LEASE_S * 1e6)
@@ -204,3 +226,8 @@ class Once:
 
 def _now_us() -> int:
     return time.time_ns() // 1000
+
+
+def _ahead_us() -> int:
+    """Of the clock that is never set."""
+    return _now_us() - time.monotonic_ns() // 1000

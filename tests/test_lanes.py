@@ -92,6 +92,16 @@ def test_the_hour_of_a_price(tmp_path: pathlib.Path) -> None:
         assert 7 == after.price.input_pico
 
 
+def test_a_clock_that_is_set_back(tmp_path: pathlib.Path) -> None:
+    """Nothing is believed that was found out in what is the future now."""
+    with flying(tmp_path) as sky:
+        lanes, shown, now_s = lanes_of(sky, sky.key), b"Bearer " + sky.key.encode(), time.time()
+        later = lanes.lane(shown, MODEL, now_s + 3600)
+        lane = lanes.lane(shown, MODEL, now_s)
+        assert later is not lane
+        assert lane is lanes.lane(shown, MODEL, now_s + LANE_S / 2)
+
+
 def test_what_goes_out(tmp_path: pathlib.Path) -> None:
     """Around the prompt stand the bytes of the adapter's own request, for every kind of request;
     none where one is beyond the limits, or has more stops than the server takes."""

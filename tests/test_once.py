@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from baton import once
 from baton.stores.book import book_path
 from baton.stores.idempotency import Place
 from tests.asking import Answer, Endpoint
@@ -71,6 +72,29 @@ def test_two_processes(tmp_path: pathlib.Path) -> None:
         assert 1 == len(one.fake.seen) + len(two.fake.seen)
     assert {200} == {answer.status for answer in answers}
     assert 1 == len({answer.raw for answer in answers})
+    assert 1 == len(one.rows())
+
+
+def test_a_clock_that_is_set_forward(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever works on a request is not taken for dead by another worker, and the request not run
+    again, for a clock that jumped over its lease."""
+    ahead_s = 0.0
+    monkeypatch.setattr(once, "_now_us", lambda: int((time.time() + ahead_s) * 1e6))
+    with relaying(tmp_path, {"one": "vllm"}) as one, relaying(tmp_path, {"two": "vllm"}) as two:
+        for relay in (one, two):
+            relay.run(relay.worker.refresh())
+            for fake in relay.fakes.values():
+                fake.fault(delay_s=0.5)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            first = pool.submit(ask, one.user)
+            one.until(lambda: bool(one.fake.seen or two.fake.seen))
+            ahead_s = 3 * once.LEASE_S
+            second = pool.submit(ask, two.user)
+            answers = [first.result(), second.result()]
+        assert 1 == len(one.fake.seen) + len(two.fake.seen)
+    assert answers[0].raw == answers[1].raw
     assert 1 == len(one.rows())
 
 

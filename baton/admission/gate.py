@@ -48,6 +48,7 @@ class Caller:
     __slots__ = (
         "_ends_s",
         "_models",
+        "_since_s",
         "_until_s",
         "keeps",
         "lasting",
@@ -92,7 +93,7 @@ class Caller:
 
     def valid(self, now_s: float) -> bool:
         """`now_s`: seconds since 1970."""
-        if now_s < self._until_s:
+        if self._since_s <= now_s < self._until_s:
             return True
         if now_s >= self._ends_s:
             return False
@@ -100,10 +101,11 @@ class Caller:
         return True
 
     def _renew(self, now_s: float) -> None:
-        """Pay from the windows of this moment, until the first of them ends."""
+        """Pay from the windows of this moment, until the first of them ends, or the clock is set
+        back: then it may lie in windows before."""
         self.payer, window_us = levels.payer(self.record, self.levels, int(now_s * 1e6))
         window_s = levels.NEVER_S if window_us is None else window_us / 1e6
-        self._until_s = min(self._ends_s, window_s)
+        self._since_s, self._until_s = now_s, min(self._ends_s, window_s)
 
 
 class Passage:

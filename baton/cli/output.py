@@ -13,6 +13,7 @@ import rich.table
 import typer
 
 from baton.cli.main import CommandError
+from baton.stores.base import TIME_US_MAX
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -85,7 +86,7 @@ def when(at_us: int | None, *, exact: bool = False) -> str | None:
 def moment_us(text: str, now_us: int) -> int:
     """A time given as a date, an ISO time (UTC where it names no zone) or a span such as 30d."""
     if span := DURATION.fullmatch(text):
-        return now_us + int(span[1]) * SECONDS[span[2]] * US_PER_S
+        return _shown(text, now_us + int(span[1]) * SECONDS[span[2]] * US_PER_S)
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -93,4 +94,11 @@ def moment_us(text: str, now_us: int) -> int:
         raise CommandError(message) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
-    return (moment - EPOCH) // datetime.timedelta(microseconds=1)
+    return _shown(text, (moment - EPOCH) // datetime.timedelta(microseconds=1))
+
+
+def _shown(text: str, at_us: int) -> int:
+    """CommandError for what no calendar shows."""
+    if at_us > TIME_US_MAX:
+        raise CommandError(f"'{text}' is later than the year 9999")
+    return at_us

@@ -6,7 +6,7 @@ hold; what the worth exceeds the hold by stands as overrun. What was free by an 
 nothing; that no allowance was exceeded, the balances say. A cost is the worth of what was used at
 the price of its upstream: of the one attempt, or of each attempt (table `attempt`), added up.
 
-The database compares what it can: rows at a price without kinds of tokens, which are nearly all.
+The database compares what it can: rows at usual prices without kinds of tokens, nearly all.
 Only the others are read row by row.
 """
 
@@ -22,7 +22,7 @@ from sqlalchemy import and_, case, func, select
 from baton.ledger.journal_log import ends_after
 from baton.ledger.prices import FREE
 from baton.ledger.slots import orphans
-from baton.ledger.worth import at_price, with_kinds, worth_of, worth_sql
+from baton.ledger.worth import at_price, one_by_one, worth_of, worth_sql
 from baton.stores import audit, segments
 from baton.stores.allowances import WITHIN, is_free
 from baton.stores.base import PriceRecord, StoreError
@@ -102,7 +102,7 @@ def _unequal(
     worth = case((_without_charge(), 0), else_=worth_sql(request))
     held = case((worth > request.c.hold, request.c.hold), else_=worth)
     fresh = case((request.c.upstream == "", 0), else_=worth - held)  # recovery books no overrun
-    detailed = with_kinds(book)
+    detailed = one_by_one(book)
     query = at_price(select(request), request.c.price_version).where(
         request.c.price_version.not_in(detailed),
         (request.c.charge != held) | (request.c.overrun != fresh),
@@ -150,7 +150,7 @@ def _uncostly(
     connection: sqlalchemy.Connection, book: Sequence[PriceRecord], table: sqlalchemy.Table, by: str
 ) -> Iterator[sqlalchemy.Row[Any]]:
     """Rows of a table whose cost is wrong by the price that its column `by` names."""
-    version, detailed = table.c[by], with_kinds(book)
+    version, detailed = table.c[by], one_by_one(book)
     worth = case((table.c.prompt_tokens.is_(None), 0), else_=worth_sql(table))
     query = at_price(select(table), version).where(
         version.is_not(None), version.not_in(detailed), table.c.cost != worth
@@ -168,7 +168,7 @@ def _others(
     version: sqlalchemy.ColumnElement[Any],
     detailed: Sequence[int],
 ) -> Iterator[sqlalchemy.Row[Any]]:
-    """The rows at prices with kinds of tokens: to be worked out one by one."""
+    """The rows at prices that are not for SQL."""
     if detailed:
         query = select(table).where(version.in_(detailed))
         yield from connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query)

@@ -14,6 +14,9 @@ TOKENS_UPPER_EXTRA = 8
 """Beyond one token a byte: BOS and whatever else a tokenizer puts around a text."""
 AMOUNT_NANO_MAX = 2**62
 """Above any sum that means something; keeps every column within 64 bits."""
+HOLD_NANO_MAX = 10**15
+"""What one request may cost, a million US dollars: a dearer one has a price of a wrong unit, and a
+few of AMOUNT_NANO_MAX would sum up to more than the book can hold, which then takes no more."""
 
 NEVER_US = 2**63 - 1
 

@@ -35,6 +35,7 @@ from baton.stores.book import Store
 
 CHECKPOINT_S = 1.0
 QUOTA_STATUS = 429
+TOO_DEAR = f"what a single request may cost ({prices.HOLD_NANO_MAX // 10**9:,} US dollars)"
 
 
 class Progress(Protocol):
@@ -70,8 +71,8 @@ class Ledger:
         if price.free is not None:
             return await self._hold_allowed(intent, price)
         amount = _worst(intent, price)
-        if amount > prices.AMOUNT_NANO_MAX:
-            raise errors.quota_exceeded(f"the budget of {intent.payer.name}")
+        if amount > prices.HOLD_NANO_MAX:
+            raise errors.quota_exceeded(TOO_DEAR)
         limited = intent.payer.limited
         if limited and not self._leases.take(limited, amount, intent.tokens_max):
             await self._acquire(intent, amount)
@@ -87,7 +88,7 @@ class Ledger:
         if price.free is not None or self._journal.failing:
             return None
         amount, payer = _worst(intent, price), intent.payer
-        if amount > prices.AMOUNT_NANO_MAX:
+        if amount > prices.HOLD_NANO_MAX:
             return None
         if payer.money_alone:
             taken = self._leases.take_money(payer.limited[0], amount)

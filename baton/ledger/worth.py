@@ -1,7 +1,7 @@
 """What rows of the ledger are worth at a price, worked out anew: in SQL, or row by row.
 
 For tables with a column for each count of tokens: `request` and `attempt`. The database does the
-rows at prices without kinds of tokens, which are nearly all.
+rows at usual prices without kinds of tokens, which are nearly all.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,14 @@ from baton.stores.tables import price
 NANO = 1_000
 """pico-USD."""
 COUNTS = Usage.__struct_fields__
+PICO_IN_SQL_MAX = 10**9
+"""1,000 USD for a million tokens: 64 bits take some four thousand million tokens of it."""
 
 
-def with_kinds(book: Sequence[PriceRecord]) -> list[int]:
-    """The versions of prices with kinds of tokens, whose rows are worked out one by one."""
-    return [record.version for record in book if record.details is not None]
+def one_by_one(book: Sequence[PriceRecord]) -> list[int]:
+    """The versions of prices whose rows are not for SQL: those with kinds of tokens, and those of
+    which a large count would be beyond 64 bits."""
+    return [record.version for record in book if record.details is not None or _is_huge(record)]
 
 
 def at_price(
@@ -56,3 +59,8 @@ def worth_of(row: Any, record: PriceRecord) -> int:
     counts = {name: getattr(row, name) for name in COUNTS}
     counts["completion_tokens"] = counts["completion_tokens"] or 0
     return min(charge(Usage(**counts), record), AMOUNT_NANO_MAX)
+
+
+def _is_huge(record: PriceRecord) -> bool:
+    picos = (record.input_pico, record.cached_input_pico or 0, record.output_pico)
+    return max(picos) > PICO_IN_SQL_MAX

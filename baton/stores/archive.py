@@ -2,8 +2,8 @@
 
 What they sum up to stays: in balances, entries and roll-ups, and in `archived`, so that the audit
 still comes out even. A page is in the file, on the disk, before it is gone from the book; where the
-power fails between the two it is in both. Balances of windows that are over go, too: nobody is
-limited by them any more.
+power fails between the two it is in both. One that the book does not let go is taken out of the
+file again. Balances of windows that are over go, too: nobody is limited by them any more.
 """
 
 import datetime
@@ -53,18 +53,47 @@ def archive(
     if (today - before).days < DAYS_KEPT_MIN:
         latest = today - datetime.timedelta(days=DAYS_KEPT_MIN)
         raise StoreError(f"requests of the last days stay: ask for {latest} or earlier")
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise StoreError(f"{file} cannot be made: {error.strerror}") from None
-    before_us, requests, charge, kept = day_number(before) * DAY_US, 0, 0, 0
-    with os.fdopen(descriptor, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb") as packed:
-        while page := _page(database, before_us):
-            _write(page, packed, raw)
-            kept += _remove(database, page)
-            requests += len(page)
-            charge += sum(each["charge"] for each in page)
-    return Archived(requests, charge, str(file), _forget_windows(database, before), kept)
+    moved = _Moved()
+    with open(_new(file), "wb", buffering=0) as raw:
+        page: list[Row] = []
+        try:
+            while page := _page(database, day_number(before) * DAY_US):
+                _write(page, raw)
+                moved.contents += _remove(database, page)
+                moved.count(page, raw.tell())
+        except (StoreError, OSError) as error:
+            if isinstance(error, _Overtaken) or _are_there(database, page):
+                moved.end_of(raw, file)
+            reason = getattr(error, "strerror", None) or error
+            told = (
+                f"{moved.requests} requests are in {file}" if moved.requests else "none has moved"
+            )
+            raise StoreError(f"{reason}; {told}") from error
+    windows = _forget_windows(database, before)
+    return Archived(moved.requests, moved.charge_nano, str(file), windows, moved.contents)
+
+
+class _Overtaken(StoreError):
+    """Requests have left meanwhile: they are in somebody else's file."""
+
+
+class _Moved:
+    """What is in the file and not in the book any more."""
+
+    def __init__(self) -> None:
+        self.requests = self.charge_nano = self.contents = self.end = 0
+
+    def count(self, page: list[Row], end: int) -> None:
+        """The page, too: the file ends with it."""
+        self.requests += len(page)
+        self.charge_nano += sum(each["charge"] for each in page)
+        self.end = end
+
+    def end_of(self, raw: IO[bytes], file: pathlib.Path) -> None:
+        """Take what failed out of the file again, as the book has it; a file without any goes."""
+        raw.truncate(self.end)
+        if not self.end:
+            file.unlink(missing_ok=True)
 
 
 def _forget_windows(database: Database, before: datetime.date) -> int:
@@ -104,21 +133,48 @@ def _page(database: Database, before_us: int) -> list[Row]:
     return list(page.values())
 
 
-def _write(page: list[Row], packed: gzip.GzipFile, raw: IO[bytes]) -> None:
-    lines = [msgspec.json.encode(each) + b"\n" for each in page]
-    packed.write(b"".join(lines))
-    packed.flush()
-    raw.flush()
+def _new(file: pathlib.Path) -> int:
+    """Open it; its name is on the disk, too."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be made: {error.strerror}") from None
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return descriptor
+
+
+def _write(page: list[Row], raw: IO[bytes]) -> None:
+    """A whole piece of gzip: one that was cut off takes nothing from those before it."""
+    left = memoryview(gzip.compress(b"".join(msgspec.json.encode(each) + b"\n" for each in page)))
+    while left:
+        left = left[raw.write(left) :]
     os.fsync(raw.fileno())
+
+
+def _are_there(database: Database, page: list[Row]) -> bool:
+    """Whether it is certain that the book has all of them."""
+    these = request.c.id.in_([each["id"] for each in page])
+    try:
+        with database.reading() as connection:
+            there = connection.scalar(select(func.count()).select_from(request).where(these))
+    except StoreError:
+        return False
+    return there == len(page)
 
 
 def _remove(database: Database, page: list[Row]) -> int:
     """In one transaction: what they sum up to is kept, they are gone. Returns how many contents
-    went with them."""
+    went with them. Raises _Overtaken where others moved some of them meanwhile."""
     ids, names = ([each[name] for each in page] for name in ("id", "request_id"))
     these = request.c.id.in_(ids)
     with database.writing() as connection:
         groups = [dict(row._mapping) for row in connection.execute(sums(these))]
+        if sum(each["requests"] for each in groups) != len(page):
+            raise _Overtaken("another prune is at work, and has moved some of the same requests")
         connection.execute(_ADD, groups)
         connection.execute(attempt.delete().where(attempt.c.request.in_(ids)))
         connection.execute(request.delete().where(these))

@@ -23,6 +23,10 @@ Pico = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 """Per token: up to 1,000 USD for one, so that no product of a request leaves 64 bits unnoticed."""
 
 
+TIME_US_MAX = 253_402_300_799_999_999
+"""The end of the year 9999: no calendar shows a later time. Nanoseconds are beyond it."""
+
+
 class StoreError(BatonError):
     """The store cannot do that; the message says what and is safe to show to an operator."""
 

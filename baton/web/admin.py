@@ -9,7 +9,7 @@ from typing import Annotated, Generic, ParamSpec, TypeVar
 import msgspec
 
 from baton.errors import RequestError, invalid, store_unavailable
-from baton.stores.base import Duplicate, Missing, StoreUnavailable, Unfit
+from baton.stores.base import TIME_US_MAX, Duplicate, Missing, StoreUnavailable, Unfit
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,7 +18,7 @@ Given = ParamSpec("Given")
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Nano = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-TimeUs = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+TimeUs = Annotated[int, msgspec.Meta(ge=0, le=TIME_US_MAX)]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """The number of a row, as databases hold it."""
 PageLimit = Annotated[int, msgspec.Meta(ge=1, le=1000)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -156,7 +157,7 @@ async def answer(operation: AnyOperation, services: Services, request: Request) 
     if caller is not None:
         trace(request).key = caller.record.id
     body = await read_body(operation, services.settings.body_bytes_max, request)
-    query = read_query(operation.query, request.query_params)
+    query = read_query(operation.query, once_each(request.query_params))
     assert operation.run is not None
     result = await operation.run(Visit(services, request, caller, body, query))
     if isinstance(result, Response):
@@ -198,6 +199,15 @@ async def read_body(operation: AnyOperation, bytes_max: int, request: Request) -
         raise at_fault(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(f"We could not parse the JSON body of your request: {error}.") from None
+
+
+def once_each(given: QueryParams) -> Mapping[str, str]:
+    """RequestError (400) for a name that comes twice: all but the last would be ignored."""
+    if len(given) != len(given.multi_items()):
+        names = [name for name, _ in given.multi_items()]
+        name = next(each for each in names if names.count(each) > 1)
+        raise invalid(f"'{name}' is given more than once: a list is a,b.", param=name)
+    return given
 
 
 def read_query(wanted: type[Query], given: Mapping[str, str]) -> Query:

@@ -247,6 +247,19 @@ def test_windows_roll_over(tmp_path: pathlib.Path) -> None:
     )
 
 
+def test_a_clock_that_is_set_back(tmp_path: pathlib.Path) -> None:
+    """A caller at hand pays from the window of the moment again, not from one to come."""
+    store = new_store(tmp_path)
+    shown = planted(store, budgets=(BudgetRecord(amount=5, span="day"),))
+    caller = asyncio.run(gate_of(store).identify(shown))
+    (now,) = caller.payer.limited
+    later_s = time.time() + 10 * 86_400
+    assert caller.valid(later_s)
+    assert (now,) != caller.payer.limited
+    assert caller.valid(later_s - 10 * 86_400)
+    assert (now,) == caller.payer.limited
+
+
 def test_new_key_works_though_it_was_refused(tmp_path: pathlib.Path) -> None:
     """A key that was tried before it existed works once its creation is told."""
     store = new_store(tmp_path)

@@ -71,6 +71,14 @@ def test_other_times_are_refused() -> None:
         moment_us("soon", 0)
 
 
+@pytest.mark.parametrize("text", ["3000000d", "9999-12-31T23:00:00-08:00"])
+def test_times_that_no_calendar_shows(text: str) -> None:
+    """They could be stored, and no list shown any more."""
+    with pytest.raises(CommandError, match="later than the year 9999"):
+        moment_us(text, 1_800_000_000_000_000)
+    assert "9999-12-31T23:59:59Z" == when(moment_us("9999-12-31T23:59:59", 0))
+
+
 def test_no_time_is_none() -> None:
     """What has no time shows none."""
     assert when(None) is None

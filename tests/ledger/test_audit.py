@@ -20,6 +20,7 @@ import pathlib
 import sqlite3
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,7 +30,7 @@ from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
 from baton.stores.book import Store, book_path
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import POSTGRES, PRICE, intent, ledger_of, new_key, new_store, outcome
 
 KINDS = PriceRecord(
     version=0,
@@ -187,6 +188,28 @@ def test_a_changed_row_is_found(tmp_path: pathlib.Path, model: str, change: str)
     done = audit.run(new_store(tmp_path))
     [fault] = [fault for fault in done.faults if "tokens and price" in fault]
     assert "1 charges are not what tokens and price make: r1" == fault
+
+
+@pytest.mark.parametrize("on_server", [False, True])
+def test_products_beyond_64_bits(
+    tmp_path: pathlib.Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    on_server: bool,
+) -> None:
+    """At the highest price that can be set a million tokens are right, too."""
+    if on_server:
+        monkeypatch.setenv(POSTGRES, request.getfixturevalue("cluster").url("postgres"))
+    store = new_store(tmp_path)
+    highest = msgspec.structs.replace(PRICE, input_pico=10**15, output_pico=10**15 - 7)
+    store.prices.set(highest, "test")
+    store.prices.set(msgspec.structs.replace(highest, upstream="u"), "test")
+    new_key(store)
+    store = spent(tmp_path, [("m", "settled", Usage(10**6, 10**6, 1))])
+    found = audit.run(store)
+    assert ([], 1) == (found.faults, found.requests)
+    assert 20 * 10**12 == found.charge_nano
+    store.close()
 
 
 def test_a_price_that_is_gone(tmp_path: pathlib.Path) -> None:

@@ -170,6 +170,24 @@ def test_nonsense_counts_cannot_break_the_books(tmp_path: pathlib.Path) -> None:
     assert [] == audit.faults(book_path(tmp_path))
 
 
+def test_a_price_of_a_wrong_unit_cannot_break_the_books(tmp_path: pathlib.Path) -> None:
+    """Requests of a fee in nano-USD that was given as US dollars are refused, whatever the key may
+    spend: the sums of three would be beyond what the book holds, and it would take no more."""
+    store = new_store(tmp_path)
+    store.prices.set(msgspec.structs.replace(PRICE, request_nano=4 * 10**18), "test")
+    key = new_key(store)
+
+    async def scenario() -> None:
+        async with ledger_of(store) as ledger:
+            for _ in range(3):
+                with pytest.raises(RequestError, match=r"may cost \(1,000,000 US dollars\)"):
+                    ledger.settle(await ledger.hold(intent(key)), outcome())
+
+    asyncio.run(scenario())
+    assert [] == audit.faults(book_path(tmp_path))
+    store.close()
+
+
 def test_checkpoints_come_every_so_many_tokens(tmp_path: pathlib.Path) -> None:
     """A running answer is written down each 64 tokens, not each token, and never after its end."""
     store = new_store(tmp_path)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from baton.ledger.prices import charge
-from baton.ledger.worth import at_price, with_kinds, worth_of, worth_sql
+from baton.ledger.worth import PICO_IN_SQL_MAX, at_price, one_by_one, worth_of, worth_sql
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
 from baton.stores.tables import attempt, price
@@ -19,6 +19,7 @@ PRICES = [
     PriceRecord(version=0, model="m", effective_us=1, cached_input_pico=0, input_pico=501),
     PriceRecord(version=0, model="m", effective_us=1, request_nano=5, cached_input_pico=9_000),
     PriceRecord(version=0, model="m", effective_us=1, details=PriceDetails(reasoning_pico=1)),
+    PriceRecord(version=0, model="m", effective_us=1, cached_input_pico=PICO_IN_SQL_MAX + 1),
 ]
 counts = st.integers(0, 2_000)
 rows = st.lists(st.tuples(counts, st.none() | counts, counts, st.integers(0, 3)), max_size=20)
@@ -52,9 +53,9 @@ def test_sql_and_the_price_book_agree(tmp_path: pathlib.Path, found: list[Any]) 
 
 
 def test_which_are_worked_out_row_by_row(tmp_path: pathlib.Path) -> None:
-    """Those at prices with kinds of tokens; a row without counts is worth nothing."""
+    """Those at huge prices, or with kinds of tokens; a row without counts is worth nothing."""
     store = new_store(tmp_path)
-    assert [4] == with_kinds(store.prices.set_all(PRICES, "test"))
+    assert [4, 5] == one_by_one(store.prices.set_all(PRICES, "test"))
     with store.database.reading() as connection:
         none = sqlalchemy.select(sqlalchemy.null().label("prompt_tokens")).select_from(price)
         row = connection.execute(none.limit(1)).one()

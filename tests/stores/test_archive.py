@@ -1,19 +1,23 @@
 """Old requests leave the book for a file; everything that they sum up to stays."""
 
 import asyncio
+import contextlib
 import datetime
 import gzip
 import json
 import pathlib
+from collections.abc import Callable, Iterator
 
 import pytest
+import sqlalchemy
 from sqlalchemy import select
 
 from baton.ledger import audit
 from baton.semantics.events import Usage
 from baton.stores import archive, journals
-from baton.stores.base import StoreError
+from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.book import Store
+from baton.stores.database import Database
 from baton.stores.sums import DAY_US
 from baton.stores.tables import account, notice
 from baton.stores.usage import EPOCH
@@ -97,6 +101,63 @@ def test_what_is_not_archived(tmp_path: pathlib.Path) -> None:
             store.database, EPOCH + datetime.timedelta(days=5), TODAY, tmp_path / "a.gz"
         )
     assert 2 == len(store.usage.requests())
+
+
+class Overtaken(Database):
+    """A book of which somebody else removes requests just before this one does."""
+
+    other: Callable[[], object] | None = None
+
+    @contextlib.contextmanager
+    def writing(self, *, alone: bool = True) -> Iterator[sqlalchemy.Connection]:
+        other, self.other = self.other, None
+        if other is not None:
+            other()
+        with super().writing(alone=alone) as connection:
+            yield connection
+
+
+def test_two_at_once(tmp_path: pathlib.Path) -> None:
+    """The one that comes late is told whose the requests are, and changes nothing."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    spent(store, 1, 5)
+    before, day = store.usage.sums(["day"]), EPOCH + datetime.timedelta(days=6)
+    late = Overtaken(store.database.place)
+    late.other = lambda: archive.archive(store.database, day, TODAY, tmp_path / "a.gz")
+    with pytest.raises(StoreError, match="another prune is at work"):
+        archive.archive(late, day, TODAY, tmp_path / "b.gz")
+    late.close()
+    assert ([], before) == (store.usage.requests(), store.usage.sums(["day"]))
+    assert [] == audit.run(store).faults
+    assert ["a.gz"] == [each.name for each in tmp_path.glob("*.gz")], "none is in two files"
+
+
+def test_the_book_takes_no_more(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stays in the book is in no file, whose pieces are whole; the error tells what is. Where
+    nothing was moved there is no file in the way of the next try."""
+    monkeypatch.setattr(archive, "PAGE_ROWS", 2)
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    spent(store, 1, 6)
+    broken, day = Overtaken(store.database.place), EPOCH + datetime.timedelta(days=6)
+
+    def refuse() -> None:
+        raise StoreUnavailable("the disk is full")
+
+    broken.other = refuse
+    with pytest.raises(StoreError, match="the disk is full; none has moved"):
+        archive.archive(broken, day, TODAY, tmp_path / "a.gz")
+    assert [] == list(tmp_path.glob("*.gz"))
+    broken.other = lambda: setattr(broken, "other", refuse)  # the second page
+    with pytest.raises(StoreError, match=r"the disk is full; 2 requests are in .*a\.gz"):
+        archive.archive(broken, day, TODAY, tmp_path / "a.gz")
+    broken.close()
+    archive.archive(store.database, day, TODAY, tmp_path / "b.gz")
+    files = [gzip.decompress((tmp_path / name).read_bytes()) for name in ("a.gz", "b.gz")]
+    rows = [[json.loads(line)["request_id"] for line in each.splitlines()] for each in files]
+    assert [["r1", "r2"], ["r3", "r4", "r5"]] == rows
+    assert [] == audit.run(store).faults
 
 
 def test_windows_that_are_over_leave(tmp_path: pathlib.Path) -> None:

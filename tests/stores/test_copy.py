@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import pathlib
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -31,7 +32,7 @@ def used_store(home: pathlib.Path) -> Store:
     return store
 
 
-async def spend(store: Store, name: str, **fields: str) -> None:
+async def spend(store: Store, name: str, **fields: Any) -> None:
     key = new_key(store, name, budget_nano=10_000)
     lost = (("u", Usage(10, 1)), ("v", Usage(11, 3)))
     async with ledger_of(store) as ledger:
@@ -69,6 +70,15 @@ def test_there_and_back(tmp_path: pathlib.Path, server: sqlalchemy.URL) -> None:
     with contextlib.closing(new_store(back)) as store:
         assert 6 == len(store.usage.requests())
         assert CONTENT == store.contents.read("r", store.keys.all()[0].id, "test", NOW_US)[1]
+
+
+def test_sums_beyond_64_bits(tmp_path: pathlib.Path, server: Place) -> None:
+    """A book whose times and numbers sum up to more arrives, too: five thousand requests do."""
+    store = used_store(tmp_path)
+    asyncio.run(spend(store, "late", created_us=2**62))
+    store.close()
+    assert 6 == copy_book(book_path(tmp_path), server)["request"]
+    assert 6 == copy_book(server, tmp_path / "back.db")["request"]
 
 
 def test_a_used_book_is_not_written_over(tmp_path: pathlib.Path, server: Place) -> None:

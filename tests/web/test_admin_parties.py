@@ -25,7 +25,7 @@ def chain(site: Web, **limits: object) -> tuple[str, str, str]:
 def test_made_read_and_listed(site: Web) -> None:
     """What goes in comes out, by id and in the list of its kind."""
     limits: dict[str, object] = {
-        "expires_us": 2**60,
+        "expires_us": 2**57,
         "models": ["a"],
         "networks": ["10.0.0.0/8"],
         "requests_per_minute": 5,

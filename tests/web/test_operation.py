@@ -65,6 +65,12 @@ def test_unknown_query_parameters_are_refused(site: Web) -> None:
     assert (400, "limitt") == (answer.status, answer.error["param"])
 
 
+def test_a_query_parameter_comes_once(site: Web) -> None:
+    """Whoever writes a list by repeating it is not answered about its last value alone."""
+    answer = site.admin.get("/admin/v1/usage?model=a&limit=5&model=b")
+    assert (400, "model") == (answer.status, answer.error["param"])
+
+
 def test_lists_in_queries_are_separated_by_commas() -> None:
     """`group_by=key,day` is two words; numbers are read as numbers."""
 
