@@ -33,7 +33,7 @@ from baton.upstreams.chat_wire import (
 from baton.upstreams.completions_wire import FINISH_REASONS, WireUsage, believable
 from baton.upstreams.continuation import WRAPPING_TOKENS_MAX, Cleaning, way_of, wrap
 from baton.upstreams.failures import failure
-from baton.upstreams.refusals import refusal
+from baton.upstreams.refusals import refusal, refusal_within
 
 REASONING = re.compile(r"(^|/)(o[1-9]|gpt-[5-9])")
 """OpenAI's models that take `max_completion_tokens` alone and no sampling but their own."""
@@ -67,6 +67,7 @@ class WireChat(msgspec.Struct):
     choices: list[WireChatChoice] | None = None
     usage: msgspec.Raw = NULL
     error: object = None
+    kind: str = msgspec.field(default="", name="object")
 
 
 _CHAT = msgspec.json.Decoder(WireChat)
@@ -174,8 +175,8 @@ class ChatReader:
         if payload == b"null":
             return ()
         chat = parsed(_CHAT, payload)
-        if chat.error is not None:
-            raise self._reply.broken("status", "an error event")
+        if chat.error is not None or chat.kind == "error":
+            raise refusal_within(payload) or self._reply.broken("status", "an error event")
         events: list[Event] = []
         for choice in chat.choices or ():
             if choice.index != 0:

@@ -107,13 +107,16 @@ def error_within(body: bytes) -> Exception:
     """What an error means that comes in place of an answer, or in the middle of one: a RequestError
     where it blames the request. llama-server opens the stream of several prompts before it has
     looked at each, and vLLM before it computes."""
+    return refusal_within(body) or failure("stream", "status", "an error event")
+
+
+def refusal_within(body: bytes) -> RequestError | None:
+    """The refusal that such an error is; None where it does not blame the request."""
     said = read(body)
     status = 400 if said.type == CALLERS_TYPE else 0
     if said.code.isdigit():
         status = int(said.code)
-    if _blames_the_caller(status, said):
-        return _callers_fault(status, said)
-    return failure("stream", "status", "an error event")
+    return _callers_fault(status, said) if _blames_the_caller(status, said) else None
 
 
 def read(body: bytes) -> Said:

@@ -168,6 +168,7 @@ def test_whole_answers(message: str, reason: str, expected: Delta) -> None:
         stream(chunk('{"content":" x"}', '"finish_reason":"error"')),
         stream('{"choices":[{"index":1,"delta":{"content":"x"},"finish_reason":"stop"}]}'),
         stream('{"error":{"message":"boom","type":"server_error"}}'),
+        stream('{"object":"error","message":"boom","type":"InternalServerError","code":500}'),
         stream('{"choices":[{"delta":{"content":5}}]}'),
         stream('{"choices":5}'),
         stream("{"),
@@ -179,6 +180,21 @@ def test_what_is_no_answer_is_an_error(data: bytes) -> None:
     """An end that is none, a choice that nobody asked for, errors, nonsense, text after the end."""
     with pytest.raises(UpstreamError):
         decoded(OpenAIChatAdapter().decoder(CALL), data)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        '{"error":{"message":"bad seed","type":"invalid_request_error","param":"seed"}}',
+        '{"object":"error","message":"bad seed","type":"BadRequest","param":"seed","code":400}',
+    ],
+)
+@pytest.mark.parametrize("before", [(), (chunk('{"content":" x"}'),)])
+def test_an_error_event_may_blame_the_request(before: tuple[str, ...], error: str) -> None:
+    """In both shapes of such servers, also after the first words."""
+    with pytest.raises(RequestError) as caught:
+        decoded(OpenAIChatAdapter().decoder(CALL), stream(*before, error))
+    assert (caught.value.message, caught.value.param) == ("bad seed", "seed")
 
 
 @pytest.mark.parametrize("usage", ['"many"', '{"prompt_tokens":-1,"completion_tokens":1}', "{}"])
