@@ -23,6 +23,8 @@ from baton.upstreams.base import Kind, UpstreamError
 from baton.upstreams.failures import MESSAGES, failure
 
 MESSAGE_LENGTH_MAX = 400
+CUT = "…"
+"""Where a longer message ends."""
 NAME_LENGTH_MAX = 64
 RETRY_AFTER_S_MAX = 3600.0
 CALLERS_STATUSES = frozenset({400, 413, 422})
@@ -151,7 +153,7 @@ def seconds(retry_after: str | None) -> float | None:
 def printable(text: str) -> str:
     """Foreign text as it may be shown: one line, no control or direction characters, not long."""
     text = UNPRINTABLE.sub(" ", text[: 2 * MESSAGE_LENGTH_MAX]).strip()
-    return text if len(text) <= MESSAGE_LENGTH_MAX else text[: MESSAGE_LENGTH_MAX - 1] + "…"
+    return text if len(text) <= MESSAGE_LENGTH_MAX else text[: MESSAGE_LENGTH_MAX - 1] + CUT
 
 
 def name(text: str) -> str:
