@@ -238,6 +238,21 @@ def test_stops_beyond_the_upstreams(tmp_path: pathlib.Path) -> None:
     assert all(row.estimated and row.state == "settled" for row in relay.rows())
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_chat_that_is_cut_is_paid_with_its_wrapping(tmp_path: pathlib.Path, stream: bool) -> None:
+    """Its usage comes behind the end, which Baton does not wait for at a stop of its own: what was
+    put around the prompt is guessed as the prompt is, and not given away."""
+    with relaying(tmp_path, {"fake": "openai-chat"}) as relay:
+        text = relay.user.complete(prompt="a b", max_tokens=20).json["choices"][0]["text"]
+        relay.user.complete(prompt="a b", max_tokens=20, stop=text[5:8], stream=stream)
+    told, cut = relay.rows()
+    assert told.prompt_tokens is not None
+    assert cut.prompt_tokens is not None
+    assert (told.estimated, cut.estimated, cut.finish_reason) == (False, True, "stop")
+    assert cut.prompt_tokens > 100
+    assert cut.prompt_tokens <= told.prompt_tokens
+
+
 def test_no_tokens_need_no_upstream(tmp_path: pathlib.Path) -> None:
     """The prompt alone, its count an estimate, and nothing owed to anybody; where it has to be
     scored, one token that is not shown, and that the operator alone pays for."""
