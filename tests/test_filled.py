@@ -204,6 +204,19 @@ def test_usage_that_cannot_be_believed(tmp_path: pathlib.Path, dialect: str) -> 
     assert [True] * 2 * len(WRONG_USAGES) == [row.estimated for row in relay.rows()]
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_guess_of_the_prompt_has_its_suffix(tmp_path: pathlib.Path, stream: bool) -> None:
+    """Where the upstream fills it in itself and does not tell: it reads both, for each prompt."""
+    suffix = "the end of the text " * 20
+    with relaying(tmp_path, {"fake": "openai"}) as relay:
+        for usage in ({}, {"prompt_tokens": 10**6, "completion_tokens": 3}):
+            relay.fake.fault(usage=usage)
+            asked = {"prompt": ["a b", "c"], "suffix": suffix, "max_tokens": 3, "stream": stream}
+            assert 200 == relay.user.complete(**asked).status
+    for row in relay.rows():
+        assert (2 + 2 * len(suffix) // 4, True) == (row.prompt_tokens, row.estimated)
+
+
 def test_a_late_refusal_costs_nothing(tmp_path: pathlib.Path) -> None:
     """A prompt of an array is refused after others were answered: one 400, and no charge."""
     with relaying(tmp_path, {"fake": "deepseek"}, fill_parallel_max=1) as relay:
