@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from baton.errors import RequestError, invalid
+from baton.errors import RequestError, invalid, unsupported
 from baton.semantics.events import Delta, Usage
 from baton.semantics.overrides import Overrides
 from baton.upstreams import registry
@@ -64,6 +64,30 @@ def test_refusal_of_the_scoring_call() -> None:
     with pytest.raises(RequestError):
         read(answer)
     assert 0 == answer.generated
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "refused", "told"),
+    [
+        ({"best_of": 2}, "logprobs", "best_of"),
+        ({"best_of": 2, "logprobs": 1}, "logprobs", "logprobs"),
+        ({"best_of": 2}, "prompt", "prompt"),
+        ({"suffix": " end"}, "echo", "suffix"),
+    ],
+)
+def test_a_refusal_names_what_the_caller_asked_for(
+    fields: dict[str, Any], refused: str, told: str, late: bool
+) -> None:
+    """Not the field by which Baton fills that in, which the caller could not leave out."""
+    error = unsupported(refused, "m", "its server does not tell them; leave it out.")
+    upstream = Scripted([error] if late else error)
+    fills = ("suffix",) if "suffix" in fields else ("best_of",)
+    made = planned("u", fills=fills, stream=False, **fields)
+    with pytest.raises(RequestError) as caught:
+        read(opened(made, u=upstream))
+    assert (told, "unsupported_parameter") == (caught.value.param, caught.value.code)
+    assert f"'{told}'" in caught.value.message
 
 
 def test_a_suffix_is_ranked(tmp_path: pathlib.Path) -> None:
