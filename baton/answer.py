@@ -14,7 +14,7 @@ from baton.ledger.prices import tokens_upper
 from baton.routing.plan import Attempt
 from baton.semantics.events import Call, Delta, Event, Usage
 from baton.semantics.received import Received
-from baton.semantics.usage import clamp, guess
+from baton.semantics.usage import clamp, guess, guess_prompts
 from baton.upstreams.base import TakeText, Upstream, UpstreamError, UpstreamStream, pours
 
 
@@ -268,7 +268,7 @@ class Counted:
             return self._credible(usage, completions_max)
         generated = min(self.generated, completions_max)
         prompt = self._stream.prompt_tokens
-        counted = prompt if prompt is not None else sum(map(guess, call.prompts))
+        counted = prompt if prompt is not None else guess_prompts(call)
         precise = exact and prompt is not None and self.upstream.capabilities.token_ids
         return Usage(counted, generated, estimated=not precise)
 
@@ -278,10 +278,11 @@ class Counted:
         call, native = self._call, self.upstream.capabilities
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         generated = min(self.generated, completions_max)
-        around = native.wrapping_tokens + (tokens_upper(call.suffix) if call.suffix else 0)
+        around = native.wrapping_tokens or native.within_tokens
+        around += tokens_upper(call.suffix) if call.suffix else 0
         prompts_max = sum(map(tokens_upper, call.prompts)) + around * len(call.prompts)
         if prompt > prompts_max or (prompt == 0 and any(call.prompts)):
-            prompt = sum(map(guess, call.prompts))
+            prompt = guess_prompts(call)
         silent = completion == 0 and not call.echo
         # Servers that report choice by choice have not told of those that still run.
         if completion > completions_max or (completion < generated and (silent or not self.whole)):

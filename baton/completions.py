@@ -171,7 +171,9 @@ class Completions:
         others = [
             each
             for each in planned.attempts
-            if each.upstream != first.upstream and not each.fills  # the hold covers no fills
+            if each.upstream != first.upstream
+            and not each.fills  # the hold covers none
+            and each.around_tokens <= begun.wrapping_tokens
         ]
         return msgspec.structs.replace(begun, attempts=(first, *others))
 

@@ -188,7 +188,7 @@ class _Flight:
             request_id=arrival.request_id,
             payer=lane.caller.payer,
             model=plain.model,
-            prompt_tokens_max=tokens_upper(prompt),
+            prompt_tokens_max=tokens_upper(prompt) + lane.around_tokens,
             completions=1,
             max_tokens=plain.max_tokens,
             created_us=int(arrival.wall_s * 1e6),
@@ -222,7 +222,7 @@ class _Flight:
             response.unheard()
             opening = functools.partial(lane.upstream.receive, call, response)
         attempt = Attempt(lane.candidate.upstream, call, ())
-        planned = Plan(request, (attempt,), self.arrival.seed)
+        planned = Plan(request, (attempt,), self.arrival.seed, lane.around_tokens)
         begun = Begun(turn, planned, opening, lane.relay, self._let_go)
         turns = path.room.under_way.turns
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from baton.answer import Answer, Counted, Onward, Spent
-from baton.errors import unsupported
+from baton.errors import RequestError, unsupported
 from baton.fills.alone import Alone
 from baton.fills.best import Best
 from baton.fills.echoed import Echoed
@@ -37,12 +37,15 @@ async def open_filled(
     if not work.ids_kept:
         call = msgspec.structs.replace(call, prompts=shown)
     host = Host(upstream, work, onward)
-    source = await _answered(request, call, work, host)
+    try:
+        source = await _answered(request, call, work, host)
+    except RequestError as error:
+        raise named(error, request, work) from None
     if work.best:
         source = Best(source, request.n, call.n, shown=not work.unscored)
     if work.echo:
         source = Echoed(source, Echo(shown, request.n))
-    return FilledAnswer(attempt, upstream, host.calls, source, onward, stream=request.stream)
+    return FilledAnswer(attempt, upstream, host.calls, source, onward, request)
 
 
 async def _answered(request: CompletionRequest, call: Call, work: Work, host: Host) -> Source:
@@ -68,6 +71,20 @@ async def _texts(upstream: Upstream, call: Call) -> list[Prompt]:
     ]
 
 
+def named(error: RequestError, request: CompletionRequest, work: Work) -> RequestError:
+    """A refusal in the terms of its caller: who asked for a fill cannot leave out the fields by
+    which it is made."""
+    field = "suffix" if work.ranked else "best_of" if work.best else ""
+    param = error.param
+    own = (param == "logprobs" and request.logprobs is None) or (
+        param == "echo" and not request.echo
+    )
+    if not (field and own):
+        return error
+    remedy = f"its server refuses {param}, by which it is filled in; leave it out."
+    return unsupported(field, request.model, remedy)
+
+
 class FilledAnswer(Answer):
     """An answer that is read through fills. `calls` grow while it runs."""
 
@@ -78,15 +95,17 @@ class FilledAnswer(Answer):
         calls: list[Counted],
         source: Source,
         onward: Onward | None,
-        *,
-        stream: bool,
+        request: CompletionRequest,
     ) -> None:
         super().__init__(attempt, upstream, calls)
-        self._source, self._onward, self._stream = source, onward, stream
+        self._source, self._onward, self._request = source, onward, request
         self._given = False
 
     async def read(self) -> Sequence[Delta]:
-        deltas = await self._source.read()
+        try:
+            deltas = await self._source.read()
+        except RequestError as error:
+            raise named(error, self._request, self.attempt.work or NOTHING) from None
         self._given = self._given or bool(deltas)
         return deltas
 
@@ -113,7 +132,7 @@ class FilledAnswer(Answer):
     def generated(self) -> int:
         """None of what the caller has seen nothing of: a refusal of a later call, or a failure in
         one, leaves nothing to charge for as long as no part of the answer went out."""
-        return self._source.generated if self._given and self._stream else 0
+        return self._source.generated if self._given and self._request.stream else 0
 
     @property
     def handoffs(self) -> int:

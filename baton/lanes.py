@@ -39,6 +39,7 @@ class Lane:
         "_prepared",
         "_stops_max",
         "_takes_ids",
+        "around_tokens",
         "caller",
         "candidate",
         "changes",
@@ -67,6 +68,8 @@ class Lane:
         self.told = provenance(candidate.upstream, (), ())
         """The header line that tells who answered."""
         self._prepared: dict[Kind, Prepared | None] = {}
+        self.around_tokens = able.within_tokens
+        """At most so many are counted around a prompt, wherever it is answered."""
         self.price: PriceRecord
         self.until_s, self.changes = 0.0, 0
 
@@ -181,6 +184,8 @@ class Lanes:
             lanes.append(lane)
         if len(lanes) < 2:
             return lanes[0] if lanes else None
+        for lane in lanes:
+            lane.around_tokens = max(each.around_tokens for each in lanes)
         fork = Fork(lanes, [lane.site for lane in lanes], current)
         fork.until_s, fork.changes = until_s, self._gate.changes
         return fork

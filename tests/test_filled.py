@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from baton.errors import RequestError, invalid
+from baton.errors import RequestError, invalid, unsupported
 from baton.semantics.events import Delta, Usage
 from baton.semantics.overrides import Overrides
 from baton.upstreams import registry
@@ -64,6 +64,30 @@ def test_refusal_of_the_scoring_call() -> None:
     with pytest.raises(RequestError):
         read(answer)
     assert 0 == answer.generated
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("fields", "refused", "told"),
+    [
+        ({"best_of": 2}, "logprobs", "best_of"),
+        ({"best_of": 2, "logprobs": 1}, "logprobs", "logprobs"),
+        ({"best_of": 2}, "prompt", "prompt"),
+        ({"suffix": " end"}, "echo", "suffix"),
+    ],
+)
+def test_a_refusal_names_what_the_caller_asked_for(
+    fields: dict[str, Any], refused: str, told: str, late: bool
+) -> None:
+    """Not the field by which Baton fills that in, which the caller could not leave out."""
+    error = unsupported(refused, "m", "its server does not tell them; leave it out.")
+    upstream = Scripted([error] if late else error)
+    fills = ("suffix",) if "suffix" in fields else ("best_of",)
+    made = planned("u", fills=fills, stream=False, **fields)
+    with pytest.raises(RequestError) as caught:
+        read(opened(made, u=upstream))
+    assert (told, "unsupported_parameter") == (caught.value.param, caught.value.code)
+    assert f"'{told}'" in caught.value.message
 
 
 def test_a_suffix_is_ranked(tmp_path: pathlib.Path) -> None:
@@ -204,6 +228,19 @@ def test_usage_that_cannot_be_believed(tmp_path: pathlib.Path, dialect: str) -> 
     assert [True] * 2 * len(WRONG_USAGES) == [row.estimated for row in relay.rows()]
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_guess_of_the_prompt_has_its_suffix(tmp_path: pathlib.Path, stream: bool) -> None:
+    """Where the upstream fills it in itself and does not tell: it reads both, for each prompt."""
+    suffix = "the end of the text " * 20
+    with relaying(tmp_path, {"fake": "openai"}) as relay:
+        for usage in ({}, {"prompt_tokens": 10**6, "completion_tokens": 3}):
+            relay.fake.fault(usage=usage)
+            asked = {"prompt": ["a b", "c"], "suffix": suffix, "max_tokens": 3, "stream": stream}
+            assert 200 == relay.user.complete(**asked).status
+    for row in relay.rows():
+        assert (2 + 2 * len(suffix) // 4, True) == (row.prompt_tokens, row.estimated)
+
+
 def test_a_late_refusal_costs_nothing(tmp_path: pathlib.Path) -> None:
     """A prompt of an array is refused after others were answered: one 400, and no charge."""
     with relaying(tmp_path, {"fake": "deepseek"}, fill_parallel_max=1) as relay:
@@ -236,6 +273,21 @@ def test_stops_beyond_the_upstreams(tmp_path: pathlib.Path) -> None:
     assert choice["text"] == "".join(chunk["text"] for chunk in chunks)
     assert "stop" == answer.headers["x-baton-fills"]
     assert all(row.estimated and row.state == "settled" for row in relay.rows())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_chat_that_is_cut_is_paid_with_its_wrapping(tmp_path: pathlib.Path, stream: bool) -> None:
+    """Its usage comes behind the end, which Baton does not wait for at a stop of its own: what was
+    put around the prompt is guessed as the prompt is, and not given away."""
+    with relaying(tmp_path, {"fake": "openai-chat"}) as relay:
+        text = relay.user.complete(prompt="a b", max_tokens=20).json["choices"][0]["text"]
+        relay.user.complete(prompt="a b", max_tokens=20, stop=text[5:8], stream=stream)
+    told, cut = relay.rows()
+    assert told.prompt_tokens is not None
+    assert cut.prompt_tokens is not None
+    assert (told.estimated, cut.estimated, cut.finish_reason) == (False, True, "stop")
+    assert cut.prompt_tokens > 100
+    assert cut.prompt_tokens <= told.prompt_tokens
 
 
 def test_no_tokens_need_no_upstream(tmp_path: pathlib.Path) -> None:

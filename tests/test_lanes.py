@@ -10,7 +10,8 @@ from baton.decoding import PlainRequest
 from baton.lanes import LANE_S, Fork, Lane, Lanes
 from baton.protocol import RequestLimits
 from baton.stores.base import PriceRecord
-from tests.bookkeeping import new_key
+from baton.upstreams.baton import BatonAdapter
+from tests.bookkeeping import PRICE, new_key
 from tests.fakes.wire import whole
 from tests.flying import JSON, PROMPT, Kept, Sky, flying
 from tests.relaying import MODEL, THEIRS
@@ -147,6 +148,25 @@ def test_several_upstreams(tmp_path: pathlib.Path) -> None:
         relay.add_upstream_at("third", sky.upstream.url, "openai-chat", THEIRS)
         relay.run(relay.worker.refresh())
         assert lanes.lane(shown, MODEL, time.time()) is None
+
+
+def test_a_hold_covers_what_any_of_them_counts(tmp_path: pathlib.Path) -> None:
+    """Another Baton may put a chat's words around a prompt: also what begins elsewhere may go on
+    there."""
+    with flying(tmp_path) as sky:
+        relay = sky.relay
+        relay.add_upstream_at("second", sky.upstream.url, "baton", THEIRS)
+        relay.run(relay.worker.refresh())
+        fork = lanes_of(sky, sky.key).lane(b"Bearer " + sky.key.encode(), MODEL, time.time())
+        assert isinstance(fork, Fork)
+        around = BatonAdapter.capabilities.within_tokens
+        assert [around, around] == [lane.around_tokens for lane in fork.lanes]
+        with sky.warm() as caller:
+            for number in range(8):
+                assert 200 == caller.complete(prompt=f"{PROMPT} {number}").status
+        assert sky.course.flown > 4
+    dearer = around * PRICE.input_pico // 1000
+    assert [True] * 8 == [row.hold > dearer for row in relay.rows()[-8:]]
 
 
 def test_the_other_one_answers(tmp_path: pathlib.Path) -> None:

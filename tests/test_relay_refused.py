@@ -70,3 +70,60 @@ def test_no_key_is_told(tmp_path: pathlib.Path) -> None:
         relay.fake.fault(insert_after_event=0, insert=json.dumps({"error": said}))
         refused = relay.user.complete(prompt=["a b", "c"], stream=True)
     assert (refused.status, refused.error["message"]) == (400, "no, [key]")
+
+
+CHATS_SAY = {
+    "openai-chat": {
+        "error": {
+            "message": "This model's maximum context length is 512 tokens, not 1200.",
+            "type": "invalid_request_error",
+            "param": "messages",
+            "code": "context_length_exceeded",
+        }
+    },
+    "gemini": {
+        "error": {
+            "code": 400,
+            "message": "The input token count (1200) exceeds the maximum number of tokens allowed"
+            " (512).",
+            "status": "INVALID_ARGUMENT",
+        }
+    },
+    "anthropic": {
+        "type": "error",
+        "error": {
+            "type": "invalid_request_error",
+            "message": "prompt is too long: 1200 tokens > 512 maximum",
+        },
+    },
+    "ollama": {"error": "the input length exceeds the context length of 512 tokens"},
+}
+"""How chats say under a 200 that a prompt is too long."""
+FRAMES = {
+    True: ("data: {}\n\n", "text/event-stream"),
+    False: ("{}", "application/json"),
+}
+
+
+@pytest.mark.parametrize("dialect", list(CHATS_SAY))
+@pytest.mark.parametrize("stream", [True, False])
+def test_of_a_chat(tmp_path: pathlib.Path, dialect: str, stream: bool) -> None:
+    """By each dialect's own words: a 400, of one call, and nobody is taken for ill."""
+    frame, media_type = FRAMES[stream]
+    if stream and dialect == "ollama":
+        frame, media_type = "{}\n", "application/x-ndjson"
+    with relaying(tmp_path, {"fake": dialect}) as relay:
+        relay.fake.fault(
+            status=200,
+            body=frame.format(json.dumps(CHATS_SAY[dialect])),
+            headers=[f"Content-Type: {media_type}"],
+        )
+        refused = relay.user.complete(prompt="a b", stream=stream)
+        calls = len(relay.fake.seen)
+        after = relay.user.complete(prompt="a b", stream=stream)
+    assert (refused.status, refused.error["code"]) == (400, "context_length_exceeded")
+    assert refused.error["param"] == "prompt"
+    assert refused.error["message"].startswith("This model's maximum context length is 512 tokens")
+    assert (calls, after.status) == (1, 200)
+    first, _ = relay.rows()
+    assert (first.state, first.charge) == ("released", 0)

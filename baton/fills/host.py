@@ -40,7 +40,10 @@ class Host:
     def tallied(self, source: Source, call: Call) -> Source:
         """The answer to a call, counted by the model's vocabulary where there is one."""
         vocabulary = self._vocabulary(call)
-        return source if vocabulary is None else Tallied(source, call, vocabulary)
+        if vocabulary is None:
+            return source
+        wraps = self._upstream.capabilities.wrapping_tokens > 0
+        return Tallied(source, call, vocabulary, wraps=wraps)
 
     async def score(self, call: Call) -> Source:
         """Prompts with their logprobs and nothing generated."""

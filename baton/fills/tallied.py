@@ -21,8 +21,11 @@ class Tallied:
     """Implements Source over the answer to a call. What it counts stays marked as estimated: a text
     can be divided in other ways than it was generated in."""
 
-    def __init__(self, source: Source, call: Call, counter: Counter) -> None:
-        self._source, self._call, self._counter = source, call, counter
+    def __init__(
+        self, source: Source, call: Call, counter: Counter, *, wraps: bool = False
+    ) -> None:
+        """`wraps`: more is sent than the prompts, so that they are not counted by their text."""
+        self._source, self._call, self._counter, self._wraps = source, call, counter, wraps
         self._texts = Texts(call)
         self._begun = False
         self._prompt_tokens: int | None = None
@@ -31,7 +34,7 @@ class Tallied:
     async def read(self) -> Sequence[Delta]:
         if not self._begun:  # while the upstream computes
             self._begun = True
-            self._prompt_tokens = await self._prompts()
+            self._prompt_tokens = None if self._wraps else await self._prompts()
         deltas = await self._source.read()
         for delta in deltas:
             self._texts.add(delta)

@@ -35,6 +35,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """What Baton does around the call; None: it is relayed as it is."""
     ignored: tuple[str, ...] = ()
     """Fields of one engine that were asked for and that this upstream does not take."""
+    around_tokens: int = 0
+    """At most so many are put around each prompt, by a chat or a template, and counted."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -46,12 +48,12 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int = 0
     """Of what is drawn for this request: equal seeds draw equally."""
     wrapping_tokens: int = 0
-    """What is put around each prompt, by a chat or a template: a hold must cover it."""
+    """The most that any attempt puts around each prompt: a hold must cover it."""
 
     @property
     def candidates_max(self) -> int:
         """Generated candidates of one prompt, whichever attempt answers: what a hold must cover."""
-        return max(attempt.call.n for attempt in self.attempts)
+        return max(each.call.n * each.call.candidates for each in self.attempts)
 
 
 def plan(
@@ -78,9 +80,7 @@ def plan(
             refusal = refusal or error
             continue
         attempts.append(attempt)
-        if attempt.fills:
-            around = wrapped_tokens(native[candidate.upstream], attempt.work)
-            wrapping = max(wrapping, around)
+        wrapping = max(wrapping, attempt.around_tokens)
     if not attempts:
         assert refusal is not None
         raise refusal
@@ -98,11 +98,14 @@ def _attempt(
 ) -> Attempt:
     able = native[candidate.upstream]
     if able.plain and request.plain and (not request.stop or len(request.stop) <= able.stop_max):
-        return Attempt(candidate.upstream, _plain_call(request, terms, candidate.model), ())
+        call = _plain_call(request, terms, candidate.model)
+        return Attempt(candidate.upstream, call, (), None, (), able.within_tokens)
     needed = fills(request, able, candidate.model)
     if needed and terms.strict:
         raise strictly_unfilled(needed, request.model)
     call = _call(request, terms, candidate.model)
+    if able.within_tokens and request.suffix is not None:
+        call = msgspec.structs.replace(call, candidates=limits.suffix_candidates)
     ignored: tuple[str, ...] = ()
     if request.extra:
         call, ignored = _with_extra(request.extra, call, able)
@@ -110,9 +113,11 @@ def _attempt(
             raise strictly_unknown(ignored)
     trusted = able.bounded and not able.vocabularies
     if not needed and trusted and request.best_of == request.n:
-        return Attempt(candidate.upstream, call, (), None, ignored)
+        return Attempt(candidate.upstream, call, (), None, ignored, able.within_tokens)
     call, work = worked(request, call, needed, able, limits)
-    return Attempt(candidate.upstream, call, needed, None if work == NOTHING else work, ignored)
+    around = wrapped_tokens(able, work)
+    done = None if work == NOTHING else work
+    return Attempt(candidate.upstream, call, needed, done, ignored, around)
 
 
 def _with_extra(

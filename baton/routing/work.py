@@ -108,11 +108,12 @@ def worked(
     return call, work
 
 
-def wrapped_tokens(native: Capabilities, work: Work | None) -> int:
+def wrapped_tokens(native: Capabilities, work: Work) -> int:
     """Upper bound of the tokens that are put around each prompt: none has less than a byte."""
-    if work is None or not work.template:
-        return native.wrapping_tokens
-    return native.wrapping_tokens + len(TEMPLATES[work.template].prompt("", "").encode())
+    around = native.wrapping_tokens or native.within_tokens
+    if not work.template:
+        return around
+    return around + len(TEMPLATES[work.template].prompt("", "").encode())
 
 
 def ids_read(native: Capabilities, model: str) -> bool:

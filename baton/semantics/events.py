@@ -32,6 +32,9 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     max_tokens: int
     n: int = 1
     """Samples of each prompt; best_of candidates are samples here (the relay picks among them)."""
+    candidates: int = 1
+    """Of each sample, that an upstream may generate and count without being asked to: another Baton
+    ranks them for a suffix. Never sent."""
     suffix: str | None = None
     """Text after the hole; only sent to upstreams that fill in the middle natively."""
     temperature: float = 1.0
@@ -63,8 +66,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def completion_tokens_max(self) -> int:
-        """Of all its choices together."""
-        return len(self.prompts) * self.n * self.max_tokens
+        """Of all its choices together, and of candidates for them."""
+        return len(self.prompts) * self.n * self.candidates * self.max_tokens
 
     @property
     def plain(self) -> bool:

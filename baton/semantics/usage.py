@@ -9,7 +9,7 @@ from baton.protocol import (
     CompletionUsage,
     PromptTokensDetails,
 )
-from baton.semantics.events import Prompt, Usage
+from baton.semantics.events import Call, Prompt, Usage
 
 TOKENS_MAX = 2**40
 """A count beyond it is nonsense. Far below what every JSON reader takes exactly (2^53):
@@ -107,6 +107,12 @@ def guess(prompt: Prompt) -> int:
     if isinstance(prompt, str):
         return -(-len(prompt.encode()) // BYTES_PER_TOKEN)
     return len(prompt)
+
+
+def guess_prompts(call: Call) -> int:
+    """The same of all that a call has an upstream read: each prompt, with its suffix."""
+    suffix = guess(call.suffix) if call.suffix else 0
+    return sum(map(guess, call.prompts)) + suffix * len(call.prompts)
 
 
 def possible(usage: Usage) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from baton.errors import RequestError
 from baton.semantics.events import Call, Event, FinishReason, Usage, UsageReported, Way
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.chat_errors import Wording, refusal_of
@@ -48,6 +49,8 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "refusal": "content_filter",
 }
 """Anything else (tool_use, pause_turn) is no end of a text."""
+CALLERS = {"invalid_request_error": 400, "request_too_large": 413}
+"""The status with which the vendor says each, where it still can."""
 OVERLOADED = frozenset({"overloaded_error", "rate_limit_error"})
 WORDING = Wording(
     fields={
@@ -223,9 +226,7 @@ class MessageEvents:
             case "message_stop":
                 self.whole = True
             case "error":
-                kind = event.error.type if event.error else ""
-                overloaded = kind in OVERLOADED
-                raise self._reply.broken("overloaded" if overloaded else "status", "error event")
+                raise _broken(payload, event.error, self._reply)
             case _:
                 pass  # ping, content_block_stop, and what the vendor may add
         return ()
@@ -257,7 +258,7 @@ class MessageBody:
     def read(self, payload: bytes) -> Sequence[Event]:
         body = parsed(_EVENT, payload)
         if body.type == "error":
-            raise self._reply.broken("status", "an error for an answer")
+            raise _broken(payload, body.error, self._reply)
         text = "".join(block.text or "" for block in body.content if block.type == "text")
         self._tokens.told(body.usage)
         events = self._reply.events(text, _reason(body.stop_reason))
@@ -265,6 +266,16 @@ class MessageBody:
 
     def finish(self) -> Sequence[Event]:
         return self._reply.finish()
+
+
+def _broken(payload: bytes, said: WireError | None, reply: Reply) -> Exception:
+    """What an error in place of an answer means, or in the middle of one."""
+    kind = said.type if said else ""
+    if kind in CALLERS:
+        found = refusal_of(CALLERS[kind], payload, None, WORDING)
+        if isinstance(found, RequestError):
+            return found
+    return reply.broken("overloaded" if kind in OVERLOADED else "status", "an error event")
 
 
 def _reason(said: str | None) -> FinishReason | None:

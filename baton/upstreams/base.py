@@ -115,6 +115,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     go to it as a conversation that asks for the continuation, and its answer is cleaned, which is
     told as the fill `continuation`. They are in the counts that it reports and bills, so a hold has
     to cover them. 0: it takes prompts as they are."""
+    within_tokens: int = 0
+    """Of another Baton: what it tells and bills may be of fills of its own, as candidates for a
+    suffix, and so many tokens that a chat or a template puts around each prompt. 0: of none."""
     plain: bool = False
     """Follows from the others: takes what every server does as it is, and is trusted with it."""
 

@@ -2,7 +2,8 @@
 
 A caller's wishes for determinism and strictness travel on as headers. Its own upstreams may still
 refuse a field: that is a 400 in a Baton's own words, and is passed on as one. Its wire has no token
-ids.
+ids. It bills what its fills used, and its usage tells: a hold covers candidates for a suffix, as
+many as this Baton would make itself, and what a chat behind it may put around a prompt.
 """
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from baton.engine_fields import TYPES
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities, HttpRequest
+from baton.upstreams.continuation import WRAPPING_TOKENS_MAX
 from baton.upstreams.openai import OpenAIAdapter
 
 
@@ -40,6 +42,7 @@ class BatonAdapter(OpenAIAdapter):
         exact_usage=True,
         deterministic=True,
         scored=True,
+        within_tokens=WRAPPING_TOKENS_MAX,
     )
 
     def request(self, call: Call) -> HttpRequest:

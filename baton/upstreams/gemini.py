@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from baton.errors import RequestError
 from baton.semantics.events import Call, Event, FinishReason, Usage, UsageReported, Way
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.chat_errors import OPERATORS_STATUS, Wording, refusal_of
@@ -47,6 +48,7 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "SPII": "content_filter",
 }
 """Anything else (OTHER, MALFORMED_FUNCTION_CALL) means that it did not finish."""
+CALLERS = "INVALID_ARGUMENT"
 OVERLOADED = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
 OPERATORS_STATUSES = frozenset({"FAILED_PRECONDITION", "PERMISSION_DENIED", "UNAUTHENTICATED"})
 """Said with a 400: the service is not offered here, or billing is not set up."""
@@ -175,15 +177,7 @@ class GeminiAdapter:
         return EventStreamDecoder(call, reader) if call.stream else JsonDecoder(call, reader)
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
-        said = _failure(body)
-        reasons = {detail.reason for detail in said.details}
-        delays = [DELAY.fullmatch(detail.retry_delay or "") for detail in said.details]
-        told = next((delay[1] for delay in delays if delay), None)
-        retry_after = retry_after or told
-        if status == 400 and (said.status in OPERATORS_STATUSES or reasons & OPERATORS_REASONS):
-            return refusal(OPERATORS_STATUS, b"", retry_after)
-        flat = msgspec.json.encode({"error": {"message": said.message, "type": said.status}})
-        return refusal_of(status, flat, retry_after, WORDING)
+        return _judged(status, _failure(body), retry_after)
 
     def _way(self, call: Call) -> Way:
         return way_of(call.model, self._ways, "instruct")
@@ -222,6 +216,18 @@ def _thinking(model: str) -> dict[str, object] | None:
     return None
 
 
+def _judged(status: int, said: WireStatus, retry_after: str | None) -> Exception:
+    """What it means that this was said with that status."""
+    reasons = {detail.reason for detail in said.details}
+    delays = [DELAY.fullmatch(detail.retry_delay or "") for detail in said.details]
+    told = next((delay[1] for delay in delays if delay), None)
+    retry_after = retry_after or told
+    if status == 400 and (said.status in OPERATORS_STATUSES or reasons & OPERATORS_REASONS):
+        return refusal(OPERATORS_STATUS, b"", retry_after)
+    flat = msgspec.json.encode({"error": {"message": said.message, "type": said.status}})
+    return refusal_of(status, flat, retry_after, WORDING)
+
+
 def _failure(body: bytes) -> WireStatus:
     """What an error body says; streams put it into a list."""
     try:
@@ -245,8 +251,7 @@ class ResponseReader:
     def read(self, payload: bytes) -> Sequence[Event]:
         response = parsed(_RESPONSE, payload)
         if response.error is not None:
-            overloaded = response.error.status in OVERLOADED
-            raise self._reply.broken("overloaded" if overloaded else "status", "an error event")
+            raise self._broken(response.error)
         events: list[Event] = []
         for candidate in response.candidates or ():
             if candidate.index != 0:
@@ -260,6 +265,15 @@ class ResponseReader:
     def finish(self) -> Sequence[Event]:
         events = [] if self._reason is None else self._reply.events("", self._reason)
         return events + self._reply.finish()
+
+    def _broken(self, said: WireStatus) -> Exception:
+        """What an error in place of an answer means, or in the middle of one."""
+        if said.status == CALLERS:
+            found = _judged(400, said, None)
+            if isinstance(found, RequestError):
+                return found
+        overloaded = said.status in OVERLOADED
+        return self._reply.broken("overloaded" if overloaded else "status", "an error event")
 
     def _candidate(self, candidate: WireCandidate) -> list[Event]:
         if candidate.finish_reason:

@@ -28,6 +28,7 @@ from baton.upstreams.base import (
 from baton.upstreams.completions_wire import StreamDecoder
 from baton.upstreams.connection import Body
 from baton.upstreams.failures import failure
+from baton.upstreams.refusals import CUT
 from baton.upstreams.response import Response
 from baton.upstreams.text_events import text_taker
 from baton.upstreams.transport import Transport
@@ -40,6 +41,10 @@ TEXT_BYTES_MAX = 64 * 1024 * 1024
 """Of the text of a prompt that came as ids: 8 MiB of ids are at most so much, a few bytes each."""
 KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|nvapi)[-_][A-Za-z0-9_*.-]{8,}")
 """What a provider key looks like, also half masked; callers are never shown one."""
+
+
+KEY_PART_MIN = 4
+"""Letters of a key's beginning that are too many to be told: fewer end any word."""
 
 
 class Prepared(NamedTuple):
@@ -144,10 +149,24 @@ class HttpStream:
 
 
 def blot(error: RequestError, secrets: Sequence[bytes]) -> None:
-    """Take out of its message what an upstream said of keys."""
-    for secret in secrets:
-        error.message = error.message.replace(secret.decode("utf-8", "replace"), "[key]")
+    """Take out of it what an upstream said of keys: its words, cut by now, may end within one."""
+    known = [secret.decode("utf-8", "replace") for secret in secrets]
+    for secret in known:
+        error.message = error.message.replace(secret, "[key]")
+        error.code = error.code and error.code.replace(secret, "[key]")
+        error.param = error.param and error.param.replace(secret, "[key]")
+    for secret in known:
+        error.message = _ended_before(secret, error.message)
     error.message = KEY_LIKE.sub("[key]", error.message)
+
+
+def _ended_before(secret: str, message: str) -> str:
+    """The message without a first part of the secret at its end."""
+    words = message.removesuffix(CUT)
+    for size in range(min(len(secret), len(words)), KEY_PART_MIN - 1, -1):
+        if words.endswith(secret[:size]):
+            return f"{words[:-size]}[key]{CUT}"
+    return message
 
 
 class HttpUpstream:

@@ -13,6 +13,7 @@ echo and reports zero usage; `raw: true` here avoids all that. What has to be kn
 - Logprobs came late (0.12.11): an answer without those that were asked for is refused.
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -22,7 +23,7 @@ from baton.semantics.events import Call, Event, FinishReason, Usage
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.failures import failure
 from baton.upstreams.one_choice import OneChoice, body, counted, lines, reported
-from baton.upstreams.refusals import refusal
+from baton.upstreams.refusals import read, refusal
 
 SEED_RANGE = 2**31
 """A seed below zero would mean a random one."""
@@ -31,6 +32,7 @@ BYTES_PER_TOKEN = 4
 """For the estimate of a cached prompt: English text under byte-pair encodings."""
 FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 """Others ("load", "unload") mean that nothing was generated."""
+OVERFLOW = re.compile(r"exceeds (the |maximum |available )*context (length|size|window)")
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -120,6 +122,13 @@ def _options(call: Call) -> dict[str, object]:
     return found
 
 
+def _broken(payload: bytes) -> Exception:
+    """What an error in place of an answer means, or in the middle of one: it has no code."""
+    if OVERFLOW.search(read(payload).message):
+        return refusal(400, payload, None)
+    return failure("stream", "status", "an error line")
+
+
 class OllamaReader:
     """What a line of /api/generate says."""
 
@@ -132,7 +141,7 @@ class OllamaReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise failure("stream", "protocol", "an answer of another shape") from error
         if line.error is not None:
-            raise failure("stream", "status", "an error line")
+            raise _broken(payload)
         events = self.choice.piece(line.response, self._reason(line), self._logprobs(line))
         return events + reported(self._usage(line)) if line.done else events
 

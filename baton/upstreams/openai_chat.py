@@ -20,7 +20,8 @@ from types import MappingProxyType
 
 import msgspec
 
-from baton.semantics.events import Call, Event, FinishReason, UsageReported, Way
+from baton.semantics.events import Call, Event, FinishReason, Usage, UsageReported, Way
+from baton.semantics.usage import guess
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.chat_wire import (
     NULL,
@@ -33,7 +34,7 @@ from baton.upstreams.chat_wire import (
 from baton.upstreams.completions_wire import FINISH_REASONS, WireUsage, believable
 from baton.upstreams.continuation import WRAPPING_TOKENS_MAX, Cleaning, way_of, wrap
 from baton.upstreams.failures import failure
-from baton.upstreams.refusals import refusal
+from baton.upstreams.refusals import refusal, refusal_within
 
 REASONING = re.compile(r"(^|/)(o[1-9]|gpt-[5-9])")
 """OpenAI's models that take `max_completion_tokens` alone and no sampling but their own."""
@@ -67,6 +68,7 @@ class WireChat(msgspec.Struct):
     choices: list[WireChatChoice] | None = None
     usage: msgspec.Raw = NULL
     error: object = None
+    kind: str = msgspec.field(default="", name="object")
 
 
 _CHAT = msgspec.json.Decoder(WireChat)
@@ -101,8 +103,10 @@ class OpenAIChatAdapter:
         return HttpRequest(path=self.path, body=_ENCODER.encode(self.fields(call)))
 
     def decoder(self, call: Call) -> Decoder:
-        reader = ChatReader(call, Cleaning(call, self._way(call)))
-        return EventStreamDecoder(call, reader) if call.stream else JsonDecoder(call, reader)
+        way = self._way(call)
+        if not call.stream:
+            return JsonDecoder(call, ChatReader(call, Cleaning(call, way)))
+        return EventStreamDecoder(call, ChatReader(call, Cleaning(call, way), _guess(call, way)))
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
         return refusal(status, body, retry_after)
@@ -141,6 +145,12 @@ class OpenAIChatAdapter:
         return way_of(call.model, self._ways, "instruct")
 
 
+def _guess(call: Call, way: Way) -> int:
+    """Tokens of the conversation that is sent."""
+    wrapped = wrap(call, way)
+    return sum(map(guess, (wrapped.system, wrapped.user, wrapped.assistant)))
+
+
 def _options(call: Call) -> tuple[tuple[str, object], ...]:
     """Optional fields, None where they say nothing."""
     alternatives = max(call.logprobs or 0, 1 if call.scored else 0)
@@ -158,12 +168,13 @@ def _options(call: Call) -> tuple[tuple[str, object], ...]:
 
 
 class ChatReader:
-    """Chunks of a stream, or one whole answer."""
+    """Chunks of a stream, or one whole answer. `sent_tokens`: what the prompt is guessed at with
+    the first words, as a stream that is left or cut never comes to its usage; 0: not at all."""
 
-    __slots__ = ("_refused", "_reply", "whole")
+    __slots__ = ("_refused", "_reply", "_sent_tokens", "whole")
 
-    def __init__(self, call: Call, cleaning: Cleaning) -> None:
-        self._reply = Reply(call, cleaning)
+    def __init__(self, call: Call, cleaning: Cleaning, sent_tokens: int = 0) -> None:
+        self._reply, self._sent_tokens = Reply(call, cleaning), sent_tokens
         self._refused = False
         self.whole = False
 
@@ -174,8 +185,8 @@ class ChatReader:
         if payload == b"null":
             return ()
         chat = parsed(_CHAT, payload)
-        if chat.error is not None:
-            raise self._reply.broken("status", "an error event")
+        if chat.error is not None or chat.kind == "error":
+            raise refusal_within(payload) or self._reply.broken("status", "an error event")
         events: list[Event] = []
         for choice in chat.choices or ():
             if choice.index != 0:
@@ -183,7 +194,12 @@ class ChatReader:
             events += self._choice(choice)
         reported = believed(_USAGE, chat.usage)
         usage = None if reported is None else believable(reported)
-        return events if usage is None else [*events, UsageReported(usage)]
+        if usage is None and self._sent_tokens and self._reply.said:
+            usage = Usage(self._sent_tokens, 0, estimated=True)
+        if usage is None:
+            return events
+        self._sent_tokens = 0
+        return [*events, UsageReported(usage)]
 
     def finish(self) -> Sequence[Event]:
         return self._reply.finish()

@@ -23,6 +23,8 @@ from baton.upstreams.base import Kind, UpstreamError
 from baton.upstreams.failures import MESSAGES, failure
 
 MESSAGE_LENGTH_MAX = 400
+CUT = "…"
+"""Where a longer message ends."""
 NAME_LENGTH_MAX = 64
 RETRY_AFTER_S_MAX = 3600.0
 CALLERS_STATUSES = frozenset({400, 413, 422})
@@ -107,13 +109,16 @@ def error_within(body: bytes) -> Exception:
     """What an error means that comes in place of an answer, or in the middle of one: a RequestError
     where it blames the request. llama-server opens the stream of several prompts before it has
     looked at each, and vLLM before it computes."""
+    return refusal_within(body) or failure("stream", "status", "an error event")
+
+
+def refusal_within(body: bytes) -> RequestError | None:
+    """The refusal that such an error is; None where it does not blame the request."""
     said = read(body)
     status = 400 if said.type == CALLERS_TYPE else 0
     if said.code.isdigit():
         status = int(said.code)
-    if _blames_the_caller(status, said):
-        return _callers_fault(status, said)
-    return failure("stream", "status", "an error event")
+    return _callers_fault(status, said) if _blames_the_caller(status, said) else None
 
 
 def read(body: bytes) -> Said:
@@ -148,7 +153,7 @@ def seconds(retry_after: str | None) -> float | None:
 def printable(text: str) -> str:
     """Foreign text as it may be shown: one line, no control or direction characters, not long."""
     text = UNPRINTABLE.sub(" ", text[: 2 * MESSAGE_LENGTH_MAX]).strip()
-    return text if len(text) <= MESSAGE_LENGTH_MAX else text[: MESSAGE_LENGTH_MAX - 1] + "…"
+    return text if len(text) <= MESSAGE_LENGTH_MAX else text[: MESSAGE_LENGTH_MAX - 1] + CUT
 
 
 def name(text: str) -> str:

@@ -7,7 +7,7 @@ import msgspec
 from baton.fills.host import Host
 from baton.fills.source import gather
 from baton.routing.work import NOTHING, Work
-from baton.semantics.events import Call, Delta, Logprobs, Usage
+from baton.semantics.events import Call, Delta, Logprobs, Usage, UsageReported
 from baton.upstreams.base import Capabilities, Vocabulary
 from tests.fakes.scripted import EXACT, Script, Scripted
 
@@ -55,6 +55,23 @@ class Letters:
 
     async def measure(self, text: str, tokens_max: int) -> tuple[int, int] | None:
         return len(text), min(len(text), tokens_max)
+
+
+def test_a_chats_prompt_is_not_counted_by_its_text() -> None:
+    """More is sent than that: what was reported or guessed of it, wrapping and all, holds."""
+
+    async def told(native: Capabilities) -> Usage:
+        work, call = Work(counted=True), msgspec.structs.replace(CALL, prompts=["p"], n=1)
+        reported = UsageReported(Usage(300, 0, estimated=True))
+        upstream = Read([[reported], *end("four")], native=native)
+        source = await Host(upstream, work, None).open(call)
+        await gather(source)
+        return source.usage
+
+    chats = Capabilities(wrapping_tokens=999, exact_usage=True)
+    assert Usage(300, 4, estimated=True) == asyncio.run(told(chats))
+    plain = Capabilities(exact_usage=True)
+    assert Usage(1, 4, estimated=True) == asyncio.run(told(plain))
 
 
 class Read(Scripted):

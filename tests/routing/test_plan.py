@@ -65,6 +65,22 @@ def test_a_ranked_suffix_asks_for_candidates() -> None:
     assert 8 == made.candidates_max
 
 
+def test_another_baton_may_fill_in_what_it_bills() -> None:
+    """The hold covers its candidates for a suffix, and what it may put around a prompt, plain or
+    not; it is asked for none of that."""
+    native = msgspec.structs.replace(ALL, bounded=True, within_tokens=7, best_of=True)
+    asked = CompletionRequest(model="m", prompts=["a"], n=2, best_of=2, suffix="b", max_tokens=5)
+    made = planned(asked, native)
+    assert (2, 8, 7) == (made.attempts[0].call.n, made.candidates_max, made.wrapping_tokens)
+    assert 40 == made.attempts[0].call.completion_tokens_max
+    plain = planned(CompletionRequest(model="m", prompts=["a"]), native)
+    assert ((), 1, 7) == (plain.attempts[0].fills, plain.candidates_max, plain.wrapping_tokens)
+    filled = msgspec.structs.replace(native, echo=False, prompt_logprobs=False)
+    assert (
+        7 == planned(CompletionRequest(model="m", prompts=["a"], echo=True), filled).wrapping_tokens
+    )
+
+
 def test_a_vocabulary_goes_with_every_request() -> None:
     """To count and to cut, which is no fill; a plain upstream is relayed as it is."""
     request = CompletionRequest(model="m", prompts=["a"], presence_penalty=0.5)

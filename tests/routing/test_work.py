@@ -105,8 +105,9 @@ def test_what_is_put_around_a_prompt_is_covered() -> None:
     told = msgspec.structs.replace(RICH, fim={"*": "codellama"})
     work = made(told, suffix="x")[1]
     assert len("<PRE>  <SUF> <MID>") == wrapped_tokens(told, work)
-    assert 0 == wrapped_tokens(told, None)
-    assert 9 == wrapped_tokens(msgspec.structs.replace(RICH, wrapping_tokens=9), None)
+    assert 0 == wrapped_tokens(told, NOTHING)
+    assert 9 == wrapped_tokens(msgspec.structs.replace(RICH, wrapping_tokens=9), NOTHING)
+    assert 7 == wrapped_tokens(msgspec.structs.replace(RICH, within_tokens=7), NOTHING)
 
 
 def test_the_operators_word_on_the_template_counts_first() -> None:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baton.semantics.events import Usage
-from baton.semantics.usage import NONE, TOKENS_MAX, add, clamp, so_far, to_wire
+from baton.semantics.events import Call, Usage
+from baton.semantics.usage import NONE, TOKENS_MAX, add, clamp, guess_prompts, so_far, to_wire
 
 counts = st.integers(-5, 50) | st.integers(-(2**70), 2**70)
 details = st.none() | counts
@@ -98,6 +98,13 @@ def test_a_good_report_is_left_as_it_is() -> None:
     usage = Usage(10, 5, cached_tokens=3, reasoning_tokens=2)
     assert clamp(usage) is usage
     assert clamp(usage, trusted=False) == msgspec.structs.replace(usage, estimated=True)
+
+
+def test_what_a_call_has_read_is_guessed() -> None:
+    """Each prompt, of ids their number, each with the text behind the hole."""
+    call = Call(model="m", prompts=["a b c d e", [1, 2]], max_tokens=1)
+    assert 5 == guess_prompts(call)
+    assert 9 == guess_prompts(msgspec.structs.replace(call, suffix="six it"))
 
 
 def test_a_running_guess_is_not_told() -> None:

@@ -158,6 +158,27 @@ def test_an_error_event(before: list[str], kind: str, phase: str, expected: str)
     assert caught.value.retryable is (phase == "first_byte")
 
 
+@pytest.mark.parametrize("before", [[], [START, text(" x")]])
+@pytest.mark.parametrize(
+    ("kind", "message", "status"),
+    [
+        ("invalid_request_error", "temperature: must be at most 1", 400),
+        ("request_too_large", "the request is too large", 413),
+        ("invalid_request_error", "Your credit balance is too low.", 0),
+        ("authentication_error", "invalid x-api-key", 0),
+    ],
+)
+def test_an_error_event_may_blame_the_request(
+    before: list[str], kind: str, message: str, status: int
+) -> None:
+    """As the status would that it stands for; what the caller cannot help stays a failure."""
+    error = json.dumps({"type": "error", "error": {"type": kind, "message": message}})
+    with pytest.raises(RequestError if status else UpstreamError) as caught:
+        decoded(AnthropicAdapter().decoder(CALL), stream(*before, error))
+    if isinstance(caught.value, RequestError):
+        assert (caught.value.status, caught.value.message) == (status, message)
+
+
 @pytest.mark.parametrize(
     "data",
     [b"data: {\n\n", b'data: {"type":5}\n\n', b'data: {"type":"content_block_delta"}\n\n',

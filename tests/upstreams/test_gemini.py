@@ -137,6 +137,18 @@ def test_an_error_event(before: list[str], status: str, phase: str, kind: str) -
     assert (caught.value.phase, caught.value.kind) == (phase, kind)
 
 
+@pytest.mark.parametrize("before", [[], [candidate(" b", None)]])
+@pytest.mark.parametrize("reason", ["", "API_KEY_INVALID"])
+def test_an_error_event_may_blame_the_request(before: list[str], reason: str) -> None:
+    """As the status would that it stands for; a wrong key stays the operator's."""
+    said = {"code": 400, "message": "topP must be in [0, 1]", "status": "INVALID_ARGUMENT"}
+    error = json.dumps({"error": {**said, "details": [{"reason": reason}]}})
+    with pytest.raises(UpstreamError if reason else RequestError) as caught:
+        decoded(GeminiAdapter().decoder(CALL), stream(*before, error))
+    if isinstance(caught.value, RequestError):
+        assert (caught.value.status, caught.value.param) == (400, "top_p")
+
+
 @pytest.mark.parametrize(
     "usage", ['"many"', '{"promptTokenCount":-1}', "{}", '{"promptTokenCount":9223372036854775808}']
 )

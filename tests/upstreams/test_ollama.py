@@ -110,6 +110,14 @@ def test_what_is_not_an_answer() -> None:
         assert decoded(OllamaAdapter(), CALL, [data]) == wrong
 
 
+def test_an_error_line_may_blame_the_request() -> None:
+    """That a prompt is too long is told by words alone."""
+    data = b'{"error":"the input length exceeds the context length"}\n'
+    with pytest.raises(RequestError) as caught:
+        decoded(OllamaAdapter(), CALL, [data])
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "prompt")
+
+
 @pytest.mark.parametrize("count", [-1, 2**63, 2**200, 1.5, "5", True, [1]])
 def test_nonsense_counts_are_no_report(count: object) -> None:
     """Negative, enormous or no number at all: the answer counts as unreported."""

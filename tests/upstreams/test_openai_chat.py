@@ -8,6 +8,7 @@ import pytest
 
 from baton.errors import RequestError
 from baton.semantics.events import Call, Delta, Event, Logprobs, Usage, UsageReported, Way
+from baton.semantics.usage import guess
 from baton.upstreams.base import Decoder, UpstreamError
 from baton.upstreams.openai_chat import OpenAIChatAdapter
 
@@ -109,8 +110,11 @@ OPENAI = stream(
     '"completion_tokens_details":{"reasoning_tokens":1}},"obfuscation":"x"}',
     "[DONE]",
 )
+SENT_TOKENS = sum(guess(each["content"]) for each in sent(CALL)["messages"])
+GUESSED = UsageReported(Usage(SENT_TOKENS, 0, estimated=True))
 EVENTS: list[Event] = [
     Delta(0, " blü"),
+    GUESSED,
     Delta(0, "e"),
     Delta(0, "", "length"),
     UsageReported(Usage(200, 2, cached_tokens=128, reasoning_tokens=1)),
@@ -168,6 +172,7 @@ def test_whole_answers(message: str, reason: str, expected: Delta) -> None:
         stream(chunk('{"content":" x"}', '"finish_reason":"error"')),
         stream('{"choices":[{"index":1,"delta":{"content":"x"},"finish_reason":"stop"}]}'),
         stream('{"error":{"message":"boom","type":"server_error"}}'),
+        stream('{"object":"error","message":"boom","type":"InternalServerError","code":500}'),
         stream('{"choices":[{"delta":{"content":5}}]}'),
         stream('{"choices":5}'),
         stream("{"),
@@ -181,12 +186,40 @@ def test_what_is_no_answer_is_an_error(data: bytes) -> None:
         decoded(OpenAIChatAdapter().decoder(CALL), data)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        '{"error":{"message":"bad seed","type":"invalid_request_error","param":"seed"}}',
+        '{"object":"error","message":"bad seed","type":"BadRequest","param":"seed","code":400}',
+    ],
+)
+@pytest.mark.parametrize("before", [(), (chunk('{"content":" x"}'),)])
+def test_an_error_event_may_blame_the_request(before: tuple[str, ...], error: str) -> None:
+    """In both shapes of such servers, also after the first words."""
+    with pytest.raises(RequestError) as caught:
+        decoded(OpenAIChatAdapter().decoder(CALL), stream(*before, error))
+    assert (caught.value.message, caught.value.param) == ("bad seed", "seed")
+
+
+def test_what_was_sent_is_guessed_until_it_is_told() -> None:
+    """With the first words of a stream, as it may be left or cut before its end: with all that is
+    put around a prompt."""
+    first, second = chunk('{"content":" x"}'), chunk('{"content":" y"}')
+    decoder = OpenAIChatAdapter().decoder(CALL)
+    assert decoder.feed(stream(chunk('{"role":"assistant","content":""}'))) == []
+    assert decoder.feed(stream(first)) == [Delta(0, " x"), GUESSED]
+    assert decoder.feed(stream(second)) == [Delta(0, " y")]
+    told = '{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}'
+    events = OpenAIChatAdapter().decoder(CALL).feed(stream(told, first))
+    assert events == [UsageReported(Usage(9, 1)), Delta(0, " x")]
+
+
 @pytest.mark.parametrize("usage", ['"many"', '{"prompt_tokens":-1,"completion_tokens":1}', "{}"])
 def test_usage_that_cannot_be_is_not_believed(usage: str) -> None:
     """The text stands all the same."""
     data = stream(chunk('{"content":" x"}', '"finish_reason":"stop"'),
                   f'{{"choices":[],"usage":{usage}}}')  # fmt: skip
-    assert decoded(OpenAIChatAdapter().decoder(CALL), data) == [Delta(0, " x", "stop")]
+    assert decoded(OpenAIChatAdapter().decoder(CALL), data) == [Delta(0, " x", "stop"), GUESSED]
 
 
 def test_logprobs_become_the_legacy_shape() -> None:
