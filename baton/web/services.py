@@ -63,6 +63,11 @@ class Gate(Protocol):
         change. Raises as `identify`."""
         ...
 
+    async def sign_out(self, headers: Headers) -> None:
+        """End the session that the cookies hold, in every worker and node. Raises as `identify`,
+        and StoreError."""
+        ...
+
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         """With the balances of these further accounts."""
         ...

@@ -117,6 +117,9 @@ class Parts:
     async def signed_in(self, headers: Headers, peer: str) -> tuple[Caller, str]:
         return await WebGate(self.gate, self.store).signed_in(headers, peer)
 
+    async def sign_out(self, headers: Headers) -> None:
+        await WebGate(self.gate, self.store).sign_out(headers)
+
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         """As it is, but that every key has spent something."""
         found = await WebGate(self.gate, self.store).standing(caller, further)
