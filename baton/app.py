@@ -16,7 +16,7 @@ from typing import Self
 from starlette.types import ASGIApp
 
 from baton import __version__, tracing, webhooks
-from baton.admission import keys
+from baton.admission import keys, sessions
 from baton.admission.counters import Counters, MachineCounters
 from baton.admission.feed import ChangeFeed
 from baton.admission.gate import Caller, Gate, credential
@@ -37,6 +37,7 @@ from baton.routing.routes import EMBEDDED
 from baton.stores import contents
 from baton.stores.base import ChangeRecord, StoreError
 from baton.stores.book import Store, open_store
+from baton.stores.changes import SESSION
 from baton.stores.usage import Dimension, Filter
 from baton.telemetry import diary
 from baton.telemetry.log import AccessLog
@@ -55,7 +56,7 @@ READY_TIMEOUT_S = 2.0
 """An engine that says nothing for so long is not ready, whatever it does."""
 LEVELS = ("key", "user", "team", "organisation")
 """Changes of these change who may ask, and how much."""
-ASIDE = (*LEVELS, contents.KIND)
+ASIDE = (*LEVELS, contents.KIND, SESSION)
 """Entries of the log that change nothing of what requests are planned with."""
 
 
@@ -124,9 +125,8 @@ class Worker:
         made = HttpUpstream if traces is None else functools.partial(TracedUpstream, traces)
         self._configured = Configured(settings, settings.model, upstream, made)
         ending.push_async_callback(self._configured.close)
-        self._gate = Gate(
-            store, self._counters(ending), _proxies(settings), settings.console_session_s
-        )
+        counters, proxies = self._counters(ending), _proxies(settings)
+        self._gate = Gate(store, counters, proxies, settings.console_session_s)
         await self.refresh()
         metrics, log = Metrics(), self._access_log(ending, traces)
         metrics.upstreams = self._configured.numbers
@@ -136,8 +136,8 @@ class Worker:
         self._record(ending, metrics)
         if self._embedded is not None:
             _until_the_end(ending, self._learn(self._embedded))
-        version = self._configured.current.catalogue.version
-        feed = ChangeFeed(store.changes, version, self._changed)
+        known = self._configured.current.catalogue
+        feed = ChangeFeed(store.changes, known.version, self._changed)
         ending.push_async_callback(feed.close)
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
         self._open_room(traces)
@@ -279,8 +279,9 @@ class Worker:
         levels = [change for change in changes if change.kind in LEVELS]
         # Whatever is known of a key or party was read after that was made.
         found = [change.object_id for change in levels if change.action != "create"]
-        if levels:
-            self._gate.changed(found)
+        out = [change.object_id for change in changes if change.kind == SESSION]
+        if levels or out:
+            self._gate.changed([*found, *out])
         if found:
             self._own(self._recall(found))
             if ended := self.room.under_way.among(found):
@@ -351,10 +352,12 @@ class WebGate:
         return caller, token
 
     async def signed_in(self, headers: Headers, peer: str) -> tuple[Caller, str]:
-        cookies = next((value for name, value in headers if name == b"cookie"), None)
-        caller, mark = await self._gate.signed_in(cookies)
+        caller, mark = await self._gate.signed_in(sessions.cookies(headers))
         self._gate.check_origin(caller, peer, headers)
         return caller, mark
+
+    async def sign_out(self, headers: Headers) -> None:
+        await self._gate.sign_out(sessions.cookies(headers))
 
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         names = (caller.record.account, *caller.payer.limited, *further)
@@ -377,10 +380,9 @@ def _proxies(settings: Settings) -> Networks:
 def _report(query: UsageQuery) -> tuple[list[Dimension], Filter]:
     """A question of the routes, in the store's words."""
     by: list[Dimension] = ["key_id" if word == "key" else word for word in query.group_by]
-    since, until = _day(query.from_us), _day(query.until_us - 1)
     return by, Filter(
-        since=since,
-        until=until,
+        since=_day(query.from_us),
+        until=_day(query.until_us - 1),
         key_id=query.key_id,
         model=query.model,
         upstream=query.upstream,

@@ -3,9 +3,9 @@
 Theory of operation. The parent binds the socket once and hands its descriptor to every worker, so
 that no connection is lost while workers come and go. It starts the engine and N workers, restarts
 what dies (with growing pauses when it dies young), swaps the workers on SIGHUP (new ones first, old
-ones drain), and on SIGTERM drains and ends all: workers first, then the engine that their streams
-need. It serves no request and runs no event loop: a signal wakes a select, and one pass looks at
-what changed.
+ones end with their streams), and on SIGTERM drains and ends all: workers first, then the engine
+that their streams need. It serves no request and runs no event loop: a signal wakes a select, and
+one pass looks at what changed.
 
 An engine says each second that it computes (`engine/pulse.py`). One that was ready and then says
 nothing for `engine_stall_timeout_s` hangs: it is killed, and started again like one that died.
@@ -214,13 +214,13 @@ class Supervisor:
                 _forget_ready_fd(child)
 
     def _retire_replaced(self, child: Child) -> None:
-        """Its predecessors drain."""
+        """Its predecessors drain, for as long as their streams take."""
         for process in child.waiting_to_replace:
             self._retire(process)
         child.waiting_to_replace.clear()
 
     def _retire(self, process: subprocess.Popen[bytes]) -> None:
-        process.terminate()
+        process.send_signal(signal.SIGUSR1)
         self._retired.append(process)
 
     def _announce_once(self) -> None:
@@ -293,6 +293,8 @@ class Supervisor:
             self._retire_replaced(child)
             if child.process is not None and child.process is not self._engine_process():
                 child.process.terminate()
+        for process in self._retired:
+            process.terminate()
 
     def _end_engine(self) -> None:
         """On stop: once no worker is left that could need it."""

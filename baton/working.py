@@ -23,6 +23,9 @@ from baton.stores.base import Unsealable
 from baton.telemetry import diary
 from baton.telemetry.diary import configure
 
+REPLACED_DRAIN_S = 86_400
+"""How long streams may still run in a worker that another one has replaced: no request has longer,
+and each has its own limits. Nobody waits for the end of it."""
 ORPHAN_DRAIN_S = 8.0
 """How long streams may still run in a worker whose supervisor is gone."""
 FEW = 1_000
@@ -50,34 +53,61 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self._stopping.wait(), TICK_S)
 
 
+class Drain:
+    """How a worker comes to its end: it takes nothing more, and what runs may end."""
+
+    def __init__(self, worker: Worker, shared: Shared, server: Server, watch_fd: int) -> None:
+        self._worker, self._shared, self._server = worker, shared, server
+        self._watch_fd, self._loop = watch_fd, asyncio.get_running_loop()
+
+    def watch(self) -> None:
+        """From now on it hears that it is told to stop, replaced (SIGUSR1), or alone."""
+        self._worker.on_lost = self.stop
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.stop)
+        self._loop.add_signal_handler(signal.SIGUSR1, self.begin)
+        self._loop.add_reader(self._watch_fd, self._orphaned)
+
+    def begin(self) -> None:
+        """Others serve in its place: what runs has all the time that it needs."""
+        self._shared.draining = True
+        self._worker.drain()
+        self._server.stop()
+
+    def stop(self) -> None:
+        """Somebody waits for its end."""
+        self.close()  # the watched end stays readable: once is enough
+        self.begin()
+        self._loop.call_later(self._shared.settings.drain_timeout_s, self._end)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._watch_fd)
+
+    def _orphaned(self) -> None:
+        """Nobody starts the engine again, or takes this worker's place on the socket: what has not
+        ended soon waits in vain."""
+        self.stop()
+        self._loop.call_later(ORPHAN_DRAIN_S, self._cut)
+
+    def _end(self) -> None:
+        if running := len(self._server.server_state.tasks):
+            diary.error("the drain is over: cut", requests=running)
+        self._cut()
+        self._server.force_exit = True
+
+    def _cut(self) -> None:
+        for task in list(self._server.server_state.tasks):
+            task.cancel()
+
+
 async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
-    """Serve until told to stop; the drain ends after `drain_timeout_s` at the latest."""
+    """Serve until told to stop; then the drain ends after `drain_timeout_s` at the latest."""
     async with Worker(settings) as worker:
         shared = Shared(_let_in(settings), worker.answer, worker.board)
         server = Server(configured(settings, worker, shared))
-        loop = asyncio.get_running_loop()
-
-        def stop() -> None:
-            loop.remove_reader(watch_fd)  # its end stays readable: once is enough
-            shared.draining = True
-            worker.drain()
-            server.stop()
-
-        def orphaned() -> None:
-            """Nobody starts the engine again, or takes this worker's place on the socket: what has
-            not ended soon waits in vain."""
-            stop()
-            loop.call_later(ORPHAN_DRAIN_S, cut)
-
-        def cut() -> None:
-            for task in list(server.server_state.tasks):
-                task.cancel()
-
-        worker.on_lost = stop
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        loop.add_reader(watch_fd, orphaned)
-        sweeper = loop.create_task(sweep(shared, server.server_state))
+        drain = Drain(worker, shared, server, watch_fd)
+        drain.watch()
+        sweeper = asyncio.get_running_loop().create_task(sweep(shared, server.server_state))
         listener = socket.socket(fileno=listen_fd)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         with contextlib.suppress(BrokenPipeError):  # replaced already, or the supervisor is gone
@@ -87,7 +117,7 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
             await server._serve([listener])  # `serve` would take the signals for itself
         finally:
             sweeper.cancel()
-            loop.remove_reader(watch_fd)
+            drain.close()
 
 
 def _let_in(settings: Settings) -> Settings:
@@ -116,7 +146,7 @@ def configured(settings: Settings, worker: Worker, shared: Shared) -> uvicorn.Co
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+        timeout_graceful_shutdown=REPLACED_DRAIN_S,
         ssl_certfile=settings.tls_certificate_file or None,
         ssl_keyfile=settings.tls_key_file or None,
     )

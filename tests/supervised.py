@@ -25,7 +25,7 @@ from tests.running import session_members
 TIMEOUT_S = 10.0
 POLL_S = 0.01
 LOG = "log"
-SERVE = """trap 'trap "" TERM; echo {name} ended >> $LOG; exit 0' TERM
+SERVE = """trap 'trap "" TERM USR1; echo {name} ended >> $LOG; exit 0' TERM USR1
 echo {name} began >> $LOG; echo ready; while :; do sleep 0.02; done"""
 STUBBORN = "trap '' TERM; echo stubborn >> $LOG; echo ready; while :; do sleep 0.02; done"
 
@@ -77,7 +77,7 @@ class Supervised:
 
 
 def serve(name: str) -> str:
-    """A script that tells when it begins and, on SIGTERM, ends."""
+    """A script that tells when it begins and, told to stop or that it is replaced, ends."""
     return SERVE.replace("{name}", name)
 
 

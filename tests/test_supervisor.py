@@ -172,11 +172,28 @@ def test_workers_are_swapped(tmp_path: pathlib.Path) -> None:
     assert 1 == running_one.told().count("engine began")
 
 
-SLOW = """trap 'trap "" TERM; echo ended $n >> $LOG; exit 0' TERM
+SLOW = """trap 'trap "" TERM USR1; echo ended $n >> $LOG; exit 0' TERM USR1
 touch $LOG; n=$(($(grep -c ^began $LOG) + 1))
 echo began >> $LOG; if [ $n = 1 ]; then echo ready; fi
 while :; do sleep 0.02; done"""
 """Only the first worker becomes ready. Each tells its number when it ends."""
+
+
+BUSY = """trap 'echo replaced >> $LOG' USR1
+trap 'trap "" TERM; echo worker ended >> $LOG; exit 0' TERM
+echo began >> $LOG; echo ready; while :; do sleep 0.02; done"""
+"""A worker with streams that last."""
+
+
+def test_who_is_replaced_may_take_its_time(tmp_path: pathlib.Path) -> None:
+    """It is told so, not to stop; it stops with the others."""
+    with supervised(tmp_path, BUSY, serve("engine")) as running_one:
+        assert running_one.announced()
+        running_one.signal(signal.SIGHUP)
+        running_one.wait_told("replaced")
+        assert "worker ended" not in running_one.told()
+        assert 0 == running_one.end()
+        assert ["worker ended", "worker ended", "engine ended"] == running_one.told()[-3:]
 
 
 def test_sigterm_during_a_swap(tmp_path: pathlib.Path) -> None:

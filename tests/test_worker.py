@@ -160,6 +160,38 @@ def test_the_drain_has_an_end(tmp_path: pathlib.Path, fake_url: str) -> None:
     assert row.state in ("settled", "interrupted")
 
 
+def test_one_that_is_replaced_takes_its_time(tmp_path: pathlib.Path, fake_url: str) -> None:
+    """Nobody waits for it to end: its streams come to their ends however long the drain may be, and
+    no connection is taken any more."""
+    with working(tmp_path, fake_url, drain_timeout_s=0.5) as worker:
+        slow(fake_url)
+        with worker.ask(max_tokens=50) as client:
+            told = time.monotonic()
+            worker.process.send_signal(signal.SIGUSR1)
+            assert rest(client).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+            assert time.monotonic() - told > 2.0
+        assert 0 == worker.process.wait(TIMEOUT_S)
+    assert ["settled"] == [row.state for row in rows(tmp_path)]
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "orphaned"])
+def test_one_that_is_replaced_can_be_stopped(
+    tmp_path: pathlib.Path, fake_url: str, how: str
+) -> None:
+    """From then on its drain has an end, as that of any other."""
+    with working(tmp_path, fake_url, drain_timeout_s=1.0) as worker:
+        slow(fake_url)
+        with worker.ask(max_tokens=400) as client:
+            worker.process.send_signal(signal.SIGUSR1)
+            received(client, b"data: ")
+            told = time.monotonic()
+            worker.orphan() if how == "orphaned" else worker.process.terminate()
+            with contextlib.suppress(ConnectionResetError):
+                rest(client)
+            assert 1.0 <= time.monotonic() - told < 3.0
+        assert 0 == worker.process.wait(TIMEOUT_S)
+
+
 def test_its_log(tmp_path: pathlib.Path, fake_url: str) -> None:
     """JSON lines on standard error, at the level of the settings; nothing where nothing happens."""
     for level, lines in (("info", 1), ("error", 1)):

@@ -2,6 +2,7 @@
 
     credential(headers) -> what the caller showed            the one extractor for all routes
     await gate.signed_in(cookies) -> Caller, mark            a page's visitor (sessions.py); 401
+    await gate.sign_out(cookies)                             its session ends in all processes
     gate.known(authorization) -> Caller | None               cached: no await
     await gate.identify(authorization) -> Caller             raises 401
     gate.check_origin(caller, peer, headers)                 raises 403
@@ -26,7 +27,7 @@ from baton.admission.counters import Counters, MachineCounters
 from baton.admission.levels import Level
 from baton.admission.origins import Networks, origin, within
 from baton.admission.rates import Decision, Left
-from baton.admission.sessions import MARK_HEADER, Sessions
+from baton.admission.sessions import MARK_HEADER, Session, Sessions
 from baton.errors import RequestError
 from baton.stores.base import KeyRecord, Missing, PartyRecord, StoreUnavailable
 from baton.stores.book import Store
@@ -186,6 +187,18 @@ class Gate:
         mark = "" if token is None else self.sessions.mark(token)
         return await self.identify(sessions.shown(cookies, mark.encode())), mark
 
+    async def sign_out(self, cookies: bytes | None) -> None:
+        """End the session that the Cookie header holds: here at once, elsewhere as they are told of
+        the change. Raises as `identify`, and StoreError where that cannot be written."""
+        caller, _ = await self.signed_in(cookies)
+        token = sessions.token_in(cookies)
+        session = None if token is None else self.sessions.open(token, time.time())
+        if session is not None:
+            key_id = caller.record.id
+            end = self._store.changes.end_session
+            await asyncio.to_thread(end, key_id, session.name, f"key:{key_id}")
+            self.changed((key_id,))
+
     def check_origin(
         self, caller: Caller, peer: str, headers: Iterable[tuple[bytes, bytes]]
     ) -> None:
@@ -247,13 +260,13 @@ class Gate:
         return await asyncio.to_thread(lambda: {each for each in key_ids if not valid(each)})
 
     async def _look_up(self, authorization: bytes | None) -> Caller:
-        digest, until_s = self._shown(authorization)
+        digest, until_s, session = self._shown(authorization)
         assert authorization is not None
         if self._refused.get(digest, 0.0) > time.monotonic():
             raise errors.bad_key()
         changes = self.changes
         try:
-            found = await asyncio.to_thread(self._read, digest)
+            found = await asyncio.to_thread(self._read, digest, session)
         except StoreUnavailable:
             raise errors.overloaded(
                 "Keys cannot be checked at the moment. Please retry.", 2.0
@@ -271,21 +284,29 @@ class Gate:
             _put(self._callers, hashlib.sha256(authorization).digest(), caller, CALLERS_MAX)
         return caller
 
-    def _shown(self, authorization: bytes | None) -> tuple[bytes, float]:
-        """The digest of the key that was shown, and when what showed it ends. Raises RequestError
-        (401)."""
+    def _shown(self, authorization: bytes | None) -> tuple[bytes, float, Session | None]:
+        """The digest of the key that was shown, when what showed it ends, and the session that did.
+        Raises RequestError (401)."""
         found = None if authorization is None else sessions.parts(authorization)
         if found is None:
-            return _digest(authorization), levels.NEVER_S
+            return _digest(authorization), levels.NEVER_S, None
         session = self.sessions.open(found[0], time.time())
         if session is None or not self.sessions.proved(*found):
             raise errors.bad_key()
-        return session.digest, session.ends_s
+        return session.digest, session.ends_s, session
 
-    def _read(self, digest: bytes) -> tuple[KeyRecord, tuple[PartyRecord, ...]] | None:
+    def _read(
+        self, digest: bytes, session: Session | None
+    ) -> tuple[KeyRecord, tuple[PartyRecord, ...]] | None:
+        """The key and the parties above it. Raises RequestError (401) where the session that showed
+        it was signed out: the key itself may go on."""
         record = self._store.keys.by_digest(digest)
-        if record is None or record.owner is None:
-            return None if record is None else (record, ())
+        if record is None:
+            return None
+        if session is not None and self._store.changes.session_ended(record.id, session.name):
+            raise errors.bad_key()
+        if record.owner is None:
+            return record, ()
         try:
             return record, self._store.parties.lineage(record.owner)
         except Missing:

@@ -1,8 +1,9 @@
 """Sessions of the console: a cookie that stands for a key, so that no browser keeps the key itself.
 
 A token is sealed under a key that only Baton has: it holds the SHA-256 of the value that signed in,
-and when it ends. Nothing is stored. Each use looks the key up as if its value were shown, so that a
-session ends with its key: revoked, expired, rotated away, or its party closed.
+and when it ends. None is stored. Each use looks the key up as if its value were shown, so that a
+session ends with its key: revoked, expired, rotated away, or its party closed. One that was signed
+out is named in the change log: all processes know within a second.
 
 A cookie comes along with every request to its host, whoever made the page that sends it. So a
 session alone opens nothing: a page shows the token's own mark (`mark`) beside it, which only pages
@@ -11,7 +12,9 @@ of Baton are told. What a caller showed is then `Session TOKEN MARK`, beside `Be
 
 import base64
 import binascii
+import hashlib
 import hmac
+from collections.abc import Iterable
 
 import msgspec
 
@@ -33,6 +36,12 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     """SHA-256 of the key's value that signed in."""
     ends_s: float
     """Seconds since 1970."""
+
+    @property
+    def name(self) -> str:
+        """What it is called where it is ended. Of what it says, not of its token: that can be
+        written in several ways."""
+        return hashlib.sha256(msgspec.msgpack.encode(self)).hexdigest()[:32]
 
 
 class Sessions:
@@ -65,6 +74,11 @@ class Sessions:
     def proved(self, token: str, mark: str) -> bool:
         """Whether the mark is that token's."""
         return hmac.compare_digest(self.mark(token).encode(), mark.encode())
+
+
+def cookies(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The Cookie header; names are in lower case."""
+    return next((value for name, value in headers if name == b"cookie"), None)
 
 
 def token_in(cookies: bytes | None) -> str | None:

@@ -14,6 +14,7 @@ import typer
 
 from baton.cli.main import CommandError
 from baton.stores.base import TIME_US_MAX
+from baton.web.console.plain import plain
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -59,7 +60,16 @@ def console() -> rich.console.Console:
     return rich.console.Console(highlight=False, markup=False, width=width, soft_wrap=False)
 
 
+def inert(text: str) -> str:
+    """On one line, and without what a terminal acts on: callers choose the `user` of requests."""
+    return plain(text, len(text)).replace("\n", "\\x0a").replace("\t", "\\x09")
+
+
 def _cell(value: object) -> str:
+    return inert(_written(value))
+
+
+def _written(value: object) -> str:
     if value in (None, "", [], (), {}):
         return "-"
     match value:

@@ -13,7 +13,7 @@ import typer
 from baton import config
 from baton.cli.main import CommandError
 from baton.cli.opened import one_key, opened
-from baton.cli.output import AsJson, console, print_json, print_rows
+from baton.cli.output import AsJson, console, inert, print_json, print_rows
 from baton.ledger.currency import Currency
 from baton.ledger.report import UsageLine, as_csv, line
 from baton.stores.book import Store
@@ -157,7 +157,7 @@ def _print_bars(lines: Sequence[UsageLine], labels: Sequence[str]) -> None:
     table = rich.table.Table(title=unit, title_justify="left", box=None, show_header=False)
     for label, each, amount in zip(labels, lines, amounts, strict=True):
         text = each.charge if amounts is charges else f"{amount:,}"
-        table.add_row(label, rich.text.Text(bar(amount, max(amounts)), "cyan"), text)
+        table.add_row(inert(label), rich.text.Text(bar(amount, max(amounts)), "cyan"), text)
     console().print(table)
 
 

@@ -116,6 +116,7 @@ class Connection(Answering):
 
     def _rejoined(self, head: Usual, body: bytes) -> None:
         self.heads.halved = b""
+        self.shared.bodies.forget(self)
         self._run_usual(head, body)
 
     def _run_usual(self, head: Usual, body: bytes) -> None:
@@ -136,6 +137,7 @@ class Connection(Answering):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
+        self.shared.bodies.forget(self)
         for waiting in (self.active, *self.pending):
             if isinstance(waiting, tuple):
                 waiting[0].disconnected = True
@@ -225,12 +227,14 @@ class Connection(Answering):
             self.body_bytes += len(body)
             fits = self.body_bytes <= self.settings.body_bytes_max
         if not fits:
-            self.refuse(body_too_large(self.settings.body_bytes_max))
-        elif isinstance(receiving, tuple):
+            return self.refuse(body_too_large(self.settings.body_bytes_max))
+        size = receiving.size if isinstance(receiving, Exchange) else self.body_bytes
+        if self.came(size) and isinstance(receiving, tuple):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         receiving, self.receiving, self.midway = self.receiving, None, False
+        self.shared.bodies.forget(self)
         if self.refused or receiving is None:
             return
         if receiving is self.active:
@@ -261,6 +265,11 @@ class Connection(Answering):
 
     # Limits
 
+    def came(self, size: int) -> bool:
+        """So much of the body is here by now. Whether it is still wanted."""
+        self.shared.bodies.came(self, size)
+        return not self.refused
+
     def _measure_head(self) -> None:
         """Exactly, once there is more than a head may have or too many fields."""
         large = head_bytes(self.url, self.headers) > self.settings.header_bytes_max
@@ -288,6 +297,7 @@ class Connection(Answering):
             return
         self.refused, self.heads.halved = True, b""
         receiving = self.receiving
+        self._let_go(receiving)
         answered = isinstance(receiving, tuple) and receiving[0].response_started
         if answered or (self.active is not None and receiving is not self.active):
             return self._close()  # it, or an earlier request, is being answered
@@ -300,6 +310,17 @@ class Connection(Answering):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._expect("answer", LINGER_S)
+
+    def _let_go(self, receiving: Exchange | Cycle | None) -> None:
+        """What came of a body that is refused: its client may stay for a while."""
+        self.shared.bodies.forget(self)
+        held = self.transport.get_protocol()
+        if isinstance(held, LongBody):
+            held.let_go()
+        elif isinstance(receiving, Exchange):
+            receiving.give()
+        elif receiving is not None:
+            receiving[0].body = bytearray()
 
     def overdue(self) -> None:
         """The deadline has passed."""

@@ -11,7 +11,7 @@ the parser read the head, it is worth it for a long rest alone (`receive`): the 
 none of that, is replaced.
 
 Time limits stay with the connection, which knows how long the body may take. When it refuses, it
-has the socket back, and the rest of the body is dropped as any other.
+has the socket back once more of the body comes, and that is dropped as any other.
 """
 
 import asyncio
@@ -31,6 +31,9 @@ class Taken(Protocol):
 
     transport: asyncio.Transport
     refused: bool
+
+    def came(self, size: int) -> bool:
+        """So much of the body is here by now. Whether it is still wanted."""
 
     def connection_lost(self, exc: Exception | None) -> None: ...
 
@@ -64,12 +67,17 @@ class LongBody(asyncio.BufferedProtocol):
         connection = self._connection
         if not connection.refused:
             self._rest = self._rest[nbytes:]
-            if self._rest:
+            if connection.came(len(self._body) - len(self._rest)) and self._rest:
                 return
         connection.transport.set_protocol(cast(asyncio.Protocol, connection))
         if not connection.refused:
             # Typed as bytes, like any other: nobody writes into it from here on.
             self._take(cast(bytes, self._body))
+
+    def let_go(self) -> None:
+        """Of what has come, as it is refused."""
+        self._body = bytearray(LONG_BYTES)
+        self._rest = memoryview(self._body)
 
     def eof_received(self) -> None:
         """The client has gone in the middle: the transport closes."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from uvicorn.server import ServerState
 
 from baton.config import Settings
+from baton.http.bodies import bodies
 from baton.http.exchange import Exchange, Line
 from baton.http.usual import Usual
 
@@ -74,6 +75,8 @@ class Shared:
 
     def __init__(self, settings: Settings, room: Room, board: Boarding | None = None) -> None:
         self.settings, self.room, self.board = settings, room, board
+        self.bodies = bodies(settings.body_bytes_max)
+        """On their way."""
         self.draining = False
         self.exchanges = 0
         """Completions under way."""

@@ -15,6 +15,9 @@ from baton.stores.database import Database
 from baton.stores.tables import change
 
 POLLED_CHANGES_MAX = 1_000
+SESSION = "session"
+"""Kind of a change that ends one session of the console; its object is the session's key."""
+SIGN_OUT = "sign_out"
 _SINCE = (
     select(change)
     .where(change.c.seq > bindparam("seq"))
@@ -24,7 +27,8 @@ _SINCE = (
 
 
 class Changes:
-    """Reads the log. Writing is `note`, inside the transaction of the change itself."""
+    """Reads the log. Writing is `note`, inside the transaction of the change itself; the end of a
+    session changes nothing else."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,6 +49,21 @@ class Changes:
         query = select(change).where(*conditions).order_by(change.c.seq.desc()).limit(at_most)
         with self._database.reading() as connection:
             return [ChangeRecord(**row._mapping) for row in connection.execute(query)]
+
+    def end_session(self, key_id: str, session: str, actor: str) -> None:
+        """Note that the key's session is over, though its token would last longer."""
+        with self._database.writing() as connection:
+            note(connection, Subject(SESSION, key_id, actor), SIGN_OUT, {SESSION: session})
+
+    def session_ended(self, key_id: str, session: str) -> bool:
+        """Whether that was noted. Asked where a process does not know the session yet."""
+        ends = (
+            (change.c.kind == SESSION)
+            & (change.c.object_id == key_id)
+            & (change.c.detail == _detail({SESSION: session}))
+        )
+        with self._database.reading() as connection:
+            return connection.scalar(select(change.c.seq).where(ends).limit(1)) is not None
 
     def latest(self) -> int:
         with self._database.reading() as connection:
@@ -68,7 +87,7 @@ def note(
     connection: sqlalchemy.Connection, subject: Subject, action: str, detail: object = None
 ) -> None:
     """Write the change down. `detail` must hold no secret."""
-    text = "" if detail is None else msgspec.json.encode(detail, enc_hook=_as_text).decode()
+    text = "" if detail is None else _detail(detail)
     connection.execute(
         change.insert().values(
             at_us=time.time_ns() // 1000,
@@ -79,6 +98,10 @@ def note(
             detail=text,
         )
     )
+
+
+def _detail(told: object) -> str:
+    return msgspec.json.encode(told, enc_hook=_as_text).decode()
 
 
 def differences(

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import msgspec
@@ -28,6 +28,7 @@ from baton.stores.usage import Usage
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Snapshot
 from baton.upstreams.vocabularies import Vocabulary
+from baton.web.turns import Turns
 
 UsageGroup = Literal["key", "model", "upstream", "day", "organisation", "team", "user", "end_user"]
 
@@ -61,6 +62,11 @@ class Gate(Protocol):
     async def signed_in(self, headers: Headers, peer: str) -> tuple[Caller, str]:
         """Whose session the cookies hold, and the mark that its pages show with all that they
         change. Raises as `identify`."""
+        ...
+
+    async def sign_out(self, headers: Headers) -> None:
+        """End the session that the cookies hold, in every worker and node. Raises as `identify`,
+        and StoreError."""
         ...
 
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
@@ -175,6 +181,8 @@ class Services:
     embedded: Embedded | None
     vocabulary: Callable[[str], Vocabulary | None]
     """Of a model that is not embedded, where its operator gave one."""
+    turns: Turns = field(default_factory=Turns)
+    """Of long texts that are divided into tokens, or made of them."""
     readiness: Callable[[], Awaitable[Readiness]]
     draining: Callable[[], bool]
     """Whether this worker was asked to stop: what has no end of its own ends then."""

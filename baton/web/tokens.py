@@ -51,6 +51,11 @@ class TokenizerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def tokenize(visit: Visit[TokenizeBody, AnyQuery]) -> TokenizeAnswer:
+    async with visit.services.turns.of(visit.caller.id, len(visit.body.prompt)):
+        return await _tokenize(visit)
+
+
+async def _tokenize(visit: Visit[TokenizeBody, AnyQuery]) -> TokenizeAnswer:
     body, parse_special = visit.body, visit.caller.parse_special
     vocabulary = _vocabulary(visit, body.model)
     if vocabulary is not None:
@@ -73,6 +78,11 @@ async def tokenize(visit: Visit[TokenizeBody, AnyQuery]) -> TokenizeAnswer:
 
 
 async def detokenize(visit: Visit[DetokenizeBody, AnyQuery]) -> DetokenizeAnswer:
+    async with visit.services.turns.of(visit.caller.id, len(visit.body.tokens)):
+        return await _detokenize(visit)
+
+
+async def _detokenize(visit: Visit[DetokenizeBody, AnyQuery]) -> DetokenizeAnswer:
     ids = visit.body.tokens
     vocabulary = _vocabulary(visit, visit.body.model)
     if vocabulary is not None:
@@ -160,7 +170,7 @@ OPERATIONS = (
         query=AnyQuery,
         body=TokenizeBody,
         answer=TokenizeAnswer,
-        errors=(400, 404, 503),
+        errors=(400, 404, 429, 503),
         prefixed=True,
     ),
     Operation(
@@ -173,7 +183,7 @@ OPERATIONS = (
         query=AnyQuery,
         body=DetokenizeBody,
         answer=DetokenizeAnswer,
-        errors=(400, 404, 503),
+        errors=(400, 404, 429, 503),
         prefixed=True,
     ),
     Operation(

@@ -141,6 +141,35 @@ def planted(store: Store, **team: Any) -> bytes:
     return made(store, owner="t")[1]
 
 
+def test_a_session_ends_in_every_process(tmp_path: pathlib.Path) -> None:
+    """What one gate signed out another one refuses: at once where it did not know the session, else
+    once it is told of the change. The key itself, and its other sessions, stay valid."""
+    store = new_store(tmp_path)
+    key_id, bearer = made(store)
+    here, there = gate_of(store), gate_of(store)
+
+    async def run() -> None:
+        cookies = []
+        for _ in range(2):
+            _, token = await here.sign_in(bearer.partition(b" ")[2].decode())
+            cookies.append(f"baton_session={token}".encode())
+        await there.signed_in(cookies[0])
+        await here.sign_out(cookies[0])
+        for late in (here, gate_of(store)):
+            with pytest.raises(RequestError, match="key"):
+                await late.signed_in(cookies[0])
+        there.changed([store.changes.newest_first(at_most=1)[0].object_id])
+        with pytest.raises(RequestError, match="key"):
+            await there.signed_in(cookies[0])
+        for gate in (here, there):
+            await gate.signed_in(cookies[1])
+            await gate.identify(bearer)
+
+    asyncio.run(run())
+    assert key_id == store.changes.newest_first(at_most=1)[0].object_id
+    store.close()
+
+
 def test_levels_hold_together(tmp_path: pathlib.Path) -> None:
     """Two keys of one team share its limits; what one uses the other has not; the refusal names the
     team; closing the organisation ends both."""

@@ -83,3 +83,20 @@ def test_no_time_is_none() -> None:
     """What has no time shows none."""
     assert when(None) is None
     assert "1970-01-01T00:00:01Z" == when(1_999_999)
+
+
+ACTING = "a\x1b]0;owned\x07\u202eb\nc\x9b2J"
+WRITTEN = "a\\x1b]0;owned\\x07\\u202eb\\x0ac\\x9b2J"
+
+
+@pytest.mark.parametrize("value", [ACTING, [ACTING], {"k": ACTING}])
+def test_what_callers_wrote_does_not_act_on_the_terminal(
+    capsys: pytest.CaptureFixture[str], value: object
+) -> None:
+    """Names of keys, and the `user` of requests: with escape sequences they could move the cursor,
+    set its title or turn the text round. JSON has them as they are, escaped."""
+    print_rows([{"a": value}], {"a": "Name"}, as_json=False)
+    print_fields({"a": value}, as_json=False)
+    assert 2 == capsys.readouterr().out.count(WRITTEN)
+    print_rows([{"a": value}], {"a": "Name"}, as_json=True)
+    assert [{"a": value}] == json.loads(capsys.readouterr().out)

@@ -10,7 +10,7 @@ import pathlib
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Sized
 
 import msgspec
 import uvicorn
@@ -29,6 +29,7 @@ from baton.stores.usage import Dimension, Filter
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics, Snapshot
 from baton.upstreams.base import UpstreamError
+from baton.web import turns
 from baton.web.front import build
 from baton.web.services import Headers, Readiness, Services, Standing, UsageQuery, readiness
 from tests.asking import Endpoint
@@ -46,20 +47,30 @@ class ByteEngine:
         self.model, self.created_s, self.down = MODEL, 1_700_000_000, False
         self.description: Description | None = DESCRIPTION
         self.parse_special: list[bool] = []
+        self.go_on = threading.Event()
+        """Until it is set, what is longer than `turns.LONG` is not answered."""
+        self.go_on.set()
+        self.long_begun = 0
 
     async def describe(self) -> Description:
         self._answer()
         return DESCRIPTION
 
     async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens:
-        self._answer()
+        await self._look_at(text)
         self.parse_special.append(parse_special)
         first = [256] if add_special else []
         return Tokens([*first, *text.encode()], 128)
 
     async def detokenize(self, ids: list[int]) -> str:
-        self._answer()
+        await self._look_at(ids)
         return bytes(one for one in ids if one < 256).decode("utf-8", "replace")
+
+    async def _look_at(self, given: Sized) -> None:
+        self._answer()
+        if len(given) > turns.LONG:
+            self.long_begun += 1
+            await asyncio.to_thread(self.go_on.wait, 10)
 
     def _answer(self) -> None:
         if self.down:
@@ -102,6 +113,7 @@ class Parts:
         self.ready = readiness(store=True, engine=True, upstreams=0)
         self.access = AccessLog("")
         self.asked: list[UsageQuery] = []
+        self.turns = turns.Turns()
         self._ids = itertools.count(1)
 
     async def refresh(self) -> None:
@@ -116,6 +128,9 @@ class Parts:
 
     async def signed_in(self, headers: Headers, peer: str) -> tuple[Caller, str]:
         return await WebGate(self.gate, self.store).signed_in(headers, peer)
+
+    async def sign_out(self, headers: Headers) -> None:
+        await WebGate(self.gate, self.store).sign_out(headers)
 
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         """As it is, but that every key has spent something."""
@@ -163,6 +178,7 @@ class Parts:
             catalogue=lambda: self.catalogue,
             refresh=self.refresh,
             vocabulary=lambda model: None,
+            turns=self.turns,
             embedded=self.engine,
             readiness=self.readiness,
             draining=lambda: self.ready.draining,

@@ -1,5 +1,7 @@
 """Tokenizer routes in vLLM's shapes."""
 
+import concurrent.futures
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +30,30 @@ def test_ids_to_text(site: Web) -> None:
     """The reverse of tokenize, also for the empty text."""
     assert {"prompt": "hé"} == site.user.post("/detokenize", {"tokens": [*"hé".encode()]}).json
     assert {"prompt": ""} == site.user.post("/detokenize", {"tokens": []}).json
+
+
+LONG = {"/tokenize": {"prompt": "x" * 5_000}, "/detokenize": {"tokens": [120] * 5_000}}
+SHORT = {"/tokenize": {"prompt": "x"}, "/detokenize": {"tokens": [120]}}
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/detokenize"])
+def test_long_texts_of_a_key_come_one_by_one(site: Web, path: str) -> None:
+    """Others are answered while many of a key wait; and these are, at last."""
+    crowd, engine, turns = site.key(), site.parts.engine, site.parts.turns
+    engine.long_begun = 0
+    engine.go_on.clear()
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(crowd.post, path, LONG[path]) for _ in range(3)]
+        deadline = time.monotonic() + 10
+        while engine.long_begun < 1 or [3] != [known for _, known in turns._locks.values()]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert 200 == site.user.post(path, SHORT[path]).status
+        assert 200 == crowd.post(path, SHORT[path]).status
+        assert 1 == engine.long_begun
+        engine.go_on.set()
+        assert [200] * 3 == [each.result().status for each in waiting]
+    assert 3 == engine.long_begun
 
 
 @pytest.mark.parametrize("tokens", [[258], [-1], [2**40], ["a"], None])

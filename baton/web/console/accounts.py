@@ -81,7 +81,9 @@ async def show_account(call: Call) -> Response:
 
 
 async def change_account(call: Call) -> Response:
-    given = {"name": call.form.text("name"), **fields.limits(call.form)}
+    given = fields.changed(
+        call.form, lambda form: {"name": form.text("name"), **fields.limits(form)}
+    )
     body = fields.body(admin_parties.PartyChangeBody, given)
     changed = await admin_parties.changer(await _present_kind(call))(call.visit(body))
     return call.go(f"accounts/{changed.id}", done="changed")

@@ -10,7 +10,7 @@ from baton.web.console.screen import Screen
 from baton.web.operation import Access
 
 PER_PAGE = 50
-KINDS = ("key", "organisation", "team", "user", "upstream", "price", "content")
+KINDS = ("key", "organisation", "team", "user", "upstream", "price", "content", "session")
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -34,7 +34,8 @@ async def sign_in(call: Call) -> Response:
 
 
 async def sign_out(call: Call) -> Response:
-    """The cookie goes; the key stays valid."""
+    """The session ends and its cookie goes; the key stays valid."""
+    await call.services.gate.sign_out(call.request.headers.raw)
     return call.signed(call.go(""), None)
 
 

@@ -8,6 +8,7 @@ field.
 import datetime
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -117,6 +118,18 @@ def limits(form: Form) -> dict[str, Any]:
         "tokens_per_minute": whole(form, "tokens_per_minute"),
         "requests_at_once": whole(form, "requests_at_once"),
         "budgets": budgets(form),
+    }
+
+
+def changed(form: Form, read: Callable[[Form], dict[str, Any]]) -> dict[str, Any]:
+    """What `read` finds in the form and did not find in what its page showed: all else may be
+    another's change since then. Everything, where the form does not tell what was shown."""
+    given, shown = read(form), form.shown()
+    if shown is None:
+        return given
+    before = read(shown)
+    return {
+        name: value for name, value in given.items() if name not in before or before[name] != value
     }
 
 

@@ -16,6 +16,8 @@ FORM_BYTES_MAX = 256 * 1024
 FIELDS_MAX = 500
 FORM_TYPE = "application/x-www-form-urlencoded"
 MARK_FIELD = "csrf"
+SHOWN = "was."
+"""Begins the names of hidden fields that say what the page's other fields showed."""
 MARK_HEADER = "x-baton-csrf"
 
 
@@ -37,6 +39,15 @@ class Form(Mapping[str, str]):
     def text(self, name: str) -> str:
         """Without the space around it; "" where it is not there."""
         return self._values.get(name, "").strip()
+
+    def shown(self) -> "Form | None":
+        """The form as its page showed it; None where it does not tell."""
+        pairs = [
+            (name.removeprefix(SHOWN), value)
+            for name, value in self._pairs
+            if name.startswith(SHOWN)
+        ]
+        return Form(pairs) if pairs else None
 
     def several(self, name: str) -> list[str]:
         return [value for each, value in self._pairs if each == name]

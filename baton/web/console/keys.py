@@ -104,7 +104,8 @@ async def show_key(call: Call) -> Response:
 
 
 async def change_key(call: Call) -> Response:
-    body = fields.body(admin_keys.KeyChangeBody, _changeable(call.form))
+    given = fields.changed(call.form, _changeable)
+    body = fields.body(admin_keys.KeyChangeBody, given)
     changed = await admin_keys.change_key(call.visit(body))
     return call.go(f"keys/{changed.id}", done="changed")
 

@@ -93,7 +93,7 @@ async def add_upstream(call: Call) -> Response:
 
 
 async def change_upstream(call: Call) -> Response:
-    given = _changeable(call.form)
+    given = fields.changed(call.form, _changeable)
     if secret := call.form.text("secret"):
         given["secret"] = secret
     body = fields.body(admin_upstreams.UpstreamChangeBody, given)

@@ -1,6 +1,7 @@
 """A small browser without scripts for tests: keeps cookies, follows no redirects, sends forms."""
 
 import dataclasses
+import html.parser
 import re
 from urllib.parse import urlencode
 
@@ -57,3 +58,49 @@ def visitor(site: Web, key: str | None = ADMIN_KEY) -> Visitor:
     if key is not None:
         assert 303 == one.sign_in(key).status
     return one
+
+
+class _Fields(html.parser.HTMLParser):
+    """What the form with that action would send, untouched."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__()
+        self.pairs: list[tuple[str, str]] = []
+        self._action, self._inside = action, False
+        self._text: str | None = None  # the name of the text area that is open
+        self._select = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._inside = given.get("action", "").endswith(self._action)
+        if not self._inside:
+            return
+        name, value = given.get("name", ""), given.get("value", "")
+        if tag == "input" and name and (given.get("type") != "checkbox" or "checked" in given):
+            self.pairs.append((name, value or ("on" if given.get("type") == "checkbox" else "")))
+        elif tag == "textarea":
+            self._text = name
+            self.pairs.append((name, ""))
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and "selected" in given:
+            self.pairs.append((self._select, value))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._text = None if tag == "textarea" else self._text
+        self._inside = self._inside and tag != "form"
+
+    def handle_data(self, data: str) -> None:
+        if self._text is not None:
+            self.pairs[-1] = (self._text, self.pairs[-1][1] + data)
+
+
+def form_of(answer: Answer, action: str, **changed: str) -> list[tuple[str, str]]:
+    """The fields of a page's form with that action, as a browser would send it after its visitor
+    changed these."""
+    found = _Fields(action)
+    found.feed(answer.text)
+    assert found.pairs, answer.text[:500]
+    assert changed.keys() <= {name for name, _ in found.pairs}
+    return [(name, changed.get(name, value)) for name, value in found.pairs if name != "csrf"]

@@ -2,10 +2,12 @@
 
 import re
 
+import msgspec
+
 from baton.stores.base import PartyRecord
 from baton.web.console.accounts import ordered
 from tests.fakes.web_parts import Web
-from tests.web.console.browsing import Visitor, visitor
+from tests.web.console.browsing import Visitor, form_of, visitor
 
 
 def made(one: Visitor, kind: str, name: str, parent: str = "") -> str:
@@ -36,6 +38,17 @@ def test_made_changed_and_closed(site: Web) -> None:
     assert "$3.00" in page
     assert 303 == one.post(f"/console/accounts/{team}/close").status
     assert "closed" in one.get(f"/console/accounts/{team}").text
+
+
+def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
+    """What others set since the page was shown stays."""
+    one, parties = visitor(site), site.parts.store.parties
+    organisation = made(one, "organisation", "accounts-twice")
+    path = f"/console/accounts/{organisation}"
+    page = one.get(path)
+    before = parties.update(organisation, "test", None, requests_per_minute=5, networks=("::1",))
+    assert 303 == one.post(path, form_of(page, path, name="accounts-again")).status
+    assert msgspec.structs.replace(before, name="accounts-again") == parties.get(organisation)
 
 
 def test_what_does_not_fit_is_told(site: Web) -> None:

@@ -22,6 +22,24 @@ def test_sign_in_and_out(site: Web) -> None:
     assert "max-age=0" in out.headers["set-cookie"].lower()
 
 
+def test_signing_out_ends_the_session(site: Web) -> None:
+    """A copy of its cookie opens nothing any more, however it is written; other sessions of the
+    same key go on."""
+    one, other = visitor(site, USER_KEY), visitor(site, USER_KEY)
+    kept = [one.cookie, one.cookie + "!", one.cookie + "="]
+    assert 303 == one.post("/console/sign-out").status
+    for one.cookie in kept:
+        answer = one.get("/console/own")
+        assert (303, "../console") == (answer.status, answer.headers["location"])
+        assert 401 == one.get("/v1/models", X_Baton_CSRF=one.mark).status
+    assert 200 == other.get("/console/own").status
+    assert 200 == site.user.ask("GET", "/v1/models").status
+    [last] = site.parts.store.changes.newest_first(at_most=1)
+    assert ("session", "sign_out") == (last.kind, last.action)
+    admin = visitor(site)
+    assert "signed out" in admin.get("/console/audit?kind=session").text
+
+
 @pytest.mark.parametrize("key", ["", "sk-bt-wrong", "sk-test-nobody-has-this-key-1", "<b>" * 50])
 def test_a_wrong_key_is_told(site: Web, key: str) -> None:
     answer = visitor(site, None).sign_in(key)

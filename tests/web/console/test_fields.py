@@ -76,3 +76,23 @@ def test_what_are_no_seconds(text: str) -> None:
     with pytest.raises(RequestError) as refused:
         fields.seconds(Form([("s", text)]), "s")
     assert (400, "s") == (refused.value.status, refused.value.param)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "changed"),
+    [
+        ([("a", "1"), ("b", "2")], {"a": 1, "b": 2}),
+        ([("a", "1"), ("b", "2"), ("was.a", "1"), ("was.b", "2")], {}),
+        ([("a", "1,000"), ("b", "2"), ("was.a", "1000"), ("was.b", "3")], {"b": 2}),
+        ([("a", ""), ("b", ""), ("was.a", ""), ("was.b", "1")], {"b": None}),
+    ],
+)
+def test_what_is_not_changed_is_left_out(
+    pairs: list[tuple[str, str]], changed: dict[str, object]
+) -> None:
+    """By what it means, not by how it is written."""
+    read = {name: fields.whole for name in "ab"}
+    found = fields.changed(
+        Form(pairs), lambda form: {name: made(form, name) for name, made in read.items()}
+    )
+    assert changed == found

@@ -17,6 +17,13 @@ def test_fields() -> None:
     assert 2 == len(form)
 
 
+def test_what_its_page_showed() -> None:
+    assert Form([("a", "1")]).shown() is None
+    shown = Form([("a", "1"), ("was.a", "2"), ("was.b", "3"), ("was.b", "4")]).shown()
+    assert shown is not None
+    assert ({"a": "2", "b": "4"}, ["3", "4"]) == (dict(shown), shown.several("b"))
+
+
 def test_limits(site: Web) -> None:
     """More bytes or fields than a page of ours sends are refused."""
     one = visitor(site)

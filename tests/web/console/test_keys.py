@@ -2,12 +2,13 @@
 
 import re
 
+import msgspec
 import pytest
 
 from baton.stores.base import KeyRecord, PartyRecord
 from tests.asking import Endpoint
 from tests.fakes.web_parts import MODEL, Web
-from tests.web.console.browsing import Visitor, visitor
+from tests.web.console.browsing import Visitor, form_of, visitor
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\"'"
 
@@ -45,6 +46,27 @@ def test_a_key_is_made_limited_rotated_and_revoked(site: Web) -> None:
     assert 303 == one.post(f"/console/keys/{key_id}/revoke").status
     assert "revoked" in one.get(f"/console/keys/{key_id}").text
     assert site.parts.store.keys.get(key_id).revoked_us is not None
+
+
+def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
+    """Whatever else the key has by now stays: what others set since the page was shown, a time that
+    is not the end of a day, and texts that the page shows in another way."""
+    one, keys = visitor(site), site.parts.store.keys
+    key_id, _ = made(one, name=HOSTILE, budget="100", models="m", budget_amount="7")
+    many = tuple(f"a-model-with-a-name-{number}" for number in range(200))
+    keys.update(key_id, "test", models=many, expires_us=4_000_000_000_123_456)
+    path = f"/console/keys/{key_id}"
+    page = one.get(path)
+    before = keys.update(
+        key_id, "test", budget_nano=10**9, budgets=(), strict=True, networks=("::1/128",)
+    )
+    assert 303 == one.post(path, form_of(page, path, requests_per_minute="60")).status
+    assert msgspec.structs.replace(before, requests_per_minute=60) == keys.get(key_id)
+    cut = form_of(one.get(path), path, models=", ".join(many[1:]), expires="", strict="")
+    assert 303 == one.post(path, [pair for pair in cut if pair != ("strict", "")]).status
+    after = keys.get(key_id)
+    assert (many[1:], None, False) == (after.models, after.expires_us, after.strict)
+    assert dict(form_of(one.get(path), path))["models"] == ", ".join(many[1:])
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 import re
 
+import msgspec
 import pytest
 
 from baton.web.admin_reports import Place
 from baton.web.console.upstreams import shares
 from tests.fakes.web_parts import Web
-from tests.web.console.browsing import visitor
+from tests.web.console.browsing import form_of, visitor
 
 GIVEN = {
     "name": "gpu",
@@ -48,6 +49,21 @@ def test_added_changed_and_removed(site: Web) -> None:
     assert "failed" in tested.text, "nobody listens there"
     assert 303 == one.post("/console/upstreams/gpu/remove").status
     assert 404 == one.get("/console/upstreams/gpu").status
+
+
+@pytest.mark.usefixtures("_no_upstreams_left")
+def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
+    """What others set since the page was shown stays, and all of a long list of models."""
+    one, upstreams = visitor(site), site.parts.store.upstreams
+    models = "\n".join(f"a-public-name-{number} = its/own" for number in range(150))
+    assert 303 == one.post("/console/upstreams", {**GIVEN, "models": models}).status
+    page = one.get("/console/upstreams/gpu")
+    before = upstreams.update("gpu", "test", url="http://127.0.0.1:10/v1", stall_timeout_s=2.0)
+    sent = form_of(page, "/console/upstreams/gpu", weight="7")
+    assert 303 == one.post("/console/upstreams/gpu", sent).status
+    assert msgspec.structs.replace(before, weight=7) == upstreams.get("gpu", secrets=True)
+    shown = dict(form_of(one.get("/console/upstreams/gpu"), "/console/upstreams/gpu"))
+    assert models == shown["models"].strip()
 
 
 @pytest.mark.parametrize(
