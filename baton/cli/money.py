@@ -7,20 +7,22 @@ dollars per million tokens: 1 USD per million tokens is 1,000,000 pico-USD per t
 from decimal import Decimal, InvalidOperation
 
 from baton.cli.main import CommandError
+from baton.stores.base import PICO_MAX
 
 NANO_PER_USD = 10**9
 PICO_PER_USD_PER_MILLION = 10**6
-AMOUNT_MAX = 2**62
+AMOUNT_MAX = 2**62 - 1
 
 
 def nano(text: str) -> int:
     """US dollars as nano-USD: "0.5" is 500,000,000."""
-    return _whole(text, NANO_PER_USD, "a billionth of a dollar")
+    return _whole(text, NANO_PER_USD, AMOUNT_MAX, "a billionth of a dollar")
 
 
 def pico_per_token(text: str) -> int:
     """US dollars per million tokens as pico-USD per token: "0.15" is 150,000."""
-    return _whole(text, PICO_PER_USD_PER_MILLION, "a millionth of a dollar per million tokens")
+    finest = "a millionth of a dollar per million tokens"
+    return _whole(text, PICO_PER_USD_PER_MILLION, PICO_MAX, finest)
 
 
 def usd(amount_nano: int) -> str:
@@ -33,13 +35,13 @@ def usd_per_million(pico: int) -> str:
     return _digits(Decimal(pico) / PICO_PER_USD_PER_MILLION)
 
 
-def _whole(text: str, scale: int, smallest: str) -> int:
+def _whole(text: str, scale: int, most: int, smallest: str) -> int:
     try:
         amount = Decimal(text.strip().removeprefix("$")) * scale
     except InvalidOperation:
         raise CommandError(f"'{text}' is no amount of US dollars: write 0.15 or 12") from None
-    if not amount.is_finite() or not 0 <= amount < AMOUNT_MAX:
-        raise CommandError(f"'{text}' is not an amount that can be kept (0 or more)")
+    if not amount.is_finite() or not 0 <= amount <= most:
+        raise CommandError(f"'{text}' is not an amount that can be kept (0 to {most // scale:,})")
     if amount != int(amount):
         raise CommandError(f"'{text}' is finer than {smallest}")
     return int(amount)

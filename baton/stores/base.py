@@ -19,7 +19,8 @@ PartyKind = Literal["organisation", "team", "user"]
 Unit = Literal["nano_usd", "tokens"]
 AllowanceUnit = Literal["tokens", "requests"]
 Span = Literal["total", "day", "week", "month"]
-Pico = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+PICO_MAX = 10**15
+Pico = Annotated[int, msgspec.Meta(ge=0, le=PICO_MAX)]
 """Per token: up to 1,000 USD for one, so that no product of a request leaves 64 bits unnoticed."""
 
 

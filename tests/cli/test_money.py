@@ -6,13 +6,25 @@ from hypothesis import strategies as st
 
 from baton.cli import money
 from baton.cli.main import CommandError
+from baton.stores.base import PICO_MAX
 
 
 @given(st.integers(0, 2**62 - 1))
 def test_what_is_written_reads_back(amount: int) -> None:
     """Every amount that the ledger can hold survives being shown and typed again."""
     assert amount == money.nano(money.usd(amount))
-    assert amount == money.pico_per_token(money.usd_per_million(amount))
+
+
+@given(st.integers(0, PICO_MAX))
+def test_a_price_that_is_written_reads_back(pico: int) -> None:
+    assert pico == money.pico_per_token(money.usd_per_million(pico))
+
+
+def test_a_price_is_refused_beyond_what_the_admin_api_takes() -> None:
+    """It would end in amounts that the ledger cannot hold."""
+    assert PICO_MAX == money.pico_per_token("1000000000")
+    with pytest.raises(CommandError, match="0 to 1,000,000,000"):
+        money.pico_per_token("1000000000.000001")
 
 
 @pytest.mark.parametrize(
