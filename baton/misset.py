@@ -13,6 +13,7 @@ import msgspec
 SECRET = ("_key", "_secret", "_url")
 """Ends of the names of settings that may hold a secret: what they hold is never said."""
 UNITS = {"_s": " of seconds", "_ms": " of milliseconds"}
+PORT_MAX = 65_535
 ADDRESS = re.compile(
     r"https?://([^\s/?#@]+@)?([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s?#]*)?",
     re.IGNORECASE,
@@ -48,7 +49,8 @@ def percents(text: str) -> tuple[int, ...]:
 
 
 def _address(text: str) -> str | None:
-    if not text or ADDRESS.fullmatch(text):
+    found = ADDRESS.fullmatch(text)
+    if not text or (found is not None and int((found[3] or ":0")[1:]) <= PORT_MAX):
         return None
     return "is no address: write it whole, such as https://relay.example.org"
 

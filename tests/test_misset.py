@@ -64,8 +64,10 @@ def test_addresses(name: str) -> None:
         "HTTP://[::1]:8080",
         "https://ключ.test",
         "http://u:p@a",
+        "http://a:65535/b",
     ]
     bad = [
+        "http://a:65536/b",
         "a.test",
         "a.test:80",
         "ftp://a",
