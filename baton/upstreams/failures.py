@@ -64,4 +64,6 @@ def _connect_reason(error: BaseException) -> tuple[Kind, str]:
 def lost(phase: Phase, error: BaseException | None) -> UpstreamError:
     """The connection ended before the answer did."""
     detail = "closed by the upstream" if error is None else type(error).__name__
+    if isinstance(error, ssl.SSLError):  # a certificate of ours that it wants: it says so late
+        detail = f"TLS: {error.strerror}"
     return failure(phase, "network", detail)

@@ -49,3 +49,5 @@ def test_lost_says_how() -> None:
     assert lost("stream", None).detail == "closed by the upstream"
     found: UpstreamError = lost("first_byte", ConnectionResetError())
     assert (found.kind, found.detail) == ("network", "ConnectionResetError")
+    alert = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] certificate required")
+    assert lost("first_byte", alert).detail == f"TLS: {alert.strerror}"
