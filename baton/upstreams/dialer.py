@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from baton.upstreams.addresses import denial
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.endpoint import Endpoint
-from baton.upstreams.failures import connect_failure, failure
+from baton.upstreams.failures import LACKS, connect_failure, failure
 
 ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
 Reached = TypeVar("Reached")
@@ -82,7 +82,8 @@ class TcpDialer:
 
     async def reach(self, connect: Callable[[str], Awaitable[Reached]]) -> Reached:
         """What `connect` makes of the first address that answers; it leads the list from then on.
-        Raises UpstreamError where none may be called, and what the last one raised."""
+        Raises UpstreamError where none may be called, else what the last one raised, or the last
+        one to raise more than what this machine lacks."""
         addresses = await self.judged_addresses()
         try:
             return await self._first(addresses, connect)
@@ -101,7 +102,8 @@ class TcpDialer:
                 async with asyncio.timeout(share_s):
                     reached = await connect(address)
             except OSError as error:
-                last = error
+                if last is None or error.errno not in LACKS:
+                    last = error
                 self._silent.add(address)
             else:
                 self._silent.discard(address)

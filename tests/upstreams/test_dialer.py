@@ -1,6 +1,7 @@
 """Resolving, judging, pinning and TLS, with real sockets and resolvers that lie."""
 
 import asyncio
+import errno
 import pathlib
 import resource
 import socket
@@ -183,6 +184,24 @@ def test_an_address_that_failed_comes_last_when_the_name_is_asked_again() -> Non
             await dialer.reach(refuse)
         assert await dialer.judged_addresses() == ["127.0.0.2", "127.0.0.1"]
         assert resolver.asked == 5
+
+    uvloop.run(scenario())
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1", "::1"], ["::1", "127.0.0.1"]])
+def test_what_an_address_says_counts_before_what_this_machine_lacks(addresses: list[str]) -> None:
+    """Without IPv6, as in most containers, there is no address to call ::1 from: `localhost` where
+    nobody listens refuses all the same, and is judged by that."""
+
+    async def connect(address: str) -> None:
+        if address == "127.0.0.1":
+            raise ConnectionRefusedError
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    async def scenario() -> None:
+        dialer = TcpDialer(parse("http://name.test/", allow_private=True), Resolver(addresses))
+        with pytest.raises(ConnectionRefusedError):
+            await dialer.reach(connect)
 
     uvloop.run(scenario())
 
