@@ -55,6 +55,8 @@ class TcpDialer:
         self._silent: set[str] = set()
         """Those that did not answer when they were called last."""
         self._resolved_at = 0.0
+        self._asking = asyncio.Lock()
+        """One question at a time: a resolver has few threads for all upstreams."""
 
     async def dial(self, make: Callable[[], ConnectionT]) -> ConnectionT:
         try:
@@ -65,9 +67,18 @@ class TcpDialer:
 
     async def judged_addresses(self) -> list[str]:
         """The addresses of the name, all of them allowed; kept for a while."""
-        endpoint, now = self._endpoint, asyncio.get_running_loop().time()
-        if self.addresses and now - self._resolved_at < endpoint.limits.resolved_s:
+        if self._lasting():
             return self.addresses
+        async with self._asking:
+            return self.addresses if self._lasting() else await self._judged_anew()
+
+    def _lasting(self) -> bool:
+        """Whether there are addresses that need not be asked for."""
+        age_s = asyncio.get_running_loop().time() - self._resolved_at
+        return bool(self.addresses) and age_s < self._endpoint.limits.resolved_s
+
+    async def _judged_anew(self) -> list[str]:
+        endpoint, now = self._endpoint, asyncio.get_running_loop().time()
         addresses = await self._resolver(endpoint.host, endpoint.port)
         for address in addresses:
             reason = denial(address, allow_private=endpoint.allow_private)

@@ -130,6 +130,33 @@ def test_a_name_that_moved_is_asked_for_again() -> None:
     uvloop.run(scenario())
 
 
+def test_all_who_connect_ask_for_a_name_once() -> None:
+    """However many they are while a resolver is slow, also where who asked leaves meanwhile: it has
+    few threads, and other upstreams have names, too."""
+
+    async def scenario() -> None:
+        asked, told = list[str](), asyncio.Event()
+
+        async def slow(host: str, port: int) -> list[str]:
+            asked.append(host)
+            await told.wait()
+            return ["127.0.0.1"]
+
+        async with WireServer(hello) as server:
+            endpoint = parse(f"http://name.test:{server.port}/", allow_private=True)
+            dialer = TcpDialer(endpoint, slow)
+            loop = asyncio.get_running_loop()
+            dials = [loop.create_task(dialer.dial(asyncio.Protocol)) for _ in range(10)]
+            await asyncio.sleep(0)
+            assert len(asked) == 1
+            dials.pop(0).cancel()
+            told.set()
+            await asyncio.gather(*dials)
+            assert len(asked) == 2
+
+    uvloop.run(scenario())
+
+
 def test_a_name_whose_address_is_silent_is_asked_for_again() -> None:
     """As where it refuses: the one behind it may be gone."""
 
