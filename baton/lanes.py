@@ -150,11 +150,7 @@ class Lanes:
             return self._anew(shown, model, now_s)
         if self._since_s <= now_s < self._until_s and (
             lane is None
-            or (
-                now_s < lane.until_s
-                and lane.changes == self._gate.changes
-                and lane.snapshot is self._configured.current
-            )
+            or (lane.changes == self._gate.changes and lane.snapshot is self._configured.current)
         ):
             return lane
         return self._anew(shown, model, now_s)
@@ -166,6 +162,8 @@ class Lanes:
             self._lanes.clear()
             self._since_s, self._until_s = now_s, now_s + LANE_S
         lane = self._lanes[shown, model] = self._made(shown, model, now_s)
+        if lane is not None:  # when the first of them ends all are made anew
+            self._until_s = min(self._until_s, lane.until_s)
         return lane
 
     def _made(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:
