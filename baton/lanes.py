@@ -144,15 +144,15 @@ class Lanes:
 
     def lane(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:
         """The lane of the key that was shown, or its lanes; None where there is none."""
-        name, lanes = (shown, model), self._lanes
-        if self._since_s <= now_s < self._until_s and name in lanes:
-            lane = lanes[name]
-            if lane is None or (
-                now_s < lane.until_s
-                and lane.changes == self._gate.changes
-                and lane.snapshot is self._configured.current
-            ):
-                return lane
+        try:  # rather than to ask whether there is one: fewer bytecodes for each request
+            lane = self._lanes[shown, model]
+        except KeyError:
+            return self._anew(shown, model, now_s)
+        if self._since_s <= now_s < self._until_s and (
+            lane is None
+            or (lane.changes == self._gate.changes and lane.snapshot is self._configured.current)
+        ):
+            return lane
         return self._anew(shown, model, now_s)
 
     def _anew(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:
@@ -162,6 +162,8 @@ class Lanes:
             self._lanes.clear()
             self._since_s, self._until_s = now_s, now_s + LANE_S
         lane = self._lanes[shown, model] = self._made(shown, model, now_s)
+        if lane is not None:  # when the first of them ends all are made anew
+            self._until_s = min(self._until_s, lane.until_s)
         return lane
 
     def _made(self, shown: bytes, model: str, now_s: float) -> Lane | Fork | None:

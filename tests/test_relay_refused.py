@@ -2,10 +2,11 @@
 
 import json
 import pathlib
+from typing import Any
 
 import pytest
 
-from tests.relaying import relaying
+from tests.relaying import Relay, relaying
 
 REFUSAL = json.dumps(
     {
@@ -22,6 +23,18 @@ REFUSAL = json.dumps(
 looked at each."""
 
 
+def believed(relay: Relay, **asked: Any) -> None:
+    """The refusal that its upstream answers with is told after one call; the same request is
+    answered then."""
+    refused = relay.user.complete(**asked)
+    calls = len(relay.fake.seen)
+    after = relay.user.complete(**asked)
+    assert (refused.status, refused.error["code"]) == (400, "context_length_exceeded")
+    assert refused.error["param"] == "prompt"
+    assert refused.error["message"].startswith("This model's maximum context length is 512 tokens")
+    assert (calls, after.status) == (1, 200)
+
+
 @pytest.mark.parametrize("dialect", ["llama-server", "vllm", "openai"])
 @pytest.mark.parametrize("prompt", ["a b", ["a b", "c"]])
 @pytest.mark.parametrize("stream", [True, False])
@@ -36,13 +49,7 @@ def test_before_the_first_text(
             body=f"data: {REFUSAL}\n\n" if streamed else REFUSAL,
             headers=[f"Content-Type: {'text/event-stream' if streamed else 'application/json'}"],
         )
-        refused = relay.user.complete(prompt=prompt, stream=stream)
-        calls = len(relay.fake.seen)
-        after = relay.user.complete(prompt=prompt, stream=stream)
-    assert (refused.status, refused.error["code"]) == (400, "context_length_exceeded")
-    assert refused.error["param"] == "prompt"
-    assert refused.error["message"].startswith("This model's maximum context length is 512 tokens")
-    assert (calls, after.status) == (1, 200)
+        believed(relay, prompt=prompt, stream=stream)
     first, _ = relay.rows()
     assert (first.state, first.charge) == ("released", 0)
 
@@ -118,12 +125,6 @@ def test_of_a_chat(tmp_path: pathlib.Path, dialect: str, stream: bool) -> None:
             body=frame.format(json.dumps(CHATS_SAY[dialect])),
             headers=[f"Content-Type: {media_type}"],
         )
-        refused = relay.user.complete(prompt="a b", stream=stream)
-        calls = len(relay.fake.seen)
-        after = relay.user.complete(prompt="a b", stream=stream)
-    assert (refused.status, refused.error["code"]) == (400, "context_length_exceeded")
-    assert refused.error["param"] == "prompt"
-    assert refused.error["message"].startswith("This model's maximum context length is 512 tokens")
-    assert (calls, after.status) == (1, 200)
+        believed(relay, prompt="a b", stream=stream)
     first, _ = relay.rows()
     assert (first.state, first.charge) == ("released", 0)

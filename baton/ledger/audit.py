@@ -20,7 +20,7 @@ import sqlalchemy
 from sqlalchemy import and_, case, func, select
 
 from baton.ledger.journal_log import ends_after
-from baton.ledger.prices import FREE
+from baton.ledger.prices import FREE, HOLD_NANO_MAX
 from baton.ledger.slots import orphans
 from baton.ledger.worth import at_price, one_by_one, worth_of, worth_sql
 from baton.stores import audit, segments
@@ -158,7 +158,9 @@ def _uncostly(
     yield from connection.execute(query)
     records = {record.version: record for record in book}
     for row in _others(connection, table, version, detailed):
-        if row.cost != worth_of(row, records.get(row._mapping[by], FREE)):
+        worth_nano = worth_of(row, records.get(row._mapping[by], FREE))
+        # Earlier Batons noted all of it.
+        if row.cost not in (worth_nano, min(worth_nano, HOLD_NANO_MAX)):
             yield row
 
 

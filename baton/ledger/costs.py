@@ -28,8 +28,9 @@ NO_COST = Cost(0, 0)
 
 
 def amount(usage: Usage, price: PriceRecord) -> int:
-    """nano-USD that a (clamped) usage costs at a price; nothing where none was set."""
-    return min(prices.charge(usage, price), prices.AMOUNT_NANO_MAX) if price.version else 0
+    """nano-USD that a (clamped) usage costs at a price; nothing where none was set. At most what a
+    request may cost its caller: of more, sums would be beyond what the book can hold."""
+    return min(prices.charge(usage, price), prices.HOLD_NANO_MAX) if price.version else 0
 
 
 def of_attempts(

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Table, case, func
 
-from baton.ledger.prices import AMOUNT_NANO_MAX, charge
+from baton.ledger.prices import AMOUNT_NANO_MAX, HOLD_NANO_MAX, charge
 from baton.semantics.events import Usage
 from baton.stores.base import PriceRecord
 from baton.stores.tables import price
@@ -23,8 +23,8 @@ PICO_IN_SQL_MAX = 10**9
 
 
 def one_by_one(book: Sequence[PriceRecord]) -> list[int]:
-    """The versions of prices whose rows are not for SQL: those with kinds of tokens, and those of
-    which a large count would be beyond 64 bits."""
+    """The versions of prices whose rows are not for SQL: those with kinds of tokens, those of which
+    a large count would be beyond 64 bits, and those with a fee that no request may cost."""
     return [record.version for record in book if record.details is not None or _is_huge(record)]
 
 
@@ -63,4 +63,4 @@ def worth_of(row: Any, record: PriceRecord) -> int:
 
 def _is_huge(record: PriceRecord) -> bool:
     picos = (record.input_pico, record.cached_input_pico or 0, record.output_pico)
-    return max(picos) > PICO_IN_SQL_MAX
+    return max(picos) > PICO_IN_SQL_MAX or record.request_nano > HOLD_NANO_MAX

@@ -6,6 +6,7 @@ power fails between the two it is in both. One that the book does not let go is 
 file again. Balances of windows that are over go, too: nobody is limited by them any more.
 """
 
+import contextlib
 import datetime
 import gzip
 import os
@@ -61,15 +62,16 @@ def archive(
                 _write(page, raw)
                 moved.contents += _remove(database, page)
                 moved.count(page, raw.tell())
+            windows = _forget_windows(database, before)
         except (StoreError, OSError) as error:
-            if isinstance(error, _Overtaken) or _are_there(database, page):
+            unwritten = raw.tell() == moved.end
+            if unwritten or isinstance(error, _Overtaken) or _are_there(database, page):
                 moved.end_of(raw, file)
             reason = getattr(error, "strerror", None) or error
             told = (
                 f"{moved.requests} requests are in {file}" if moved.requests else "none has moved"
             )
             raise StoreError(f"{reason}; {told}") from error
-    windows = _forget_windows(database, before)
     return Archived(moved.requests, moved.charge_nano, str(file), windows, moved.contents)
 
 
@@ -134,16 +136,17 @@ def _page(database: Database, before_us: int) -> list[Row]:
 
 
 def _new(file: pathlib.Path) -> int:
-    """Open it; its name is on the disk, too."""
+    """Open it; its name is on the disk, too, where its folder may be asked for that."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise StoreError(f"{file} cannot be made: {error.strerror}") from None
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with contextlib.suppress(OSError):  # a folder that one may only write to, a network's
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     return descriptor
 
 

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from baton.upstreams.addresses import denial
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.endpoint import Endpoint
-from baton.upstreams.failures import connect_failure, failure
+from baton.upstreams.failures import LACKS, connect_failure, failure
 
 ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
 Reached = TypeVar("Reached")
@@ -55,6 +55,8 @@ class TcpDialer:
         self._silent: set[str] = set()
         """Those that did not answer when they were called last."""
         self._resolved_at = 0.0
+        self._asking = asyncio.Lock()
+        """One question at a time: a resolver has few threads for all upstreams."""
 
     async def dial(self, make: Callable[[], ConnectionT]) -> ConnectionT:
         try:
@@ -65,9 +67,18 @@ class TcpDialer:
 
     async def judged_addresses(self) -> list[str]:
         """The addresses of the name, all of them allowed; kept for a while."""
-        endpoint, now = self._endpoint, asyncio.get_running_loop().time()
-        if self.addresses and now - self._resolved_at < endpoint.limits.resolved_s:
+        if self._lasting():
             return self.addresses
+        async with self._asking:
+            return self.addresses if self._lasting() else await self._judged_anew()
+
+    def _lasting(self) -> bool:
+        """Whether there are addresses that need not be asked for."""
+        age_s = asyncio.get_running_loop().time() - self._resolved_at
+        return bool(self.addresses) and age_s < self._endpoint.limits.resolved_s
+
+    async def _judged_anew(self) -> list[str]:
+        endpoint, now = self._endpoint, asyncio.get_running_loop().time()
         addresses = await self._resolver(endpoint.host, endpoint.port)
         for address in addresses:
             reason = denial(address, allow_private=endpoint.allow_private)
@@ -82,7 +93,8 @@ class TcpDialer:
 
     async def reach(self, connect: Callable[[str], Awaitable[Reached]]) -> Reached:
         """What `connect` makes of the first address that answers; it leads the list from then on.
-        Raises UpstreamError where none may be called, and what the last one raised."""
+        Raises UpstreamError where none may be called, else what the last one raised, or the last
+        one to raise more than what this machine lacks."""
         addresses = await self.judged_addresses()
         try:
             return await self._first(addresses, connect)
@@ -101,7 +113,8 @@ class TcpDialer:
                 async with asyncio.timeout(share_s):
                     reached = await connect(address)
             except OSError as error:
-                last = error
+                if last is None or error.errno not in LACKS:
+                    last = error
                 self._silent.add(address)
             else:
                 self._silent.discard(address)

@@ -41,8 +41,6 @@ TEXT_BYTES_MAX = 64 * 1024 * 1024
 """Of the text of a prompt that came as ids: 8 MiB of ids are at most so much, a few bytes each."""
 KEY_LIKE = re.compile(r"\b(sk|pk|key|gsk|xai|hf|nvapi)[-_][A-Za-z0-9_*.-]{8,}")
 """What a provider key looks like, also half masked; callers are never shown one."""
-
-
 KEY_PART_MIN = 4
 """Letters of a key's beginning that are too many to be told: fewer end any word."""
 

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baton.ledger import audit
+from baton.ledger import audit, prices
 from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
@@ -209,6 +209,29 @@ def test_products_beyond_64_bits(
     found = audit.run(store)
     assert ([], 1) == (found.faults, found.requests)
     assert 20 * 10**12 == found.charge_nano
+    store.close()
+
+
+def test_costs_of_a_wrong_unit(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upstream's fee in nano-USD that was given as US dollars is noted as a million of these,
+    each time: else three of them sum up to more than the book holds. What an earlier Baton noted
+    whole of one is right as well."""
+    store = new_store(tmp_path)
+    fee = msgspec.structs.replace(PRICE, upstream="u", request_nano=4 * 10**18)
+    store.prices.set_all([PRICE, fee], "test")
+    key = new_key(store)
+
+    async def spend(*names: str) -> None:
+        async with ledger_of(store) as ledger:
+            for name in names:
+                ledger.settle(await ledger.hold(intent(key, name)), outcome())
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(prices, "HOLD_NANO_MAX", prices.AMOUNT_NANO_MAX)
+        asyncio.run(spend("r0"))
+    asyncio.run(spend("r1", "r2", "r3"))
+    found = audit.run(store)
+    assert ([], 4 * 10**18 + 30 + 3 * 10**15) == (found.faults, found.cost_nano)
     store.close()
 
 

@@ -5,7 +5,9 @@ import contextlib
 import datetime
 import gzip
 import json
+import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -158,6 +160,33 @@ def test_the_book_takes_no_more(tmp_path: pathlib.Path, monkeypatch: pytest.Monk
     rows = [[json.loads(line)["request_id"] for line in each.splitlines()] for each in files]
     assert [["r1", "r2"], ["r3", "r4", "r5"]] == rows
     assert [] == audit.run(store).faults
+
+
+def test_the_book_is_away(tmp_path: pathlib.Path) -> None:
+    """From the first question on: there is no file in the way of the next try."""
+    away, day = Database(tmp_path / "gone" / "baton.db"), EPOCH + datetime.timedelta(days=6)
+    with pytest.raises(StoreError, match="none has moved"):
+        archive.archive(away, day, TODAY, tmp_path / "a.gz")
+    away.close()
+    assert [] == list(tmp_path.glob("*.gz"))
+
+
+def test_a_folder_to_be_written_to_alone() -> None:
+    """One that its writer may not list takes the file, too."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as folder:
+        if is_root := os.geteuid() == 0:
+            os.chown(folder, nobody, nobody)
+        os.chmod(folder, 0o300)
+        if is_root:
+            os.seteuid(nobody)
+        try:
+            os.close(archive._new(pathlib.Path(folder) / "a.gz"))
+        finally:
+            if is_root:
+                os.seteuid(0)
+            os.chmod(folder, 0o700)
+        assert ["a.gz"] == os.listdir(folder)
 
 
 def test_windows_that_are_over_leave(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 """Resolving, judging, pinning and TLS, with real sockets and resolvers that lie."""
 
 import asyncio
+import errno
 import pathlib
 import resource
 import socket
@@ -129,6 +130,33 @@ def test_a_name_that_moved_is_asked_for_again() -> None:
     uvloop.run(scenario())
 
 
+def test_all_who_connect_ask_for_a_name_once() -> None:
+    """However many they are while a resolver is slow, also where who asked leaves meanwhile: it has
+    few threads, and other upstreams have names, too."""
+
+    async def scenario() -> None:
+        asked, told = list[str](), asyncio.Event()
+
+        async def slow(host: str, port: int) -> list[str]:
+            asked.append(host)
+            await told.wait()
+            return ["127.0.0.1"]
+
+        async with WireServer(hello) as server:
+            endpoint = parse(f"http://name.test:{server.port}/", allow_private=True)
+            dialer = TcpDialer(endpoint, slow)
+            loop = asyncio.get_running_loop()
+            dials = [loop.create_task(dialer.dial(asyncio.Protocol)) for _ in range(10)]
+            await asyncio.sleep(0)
+            assert len(asked) == 1
+            dials.pop(0).cancel()
+            told.set()
+            await asyncio.gather(*dials)
+            assert len(asked) == 2
+
+    uvloop.run(scenario())
+
+
 def test_a_name_whose_address_is_silent_is_asked_for_again() -> None:
     """As where it refuses: the one behind it may be gone."""
 
@@ -183,6 +211,24 @@ def test_an_address_that_failed_comes_last_when_the_name_is_asked_again() -> Non
             await dialer.reach(refuse)
         assert await dialer.judged_addresses() == ["127.0.0.2", "127.0.0.1"]
         assert resolver.asked == 5
+
+    uvloop.run(scenario())
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1", "::1"], ["::1", "127.0.0.1"]])
+def test_what_an_address_says_counts_before_what_this_machine_lacks(addresses: list[str]) -> None:
+    """Without IPv6, as in most containers, there is no address to call ::1 from: `localhost` where
+    nobody listens refuses all the same, and is judged by that."""
+
+    async def connect(address: str) -> None:
+        if address == "127.0.0.1":
+            raise ConnectionRefusedError
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    async def scenario() -> None:
+        dialer = TcpDialer(parse("http://name.test/", allow_private=True), Resolver(addresses))
+        with pytest.raises(ConnectionRefusedError):
+            await dialer.reach(connect)
 
     uvloop.run(scenario())
 

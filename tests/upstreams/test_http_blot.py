@@ -25,7 +25,8 @@ def caught(key: str, said: Mapping[str, str], *, within: bool) -> RequestError:
 
     async def scenario() -> RequestError:
         async with FakeCompletions("vllm", key=key) as fake:
-            built = build(dataclasses.replace(Record(fake.url, "vllm"), secret=key), LIMITS)
+            record = dataclasses.replace(Record(fake.url, "vllm"), secret=key)
+            built = build(record, TransportLimits())
             body = json.dumps({"error": {"type": "invalid_request_error", **said}})
             head = ["Content-Type: application/json"]
             fake.fault(status=200 if within else 400, body=body, headers=head)
@@ -39,9 +40,6 @@ def caught(key: str, said: Mapping[str, str], *, within: bool) -> RequestError:
         raise AssertionError("it was answered")
 
     return uvloop.run(scenario())
-
-
-LIMITS = TransportLimits()
 
 
 @pytest.mark.parametrize("within", [False, True])
