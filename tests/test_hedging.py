@@ -200,6 +200,15 @@ def test_failures_are_retried_in_the_race() -> None:
     assert [] == two.calls
 
 
+def test_a_retry_is_waited_for() -> None:
+    """Only for the first one was a hedge allowed: one that was asked as it failed may be slow."""
+    two, three = Slow(said("two"), first_s=3 * HEDGE_S), Slow(said("three"))
+    made = hedging(Slow(failure("connect", "refused")), two, three)
+    found, answer = asyncio.run(said_by(made, "a", "b", "c"))
+    assert ("two", 2, []) == (found, answer.attempts, three.calls)
+    assert (0, 0) == counted(made)
+
+
 def test_a_failure_leaves_the_other_one_running() -> None:
     """The hedge fails: nobody else is asked while the first one still may come."""
     one, three = Slow(said("one"), first_s=3 * HEDGE_S), Slow(said("three"))
