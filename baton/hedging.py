@@ -103,6 +103,8 @@ class Race:
         self._hedge: _Contender | None = None
         """Who was asked for slowness."""
         self._running: list[_Contender] = []
+        self._lost: list[Spent] = []
+        """Of those that broke off after they were accepted."""
         self._started = 0
         self._last: UpstreamError | None = None
         self._refused: RequestError | None = None
@@ -155,6 +157,7 @@ class Race:
             self._running.remove(each)
             if each.answer is not None:
                 each.answer.close()
+                self._lost.append(each.spent)
             if isinstance(error, UpstreamError):
                 self._last = error
             elif isinstance(error, RequestError):
@@ -184,6 +187,6 @@ class Race:
         except BaseException:
             answer.close()
             raise
-        answer.losers = tuple(each.spent for each in self._running)
+        answer.losers = (*self._lost, *(each.spent for each in self._running))
         self._running.clear()
         return answer
