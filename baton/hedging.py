@@ -5,8 +5,9 @@ is never done otherwise. A request whose first choice is such an upstream is a r
 opens its call and reads its first deltas. Whoever has them first is the answer, the others are
 cancelled and closed: nothing of theirs was given to anybody. What they cost is the operator's.
 
-Only one further upstream is asked for slowness, and only where both the budget for hedges (a
-twentieth of requests) and that for retries allow it: a hedge is a retry before the failure.
+Only one further upstream is asked, for slowness of the first choice, and only where both the budget
+for hedges (a twentieth of requests) and that for retries allow it: a hedge is a retry before the
+failure.
 Failures within the race are retried as usual. While it runs nobody hands over: a contender that
 breaks off before its first delta has lost. From then on the winner's call goes on as every other.
 """
@@ -102,6 +103,8 @@ class Race:
         self._hedge: _Contender | None = None
         """Who was asked for slowness."""
         self._running: list[_Contender] = []
+        self._lost: list[Spent] = []
+        """Of those that broke off after they were accepted."""
         self._started = 0
         self._last: UpstreamError | None = None
         self._refused: RequestError | None = None
@@ -126,6 +129,7 @@ class Race:
                 elif (winner := self._look()) is not None:
                     return await self._won(winner)
                 elif not self._running and self._may_go_on():
+                    wait_s = None  # whoever is asked now has not been allowed a hedge
                     self._start(left)
         finally:
             for each in self._running:
@@ -153,6 +157,7 @@ class Race:
             self._running.remove(each)
             if each.answer is not None:
                 each.answer.close()
+                self._lost.append(each.spent)
             if isinstance(error, UpstreamError):
                 self._last = error
             elif isinstance(error, RequestError):
@@ -182,6 +187,6 @@ class Race:
         except BaseException:
             answer.close()
             raise
-        answer.losers = tuple(each.spent for each in self._running)
+        answer.losers = (*self._lost, *(each.spent for each in self._running))
         self._running.clear()
         return answer

@@ -181,13 +181,15 @@ def test_a_twentieth_of_requests() -> None:
 
 
 def test_failures_are_retried_in_the_race() -> None:
-    """Refused, or broken off before anything came; the last failure is told where nobody is left,
-    a caller's fault ends it."""
+    """Refused, or broken off before anything came, which costs what it would without a race; the
+    last failure is told where nobody is left, a caller's fault ends it."""
     broken: list[Sequence[Event] | Exception] = [failure("stream", "network")]
-    for first in (failure("connect", "refused"), broken):
+    for first, cost in ((failure("connect", "refused"), []), (broken, ["a"])):
         made = hedging(Slow(first), Slow(said("two")))
         found, answer = asyncio.run(said_by(made, "a", "b"))
-        assert ("two", 2, ()) == (found, answer.attempts, answer.losers)
+        assert ("two", 2) == (found, answer.attempts)
+        assert cost == [spent.upstream for spent in answer.losers]
+        assert all(spent.usage.prompt_tokens > 0 for spent in answer.losers)
         assert (0, 0) == counted(made), "a retry is no hedge"
     last = failure("first_byte", "timeout")
     made = hedging(Slow(failure("connect", "refused")), Slow(last))
@@ -198,6 +200,15 @@ def test_failures_are_retried_in_the_race() -> None:
     with pytest.raises(RequestError):
         asyncio.run(said_by(hedging(Slow(invalid("no", "prompt")), two), "a", "b"))
     assert [] == two.calls
+
+
+def test_a_retry_is_waited_for() -> None:
+    """Only for the first one was a hedge allowed: one that was asked as it failed may be slow."""
+    two, three = Slow(said("two"), first_s=3 * HEDGE_S), Slow(said("three"))
+    made = hedging(Slow(failure("connect", "refused")), two, three)
+    found, answer = asyncio.run(said_by(made, "a", "b", "c"))
+    assert ("two", 2, []) == (found, answer.attempts, three.calls)
+    assert (0, 0) == counted(made)
 
 
 def test_a_failure_leaves_the_other_one_running() -> None:

@@ -71,12 +71,13 @@ Key = tuple[str, Kind]
 
 
 class _Share:
-    """What this process has of one limit. `credit` below 0 was used and is still to be counted."""
+    """What this process has of one limit. `credit` below 0 was used and is still to be counted;
+    `apart` was reserved by requests under way without the server, which cannot have it back."""
 
-    __slots__ = ("credit", "limit", "since_s", "used_us", "wanted")
+    __slots__ = ("apart", "credit", "limit", "since_s", "used_us", "wanted")
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.credit, self.wanted, self.used_us = limit, 0, 0, 0
+        self.limit, self.credit, self.wanted, self.used_us, self.apart = limit, 0, 0, 0, 0
         self.since_s = time.monotonic()
 
 
@@ -125,7 +126,9 @@ class SharedCounters:
         for limit in limits:
             share = self._shares.get((limit.scope, "tokens"))
             if share is not None and limit.tokens_per_minute is not None:
-                share.credit += reserved - used
+                apart = min(share.apart, reserved)
+                share.apart -= apart
+                share.credit += reserved - apart - used
 
     def left(self, limits: Limits) -> tuple[Left, ...]:
         return self._own.left(self._parts(limits))
@@ -158,9 +161,13 @@ class SharedCounters:
         if shares and not taken and not self.away:
             return _refused(kind, shares, amount)
         decision = await own(self._parts(limits))
-        if taken and decision is not None and not decision.allowed:
-            for _, share in shares:
+        if decision is None or taken == decision.allowed:
+            return decision
+        for _, share in shares:
+            if taken:
                 share.credit += amount
+            elif kind == "tokens":
+                share.apart += amount
         return decision
 
     def _share(self, key: Key, allowed: int) -> "_Share":
@@ -237,7 +244,7 @@ class SharedCounters:
             if share.credit:
                 wants[key] = -share.credit
                 share.credit, share.since_s = min(0, share.credit), now_s
-            elif now_s - share.since_s > 2 * MINUTE_US / 1e6:
+            elif not share.apart and now_s - share.since_s > 2 * MINUTE_US / 1e6:
                 del self._shares[key]
         if not self.away:
             await self._exchange(wants)

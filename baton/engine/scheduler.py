@@ -199,6 +199,7 @@ class Scheduler:
         last = self._context.sequences_max - 1
         self._memory.cut(last, 0)
         tried_s: dict[int, float] | None = {}
+        self._context.abort(self._stopping)  # the last step may have been broken off
         with contextlib.suppress(DecodeError):  # it was told to stop meanwhile
             tried_s = Trial(self._model, self._context).drafts(last, self._call_waits)
         self._untried = tried_s is None

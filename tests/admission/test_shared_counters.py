@@ -129,6 +129,35 @@ def test_without_the_server_each_has_a_part(tmp_path: pathlib.Path, how: str) ->
         asyncio.run(run(server))
 
 
+def test_what_the_server_was_not_asked_for_does_not_go_back(tmp_path: pathlib.Path) -> None:
+    """Tokens that a machine reserved by itself while the server was away, and did not use, are no
+    others' to use: the limit holds over all nodes."""
+    limit = Limit("key:six", "six", tokens_per_minute=900)
+
+    async def run(server: Redis) -> None:
+        async with nodes(tmp_path, server) as (first, second, third):
+            server.kill()
+            await first.reserve((limit,), 150)
+            assert first.away
+            alone = await first.reserve((limit,), 150)
+            assert alone is not None
+            assert alone.allowed
+            server.start()
+            await until(lambda: not (first.away or second.away or third.away))
+            all_of_it = await second.reserve((limit,), 900)
+            assert all_of_it is not None
+            assert all_of_it.allowed
+            first.end((limit,), 150, 0)
+            first._shares["key:six", "tokens"].since_s = 0.0
+            await first._give_back()
+            more = await third.reserve((limit,), 140)
+            assert more is not None
+            assert not more.allowed
+
+    with redis() as server:
+        asyncio.run(run(server))
+
+
 @pytest.mark.parametrize(
     "url", ["http://x", "redis://x:y", "redis://x/0?ssl=true", "rediss://x/0?ssl_cert_reqs=maybe"]
 )

@@ -281,3 +281,37 @@ def test_a_draft_that_fails_fails_nobody(pair: Pair) -> None:
         done = rig.complete(call(AGAIN, max_tokens=30))
     assert made[0].failed > 3
     assert pair.plain.complete(call(AGAIN, max_tokens=30)).deltas == done.deltas
+
+
+class Leaving:
+    """A context in the middle of whose first decode a call is cancelled, once there is one."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.leave: Callable[[], None] | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._context, name)
+
+    def decode(self, length: int) -> None:
+        leave, self.leave = self.leave, None
+        if leave is not None:
+            leave()
+        self._context.decode(length)
+
+
+def test_a_call_that_left_does_not_end_the_trial(model: Model) -> None:
+    """The step that its leaving breaks off is the last before the trial, which is no such step."""
+    made: list[Leaving] = []
+
+    def wrap(context: Context) -> Context:
+        made.append(Leaving(context))
+        return cast("Context", made[0])
+
+    rig = Rig(model, 2, 256, wrap=wrap)
+    gone = rig.start(call(AGAIN, max_tokens=100))
+    made[0].leave = lambda: rig.scheduler.cancel(gone.run)
+    with rig:
+        wait_until(lambda: not rig.scheduler._untried)
+        assert gone.run.cancelled
+        assert rig.scheduler._rounds.costs is not None
