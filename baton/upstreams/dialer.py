@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from baton.upstreams.addresses import denial
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.endpoint import Endpoint
-from baton.upstreams.failures import LACKS, connect_failure, failure
+from baton.upstreams.failures import OURS, connect_failure, failure
 
 ConnectionT = TypeVar("ConnectionT", bound=asyncio.BaseProtocol)
 Reached = TypeVar("Reached")
@@ -94,7 +94,7 @@ class TcpDialer:
     async def reach(self, connect: Callable[[str], Awaitable[Reached]]) -> Reached:
         """What `connect` makes of the first address that answers; it leads the list from then on.
         Raises UpstreamError where none may be called, else what the last one raised, or the last
-        one to raise more than what this machine lacks."""
+        one to raise more than what is our own fault."""
         addresses = await self.judged_addresses()
         try:
             return await self._first(addresses, connect)
@@ -113,7 +113,7 @@ class TcpDialer:
                 async with asyncio.timeout(share_s):
                     reached = await connect(address)
             except OSError as error:
-                if last is None or error.errno not in LACKS:
+                if last is None or error.errno not in OURS:
                     last = error
                 self._silent.add(address)
             else:

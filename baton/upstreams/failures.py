@@ -20,8 +20,10 @@ MESSAGES: dict[Kind, str] = {
     "overloaded": "The upstream is overloaded.",
 }
 
-LACKS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
-"""What this machine has none left of (files, memory, ports): it says nothing of the upstream."""
+LACKS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""What this machine has none left of (files, memory): it says nothing of the upstream."""
+OURS = LACKS | {errno.EADDRNOTAVAIL}
+"""What says less than any other word. No address to call from: there is no IPv6 here, mostly."""
 
 
 def failure(phase: Phase, kind: Kind, detail: str = "") -> UpstreamError:

@@ -17,7 +17,7 @@ from baton.upstreams.failures import MESSAGES, connect_failure, failure, lost
         (ConnectionResetError(), "network"),
         (OSError(113, "No route to host"), "network"),
         (OSError(24, "Too many open files"), "overloaded"),
-        (OSError(99, "Cannot assign requested address"), "overloaded"),
+        (OSError(99, "Cannot assign requested address"), "network"),
         (socket.gaierror(-2, "Name or service not known"), "network"),
         (ssl.SSLError(1, "wrong version"), "protocol"),
         (ssl.SSLCertVerificationError(1, "self-signed"), "protocol"),
