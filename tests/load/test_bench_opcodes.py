@@ -8,7 +8,7 @@ import pytest
 from bench import opcodes
 from bench.relays import CHUNKS
 
-REQUEST_MAX, CHUNK_MAX = 3_700, 520
+REQUEST_MAX, CHUNK_MAX = 3_700, 400
 """Bytecodes, a tenth or so above what they are. Lower them when the path gets shorter; whatever
 raises them has to say why it is worth it (docs/decisions/0022)."""
 
