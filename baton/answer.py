@@ -278,8 +278,7 @@ class Counted:
         call, native = self._call, self.upstream.capabilities
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         generated = min(self.generated, completions_max)
-        around = native.wrapping_tokens or native.within_tokens
-        around += tokens_upper(call.suffix) if call.suffix else 0
+        around = native.around_tokens + (tokens_upper(call.suffix) if call.suffix else 0)
         prompts_max = sum(map(tokens_upper, call.prompts)) + around * len(call.prompts)
         if prompt > prompts_max or (prompt == 0 and any(call.prompts)):
             prompt = guess_prompts(call)

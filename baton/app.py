@@ -136,8 +136,8 @@ class Worker:
         self._record(ending, metrics)
         if self._embedded is not None:
             _until_the_end(ending, self._learn(self._embedded))
-        known = self._configured.current.catalogue
-        feed = ChangeFeed(store.changes, known.version, self._changed)
+        version = self._configured.current.catalogue.version
+        feed = ChangeFeed(store.changes, version, self._changed)
         ending.push_async_callback(feed.close)
         self.room = Completions(settings, self._configured, self._gate, self._ledger, metrics, log)
         self._open_room(traces)

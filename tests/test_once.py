@@ -5,6 +5,7 @@ import contextlib
 import pathlib
 import sqlite3
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from baton.stores.book import book_path
 from baton.stores.idempotency import Place
 from tests.asking import Answer, Endpoint
 from tests.bookkeeping import new_key, new_store
-from tests.relaying import MODEL, relaying, text_of
+from tests.relaying import MODEL, Relay, relaying, text_of
 from tests.stores.test_contents import heard
 
 CALLERS = 100
@@ -30,6 +31,17 @@ def ask(endpoint: Endpoint, key: str = KEY, **fields: Any) -> Answer:
 def ask_all(endpoint: Endpoint, callers: int, **fields: Any) -> list[Answer]:
     with concurrent.futures.ThreadPoolExecutor(callers) as pool:
         return list(pool.map(lambda _: ask(endpoint, **fields), range(callers)))
+
+
+@contextlib.contextmanager
+def two_workers(folder: pathlib.Path, delay_s: float) -> Iterator[tuple[Relay, Relay]]:
+    """On one book, each with an upstream of its own that takes so long to answer."""
+    with relaying(folder, {"one": "vllm"}) as one, relaying(folder, {"two": "vllm"}) as two:
+        for relay in (one, two):
+            relay.run(relay.worker.refresh())
+            for fake in relay.fakes.values():
+                fake.fault(delay_s=delay_s)
+        yield one, two
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -61,11 +73,7 @@ def test_100_equal_requests(tmp_path: pathlib.Path, stream: bool) -> None:
 
 def test_two_processes(tmp_path: pathlib.Path) -> None:
     """Equal requests to two workers on one book are answered by one of them, once."""
-    with relaying(tmp_path, {"one": "vllm"}) as one, relaying(tmp_path, {"two": "vllm"}) as two:
-        for relay in (one, two):
-            relay.run(relay.worker.refresh())
-            for fake in relay.fakes.values():
-                fake.fault(delay_s=0.2)
+    with two_workers(tmp_path, delay_s=0.2) as (one, two):
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             each = [pool.submit(ask_all, relay.user, 5) for relay in (one, two)]
             answers = [answer for found in each for answer in found.result()]
@@ -82,11 +90,7 @@ def test_a_clock_that_is_set_forward(
     again, for a clock that jumped over its lease."""
     ahead_s = 0.0
     monkeypatch.setattr(once, "_now_us", lambda: int((time.time() + ahead_s) * 1e6))
-    with relaying(tmp_path, {"one": "vllm"}) as one, relaying(tmp_path, {"two": "vllm"}) as two:
-        for relay in (one, two):
-            relay.run(relay.worker.refresh())
-            for fake in relay.fakes.values():
-                fake.fault(delay_s=0.5)
+    with two_workers(tmp_path, delay_s=0.5) as (one, two):
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             first = pool.submit(ask, one.user)
             one.until(lambda: bool(one.fake.seen or two.fake.seen))

@@ -110,10 +110,9 @@ def worked(
 
 def wrapped_tokens(native: Capabilities, work: Work) -> int:
     """Upper bound of the tokens that are put around each prompt: none has less than a byte."""
-    around = native.wrapping_tokens or native.within_tokens
     if not work.template:
-        return around
-    return around + len(TEMPLATES[work.template].prompt("", "").encode())
+        return native.around_tokens
+    return native.around_tokens + len(TEMPLATES[work.template].prompt("", "").encode())
 
 
 def ids_read(native: Capabilities, model: str) -> bool:

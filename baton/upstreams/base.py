@@ -126,6 +126,11 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         trusted = trusted and not self.vocabularies
         msgspec.structs.force_setattr(self, "plain", trusted and self.temperature_max >= 2)
 
+    @property
+    def around_tokens(self) -> int:
+        """At most so many tokens are put around each prompt, here or behind it, and counted."""
+        return self.wrapping_tokens or self.within_tokens
+
     def has_vocabulary(self, model: str) -> bool:
         """Whether the operator gave the vocabulary of this model."""
         return model in self.vocabularies or "*" in self.vocabularies

@@ -316,9 +316,7 @@ class Connection(asyncio.BufferedProtocol):
         except Exception as error:  # noqa: BLE001 — it is raised where `pour` is awaited
             response.stop(error)
             return True
-        if taken:
-            return True
-        if taken is not None:
+        if taken is False:
             response.stop()
         return taken is not None
 

@@ -122,16 +122,18 @@ class _Texts:
         if decoder.fed and not decoder.between():
             return None
         found = payloads(data)
+        if not found:
+            return None
         try:
             texts = [_decode(payload).choices[0].text for payload in found]
         except UNREADABLE:
             return None
         if len(found) == 1 and len(data) <= EVENT_BYTES_MAX:
             self._learn(data, found[0], texts[0])
-        decoder.bytes_left -= len(data) if found else 0
+        decoder.bytes_left -= len(data)
         if decoder.bytes_left < 0:
             raise too_much()
-        goes_on: bool | None = None
+        goes_on = True
         for text in texts:
             self._keep(text)
             goes_on = self._give(text)
