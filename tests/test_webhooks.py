@@ -15,6 +15,7 @@ from baton.config import Settings, SettingsError
 from baton.stores.book import Store
 from baton.stores.tables import account
 from baton.telemetry import diary
+from baton.upstreams.endpoint import Endpoint
 from baton.webhooks import RETRY_S, SECOND_US, Webhooks
 from tests.bookkeeping import new_key, new_store, settings
 from tests.fakes.wire import Exchange, WireServer, whole
@@ -26,6 +27,12 @@ NOW_US = 1_764_000_000 * SECOND_US
 def configured(home: pathlib.Path, url: str, **more: Any) -> Settings:
     given = {"webhook_url": url, "webhook_secret": SECRET, "webhook_allow_private": True}
     return settings(home, **{**given, **more})
+
+
+def receiver_of(config: Settings) -> Endpoint:
+    target = webhooks.address(config)
+    assert target is not None
+    return target
 
 
 def spend(store: Store, account_id: str, posted: int) -> None:
@@ -60,9 +67,7 @@ def test_each_threshold_once(tmp_path: pathlib.Path) -> None:
     async def run() -> tuple[list[int], Receiver]:
         async with Receiver() as receiver:
             config = configured(tmp_path, f"{receiver.url}/hook?a=b")
-            target = webhooks.address(config)
-            assert target is not None
-            hooks, delivered = Webhooks(store.notices, target, config), []
+            hooks, delivered = Webhooks(store.notices, receiver_of(config), config), []
             for posted in (0, 500, 501, 501, 900, 2_000, 2_000):
                 spend(store, mine, posted)
                 spend(store, free, posted)
@@ -94,9 +99,7 @@ def test_until_it_is_taken(tmp_path: pathlib.Path) -> None:
     async def run() -> tuple[int, int, int]:
         async with Receiver(*refusals) as receiver:
             config = configured(tmp_path, receiver.url)
-            target = webhooks.address(config)
-            assert target is not None
-            hooks, now_us = Webhooks(store.notices, target, config), NOW_US
+            hooks, now_us = Webhooks(store.notices, receiver_of(config), config), NOW_US
             await hooks.look(now_us)
             await hooks.look(now_us + RETRY_S[0] * SECOND_US - 1)
             early = len(receiver.requests)
@@ -119,9 +122,7 @@ def test_one_of_all_processes(tmp_path: pathlib.Path) -> None:
     async def run() -> tuple[list[int], int]:
         async with Receiver() as receiver:
             config = configured(tmp_path, receiver.url)
-            target = webhooks.address(config)
-            assert target is not None
-            one, two = (Webhooks(store.notices, target, config) for _ in range(2))
+            one, two = (Webhooks(store.notices, receiver_of(config), config) for _ in range(2))
             counts = [await one.look(NOW_US), await two.look(NOW_US)]
             spend(store, mine, 8)
             counts.append(await two.look(NOW_US + 29 * SECOND_US))
@@ -154,9 +155,7 @@ def test_what_a_receiver_says_behind_its_yes(tmp_path: pathlib.Path, answer: byt
 
         async with WireServer(take) as receiver, asyncio.timeout(10):
             config = configured(tmp_path, receiver.url)
-            target = webhooks.address(config)
-            assert target is not None
-            hooks, delivered = Webhooks(store.notices, target, config), list[int]()
+            hooks, delivered = Webhooks(store.notices, receiver_of(config), config), list[int]()
             for posted in (5, 5, 10):
                 spend(store, mine, posted)
                 delivered.append(await hooks.look(NOW_US + 10 * SECOND_US * len(delivered)))
@@ -174,9 +173,7 @@ def test_a_slow_receiver_of_many(tmp_path: pathlib.Path) -> None:
     async def run() -> tuple[list[int], list[int]]:
         async with Receiver() as receiver, asyncio.timeout(10):
             config = configured(tmp_path, receiver.url)
-            target = webhooks.address(config)
-            assert target is not None
-            one, two = (Webhooks(store.notices, target, config) for _ in range(2))
+            one, two = (Webhooks(store.notices, receiver_of(config), config) for _ in range(2))
             go_on, answer = asyncio.Event(), receiver.answer
 
             async def hang(exchange: Exchange) -> None:
@@ -205,8 +202,7 @@ def test_each_is_signed_when_it_goes_out(tmp_path: pathlib.Path) -> None:
     async def run() -> list[int]:
         async with Receiver() as receiver, asyncio.timeout(10):
             config = configured(tmp_path, receiver.url)
-            target = webhooks.address(config)
-            assert target is not None
+            target = receiver_of(config)
             short = msgspec.structs.replace(target.limits, first_byte_timeout_s=1.0)
             hooks = Webhooks(store.notices, msgspec.structs.replace(target, limits=short), config)
             answer = receiver.answer
@@ -234,9 +230,7 @@ def test_it_tells_by_itself(tmp_path: pathlib.Path) -> None:
     async def run() -> list[int]:
         async with Receiver() as receiver, asyncio.timeout(10):
             config = configured(tmp_path, receiver.url)
-            target = webhooks.address(config)
-            assert target is not None
-            hooks = Webhooks(store.notices, target, config)
+            hooks = Webhooks(store.notices, receiver_of(config), config)
             hooks.start()
             await receiver.until(lambda: len(receiver.requests) >= 3)
             await hooks.close()
@@ -272,9 +266,7 @@ def test_private_addresses_only_when_allowed(
     async def run() -> tuple[int, int]:
         async with Receiver() as receiver:
             config = configured(tmp_path, receiver.url, webhook_allow_private=False)
-            target = webhooks.address(config)
-            assert target is not None
-            hooks = Webhooks(store.notices, target, config)
+            hooks = Webhooks(store.notices, receiver_of(config), config)
             delivered = await hooks.look(NOW_US)
             await hooks.close()
             return delivered, len(receiver.requests)
