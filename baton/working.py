@@ -26,6 +26,8 @@ from baton.telemetry.diary import configure
 REPLACED_DRAIN_S = 86_400
 """How long streams may still run in a worker that another one has replaced: no request has longer,
 and each has its own limits. Nobody waits for the end of it."""
+CLOCK_S = 0.001
+"""The loop counts whole milliseconds, and one of them has begun: what is added is never early."""
 ORPHAN_DRAIN_S = 8.0
 """How long streams may still run in a worker whose supervisor is gone."""
 FEW = 1_000
@@ -78,7 +80,7 @@ class Drain:
         """Somebody waits for its end."""
         self.close()  # the watched end stays readable: once is enough
         self.begin()
-        self._loop.call_later(self._shared.settings.drain_timeout_s, self._end)
+        self._loop.call_later(self._shared.settings.drain_timeout_s + CLOCK_S, self._end)
 
     def close(self) -> None:
         self._loop.remove_reader(self._watch_fd)

@@ -38,7 +38,8 @@ class Hasty:
             with contextlib.suppress(ssl.SSLWantReadError):
                 secure.unwrap()
         plain = socket.socket(fileno=secure.detach())
-        plain.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # whoever has read all of it may be gone by now
+            plain.shutdown(socket.SHUT_WR)
         return plain
 
     def close(self) -> None:
