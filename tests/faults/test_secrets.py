@@ -16,7 +16,7 @@ import pytest
 
 from tests import running
 from tests.asking import Answer, Endpoint
-from tests.faults.conftest import FAKE_MODEL, add_upstream, set_prices
+from tests.faults.conftest import FAKE_MODEL, add_upstream, set_prices, until_known
 from tests.servers import Postgres
 
 PROMPT = "canaryprompt of the caller"
@@ -61,6 +61,7 @@ def exercised(server: running.Server, fake_url: str, models: list[str]) -> list[
     and what it tells of itself, has none of it."""
     set_prices(server)
     add_upstream(server, fake_url)
+    until_known(server, FAKE_MODEL)
     kept = ("--keep-content-days", "3")
     made = json.loads(server.cli("key", "create", "canary", "--budget", "1", *kept, "--json"))
     told = []
