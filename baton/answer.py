@@ -331,7 +331,7 @@ class Answer:
         nobody was `asked`."""
         calls, losers = self._calls, self.losers
         if len(calls) == 1 and not calls[0].lost:
-            return (Spent(self.upstream, self.usage), *losers) if losers else ()
+            return (*calls[0].spent, *losers) if losers else ()
         return (*(spent for call in calls for spent in call.spent), *losers)
 
     @property

@@ -6,6 +6,7 @@ import pathlib
 import time
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from baton.answer import Spent
@@ -14,11 +15,11 @@ from baton.handing import Bounds
 from baton.hedging import HedgedAnswer
 from baton.relay import Relay
 from baton.routing.budget import Budget
-from baton.semantics.events import Call, Delta, Event, Usage
+from baton.semantics.events import Call, Delta, Event, Usage, UsageReported
 from baton.sites import Site
 from baton.upstreams.base import UpstreamStream
 from baton.upstreams.failures import failure
-from tests.fakes.scripted import END, Scripted, gathered, planned
+from tests.fakes.scripted import ABLE, END, Scripted, gathered, planned
 from tests.fakes.words import Words
 from tests.relaying import relaying, text_of
 from tests.test_handing import plan, shown, whole
@@ -119,6 +120,27 @@ def test_losers_of_a_filled_answer() -> None:
         answer = await hedging(one, two).open(planned("a", "b", fills=("echo",)))
         await gathered(answer)
         answer.close()
+        assert [("b", 1), ("a", 0)] == [
+            (spent.upstream, spent.usage.completion_tokens) for spent in answer.spent
+        ]
+
+    asyncio.run(run())
+
+
+def test_a_winner_is_owed_what_it_told() -> None:
+    """Also where its caller is given, and charged for, less of it than it generated."""
+    told: list[Sequence[Event]] = [[Delta(0, "one", "stop"), UsageReported(Usage(5, 1))]]
+    one, two = Slow(told, open_s=NEVER), Slow(told)
+    free = msgspec.structs.replace(ABLE, max_tokens_zero=False)
+
+    async def run() -> None:
+        asked = planned(
+            "a", "b", fills=("max_tokens",), able=free, max_tokens=0, echo=True, logprobs=1
+        )
+        answer = await hedging(one, two).open(asked)
+        await gathered(answer)
+        answer.close()
+        assert 0 == answer.usage.completion_tokens
         assert [("b", 1), ("a", 0)] == [
             (spent.upstream, spent.usage.completion_tokens) for spent in answer.spent
         ]

@@ -70,12 +70,15 @@ class ScriptedStream:
         self.closed = True
 
 
-def planned(*names: str, fills: tuple[str, ...] = (), **fields: Any) -> Plan:
-    """One attempt for each name; `fields` of the request, of which the call has what it takes."""
+def planned(
+    *names: str, fills: tuple[str, ...] = (), able: Capabilities = ABLE, **fields: Any
+) -> Plan:
+    """One attempt for each name, all of them `able`; `fields` of the request, of which the call has
+    what it takes."""
     fields = {"prompts": ["12345"], "max_tokens": 50, "stream": True, **fields}
     request = CompletionRequest(model="m", **fields)
     taken = {name: value for name, value in fields.items() if name in Call.__struct_fields__}
-    call, work = worked(request, Call(model="theirs", **taken), fills, ABLE, FillLimits())
+    call, work = worked(request, Call(model="theirs", **taken), fills, able, FillLimits())
     made = None if work == NOTHING else work
     return Plan(request, tuple(Attempt(name, call, fills, made) for name in names))
 
