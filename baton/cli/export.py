@@ -112,7 +112,9 @@ def _name(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """What would not be seen, or would turn what stands behind it around, is escaped."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)
 
 
 def _key(record: KeyRecord, owners: Mapping[str, str]) -> KeyEntry:

@@ -45,7 +45,9 @@ PRICES = st.builds(PriceEntry, model=TEXT, input=st.just("0.15"), upstream=st.no
 )
 def test_toml_reads_back(declaration: Declaration) -> None:
     """Whatever stands in a declaration, its text means the same."""
-    assert declaration == parse(as_toml(declaration))
+    written = as_toml(declaration)
+    assert declaration == parse(written)
+    assert all(map(str.isprintable, written.splitlines())), "what it says is seen"
 
 
 def test_another_store_becomes_the_same(
