@@ -56,7 +56,9 @@ def new_store(home: pathlib.Path) -> Store:
     if not given.database_url and not book_path(home).exists():
         book_path(home).write_bytes(_empty_book())
     store = open_store(given)
-    weakref.finalize(store, store.database.close)
+    database = store.database  # which may be used longer than the store
+    for engine in (database._engine, database._reads):
+        weakref.finalize(database, engine.dispose)
     return store
 
 
