@@ -113,6 +113,54 @@ def test_variables_in_the_pages_are_settings() -> None:
     assert {"BATON_UPSTREAM_KEY"} == named - known - own
 
 
+def test_variables_of_examples_are_set_up() -> None:
+    """By the quick start or on the page itself: nobody's example runs with an empty key."""
+    ready = assigned("quick-start")
+    for name in NAMES:
+        for block in blocks(text(name)):
+            if "run" in block.words:
+                used = set(re.findall(r"(?:\$\{?|environ\W+|env\.)([A-Z][A-Z0-9_]+)", block.code))
+                assert set() == used - ready - assigned(name), f"{name}.md:{block.line}"
+
+
+def assigned(name: str) -> set[str]:
+    code = "\n".join(block.code for block in blocks(text(name)))
+    return set(re.findall(r"(?:^|\s)([A-Z][A-Z0-9_]+)=", code))
+
+
+def test_proxies_are_more_patient_than_baton() -> None:
+    """Else a proxy's own 504 comes before Baton's, or instead of an answer."""
+    pages = "".join(text(name) for name in ("proxies", "kubernetes"))
+    found = re.findall(r"(?:read[-_]timeout|timeout client|timeout server)\W+(\d+)(m|s?)\b", pages)
+    waits_s = [int(number) * (60 if unit == "m" else 1) for number, unit in found]
+    assert 5 == len(waits_s)
+    assert min(waits_s) > config.Settings().request_timeout_s
+
+
+def test_links_lead_somewhere_in_the_repository() -> None:
+    """Files and headings; what begins with /docs is a page of the running server alone."""
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    pages = {path: without_code(path) for path in files}
+    for path, page in pages.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", page):
+            if not re.match(r"https?:|/docs/(completions|admin)/", link):
+                target, _, anchor = link.partition("#")
+                file = (path.parent / target).resolve() if target else path
+                assert file.exists(), f"{path}: {link}"
+                assert not anchor or anchor in anchors(pages[file]), f"{path}: {link}"
+
+
+def without_code(path: pathlib.Path) -> str:
+    page = path.read_text(encoding="utf-8")
+    return re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
 @pytest.mark.parametrize(("english", "chinese"), PAIRS)
 def test_both_readmes_are_alike(english: str, chinese: str) -> None:
     """Headings, commands, and what is linked to."""
