@@ -9,6 +9,7 @@ import pytest
 
 from baton import config, errors, explanations
 from baton.routing.capabilities import FILLS
+from baton.stores import notices
 from baton.web.markdown import blocks
 from tests.docs.pages import NAMES, ROOT, text
 
@@ -126,6 +127,13 @@ def test_variables_of_examples_are_set_up() -> None:
 def assigned(name: str) -> set[str]:
     code = "\n".join(block.code for block in blocks(text(name)))
     return set(re.findall(r"(?:^|\s)([A-Z][A-Z0-9_]+)=", code))
+
+
+def test_a_notice_is_shown_as_it_is_posted() -> None:
+    """With every field, and none besides."""
+    [shown] = [block.code for block in blocks(text("keys")) if block.language == "json"]
+    msgspec.json.decode(shown, type=notices.Told)
+    assert notices.Told.__struct_fields__ == tuple(msgspec.json.decode(shown))
 
 
 def test_proxies_are_more_patient_than_baton() -> None:
