@@ -58,6 +58,16 @@ def test_most_examples_run() -> None:
     assert marks.count("run") + marks.count("check") > marks.count("shown")
 
 
+def test_chinese_has_one_word_for_a_thing() -> None:
+    """In the guide, on the pages around it, and in the console alike."""
+    files = [*(ROOT / "docs/guide/zh").glob("*.md"), ROOT / "README.zh-CN.md"]
+    files += [*(ROOT / "baton/web").rglob("*.json"), ROOT / "scripts/reference_zh.json"]
+    other = {"词元": "Token", "数据文件夹": "数据目录", "账务读者": "账单查看者", "您": "你"}
+    for path in files:
+        page = path.read_text(encoding="utf-8")
+        assert {} == {word: said for word, said in other.items() if word in page}, path
+
+
 def test_every_error_is_explained() -> None:
     """Each code in the table of errors stands on the page, and none besides."""
     admin = "".join(map(pathlib.Path.read_text, (ROOT / "baton/web").glob("admin*.py")))
