@@ -159,7 +159,6 @@ class Completions:
             await self._stream(turn, request, answer)
         else:
             await self._whole(turn, request, answer)
-        return None
 
     def _replanned(self, turn: Turn, begun: Plan) -> Plan:
         """With whoever else could answer what the fast path began at one upstream."""
@@ -197,7 +196,7 @@ class Completions:
         turn.follows = found if isinstance(found, KeptExchange) else None
         if turn.follows is not None and turn.stood_in:
             return await follow(turn.follows, exchange, None)
-        await self._identify(turn)
+        await self._identify(turn)  # anew, as looking took its time; and now its limits count
         own = [REPLAYED, *turn.own()]
         if isinstance(found, KeptExchange):
             return await follow(found, exchange, own)
@@ -363,7 +362,7 @@ def _facts(turn: Turn, request: CompletionRequest) -> Facts:
 
 def _credential(exchange: Exchange) -> bytes | None:
     """As `gate.credential` finds it for all other routes."""
-    shown = exchange.header(b"authorization")
+    shown = exchange.header(AUTHORIZATION)
     return _other_credential(exchange) if shown is None else shown
 
 

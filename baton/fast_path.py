@@ -222,7 +222,7 @@ class _Flight:
             response.unheard()
             opening = functools.partial(lane.upstream.receive, call, response)
         attempt = Attempt(lane.candidate.upstream, call, ())
-        planned = Plan(request, (attempt,), self.arrival.seed, lane.around_tokens)
+        planned = Plan(request, (attempt,), turn.seed, lane.around_tokens)
         begun = Begun(turn, planned, opening, lane.relay, self._let_go)
         turns = path.room.under_way.turns
 

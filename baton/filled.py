@@ -40,7 +40,7 @@ async def open_filled(
     try:
         source = await _answered(request, call, work, host)
     except RequestError as error:
-        raise named(error, request, work) from None
+        raise _named(error, request, work) from None
     if work.best:
         source = Best(source, request.n, call.n, shown=not work.unscored)
     if work.echo:
@@ -71,7 +71,7 @@ async def _texts(upstream: Upstream, call: Call) -> list[Prompt]:
     ]
 
 
-def named(error: RequestError, request: CompletionRequest, work: Work) -> RequestError:
+def _named(error: RequestError, request: CompletionRequest, work: Work) -> RequestError:
     """A refusal in the terms of its caller: who asked for a fill cannot leave out the fields by
     which it is made."""
     field = "suffix" if work.ranked else "best_of" if work.best else ""
@@ -105,7 +105,7 @@ class FilledAnswer(Answer):
         try:
             deltas = await self._source.read()
         except RequestError as error:
-            raise named(error, self._request, self.attempt.work or NOTHING) from None
+            raise _named(error, self._request, self.attempt.work or NOTHING) from None
         self._given = self._given or bool(deltas)
         return deltas
 

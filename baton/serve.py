@@ -31,8 +31,8 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
     """Run until stopped; returns the exit status. Says what is wrong instead of a traceback.
 
     `first`: a worker that loads already. It is the caller's to end where nothing came of it."""
-    if (why := _unwritable(settings.access_log)) is not None:
-        say(f"BATON_ACCESS_LOG: {settings.access_log} cannot be written: {why}")
+    if (wrong := _misset(settings)) is not None:
+        say(wrong)
         return 1
     try:
         listener = bind(settings)
@@ -146,6 +146,17 @@ def engine_command(settings: Settings, model: ModelFile) -> list[str]:
     words += ["--prefill-budget-ms", str(settings.prefill_budget_ms)]
     words += ["--deterministic"] * settings.engine_deterministic
     return words + ["--no-speculation"] * (not settings.engine_speculation)
+
+
+def _misset(settings: Settings) -> str | None:
+    """What is wrong with a setting that nothing but a start uses; a key's value is not told."""
+    if (why := _unwritable(settings.access_log)) is not None:
+        return f"BATON_ACCESS_LOG: {settings.access_log} cannot be written: {why}"
+    for name in ("bootstrap_key", "admin_key"):
+        value = getattr(settings, name)
+        if value and not keys.plausible(value) and keys.parse_digest(value) is None:
+            return f"BATON_{name.upper()} is no key: {keys.WANTED}"
+    return None
 
 
 def _unwritable(access_log: str) -> str | None:

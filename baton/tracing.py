@@ -9,6 +9,7 @@ and carries the trace on. Without it none of them exists and nothing is imported
 import asyncio
 import contextvars
 import importlib
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol, cast
 
@@ -24,6 +25,8 @@ from baton.upstreams.http import HttpStream, HttpUpstream
 from baton.upstreams.response import Response
 from baton.upstreams.transport import Transport
 
+PACKAGES = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
+"""What `baton-relay[otel]` is, by the names that a package index has."""
 Room = Callable[[Exchange], Coroutine[Any, Any, None]]
 
 
@@ -47,13 +50,14 @@ class Telemetry(Protocol):
 
 
 def telemetry(settings: Settings, version: str) -> Telemetry | None:
-    """None where no collector is named. SettingsError where the extra is not installed."""
+    """None where no collector is named. SettingsError where its packages are not."""
     if not settings.otel_url:
         return None
     try:
         otel = importlib.import_module("baton.telemetry.otel")
     except ModuleNotFoundError as error:
-        message = f'BATON_OTEL_URL needs: pip install "baton-relay[otel]" ({error.name} is missing)'
+        pip = f"{sys.executable} -m pip install {' '.join(PACKAGES)}"
+        message = f"BATON_OTEL_URL needs two packages more ({error.name} is missing): {pip}"
         raise SettingsError(message) from None
     started: Telemetry = otel.start(settings.otel_url, settings.otel_sample_ratio, version)
     return started

@@ -60,11 +60,6 @@ class Arrival(NamedTuple):
     request_id: str
     """Sorts by time, so that the newest rows of a table lie together."""
 
-    @property
-    def seed(self) -> int:
-        """Of what is drawn for this request alone, 32 bits."""
-        return int.from_bytes(self.entropy[:4])
-
 
 def arrived(books: Books, wall_s: float) -> Arrival:
     """A request is there: it counts as in flight from now on."""

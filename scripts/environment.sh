@@ -8,13 +8,12 @@ set -eu
 cd "$(dirname "$0")/.."
 wanted=$1
 
-# say WHAT DEBIAN FEDORA ALPINE MACOS: what is missing, and the package that has it
+# say WHAT DEBIAN FEDORA MACOS: what is missing, and the package that has it
 say() {
     echo "Baton needs $1. Install it with:" >&2
     echo "    Debian, Ubuntu:  apt-get install $2" >&2
     echo "    Fedora, RHEL:    dnf install $3" >&2
-    echo "    Alpine:          $4" >&2
-    echo "    macOS:           $5" >&2
+    echo "    macOS:           $4" >&2
     echo "and run the same command again." >&2
     exit 1
 }
@@ -38,13 +37,12 @@ find_python() {
         fi
     done
     say "Python 3.11 or newer (PYTHON=/path/to/python3 names one outside the path)" \
-        "python3 python3-venv" "python3" "apk add python3" "brew install python"
+        "python3 python3-venv" "python3" "brew install python"
 }
 
 check_system() {
     "$1" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
-        say "Python's venv and ensurepip modules" "python3-venv" "python3" "apk add python3" \
-            "brew install python"
+        say "Python's venv and ensurepip modules" "python3-venv" "python3" "brew install python"
     [ "$(uname -s)" = Linux ] || return 0
     if [ -z "$("$1" -c 'import platform; print(platform.libc_ver()[0])')" ]; then
         echo "Baton's engine is built for glibc, and this system has another C library (musl?)." >&2
@@ -52,8 +50,7 @@ check_system() {
         exit 1
     fi
     "$1" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' >/dev/null 2>&1 ||
-        say "the OpenMP library libgomp.so.1" "libgomp1" "libgomp" "apk add libgomp" \
-            "(not needed)"
+        say "the OpenMP library libgomp.so.1" "libgomp1" "libgomp" "(not needed)"
 }
 
 make_environment() {

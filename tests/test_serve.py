@@ -93,6 +93,21 @@ def test_a_host_that_is_none(tmp_path: pathlib.Path, capsys: pytest.CaptureFixtu
     assert "program" not in said
 
 
+def test_first_keys_that_are_none(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The setting is named, before anything is made, and what it holds is not told."""
+    home = tmp_path / "home"
+    first = Settings(home=str(home), port=0, bootstrap_key="sk-too-short")
+    admin = Settings(home=str(home), port=0, admin_key="sk-too-short")
+    for name, settings in (("bootstrap_key", first), ("admin_key", admin)):
+        assert 1 == serve(settings)
+        said = capsys.readouterr().err
+        assert f"BATON_{name.upper()} is no key: a key is `sk-` and more" in said
+        assert "too-short" not in said
+    assert not home.exists()
+
+
 def test_who_is_warned(capsys: pytest.CaptureFixture[str]) -> None:
     """Who listens on another address than the machine's own without TLS."""
     _warn(Settings(host="127.1"), "127.0.0.1")

@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+import tomllib
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.fakes.collector import Collector, attributes
 from tests.relaying import MODEL, THEIRS, relaying
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+PROJECT = pathlib.Path(__file__).parents[1] / "pyproject.toml"
 SECRET = "a secret that nobody may tell"
 
 
@@ -79,8 +81,11 @@ def test_without_a_collector_nothing_is_loaded() -> None:
 def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the start, with what to install."""
     monkeypatch.setitem(sys.modules, "baton.telemetry.otel", None)
-    with pytest.raises(SettingsError, match=r"baton-relay\[otel\]"):
+    with pytest.raises(SettingsError, match=f"pip install {' '.join(tracing.PACKAGES)}"):
         tracing.telemetry(Settings(otel_url="http://127.0.0.1:9"), "1")
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    wanted = [each.partition(">")[0] for each in project["optional-dependencies"]["otel"]]
+    assert wanted == list(tracing.PACKAGES)
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,7 @@ def imported(name: str, value_or_digest: str, **options: object) -> KeyRecord:
     elif keys.plausible(value_or_digest):
         digest, (head, tail) = keys.digest(value_or_digest), keys.shown(value_or_digest)
     else:
-        raise StoreError(
-            f"a key is `sk-` and more, {keys.KEY_CHARACTERS_MIN} to {keys.KEY_CHARACTERS_MAX}"
-            f" printable characters in all (with its checksum, if it starts with `{keys.PREFIX}`),"
-            " or a SHA-256 in hex"
-        )
+        raise StoreError(keys.WANTED)
     fields = {
         "id": f"key_{secrets.token_hex(8)}",
         "name": name,

@@ -23,6 +23,11 @@ LONG_CHARACTERS = 32
 """From here on a key shows 8 first and 4 last characters; a shorter one 5 and 2."""
 
 _SHAPE = re.compile(r"sk-[!-~]+")
+WANTED = (
+    f"a key is `sk-` and more, {KEY_CHARACTERS_MIN} to {KEY_CHARACTERS_MAX} printable characters"
+    f" in all (with its checksum, if it starts with `{PREFIX}`), or a SHA-256 in hex"
+)
+"""What is said where something else is given for one."""
 
 
 def mint(randomness: bytes) -> str:

@@ -15,7 +15,7 @@ from baton.cli.limits import AtOnce, Budgets, NetworkList, PerMinute, Quotas, To
 from baton.cli.main import CommandError
 from baton.cli.money import usd
 from baton.cli.opened import ACTOR, one_key, one_party, opened
-from baton.cli.output import AsJson, moment_us, print_fields, print_rows, when
+from baton.cli.output import AsJson, moment_us, print_fields, print_json, print_rows, when
 from baton.stores.base import KeyRecord
 from baton.stores.book import Store
 
@@ -55,7 +55,7 @@ COLUMNS = {
     "state": "State",
     "models": "Models",
     "requests_per_minute": "Per minute",
-    "budget_usd": "Budget $",
+    "budgets": "Budgets",
     "created": "Created",
     "expires": "Expires",
 }
@@ -126,7 +126,11 @@ def import_(
 def list_keys(as_json: AsJson = False) -> None:
     """List all keys, revoked ones too."""
     with opened() as store:
-        print_rows([row(record) for record in store.keys.all()], COLUMNS, as_json)
+        records = store.keys.all()
+    if as_json:
+        return print_json([row(record) for record in records])
+    rows = [{**row(record), "budgets": _budgets(record)} for record in records]
+    print_rows(rows, COLUMNS, as_json)
 
 
 @app.command()
@@ -240,6 +244,12 @@ def row(record: KeyRecord) -> Mapping[str, object]:
         "budgets": [limits.written(each) for each in record.budgets],
         "previous_until": when(record.previous_until_us),
     }
+
+
+def _budgets(record: KeyRecord) -> list[str]:
+    """The one in all and those of windows, for one column."""
+    own = [] if record.budget_nano is None else [f"${usd(record.budget_nano)}"]
+    return own + [limits.written(each) for each in record.budgets]
 
 
 def state(record: KeyRecord, now_us: int) -> str:

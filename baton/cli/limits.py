@@ -19,7 +19,8 @@ from baton.stores import windows
 from baton.stores.base import BudgetRecord, Span
 
 Budgets = Annotated[
-    list[str] | None, typer.Option("--budget", help="USD: 50, 50/month, 2/day@Asia/Shanghai.")
+    list[str] | None,
+    typer.Option("--budget", help="USD: 50, 50/month, 2/day@Asia/Shanghai. Repeat."),
 ]
 Quotas = Annotated[
     list[str] | None, typer.Option("--quota", help="Tokens: 1000000, 50000/day. Repeat.")

@@ -36,7 +36,7 @@ COMMANDS = {
     "reload": Command("reload", "Swap the workers of the running server: no request is lost."),
     "engine": Command("engine", "Run the engine process alone (serve does it for you)."),
     "complete": Command("complete", "Stream a completion from a running Baton."),
-    "key": Command("key", "Create, list, show, revoke and import keys.", True),
+    "key": Command("key", "Create, import, list, show, rotate and revoke keys.", True),
     "account": Command("account", "Organisations, teams and users, and their limits.", True),
     "upstream": Command("upstream", "Add, change, list, test and remove upstreams.", True),
     "model": Command(

@@ -74,7 +74,7 @@ def set_price(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set a price. Earlier ones stay: what was charged by them can always be recomputed."""
+    """Set a whole price: what is not given is 0. Earlier ones stay, to work charges out anew."""
     now_us = time.time_ns() // 1000
     percent, _, followed = (markup or "").partition("@")
     given = PriceEntry(

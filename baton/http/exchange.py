@@ -156,14 +156,14 @@ class Exchange:
             line.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self._finish()
 
-    def start_stream(self, lines: bytes, first: bytes = b"") -> None:
-        """Status 200 and the headers; with `first`, in one write with the first event."""
+    def start_stream(self, lines: bytes) -> None:
+        """Status 200 and the headers."""
         self.started = self.streams = True
         if self.http_1_0:
             self.keep_alive = False  # the end of the connection is the end of the body
         head = self._head(200, lines)
         head += b"\r\n" if self.http_1_0 else b"transfer-encoding: chunked\r\n\r\n"
-        self._line.write(head + self._chunk(first) if first else head)
+        self._line.write(head)
 
     def send(self, event: bytes) -> bool:
         """One SSE event in one write, framed as one HTTP chunk. False where the client takes less

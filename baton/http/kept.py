@@ -74,11 +74,9 @@ class KeptExchange(Exchange):
         self.ended = True
         self._finish_kept()
 
-    def start_stream(self, lines: bytes, first: bytes = b"") -> None:
+    def start_stream(self, lines: bytes) -> None:
         self.started = self.stream = True
         self.pairs = header_pairs(lines)
-        if first:
-            self.parts.append(first)
         self._tell()
 
     def send(self, event: bytes) -> bool:

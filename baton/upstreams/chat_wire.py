@@ -17,7 +17,7 @@ from baton.semantics.places import Places
 from baton.upstreams.base import Kind
 from baton.upstreams.continuation import Cleaning, text_of
 from baton.upstreams.failures import failure
-from baton.upstreams.framing import BoundedBody, BoundedEvents, answer_bytes_max
+from baton.upstreams.framing import UNREADABLE, BoundedBody, BoundedEvents, answer_bytes_max
 
 Parsed = TypeVar("Parsed")
 NULL = msgspec.Raw(b"null")
@@ -27,7 +27,7 @@ def parsed(decoder: msgspec.json.Decoder[Parsed], payload: bytes | msgspec.Raw) 
     """Raises UpstreamError where the payload is not of this shape."""
     try:
         return decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise failure("stream", "protocol", "an answer of another shape") from error
 
 
@@ -35,7 +35,7 @@ def believed(decoder: msgspec.json.Decoder[Parsed], raw: msgspec.Raw) -> Parsed 
     """A part that an answer can do without: None where it is absent or of another shape."""
     try:
         return None if raw == NULL else decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -105,8 +105,7 @@ def decode_chunk(payload: bytes) -> WireChunk:
         raise failure("stream", "protocol", "no JSON") from error
     try:
         odd = _CHUNK_ODD_USAGE.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # Also what is no JSON behind the part that has another shape.
+    except UNREADABLE as error:  # also what is no JSON behind the part that has another shape
         raise failure("stream", "protocol", "an answer of another shape") from error
     return WireChunk(odd.choices, None, odd.error, odd.kind)
 
@@ -291,7 +290,7 @@ class Choices:
         return Usage(
             prompt_tokens=sum(usage.prompt_tokens for usage in prompts.values()),
             completion_tokens=sum(usage.completion_tokens for usage in self._usages.values()),
-            cached_tokens=sum(count or 0 for count in cached) if any(cached) else None,
+            cached_tokens=sum(each or 0 for each in cached) if any(cached) else None,
             estimated=not told,
         )
 

@@ -34,6 +34,7 @@ from baton.upstreams.chat_wire import (
 from baton.upstreams.completions_wire import count
 from baton.upstreams.continuation import WRAPPING_TOKENS_MAX, Cleaning, Wrapped, way_of, wrap
 from baton.upstreams.failures import failure
+from baton.upstreams.framing import UNREADABLE
 from baton.upstreams.openai_chat import NO_WAYS
 from baton.upstreams.refusals import refusal
 
@@ -234,7 +235,7 @@ def _failure(body: bytes) -> WireStatus:
         if body.lstrip().startswith(b"["):
             return _FAILURES.decode(body)[0].error
         return _FAILURE.decode(body).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):
+    except (*UNREADABLE, IndexError):
         return WireStatus()
 
 

@@ -30,6 +30,7 @@ from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.chat_wire import NULL, believed
 from baton.upstreams.completions_wire import count
 from baton.upstreams.failures import failure
+from baton.upstreams.framing import UNREADABLE
 from baton.upstreams.one_choice import OneChoice, counted, events, reported
 from baton.upstreams.openai import OpenAIAdapter
 from baton.upstreams.refusals import error_within
@@ -165,7 +166,7 @@ class LlamaServerAdapter(OpenAIAdapter):
     def detokenized(self, body: bytes) -> str:
         try:
             return _TEXT.decode(body).content
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise failure("first_byte", "protocol", "no text of token ids") from error
 
     def _infill(self, call: Call) -> dict[str, object]:
@@ -208,7 +209,7 @@ class InfillReader:
     def read(self, payload: bytes) -> Sequence[Event]:
         try:
             piece = _PIECE.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise failure("stream", "protocol", "an answer of another shape") from error
         if piece.error is not None:
             raise error_within(payload)

@@ -15,6 +15,7 @@ from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.chat_wire import NULL, believed
 from baton.upstreams.completions_wire import WireUsage, believable
 from baton.upstreams.failures import failure
+from baton.upstreams.framing import UNREADABLE
 from baton.upstreams.one_choice import OneChoice, body, events, reported
 from baton.upstreams.refusals import error_within, refusal
 
@@ -104,7 +105,7 @@ class MistralReader:
     def read(self, payload: bytes) -> Sequence[Event]:
         try:
             chunk = _CHUNK.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise failure("stream", "protocol", "an answer of another shape") from error
         if chunk.error is not None or chunk.kind == "error":
             raise error_within(payload)

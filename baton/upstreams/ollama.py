@@ -22,6 +22,7 @@ from baton.errors import Unheeded, unsupported
 from baton.semantics.events import Call, Event, FinishReason, Usage
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.failures import failure
+from baton.upstreams.framing import UNREADABLE
 from baton.upstreams.one_choice import OneChoice, body, counted, lines, reported
 from baton.upstreams.refusals import read, refusal
 
@@ -138,7 +139,7 @@ class OllamaReader:
     def read(self, payload: bytes) -> Sequence[Event]:
         try:
             line = _LINE.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise failure("stream", "protocol", "an answer of another shape") from error
         if line.error is not None:
             raise _broken(payload)

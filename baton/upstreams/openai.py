@@ -67,7 +67,7 @@ class OpenAIAdapter:
         return HttpRequest(path=self.path, body=_ENCODER.encode(fields))
 
     def decoder(self, call: Call) -> Decoder:
-        streams = call.stream or self._must_stream(call)
+        streams = call.stream or self.streams_always
         kind = StreamDecoder if streams else BodyDecoder
         return kind(call, per_choice_usage=self.usage_per_choice, exact=self.exact_logprobs)
 
@@ -96,7 +96,7 @@ class OpenAIAdapter:
             self._add_options(call, found)
         if call.extra is not None:
             found |= {self.renamed.get(name, name): value for name, value in call.extra.items()}
-        if call.stream or self._must_stream(call):
+        if call.stream or self.streams_always:
             found["stream"] = True
             if self.asks_usage_in_streams:
                 found["stream_options"] = {"include_usage": True}
@@ -121,9 +121,6 @@ class OpenAIAdapter:
         for field, value in options:
             if value is not None:
                 found[field] = value
-
-    def _must_stream(self, call: Call) -> bool:
-        return self.streams_always
 
 
 def _bias(bias: dict[int, float] | None) -> dict[str, float | int] | None:

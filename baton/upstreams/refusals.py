@@ -21,6 +21,7 @@ import msgspec
 from baton.errors import RequestError
 from baton.upstreams.base import Kind, UpstreamError
 from baton.upstreams.failures import MESSAGES, failure
+from baton.upstreams.framing import UNREADABLE
 
 MESSAGE_LENGTH_MAX = 400
 CUT = "…"
@@ -126,7 +127,7 @@ def read(body: bytes) -> Said:
     try:
         found = _BODY.decode(body)
         detail = _DETAIL.decode(found.detail)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return Said()
     if isinstance(detail, list):
         return _complaint(detail)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FOLDER = pathlib.Path(__file__).with_name("docs")
 CONTENTS = "contents.toml"
+SERVED = {"../../reference/capabilities.md": "/docs/capabilities"}
+"""Files of the repository that are pages of the server: links lead there in both."""
 
 
 class PageError(Exception):
@@ -137,6 +139,7 @@ class Guide:
     def link(self, language: Language, href: str) -> str:
         """The address of what a page links to, seen from that page. PageError for elsewhere."""
         target, _, anchor = href.partition("#")
+        target = SERVED.get(target, target)
         if target.startswith("/docs"):
             path = "../.." + target
         elif target.removesuffix(".md") in self.names:

@@ -2,7 +2,7 @@
 
 Raw HTML in the Markdown is shown as text. Every code block can be copied, every wide table scrolls
 by itself, every heading has an anchor. Links are written so that they work in the repository, too:
-`keys.md#limits` leads to the neighbour, `/docs/capabilities` to a page of the server. Whatever
+`keys.md#limits` leads to the neighbour, `/docs/…` to a page that only the server has. Whatever
 leads elsewhere is refused: the pages must be whole in a network of one's own.
 """
 

@@ -146,7 +146,7 @@ def _embedded(visit: AnyVisit, named: str | None) -> Embedded:
     """The engine that serves the meant model; 400 where the model's tokenizer is not at hand."""
     found = meant(visit.services, visit.user, named, visit.fixed_model)
     if visit.services.embedded is None or not found.embedded:
-        remedy = "only the embedded model's tokenizer is served; ask the upstream for its own."
+        remedy = "its vocabulary is not here. Ask its upstream, or have it given (--vocabulary)."
         raise unsupported("model", found.name, remedy)
     return visit.services.embedded
 

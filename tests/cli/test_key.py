@@ -42,6 +42,16 @@ def test_options_are_kept(cli: Cli) -> None:
     assert expected == {name: shown[name] for name in expected}
 
 
+def test_the_list_shows_every_budget(cli: Cli) -> None:
+    """The one in all and those of windows, in money and tokens, in one column."""
+    words = "--budget 2.5 --budget 5/month@Asia/Shanghai --quota 100/day"
+    cli.ok("key", "create", "bob", *words.split())
+    cli.ok("key", "create", "carol")
+    shown = cli("key", "list").out
+    assert "$2.50, $5.00/month@Asia/Shanghai, 100 tokens/day" in shown
+    assert "Budgets" in shown
+
+
 def test_content_is_kept_where_it_is_said(
     cli: Cli, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

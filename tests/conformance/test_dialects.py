@@ -134,7 +134,7 @@ def documented(sent: Sent, dialect: str) -> bool:
         return False
     param, message = sent.answer.error["param"], sent.answer.error["message"]
     if sent.path.endswith(TOKENIZER_ROUTES):
-        return bool(param == "model" and "only the embedded model's tokenizer" in message)
+        return bool(param == "model" and "its vocabulary is not here" in message)
     if sent.strict and param in filled(dialect):
         return param in sent.body
     asked = refusals(dialect).get(message, ())

@@ -27,9 +27,9 @@ PUBLISHED, OWN = (load(path) for path in FILES)
 SLOTS, CONTEXT_TOKENS, THREADS = 2, 512, 1
 
 LLAMA_SERVER = {
-    "range-15": "asks /tokenize for an id, which is refused: only the embedded model has one",
-    "own-range-37": "asks /tokenize for an id, which is refused: only the embedded model has one",
-    "own-prompt-01": "asks /tokenize for ids, which is refused: only the embedded model has one",
+    "range-15": "asks /tokenize for an id, which is refused: Baton has no vocabulary of it",
+    "own-range-37": "asks /tokenize for an id, which is refused: Baton has no vocabulary of it",
+    "own-prompt-01": "asks /tokenize for ids, which is refused: Baton has no vocabulary of it",
     "own-range-26": "a bias on an id that is none is without effect there",
     "own-shape-07": "only the embedded engine has a fingerprint that Baton vouches for",
     "max_tokens-07": "the server ends where its context does, with finish_reason length",
@@ -41,9 +41,9 @@ TINY = {**LLAMA_SERVER, "stream-15": "the tiny model says bytes that are no char
 BATON = {
     "own-suffix-02": "what the other Baton fills in is told to this one, not to the caller",
     "own-shape-07": "a fingerprint that another Baton vouches for is not passed on",
-    "range-15": "asks /tokenize for an id, which is refused: only the embedded model has one",
-    "own-range-37": "asks /tokenize for an id, which is refused: only the embedded model has one",
-    "own-prompt-01": "asks /tokenize for ids, which is refused: only the embedded model has one",
+    "range-15": "asks /tokenize for an id, which is refused: Baton has no vocabulary of it",
+    "own-range-37": "asks /tokenize for an id, which is refused: Baton has no vocabulary of it",
+    "own-prompt-01": "asks /tokenize for ids, which is refused: Baton has no vocabulary of it",
 }
 
 

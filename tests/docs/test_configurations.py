@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import tomllib
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from baton.web.markdown import Block
-from tests.docs.pages import NAMES, marked
+from tests.docs.pages import NAMES, ROOT, marked
 
 CERTIFICATES = "/etc/ssl/baton"
 BLOCKS = [(name, block) for name in NAMES for block in marked(name, "check")]
@@ -68,6 +69,16 @@ def unit(code: str, folder: pathlib.Path) -> list[str]:
     code = code.replace("/opt/baton/.venv/bin/baton serve", "/bin/true")
     (folder / "baton.service").write_text(code, encoding="utf-8")
     return ["verify", "--man=no", str(folder / "baton.service")]
+
+
+def test_the_unit_in_the_guide_is_ours_without_its_hardening() -> None:
+    """Each line of it stands in deploy/baton.service; none that names a place is left out."""
+    [block] = [block for page, block in BLOCKS if block.language == "ini"]
+    ours = (ROOT / "deploy/baton.service").read_text(encoding="utf-8").splitlines()
+    shown = [line for line in block.code.splitlines() if not line.startswith("#")]
+    assert [] == [line for line in shown if line not in ours]
+    places = [line for line in ours if re.match(r"Environment|\w+Directory=(?!/opt)", line)]
+    assert [] == [line for line in places if line not in shown]
 
 
 @pytest.mark.parametrize(

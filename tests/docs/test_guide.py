@@ -9,6 +9,7 @@ import pytest
 
 from baton import config, errors, explanations
 from baton.routing.capabilities import FILLS
+from baton.stores import notices
 from baton.web.markdown import blocks
 from tests.docs.pages import NAMES, ROOT, text
 
@@ -55,6 +56,16 @@ def test_most_examples_run() -> None:
     """What is only shown installs, starts or stops something that the tests must not."""
     marks = [word for name in NAMES for block in blocks(text(name)) for word in block.words]
     assert marks.count("run") + marks.count("check") > marks.count("shown")
+
+
+def test_chinese_has_one_word_for_a_thing() -> None:
+    """In the guide, on the pages around it, and in the console alike."""
+    files = [*(ROOT / "docs/guide/zh").glob("*.md"), ROOT / "README.zh-CN.md"]
+    files += [*(ROOT / "baton/web").rglob("*.json"), ROOT / "scripts/reference_zh.json"]
+    other = {"词元": "Token", "数据文件夹": "数据目录", "账务读者": "账单查看者", "您": "你"}
+    for path in files:
+        page = path.read_text(encoding="utf-8")
+        assert {} == {word: said for word, said in other.items() if word in page}, path
 
 
 def test_every_error_is_explained() -> None:
@@ -111,6 +122,61 @@ def test_variables_in_the_pages_are_settings() -> None:
     named = {word for name in NAMES for word in re.findall(r"\bBATON_[A-Z0-9_]+\b", text(name))}
     known = {f"BATON_{field.name.upper()}" for field in msgspec.structs.fields(config.Settings)}
     assert {"BATON_UPSTREAM_KEY"} == named - known - own
+
+
+def test_variables_of_examples_are_set_up() -> None:
+    """By the quick start or on the page itself: nobody's example runs with an empty key."""
+    ready = assigned("quick-start")
+    for name in NAMES:
+        for block in blocks(text(name)):
+            if "run" in block.words:
+                used = set(re.findall(r"(?:\$\{?|environ\W+|env\.)([A-Z][A-Z0-9_]+)", block.code))
+                assert set() == used - ready - assigned(name), f"{name}.md:{block.line}"
+
+
+def assigned(name: str) -> set[str]:
+    code = "\n".join(block.code for block in blocks(text(name)))
+    return set(re.findall(r"(?:^|\s)([A-Z][A-Z0-9_]+)=", code))
+
+
+def test_a_notice_is_shown_as_it_is_posted() -> None:
+    """With every field, and none besides."""
+    [shown] = [block.code for block in blocks(text("keys")) if block.language == "json"]
+    msgspec.json.decode(shown, type=notices.Told)
+    assert notices.Told.__struct_fields__ == tuple(msgspec.json.decode(shown))
+
+
+def test_proxies_are_more_patient_than_baton() -> None:
+    """Else a proxy's own 504 comes before Baton's, or instead of an answer."""
+    pages = "".join(text(name) for name in ("proxies", "kubernetes"))
+    found = re.findall(r"(?:read[-_]timeout|timeout client|timeout server)\W+(\d+)(m|s?)\b", pages)
+    waits_s = [int(number) * (60 if unit == "m" else 1) for number, unit in found]
+    assert 5 == len(waits_s)
+    assert min(waits_s) > config.Settings().request_timeout_s
+
+
+def test_links_lead_somewhere_in_the_repository() -> None:
+    """Files and headings; what begins with /docs is a page of the running server alone."""
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    pages = {path: without_code(path) for path in files}
+    for path, page in pages.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", page):
+            if not re.match(r"https?:|/docs/(completions|admin)/", link):
+                target, _, anchor = link.partition("#")
+                file = (path.parent / target).resolve() if target else path
+                assert file.exists(), f"{path}: {link}"
+                assert not anchor or anchor in anchors(pages[file]), f"{path}: {link}"
+
+
+def without_code(path: pathlib.Path) -> str:
+    page = path.read_text(encoding="utf-8")
+    return re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 @pytest.mark.parametrize(("english", "chinese"), PAIRS)

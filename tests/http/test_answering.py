@@ -65,7 +65,8 @@ def test_an_invitation_to_send_waits_its_turn() -> None:
     more = threading.Event()
 
     async def stream(exchange: Exchange) -> None:
-        exchange.start_stream(TEXT, b"first")
+        exchange.start_stream(TEXT)
+        exchange.send(b"first")
         await asyncio.to_thread(more.wait, 10)
         exchange.end(b"last " + exchange.body)
 

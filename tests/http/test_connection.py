@@ -35,7 +35,8 @@ def test_http_1_0_gets_an_unchunked_stream() -> None:
     """A 1.0 client gets bytes until the close, without chunk framing."""
 
     async def stream(exchange: Exchange) -> None:
-        exchange.start_stream(TEXT, b"one,")
+        exchange.start_stream(TEXT)
+        exchange.send(b"one,")
         exchange.send(b"two,")
         exchange.end(b"three")
 
@@ -51,7 +52,8 @@ def test_streams_are_chunked_and_the_connection_stays() -> None:
     """Each send is one HTTP chunk; afterwards the connection serves on."""
 
     async def stream(exchange: Exchange) -> None:
-        exchange.start_stream(TEXT, b"a")
+        exchange.start_stream(TEXT)
+        exchange.send(b"a")
         exchange.send(b"bc")
         exchange.end()
 

@@ -66,6 +66,8 @@ def test_links_stay_here(guide: Guide) -> None:
     """To neighbours in the same language, to pages of the server; nowhere else."""
     assert "keys?lang=zh#limits" == guide.link("zh", "keys.md#limits")
     assert "../../docs/capabilities?lang=en" == guide.link("en", "/docs/capabilities")
+    served = guide.link("zh", "../../reference/capabilities.md#fields-of-one-engine")
+    assert "../../docs/capabilities?lang=zh#fields-of-one-engine" == served
     assert "#here" == guide.link("en", "#here")
     for href in ("https://elsewhere.test/", "nothing.md", "../README.md", ""):
         with pytest.raises(PageError):

@@ -96,7 +96,7 @@ def test_another_upstream_s_tokenizer_is_not_guessed(site: Web) -> None:
     site.parts.store.upstreams.remove("away", "test")
     site.run(site.parts.refresh)
     assert (400, "model") == (answer.status, answer.error["param"])
-    assert "embedded model" in answer.error["message"]
+    assert "its vocabulary is not here" in answer.error["message"]
 
 
 @pytest.mark.usefixtures("_down")
