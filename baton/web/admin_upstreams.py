@@ -20,7 +20,7 @@ from baton.web.services import Services
 from baton.web.upstream_live import UpstreamLive, live
 
 UpstreamName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", max_length=64)]
-Url = Annotated[str, msgspec.Meta(min_length=8, max_length=2048)]
+Url = Annotated[str, msgspec.Meta(max_length=2048)]
 Secret = Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]+$", max_length=8192)]
 Models = Annotated[dict[ModelName, ModelName], msgspec.Meta(max_length=1000)]
 InFlight = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]

@@ -57,6 +57,8 @@ def test_the_life_of_an_upstream(site: Web) -> None:
         ("name", "Has Spaces"),
         ("name", "../x"),
         ("url", "ftp://gpu.test"),
+        ("url", "ftp://a"),
+        ("url", ""),
         ("url", "http://user:pass@gpu.test/v1"),
         ("url", "http://0x7f.1/v1"),
         ("url", "http://gpu.test/\r\nX: y"),
@@ -76,6 +78,7 @@ def test_a_bad_field_is_named(site: Web, field: str, value: object) -> None:
     answer = site.admin.post(UPSTREAMS, {**BODY, field: value})
     assert (400, field) == (answer.status, answer.error["param"])
     assert SECRET not in answer.text
+    assert field != "url" or "the url" in answer.error["message"].lower(), "in words"
 
 
 def test_the_embedded_model_s_name_is_taken(site: Web) -> None:
