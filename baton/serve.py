@@ -17,6 +17,7 @@ from baton.listening import bind, refusal, too_long, within_machine
 from baton.running import marked
 from baton.staged import NO_PROCESS, Staged
 from baton.stores import glance
+from baton.stores.base import StoreUnavailable
 from baton.stores.master import master_key
 from baton.supervisor import Supervisor, say
 
@@ -53,7 +54,7 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
     except (BatonError, OSError) as error:
         supervisor.abandon()
         listener.close()
-        say(f"cannot use the data folder {settings.home}: {error}")
+        say(f"cannot use {_place(settings, error)}: {error}")
         return 1
     _warn(settings, listener.getsockname()[0])
     model = find_model(settings)
@@ -146,6 +147,13 @@ def engine_command(settings: Settings, model: ModelFile) -> list[str]:
     words += ["--prefill-budget-ms", str(settings.prefill_budget_ms)]
     words += ["--deterministic"] * settings.engine_deterministic
     return words + ["--no-speculation"] * (not settings.engine_speculation)
+
+
+def _place(settings: Settings, error: Exception) -> str:
+    """What could not be used, by its setting."""
+    if settings.database_url and isinstance(error, StoreUnavailable):
+        return "the database of BATON_DATABASE_URL"
+    return f"the data folder {settings.home}"
 
 
 def _unwritable(access_log: str) -> str | None:

@@ -22,6 +22,7 @@ from baton.stores.base import UpstreamRecord
 from baton.stores.book import open_store
 from tests import running
 from tests.fakes import tiny_gguf
+from tests.running import free_port
 
 SEALED = UpstreamRecord(
     name="up", url="http://h/v1", dialect="openai", models={}, created_us=1, secret="sk-x"
@@ -118,6 +119,17 @@ def test_a_home_that_cannot_be_used(
     said = capsys.readouterr().err
     assert 3 == said.count("cannot use the data folder")
     assert "Traceback" not in said
+
+
+def test_a_database_that_cannot_be_used(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its setting is named, and not the data folder, which is well."""
+    url = f"postgresql://u:secret@127.0.0.1:{free_port()}/d"
+    assert 1 == serve(Settings(home=str(tmp_path), port=0, database_url=url))
+    said = capsys.readouterr().err
+    assert "cannot use the database of BATON_DATABASE_URL: " in said
+    assert not any(word in said for word in ("data folder", "secret"))
 
 
 def test_the_first_keys_are_kept_for_the_operator(

@@ -82,7 +82,14 @@ def bootstrap(store: Store, settings: Settings) -> Bootstrap:
     """The first key and the admin key: minted at the first start, or as the settings say.
 
     A value in the settings that is not stored yet is added, also later. Several processes may do
-    this at once: one of them stores each key."""
+    this at once: one of them stores each key. StoreError for a value that is no key, before
+    anything is stored: a key that is stored and not told is lost."""
+    for setting in ("bootstrap_key", "admin_key"):
+        if value := getattr(settings, setting):
+            try:
+                imported(setting, value)
+            except StoreError as error:
+                raise StoreError(f"BATON_{setting.upper()}: {error}") from None
     stored = store.keys.all()
     return Bootstrap(
         _ensure(store, stored, "user", settings.bootstrap_key),
