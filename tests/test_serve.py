@@ -87,11 +87,13 @@ def test_no_process_for_the_first_worker() -> None:
 
 
 def test_a_host_that_is_none(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No other program is blamed."""
-    assert 1 == serve(Settings(home=str(tmp_path), host="127.0.0.1:8080"))
-    said = capsys.readouterr().err
-    assert "BATON_HOST" in said
-    assert "program" not in said
+    """No other program is blamed; what is too much in an address is told."""
+    for host in ("127.0.0.1:8080", "[::1]"):
+        assert 1 == serve(Settings(home=str(tmp_path), host=host))
+        said = capsys.readouterr().err
+        assert "BATON_HOST" in said
+        assert "without a port or brackets" in said
+        assert "program" not in said
 
 
 def test_who_is_warned(capsys: pytest.CaptureFixture[str]) -> None:
