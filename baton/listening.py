@@ -15,7 +15,7 @@ REMEDIES = {
 }
 SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 """Of a Unix socket's path, in every system call that takes one."""
-NO_HOST = "set BATON_HOST to a name or an address of this machine, without a port"
+NO_HOST = "set BATON_HOST to a name or an address of this machine, without a port or brackets"
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -17,6 +17,7 @@ from baton.listening import bind, refusal, too_long, within_machine
 from baton.running import marked
 from baton.staged import NO_PROCESS, Staged
 from baton.stores import glance
+from baton.stores.base import StoreUnavailable
 from baton.stores.master import master_key
 from baton.supervisor import Supervisor, say
 
@@ -53,7 +54,7 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
     except (BatonError, OSError) as error:
         supervisor.abandon()
         listener.close()
-        say(f"cannot use the data folder {settings.home}: {error}")
+        say(f"cannot use {_place(settings, error)}: {error}")
         return 1
     _warn(settings, listener.getsockname()[0])
     model = find_model(settings)
@@ -152,11 +153,14 @@ def _misset(settings: Settings) -> str | None:
     """What is wrong with a setting that nothing but a start uses; a key's value is not told."""
     if (why := _unwritable(settings.access_log)) is not None:
         return f"BATON_ACCESS_LOG: {settings.access_log} cannot be written: {why}"
-    for name in ("bootstrap_key", "admin_key"):
-        value = getattr(settings, name)
-        if value and not keys.plausible(value) and keys.parse_digest(value) is None:
-            return f"BATON_{name.upper()} is no key: {keys.WANTED}"
-    return None
+    return keys.misset(settings.bootstrap_key, settings.admin_key)
+
+
+def _place(settings: Settings, error: Exception) -> str:
+    """What could not be used, by its setting."""
+    if settings.database_url and isinstance(error, StoreUnavailable):
+        return "the database of BATON_DATABASE_URL"
+    return f"the data folder {settings.home}"
 
 
 def _unwritable(access_log: str) -> str | None:

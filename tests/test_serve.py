@@ -22,6 +22,7 @@ from baton.stores.base import UpstreamRecord
 from baton.stores.book import open_store
 from tests import running
 from tests.fakes import tiny_gguf
+from tests.running import free_port
 
 SEALED = UpstreamRecord(
     name="up", url="http://h/v1", dialect="openai", models={}, created_us=1, secret="sk-x"
@@ -86,11 +87,13 @@ def test_no_process_for_the_first_worker() -> None:
 
 
 def test_a_host_that_is_none(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No other program is blamed."""
-    assert 1 == serve(Settings(home=str(tmp_path), host="127.0.0.1:8080"))
-    said = capsys.readouterr().err
-    assert "BATON_HOST" in said
-    assert "program" not in said
+    """No other program is blamed; what is too much in an address is told."""
+    for host in ("127.0.0.1:8080", "[::1]"):
+        assert 1 == serve(Settings(home=str(tmp_path), host=host))
+        said = capsys.readouterr().err
+        assert "BATON_HOST" in said
+        assert "without a port or brackets" in said
+        assert "program" not in said
 
 
 def test_first_keys_that_are_none(
@@ -133,6 +136,17 @@ def test_a_home_that_cannot_be_used(
     said = capsys.readouterr().err
     assert 3 == said.count("cannot use the data folder")
     assert "Traceback" not in said
+
+
+def test_a_database_that_cannot_be_used(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its setting is named, and not the data folder, which is well."""
+    url = f"postgresql://u:secret@127.0.0.1:{free_port()}/d"
+    assert 1 == serve(Settings(home=str(tmp_path), port=0, database_url=url))
+    said = capsys.readouterr().err
+    assert "cannot use the database of BATON_DATABASE_URL: " in said
+    assert not any(word in said for word in ("data folder", "secret"))
 
 
 def test_the_first_keys_are_kept_for_the_operator(

@@ -78,7 +78,10 @@ def bootstrap(store: Store, settings: Settings) -> Bootstrap:
     """The first key and the admin key: minted at the first start, or as the settings say.
 
     A value in the settings that is not stored yet is added, also later. Several processes may do
-    this at once: one of them stores each key."""
+    this at once: one of them stores each key. StoreError for a value that is no key, before
+    anything is stored: a key that is stored and not told is lost."""
+    if (wrong := keys.misset(settings.bootstrap_key, settings.admin_key)) is not None:
+        raise StoreError(wrong)
     stored = store.keys.all()
     return Bootstrap(
         _ensure(store, stored, "user", settings.bootstrap_key),

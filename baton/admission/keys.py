@@ -69,6 +69,15 @@ def parse_digest(text: str) -> bytes | None:
     return bytes.fromhex(text) if re.fullmatch(r"[0-9a-fA-F]{64}", text) else None
 
 
+def misset(first: str, admin: str) -> str | None:
+    """What is wrong with the settings of the first keys, "" where one is not set; None: nothing.
+    What they hold is not told."""
+    for name, value in (("BATON_BOOTSTRAP_KEY", first), ("BATON_ADMIN_KEY", admin)):
+        if value and not plausible(value) and parse_digest(value) is None:
+            return f"{name} is no key: {WANTED}"
+    return None
+
+
 def _base62(number: int, length: int) -> str:
     digits = []
     for _ in range(length):

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = tuple[Network, ...]
+MAPPED_BITS = 96
+"""Before the IPv4 address in one of IPv6."""
 
 
 def networks(texts: Iterable[str]) -> Networks:
@@ -18,7 +20,7 @@ def networks(texts: Iterable[str]) -> Networks:
     found = []
     for text in texts:
         try:
-            found.append(ipaddress.ip_network(text.strip(), strict=False))
+            found.append(_unmapped(ipaddress.ip_network(text.strip(), strict=False)))
         except ValueError:
             raise ValueError(f"'{text}' is no address and no network") from None
     return tuple(found)
@@ -47,6 +49,14 @@ def origin(peer: str, headers: Iterable[tuple[bytes, bytes]], proxies: Networks)
 def within(address: Address, allowed: Networks) -> bool:
     """Whether one of the networks has the address."""
     return any(address in network for network in allowed)
+
+
+def _unmapped(network: Network) -> Network:
+    """Of IPv4 where it is mapped (`::ffff:10.0.0.0/104`), as `_address` makes addresses."""
+    first = getattr(network.network_address, "ipv4_mapped", None)
+    if first is None or network.prefixlen < MAPPED_BITS:
+        return network
+    return ipaddress.IPv4Network((first, network.prefixlen - MAPPED_BITS))
 
 
 def _address(text: str) -> Address | None:

@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import math
 import time
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -41,6 +42,10 @@ AWAY_S = 1.0
 SHARES_PER_MINUTE = 60
 MINUTE_US = 60_000_000
 NODES = "baton:nodes"
+WRITTEN = (
+    "write redis://USER:PASSWORD@HOST:PORT, with @ : / ? # % in a password as"
+    " %40 %3A %2F %3F %23 %25"
+)
 
 SCRIPT = """
 local time = redis.call('TIME')
@@ -88,6 +93,10 @@ class SharedCounters:
         """`node` names the machine (its home); workers of one machine have the same. `answer_s`:
         how long the server is waited for. SettingsError for what is no such URL."""
         self._own, self._node, self._answer_s = own, node, answer_s
+        try:
+            _ = urllib.parse.urlsplit(url).port
+        except ValueError:  # it tells what stands there: the beginning of a password, as likely
+            raise SettingsError(f"BATON_REDIS_URL is no address: {WRITTEN}") from None
         try:
             self._client = redis.asyncio.Redis.from_url(
                 url,
@@ -219,7 +228,8 @@ class SharedCounters:
             async with asyncio.timeout(2 * self._answer_s):
                 told = await self._script(keys=names, args=[self._node, *numbers])
         except FAILURES as error:
-            diary.warning("rates are counted by this machine alone", reason=repr(error))
+            reason = f"{type(error).__name__}: {error}"  # their repr() has no message
+            diary.warning("rates are counted by this machine alone", reason=reason)
             self._away_until_s = time.monotonic() + AWAY_S
             return
         self._nodes = max(1, told[0])

@@ -162,16 +162,18 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
 
 
 def _other_schema(settings: Settings) -> Finding | None:
-    """Of a book that this Baton would bring up, or does not know: opening it would change it, or
-    fail. Raises StoreError."""
+    """Of a book that this Baton would make or bring up, or does not know: opening it would change
+    it, or fail. Raises StoreError."""
     try:
         glance.refuse_earlier(journal_folder(settings.home_path))
     except StoreError as error:
         return Finding("store", "failed", str(error), "do that before you start this one")
     book = book_place(settings)
     present, known = migrate.revision(book), migrate.HEAD
-    if present is None or present == known:
+    if present == known:
         return None
+    if present is None:
+        return Finding("store", "ok", f"{name(book)} is empty: the first start makes the tables")
     what = f"{name(book)} has schema {present}, this Baton's is {known}"
     if present > known:
         remedy = "start the newer Baton that made it, or restore a backup from before"

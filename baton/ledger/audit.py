@@ -21,6 +21,7 @@ from sqlalchemy import and_, case, func, select
 
 from baton.ledger.journal_log import ends_after
 from baton.ledger.prices import FREE, HOLD_NANO_MAX
+from baton.ledger.shared_journal import SharedRows, waiting
 from baton.ledger.slots import orphans
 from baton.ledger.worth import at_price, one_by_one, worth_of, worth_sql
 from baton.stores import audit, segments
@@ -28,6 +29,7 @@ from baton.stores.allowances import WITHIN, is_free
 from baton.stores.base import PriceRecord, StoreError
 from baton.stores.book import Store, journal_folder
 from baton.stores.journals import folded_seq
+from baton.stores.segments import Damaged
 from baton.stores.tables import account, attempt, lease, request
 
 NAMED_MAX = 10
@@ -201,9 +203,9 @@ def _over_limit(connection: sqlalchemy.Connection) -> list[str]:
 
 
 def journals(store: Store) -> tuple[int, list[str]]:
-    """How many ended requests of this machine's journals are not in the book; and which journals
-    nobody will bring there."""
-    folder, unfolded, forgotten = journal_folder(store.home), 0, []
+    """How many ended requests of this machine's journals, and of those within the book, are not
+    folded; and which journals nobody will fold."""
+    folder, (unfolded, forgotten) = journal_folder(store.home), _shared(store)
     dead = set()
     for slot in orphans(folder):
         dead.add(slot.path)
@@ -217,6 +219,19 @@ def journals(store: Store) -> tuple[int, list[str]]:
         unfolded += waiting
         if waiting and path in dead:
             forgotten.append(f"{waiting} requests of the journal {path.name} are not folded")
+    return unfolded, forgotten
+
+
+def _shared(store: Store) -> tuple[int, list[str]]:
+    """The same of the journals within the book."""
+    unfolded, forgotten = 0, []
+    for number, mark in waiting(store.database):
+        rows = SharedRows(store.database, number)
+        try:
+            while found := rows.after(mark, ROWS_AT_ONCE):
+                unfolded, mark = unfolded + len(found), found[-1][0]
+        except Damaged as error:
+            forgotten.append(f"the journal {number} cannot be read: {error}")
     return unfolded, forgotten
 
 

@@ -171,16 +171,23 @@ def open_shared(store: Store) -> Opened:
 
 
 def recover_lost(store: Store) -> int:
-    """Close the journals within the book whose processes are gone; returns how many. Raises
-    StoreError."""
+    """Close the journals within the book whose processes are gone; returns how many. A damaged one
+    is left alone, and tried again after a term. Raises StoreError."""
     if store.term is None:
         return 0
-    lost = journals.take_over_lost(store.database, store.term)
-    for held in lost:
+    recovered = 0
+    for held in journals.take_over_lost(store.database, store.term):
         opened = _shared(store, held)
-        opened.begin(leaving=True)
-        opened.close()
-    return len(lost)
+        try:
+            opened.begin(leaving=True)
+            recovered += 1
+        except Damaged as error:
+            diary.error(
+                "a lost journal is damaged and left alone", journal=held.number, reason=str(error)
+            )
+        finally:
+            opened.close()
+    return recovered
 
 
 def _shared(store: Store, held: Tenure) -> Opened:

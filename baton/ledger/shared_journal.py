@@ -8,13 +8,14 @@ before the next one begins: rows become visible in the order of their seq, and t
 passes one that is still to come.
 
 Nobody can lock these journals like a file: a process is gone when its tenure has expired. Whoever
-notices first closes the journal (ledger/fold.py). A process always begins a new one.
+notices first closes the journal (ledger/fold.py). A process always begins a new one. Nodes of
+different versions meet here: a row that this one cannot read makes its journal Damaged, no more.
 """
 
 import importlib
 import secrets
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import sqlalchemy
@@ -28,10 +29,13 @@ from baton.stores.carried import SEQ_BITS, Row
 from baton.stores.database import Database
 from baton.stores.journal_tables import shared_checkpoint, shared_row
 from baton.stores.journals import Tenure, fence
+from baton.stores.segments import Damaged
+from baton.stores.tables import journal
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert
 
+RowT = TypeVar("RowT")
 PRUNED_ROWS_MAX = 2_000
 
 _packed = msgspec.msgpack.Encoder().encode
@@ -47,6 +51,13 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
 
 
 _stored = msgspec.msgpack.Decoder(Stored).decode
+
+
+def _read(decode: Callable[[bytes], RowT], row: bytes, seq: int) -> RowT:
+    try:
+        return decode(row)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"its row {seq} in the book is none of this Baton's: {error}") from None
 
 
 def new_identity() -> str:
@@ -201,7 +212,7 @@ class SharedRows:
         self._spent, rows = [], []
         for seq, hold_seq, row in found:
             request = self._number << SEQ_BITS | hold_seq
-            stored = _stored(row)
+            stored = _read(_stored, row, seq)
             rows.append(posted(seq, request, stored.hold, stored.end))
             self._spent += attempts(seq, request, stored.spent)
         return rows
@@ -214,6 +225,16 @@ class SharedRows:
         """Nothing: connections are the book's."""
 
 
+def waiting(database: Database) -> list[tuple[int, int]]:
+    """Journals within the book that have ended requests which are not folded: number and mark."""
+    mine = shared_row.c.journal == journal.c.number
+    later = mine & (shared_row.c.ends == 1) & (shared_row.c.seq > journal.c.folded_seq)
+    query = select(journal.c.number, journal.c.folded_seq)
+    with database.reading() as connection:
+        found = connection.execute(query.where(select(shared_row.c.seq).where(later).exists()))
+        return [(number, mark) for number, mark in found]
+
+
 def _interruption(
     seq: int,
     row: bytes,
@@ -221,7 +242,7 @@ def _interruption(
     completion_tokens: int | None,
     charge: int | None,
 ) -> SettleRow:
-    hold = _hold(row)
+    hold = _read(_hold, row, seq)
     point = None
     if charge is not None:
         point = CheckpointRow(seq, prompt_tokens or 0, completion_tokens or 0, charge)

@@ -35,6 +35,11 @@ AWAY_S = 1.0
 WRITER_LOCK = 0x6261746F
 """Advisory lock of PostgreSQL: held by the one transaction that reads before it writes."""
 
+WRITTEN = (
+    "write postgresql://USER:PASSWORD@HOST:PORT/NAME, with @ : / ? # % in a password as"
+    " %40 %3A %2F %3F %23 %25, and several servers as ?host=ONE:5432&host=TWO:5432"
+)
+
 Place = pathlib.Path | sqlalchemy.URL
 """Where a book is: a file of SQLite, or a database of PostgreSQL."""
 
@@ -143,18 +148,28 @@ def place(database_url: str, file: pathlib.Path, setting: str = "BATON_DATABASE_
     embedded = "empty" if setting.isupper() else "sqlite"
     try:
         url = sqlalchemy.make_url(database_url)
-    except sqlalchemy.exc.ArgumentError:
-        raise StoreError(f"{setting} is no URL of a database") from None
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # of a port; what they say holds passwords
+        raise StoreError(f"{setting} is no URL of a database: {WRITTEN}") from None
     if url.get_backend_name() not in ("postgresql", "postgres"):
         raise StoreError(f"{setting} must be postgresql://… (for SQLite in BATON_HOME: {embedded})")
+    if "@" in (url.host or ""):  # what is before it is the end of a password
+        raise StoreError(f"{setting} is no URL of a database: {WRITTEN}")
+    if unknown := sorted(url.query.keys() - _options()):
+        raise StoreError(f"{setting} has an option that PostgreSQL does not know: {unknown[0]}")
     return url.set(drivername="postgresql")
 
 
 def name(book: Place) -> str:
-    """What to call it in a message; without its password."""
+    """What to call it in a message; without its passwords."""
     if isinstance(book, pathlib.Path):
         return str(book)
-    return book.render_as_string(hide_password=True)
+    hidden = [option for option, secret in _options().items() if secret]
+    return book.difference_update_query(hidden).render_as_string(hide_password=True)
+
+
+def _options() -> dict[str, bool]:
+    found: dict[str, bool] = importlib.import_module("baton.stores.postgres").options()
+    return found
 
 
 def _prepare(cache_kib: int, connection: sqlite3.Connection, _record: object) -> None:

@@ -61,6 +61,12 @@ class WholeLoader(Loader):
         return int(bytes(data))
 
 
+def options() -> dict[str, bool]:
+    """What a URL's query may say, as libpq knows it, and whether that is a secret."""
+    known = psycopg.pq.Conninfo.get_defaults()
+    return {each.keyword.decode(): each.dispchar == b"*" for each in known}
+
+
 def engine(url: sqlalchemy.URL, limits: DatabaseLimits) -> sqlalchemy.Engine:
     """Connections are made when they are needed, checked before each use, and few."""
     made = sqlalchemy.create_engine(

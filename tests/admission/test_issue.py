@@ -81,11 +81,13 @@ def test_several_bootstrap_at_once(tmp_path: pathlib.Path) -> None:
     assert 2 == len(store.keys.all())
 
 
-def test_impossible_value_stops_the_start(tmp_path: pathlib.Path) -> None:
-    """A bootstrap value that is no key is told, not replaced by another."""
+@pytest.mark.parametrize("setting", ["bootstrap_key", "admin_key"])
+def test_impossible_value_stops_the_start(tmp_path: pathlib.Path, setting: str) -> None:
+    """A bootstrap value that is no key is told by its setting, not replaced by another; nothing is
+    stored, not even the other key, which nobody would be told."""
     store = new_store(tmp_path)
-    with pytest.raises(StoreError):
-        issue.bootstrap(store, settings(tmp_path, bootstrap_key="secret"))
+    with pytest.raises(StoreError, match=f"^BATON_{setting.upper()} is no key: a key is"):
+        issue.bootstrap(store, settings(tmp_path, **{setting: "secret"}))
     assert [] == store.keys.all()
 
 

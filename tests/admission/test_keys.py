@@ -80,3 +80,14 @@ def test_digest_is_sha256() -> None:
     """As any other tool computes it, so that keys can be imported by it."""
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert expected == keys.digest("abc").hex()
+
+
+def test_settings_that_hold_no_key() -> None:
+    """The first that is none is named, and not told; a value, its SHA-256 and nothing are well."""
+    value = keys.mint(bytes(16))
+    assert None is keys.misset("", "")
+    assert None is keys.misset(value, keys.digest(value).hex())
+    wrong = keys.misset(value, "sk-secret")
+    assert wrong is not None
+    assert wrong.startswith("BATON_ADMIN_KEY is no key: a key is `sk-` and more")
+    assert "secret" not in wrong

@@ -47,10 +47,16 @@ def test_any_header_is_survived(values: list[bytes]) -> None:
 
 
 def test_lists() -> None:
-    """Addresses and networks of both families; what is neither is named."""
+    """Addresses and networks of both families; IPv4 written as IPv6 is IPv4, as it is in an address
+    that a connection has; what is neither is named."""
     allowed = networks(["10.1.2.3/8", "::1"])
     assert [True, True, False] == [
         within(ipaddress.ip_address(text), allowed) for text in ("10.200.0.1", "::1", "11.0.0.1")
+    ]
+    mapped = networks(["::ffff:10.0.0.0/104", "::ffff:192.0.2.1", "::/0"])
+    assert [True, True, False, True] == [
+        within(ipaddress.ip_address(text), mapped)
+        for text in ("10.9.8.7", "192.0.2.1", "192.0.2.2", "2001:db8::1")
     ]
     assert () == trusted("") == trusted(" , ")
     with pytest.raises(ValueError, match=r"'10\.0\.0\.0/33' is no address"):

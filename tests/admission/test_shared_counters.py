@@ -13,6 +13,7 @@ from baton.admission.counters import MachineCounters
 from baton.admission.rates import Limit
 from baton.admission.shared_counters import ANSWER_S, SharedCounters
 from baton.config import SettingsError
+from baton.telemetry.diary import FIELDS
 from tests.servers import Redis, redis
 
 NODES = ("a", "b", "c")
@@ -129,6 +130,28 @@ def test_without_the_server_each_has_a_part(tmp_path: pathlib.Path, how: str) ->
         asyncio.run(run(server))
 
 
+def test_why_the_server_does_not_count_is_told(
+    tmp_path: pathlib.Path, server: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the words that came, from the server or from the connection."""
+    limit = Limit("key:six", "six", requests_per_minute=90)
+    wrong = f"redis://nobody:wrong@127.0.0.1:{server.port}"
+
+    async def run(url: str) -> None:
+        own = MachineCounters(tmp_path)
+        shared = SharedCounters(own, url, "a")
+        await shared.arrive((limit,))
+        assert shared.away
+        await shared.close()
+        own.close()
+
+    for url in (wrong, f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs=/nowhere.pem"):
+        asyncio.run(run(url))
+    reasons = [getattr(record, FIELDS)["reason"] for record in caplog.records]
+    assert "invalid username-password pair" in reasons[0]
+    assert "No such file" in reasons[1]
+
+
 def test_what_the_server_was_not_asked_for_does_not_go_back(tmp_path: pathlib.Path) -> None:
     """Tokens that a machine reserved by itself while the server was away, and did not use, are no
     others' to use: the limit holds over all nodes."""
@@ -159,16 +182,24 @@ def test_what_the_server_was_not_asked_for_does_not_go_back(tmp_path: pathlib.Pa
 
 
 @pytest.mark.parametrize(
-    "url", ["http://x", "redis://x:y", "redis://x/0?ssl=true", "rediss://x/0?ssl_cert_reqs=maybe"]
+    "url",
+    [
+        "http://x",
+        "redis://x:y",
+        "redis://u:secret/more@x",
+        "redis://x/0?ssl=true",
+        "rediss://x/0?ssl_cert_reqs=maybe",
+    ],
 )
 def test_what_is_no_url_is_told(tmp_path: pathlib.Path, url: str) -> None:
     """A wrong setting stops the start with its name, also an option that there is not: it would
-    fail every request of a key with limits."""
+    fail every request of a key with limits. No password is told."""
 
     async def run() -> None:
         own = MachineCounters(tmp_path)
-        with pytest.raises(SettingsError, match="BATON_REDIS_URL"):
+        with pytest.raises(SettingsError, match="BATON_REDIS_URL") as refused:
             SharedCounters(own, url, "a")
+        assert "secret" not in str(refused.value)
         own.close()
 
     asyncio.run(run())

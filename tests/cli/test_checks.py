@@ -14,8 +14,9 @@ from baton.cli import checks
 from baton.running import marked
 from baton.stores import migrate
 from baton.stores.base import UpstreamRecord
-from baton.stores.book import book_path, journal_folder, open_store
+from baton.stores.book import book_path, book_place, journal_folder, open_store
 from tests.fakes import file_server, tiny_gguf
+from tests.servers import Postgres
 
 SEALED = UpstreamRecord(
     name="up", url="http://h/v1", dialect="openai", models={}, created_us=1, secret="sk-x"
@@ -116,6 +117,15 @@ def test_store_is_opened_and_checked(settings: config.Settings) -> None:
     assert "ok" == checks.store(settings, lambda: open_store(settings))[0].state
     (settings.home_path / "baton.db").write_bytes(b"x" * 8192)
     assert "failed" == checks.store(settings, lambda: open_store(settings))[0].state
+
+
+def test_an_empty_database_stays_empty(settings: config.Settings, cluster: Postgres) -> None:
+    """Looking at it makes no tables there: it may be another program's, or meant for later."""
+    given = changed(settings, database_url=cluster.database())
+    found, _ = checks.store(given, lambda: open_store(given))
+    assert ("ok", True) == (found.state, "is empty" in found.message)
+    assert migrate.revision(book_place(given)) is None
+    assert not given.home_path.exists()
 
 
 def test_a_book_of_another_schema_is_left_as_it_is(settings: config.Settings) -> None:

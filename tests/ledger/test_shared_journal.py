@@ -17,6 +17,7 @@ from baton.semantics.events import Usage
 from baton.stores import audit, journals
 from baton.stores.book import Store, open_store
 from baton.stores.carried import SEQ_BITS, of
+from baton.stores.journal_tables import shared_row
 from baton.stores.journals import Fenced, Term
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, outcome, settings
 from tests.servers import Postgres
@@ -128,4 +129,31 @@ def test_a_node_that_died_is_closed_by_another(store: Store) -> None:
     states = sorted((row.request_id, row.state) for row in store.usage.requests())
     assert [("r", "settled"), ("r1", "settled"), ("r2", "interrupted")] == states
     assert 0 == store.accounts.get(key.account).leased_nano
+    store.close()
+
+
+def test_rows_of_another_version_stop_nobody(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lost journal with a row that this Baton cannot read is left as it is, and told of by the
+    audit; the other lost ones are closed all the same, and their leases come back."""
+    key = new_key(store, budget_nano=1_000)
+    for strange in (b"\x81\xa4what\x01", b"\xc1", None):
+        held = journals.enter(store.database, new_identity(), "shared", OVER, shared=True)
+        store.accounts.lend(held.number, {key.account: 100}, held.epoch)
+        SharedJournal(store.database, held).append([hold(1), hold(2)], [], [end(3, 1)])
+        if strange is not None:
+            with store.database.writing() as connection:
+                mine = shared_row.c.journal == held.number
+                connection.execute(shared_row.update().where(mine).values(row=strange))
+    before = ledger_audit.run(store)
+    assert 1 == before.unfolded
+    assert 1 == recover_lost(store)
+    assert 2 == caplog.messages.count("a lost journal is damaged and left alone")
+    after = ledger_audit.run(store)
+    assert (2, 0) == (after.requests, after.unfolded)
+    told = [fault for fault in after.faults if "in the book is none of this Baton's" in fault]
+    assert 2 == len(told)
+    assert "the journal 1 cannot be read: its row 3" in told[0]
+    assert 200 == store.accounts.get(key.account).leased_nano
     store.close()

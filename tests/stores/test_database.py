@@ -6,13 +6,16 @@ import pathlib
 import pytest
 import sqlalchemy
 
-from baton.stores.base import StoreUnavailable
+from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.database import (
     EMBEDDED_RUSH,
     READER_CACHE_KIB,
     WRITER_CACHE_KIB,
     Database,
+    name,
+    place,
 )
+from tests.servers import Postgres
 
 
 def test_writing_is_one_transaction(tmp_path: pathlib.Path) -> None:
@@ -88,3 +91,43 @@ def test_the_connection_used_last_is_used_first(tmp_path: pathlib.Path) -> None:
             used.add(id(connection.connection.driver_connection))
     database.close()
     assert 1 == len(used)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:se@cret@h/d",
+        "postgresql://u:se@c:ret@h/d",
+        "postgresql://u:secret@h:54x/d",
+        "postgresql://u:secret@one:5432,two:5432/d",
+        "u:secret@h",
+    ],
+)
+def test_what_is_no_url_of_a_database(url: str, tmp_path: pathlib.Path) -> None:
+    """How one is written is told, and nothing of what stands there: a password is in it."""
+    with pytest.raises(StoreError, match=r"^BATON_DATABASE_URL is no URL .*%40") as refused:
+        place(url, tmp_path)
+    assert not any(part in str(refused.value) for part in ("cret", "ret@", "54x", "one:"))
+
+
+def test_an_option_that_postgresql_does_not_know(tmp_path: pathlib.Path) -> None:
+    """It is named: no connection could be made, or it would be one without what was meant."""
+    with pytest.raises(StoreError, match=r"does not know: sslmod$"):
+        place("postgresql://u@h/d?sslmod=verify-full", tmp_path)
+    with pytest.raises(StoreError, match=r"does not know: prepare_threshold$"):
+        place("postgresql://u@h/d?prepare_threshold=0", tmp_path)
+
+
+def test_names_have_no_password(tmp_path: pathlib.Path) -> None:
+    """Neither the one before the host nor those among the options."""
+    found = place("postgresql://u:one@h/d?sslmode=require&password=two&sslpassword=three", tmp_path)
+    assert "postgresql://u:***@h/d?sslmode=require" == name(found)
+
+
+def test_several_servers(tmp_path: pathlib.Path, cluster: Postgres) -> None:
+    """As the message has it: the first that can be reached is the book's."""
+    _, _, path = cluster.database().rpartition("/")
+    host = f"127.0.0.1:{cluster.port}"
+    found = place(f"postgresql://postgres@/{path}?host=127.0.0.1:1&host={host}", tmp_path)
+    with contextlib.closing(Database(found)) as database, database.reading() as connection:
+        assert path == connection.exec_driver_sql("SELECT current_database()").scalar()
