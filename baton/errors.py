@@ -247,7 +247,7 @@ def encoded_body(encoding: str) -> RequestError:
 def rate_limited(scope: str, wait_s: float, kind: str = "requests") -> RequestError:
     """429 that heals by waiting: both OpenAI libraries honour retry-after-ms. `kind`: requests or
     tokens per minute, or requests at_once."""
-    wait_ms = max(1, round(wait_s * 1000))
+    wait_ms = max(1, math.ceil(wait_s * 1000))
     headers = (("retry-after-ms", str(wait_ms)), ("retry-after", str(max(1, -(-wait_ms // 1000)))))
     of = RATES[kind]
     message = f"Rate limit reached for {scope} on {of}. Please try again in {wait_ms} ms."
@@ -297,7 +297,7 @@ def wrong_origin() -> RequestError:
 
 def overloaded(message: str, retry_after_s: float, status: int = 503) -> RequestError:
     """The queue is full or a part is restarting: nothing was done, come back."""
-    headers = (("retry-after", str(max(1, round(retry_after_s)))),)
+    headers = (("retry-after", str(max(1, math.ceil(retry_after_s)))),)
     return RequestError(status, message, type="server_error", code="overloaded", headers=headers)
 
 

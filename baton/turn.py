@@ -169,6 +169,7 @@ class Turn:
         ticket, before = self._settle("settled"), time.perf_counter()
         await self._books.ledger.durable(ticket)
         self._settling_s = time.perf_counter() - before
+        self._pass_out()
 
     def _settle(self, state: State) -> int:
         assert self._hold is not None
@@ -249,6 +250,7 @@ class Turn:
     def refused(self, error: RequestError) -> None:
         """Answer with an error: plain before the first byte, as an event after it."""
         self._error, self._status = error, error.status
+        self._close()
         exchange = self.exchange
         if exchange.done:
             return
@@ -287,19 +289,27 @@ class Turn:
 
     def end(self) -> None:
         """Close what is open, then tell of it. Nothing here waits."""
-        hold, books = self._hold, self._books
-        if self.answer is not None:
-            self.answer.close()
-        if hold is not None and hold.state == "reserved":
-            self._settle(self._open_state())
-        if self.passage is not None and self.passage.lasts:
-            ending = hold.ending if hold is not None else None
-            self.passage.end(0 if ending is None else ending.tokens)
+        self._close()
+        books = self._books
         books.metrics.in_flight -= 1
         if not self.stood_in:
             ended = self._told()
             books.metrics.ended(ended)
             books.log.append(ended)
+
+    def _close(self) -> None:
+        if self.answer is not None:
+            self.answer.close()
+        if self._hold is not None and self._hold.state == "reserved":
+            self._settle(self._open_state())
+        self._pass_out()
+
+    def _pass_out(self) -> None:
+        """It is under way no more, for the rates of its caller: before its last byte goes out, as
+        another worker may have the next request before this one goes on here."""
+        if self.passage is not None and self.passage.lasts:
+            ending = self._hold.ending if self._hold is not None else None
+            self.passage.end(0 if ending is None else ending.tokens)
 
     def _told(self) -> Ended:
         first, gaps = self._first_at, self._batches + self._poured - 1

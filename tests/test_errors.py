@@ -162,6 +162,8 @@ def test_a_rate_limit_says_when_to_come_back() -> None:
     }
     assert dict(errors.rate_limited("key", 2.001).headers)["retry-after"] == "3"
     assert dict(errors.rate_limited("key", 0.0).headers)["retry-after-ms"] == "1"
+    assert dict(errors.rate_limited("key", 0.2501).headers)["retry-after-ms"] == "251"
+    assert dict(errors.overloaded("busy", 1.2).headers)["retry-after"] == "2"
 
 
 def test_a_used_up_budget_is_not_to_be_retried() -> None:
@@ -194,7 +196,7 @@ class Fault:
     ("fault", "status", "code", "retry_after"),
     [
         (Fault("overloaded"), 503, "overloaded", "1"),
-        (Fault("overloaded", 7.4), 503, "overloaded", "7"),
+        (Fault("overloaded", 7.4), 503, "overloaded", "8"),
         (Fault("overloaded", 1e9), 503, "overloaded", "120"),
         (Fault("refused", 2.0), 503, "overloaded", "2"),
         (Fault("timeout"), 504, "upstream_error", None),

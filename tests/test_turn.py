@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from baton.admission import levels
+from baton.admission.counters import MachineCounters
 from tests.bookkeeping import PRICE, new_store
 from tests.fakes import word_model
 from tests.fakes.faults import Fault
@@ -296,3 +298,28 @@ def test_fills_and_ends_are_counted(tmp_path: pathlib.Path) -> None:
         snapshot = relay.worker.room.books.metrics.snapshot()
     assert {"model": 1} == snapshot.fills
     assert {"settled": 2, "released": 1, "interrupted": 0} == snapshot.ends
+
+
+ENDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"stream": True},
+    {"n": 2},
+    {"echo": True},
+    {"temperature": 9},
+    {"model": "none"},
+)
+
+
+def test_who_has_the_answer_may_ask_again(tmp_path: pathlib.Path) -> None:
+    """A key that may have one request at once is through with it when its last byte is there,
+    whichever worker has the next one."""
+    with relaying(tmp_path) as relay:
+        user = relay.key("alone", requests_at_once=1, tokens_per_minute=100_000)
+        [record] = relay.store.keys.find("alone")
+        limits = levels.limits(levels.levels(record, ()))
+        other = MachineCounters(tmp_path / "run/rates")
+        for fields in ENDS * 5:
+            assert user.complete(**{"prompt": "a b", **fields}).status in (200, 400, 404)
+            [left] = other.left(limits)
+            assert 1 == left.at_once, fields
+        other.close()

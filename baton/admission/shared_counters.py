@@ -7,6 +7,9 @@ it did not use within `SHARE_S` goes back. All who wait for a share are in one q
 is one question at a time. So a limit holds over all nodes; what a process holds unused is at most a
 sixtieth of it.
 
+A request that the server's last answer leaves no room for takes no share of anything: one that its
+own key refuses, again and again, would take what its team may use elsewhere.
+
 Tokens are taken for the worst case, and what was not needed comes back when the request ends. Of a
 request that took d seconds up to d/60 of that had worn off by itself: so much is available twice.
 
@@ -39,6 +42,8 @@ SHARE_S = 2.0
 ANSWER_S = 0.25
 AWAY_S = 1.0
 """So long nobody asks a server that did not answer."""
+TOLD_S = 1.0
+"""So long an answer holds: then others may have given something back."""
 SHARES_PER_MINUTE = 60
 MINUTE_US = 60_000_000
 NODES = "baton:nodes"
@@ -77,13 +82,24 @@ Key = tuple[str, Kind]
 
 class _Share:
     """What this process has of one limit. `credit` below 0 was used and is still to be counted;
-    `apart` was reserved by requests under way without the server, which cannot have it back."""
+    `apart` was reserved by requests under way without the server, which cannot have it back.
+    `used_us`: of the minute, the credit too, as the server told at `told_s`."""
 
-    __slots__ = ("apart", "credit", "limit", "since_s", "used_us", "wanted")
+    __slots__ = ("apart", "credit", "limit", "since_s", "told_s", "used_us", "wanted")
 
     def __init__(self, limit: int) -> None:
         self.limit, self.credit, self.wanted, self.used_us, self.apart = limit, 0, 0, 0, 0
-        self.since_s = time.monotonic()
+        self.since_s, self.told_s = time.monotonic(), -math.inf
+
+    def spare_us(self, now_s: float) -> float:
+        """Of the minute: what would pass at once, by what the server told."""
+        used_us = max(0.0, self.used_us - (now_s - self.told_s) * 1e6)
+        return MINUTE_US - used_us + self.credit * MINUTE_US / self.limit
+
+    def short(self, amount: int, now_s: float) -> bool:
+        """Whether the server has just told that there is not so much."""
+        told = now_s - self.told_s < TOLD_S
+        return told and self.credit < amount > self.spare_us(now_s) * self.limit / MINUTE_US
 
 
 class SharedCounters:
@@ -166,12 +182,13 @@ class SharedCounters:
             for limit, allowed in wanted
             if allowed is not None
         ]
-        taken = bool(shares) and not self.away and await self._take(shares, amount)
-        if shares and not taken and not self.away:
+        able = all(amount <= share.limit for _, share in shares)  # else its own count refuses it
+        taken = bool(shares) and able and not self.away and await self._take(shares, amount)
+        if shares and able and not taken and not self.away:
             return _refused(kind, shares, amount)
         decision = await own(self._parts(limits))
         if decision is None or taken == decision.allowed:
-            return decision
+            return _with_all(decision, kind, shares) if taken and decision is not None else decision
         for _, share in shares:
             if taken:
                 share.credit += amount
@@ -196,14 +213,17 @@ class SharedCounters:
         """Of every share or of none, asking the server for more."""
         if all(share.credit >= amount for _, share in shares):
             return _spend(shares, amount)
+        if _short(shares, amount):
+            return False
         for _, share in shares:
             share.wanted += amount
         asked_before = self._questions
         try:
             async with self._asking:
                 included = self._questions > asked_before
-                short = any(share.credit < amount for _, share in shares)
-                if short and not included and not self.away:
+                lacks = any(share.credit < amount for _, share in shares)
+                vain = included or self.away or _short(shares, amount)
+                if lacks and not vain:
                     self._questions += 1
                     await self._ask()
         finally:
@@ -236,6 +256,7 @@ class SharedCounters:
         for place, (key, want) in enumerate(wants.items()):
             share = self._shares[key]
             granted, share.used_us = told[2 * place + 1], told[2 * place + 2]
+            share.told_s = time.monotonic()
             if want > 0:
                 share.credit, share.since_s = share.credit + granted, time.monotonic()
 
@@ -266,14 +287,37 @@ def _spend(shares: list[tuple[Limit, "_Share"]], amount: int) -> bool:
     return True
 
 
+def _short(shares: list[tuple[Limit, "_Share"]], amount: int) -> bool:
+    now_s = time.monotonic()
+    return any(share.short(amount, now_s) for _, share in shares)
+
+
+def _with_all(own: Decision, kind: Kind, shares: list[tuple[Limit, "_Share"]]) -> Decision:
+    """Of what this machine counted and what all nodes have left, the tighter."""
+    now_s = time.monotonic()
+    found = [_decision(kind, limit, share.spare_us(now_s)) for limit, share in shares]
+    return min(own, *found, key=lambda each: each.remaining)
+
+
 def _refused(kind: Kind, shares: list[tuple[Limit, "_Share"]], amount: int) -> Decision:
-    """By the share that is used most."""
-    limit, share = max(shares, key=lambda each: (each[1].credit < amount, each[1].used_us))
-    need_us = amount * MINUTE_US / share.limit
-    wait_s = math.inf if amount > share.limit else (share.used_us + need_us - MINUTE_US) / 1e6
-    remaining = max(0, (MINUTE_US - share.used_us) * share.limit // MINUTE_US)
-    wait_s = max(wait_s, 0.01)
-    return Decision(kind, limit.name, False, share.limit, remaining, share.used_us / 1e6, wait_s)
+    """By the share that leaves it waiting longest."""
+    now_s = time.monotonic()
+
+    def wait_us(share: _Share) -> float:
+        return amount * MINUTE_US / share.limit - share.spare_us(now_s)
+
+    limit, share = max(shares, key=lambda each: wait_us(each[1]))
+    wait_s = max(wait_us(share) / 1e6, 0.01)
+    return _decision(kind, limit, share.spare_us(now_s), wait_s)
+
+
+def _decision(kind: Kind, limit: Limit, spare_us: float, wait_s: float = 0.0) -> Decision:
+    """`wait_s` of a refusal."""
+    allowed = limit.tokens_per_minute if kind == "tokens" else limit.requests_per_minute
+    assert allowed is not None
+    remaining = max(0, int(spare_us * allowed / MINUTE_US))
+    reset_s = max(0.0, MINUTE_US - spare_us) / 1e6
+    return Decision(kind, limit.name, not wait_s, allowed, remaining, reset_s, wait_s)
 
 
 def _part(limit: Limit, nodes: int) -> Limit:

@@ -45,13 +45,22 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
 
 def page(items: Sequence[Item], ids: Sequence[str], query: PageQuery) -> Page[Item]:
     """The part of a whole list that was asked for; `ids[i]` is the id of `items[i]`."""
-    start = 0
-    if query.after:
-        if query.after not in ids:
-            raise invalid(f"There is no '{query.after}' in this list.", param="after")
-        start = ids.index(query.after) + 1
-    stop = start + query.limit
-    return Page(data=list(items[start:stop]), has_more=stop < len(items))
+    return first(items[start_after(ids, query.after) :], query.limit)
+
+
+def first(items: Sequence[Item], limit: int) -> Page[Item]:
+    """The first of those that are left."""
+    return Page(data=list(items[:limit]), has_more=limit < len(items))
+
+
+def start_after(ids: Sequence[str], after: str) -> int:
+    """Where those begin that follow the one with that id. Raises RequestError (400) where it is
+    not there."""
+    if not after:
+        return 0
+    if after not in ids:
+        raise invalid(f"There is no '{after}' in this list.", param="after")
+    return ids.index(after) + 1
 
 
 async def stored(

@@ -30,7 +30,7 @@ class RequestFound(msgspec.Struct, frozen=True, kw_only=True):
 async def list_requests(visit: Visit[Nothing, RequestsQuery]) -> Page[RequestRecord]:
     asked = visit.query
     found = await stored(
-        visit.services.ledger.requests, asked.limit + 1, key_id=asked.key, after=asked.after
+        visit.services.ledger.requests, asked.limit + 1, key_id=asked.key, after=asked.after or None
     )
     return Page(data=found[: asked.limit], has_more=len(found) > asked.limit)
 

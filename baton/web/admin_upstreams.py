@@ -14,7 +14,7 @@ from baton.telemetry.metrics import Snapshot
 from baton.upstreams import endpoint, registry
 from baton.upstreams.judging import judge
 from baton.upstreams.proxy import parse_proxy
-from baton.web.admin import Deleted, ModelName, Page, PageQuery, page, stored
+from baton.web.admin import Deleted, ModelName, Page, PageQuery, first, stored
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import Services
 from baton.web.upstream_live import UpstreamLive, live
@@ -193,10 +193,11 @@ def check_ways(dialect: str, ways: dict[str, Way]) -> None:
 
 
 async def list_upstreams(visit: Visit[Nothing, PageQuery]) -> Page[UpstreamView]:
+    asked, numbers = visit.query, visit.services.numbers()
     records = await stored(visit.services.upstreams.all, secrets=True)
-    numbers = visit.services.numbers()
-    views = [shown(each, numbers) for each in records]
-    return page(views, [each.name for each in records], visit.query)
+    # By name, so that a page also follows one that was deleted meanwhile.
+    following = sorted((one for one in records if one.name > asked.after), key=lambda one: one.name)
+    return first([shown(each, numbers) for each in following], asked.limit)
 
 
 async def get_upstream(visit: Visit[Nothing, Nothing]) -> UpstreamView:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from baton.admission.counters import MachineCounters
-from baton.admission.rates import Limit
+from baton.admission.rates import Decision, Limit
 from baton.admission.shared_counters import ANSWER_S, SharedCounters
 from baton.config import SettingsError
 from baton.telemetry.diary import FIELDS
@@ -90,6 +90,69 @@ def test_tokens_are_shared_and_come_back(tmp_path: pathlib.Path, server: Redis) 
                     break
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+
+
+async def reserved(node: SharedCounters, limits: tuple[Limit, ...], tokens: int) -> Decision:
+    decision = await node.reserve(limits, tokens)
+    assert decision is not None
+    return decision
+
+
+def test_a_refusal_tells_what_is_left(tmp_path: pathlib.Path, server: Redis) -> None:
+    """What the server lent for a request that was refused all the same is not counted as used:
+    a smaller one passes, and waiting is no longer than one machine would say."""
+    limit = Limit("key:seven", "seven", tokens_per_minute=1_000)
+
+    async def run() -> None:
+        async with nodes(tmp_path, server) as (first, *_):
+            assert (await reserved(first, (limit,), 600)).allowed
+            refused = await reserved(first, (limit,), 500)
+            assert not refused.allowed
+            assert 400 <= refused.remaining < 500
+            assert 0 < refused.wait_s <= 6
+            assert (await reserved(first, (limit,), refused.remaining)).allowed
+
+    asyncio.run(run())
+
+
+def test_what_is_left_is_left_on_all_nodes(tmp_path: pathlib.Path, server: Redis) -> None:
+    """A node tells what others have used, too."""
+    limit = Limit("key:eight", "eight", 1_000, 1_000)
+
+    async def run() -> None:
+        async with nodes(tmp_path, server) as (first, second, _):
+            await reserved(first, (limit,), 900)
+            assert (await reserved(second, (limit,), 10)).remaining <= 100
+            await asyncio.gather(*(first.arrive((limit,)) for _ in range(900)))
+            decision = await second.arrive((limit,))
+            assert decision is not None
+            assert decision.remaining <= 110
+
+    asyncio.run(run())
+
+
+REFUSED = ("by its key", "for its size")
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_is_refused_takes_nothing_from_others(
+    tmp_path: pathlib.Path, server: Redis, why: str
+) -> None:
+    """Requests that are refused again and again on one node leave their team's limit to others."""
+    number = REFUSED.index(why)
+    team = Limit(f"team:{number}", "team", tokens_per_minute=30_000)
+    own = Limit(f"key:own{number}", "own", tokens_per_minute=1_000)
+    limits, tokens = ((own, team), 600) if why == "by its key" else ((team,), 40_000)
+
+    async def run() -> None:
+        async with nodes(tmp_path, server, DEADLINE_S) as (first, second, _):
+            await reserved(first, (own,), 600)
+            for _ in range(3):
+                asked = [reserved(first, limits, tokens) for _ in range(60)]
+                assert not any(each.allowed for each in await asyncio.gather(*asked))
+                assert (await reserved(second, (team,), 8_000)).allowed
 
     asyncio.run(run())
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -102,6 +103,47 @@ def test_every_page(
         assert [] == violations(page), name
         wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{name} is {wide} px too wide"
+
+
+def made(server: Server, path: str, **fields: object) -> dict[str, Any]:
+    """What the admin API made."""
+    answer = server.admin.post(f"/admin/v1/{path}", fields)
+    assert 201 == answer.status, answer.text
+    found: dict[str, Any] = answer.json
+    return found
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_long_names(browse: Browse, server: Server, size: Size) -> None:
+    """A name without a space in it, as long as one may be, makes no page wider than its window, and
+    takes no place from what stands beside it."""
+    long = f"{size[0]:W<200}"
+    party = made(server, "organisations", name=long)["id"]
+    key = made(server, "keys", name=long, owner=party)["id"]
+    name = long.lower()[:64]
+    models = {"long": "long"}
+    made(server, "upstreams", name=name, url="http://127.0.0.1:9", dialect="vllm", models=models)
+    page = browse.sign_in(server.admin_key, size)
+    upstream = f"upstreams/{name}"
+    for path in (f"keys/{key}", f"accounts/{party}", upstream, f"{upstream}/history"):
+        page.goto(f"/console/{path}")
+        wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{path} is {wide} px too wide"
+    for path in ("keys", "accounts"):
+        page.goto(f"/console/{path}")
+        for link in page.locator(f'tbody a[href$="accounts/{party}"]').all():
+            box = link.bounding_box()
+            assert box is not None
+            assert box["width"] < 400, path
+    page.goto("/console/upstreams")
+    browse.shoot(page, f"upstreams-long-{size}")
+    for row in page.locator(".strips .row").all():
+        strip, sums = row.locator("svg").bounding_box(), row.locator(".sums").bounding_box()
+        assert strip is not None
+        assert sums is not None
+        beside = strip["x"] + strip["width"] <= sums["x"]
+        assert beside or strip["y"] + strip["height"] <= sums["y"]
+    assert 200 == server.admin.ask("DELETE", f"/admin/v1/{upstream}").status
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "dark"), ("phone", "light")])

@@ -43,6 +43,7 @@ def test_pages(books: Web) -> None:
     assert ["r4", "r3", "r2", "r1", "r0"] == found
     assert [] == books.admin.get(f"{REQUESTS}?key=nobody").json["data"]
     assert 404 == books.admin.get(f"{REQUESTS}?after=r9").status
+    assert books.admin.get(REQUESTS).json == books.admin.get(f"{REQUESTS}?after=").json
     assert 400 == books.admin.get(f"{REQUESTS}?limit=0").status
 
 

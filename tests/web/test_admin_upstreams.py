@@ -81,6 +81,20 @@ def test_a_bad_field_is_named(site: Web, field: str, value: object) -> None:
     assert field != "url" or "the url" in answer.error["message"].lower(), "in words"
 
 
+def test_a_page_follows_what_is_gone(site: Web) -> None:
+    """Who removes what a page shows goes on with the next one."""
+    for number in range(5):
+        assert 201 == site.admin.post(UPSTREAMS, {**BODY, "name": f"page-{number}"}).status
+    found, after, more = [], "page-", True
+    while more:
+        part = site.admin.get(f"{UPSTREAMS}?limit=2&after={after}").json
+        for name in (each["name"] for each in part["data"]):
+            assert 200 == site.admin.ask("DELETE", f"{UPSTREAMS}/{name}").status
+            found.append(name)
+        after, more = found[-1], part["has_more"]
+    assert [f"page-{number}" for number in range(5)] == found
+
+
 def test_the_embedded_model_s_name_is_taken(site: Web) -> None:
     """An upstream of that name would answer for the engine."""
     answer = site.admin.post(UPSTREAMS, {**BODY, "name": "embedded"})

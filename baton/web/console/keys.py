@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from baton.stores.base import KeyRecord, PartyRecord, Role
 from baton.web import admin_keys
-from baton.web.admin import PageQuery, page, stored
+from baton.web.admin import first, start_after, stored
 from baton.web.console import fields
 from baton.web.console.balances import budgets_of
 from baton.web.console.call import Call
@@ -36,9 +36,9 @@ async def list_keys(call: Call) -> Response:
     owners = await _reach(call)
     records = await stored(call.services.keys.all, owners)
     now_us = call.services.clock_us()
-    fitting = [one for one in reversed(records) if _fits(one, asked, now_us)]
-    ids = [one.id for one in fitting]
-    shown = page(fitting, ids, PageQuery(asked.after, PER_PAGE))
+    newest = records[::-1]
+    start = start_after([one.id for one in newest], asked.after)  # it may not fit any more
+    shown = first([one for one in newest[start:] if _fits(one, asked, now_us)], PER_PAGE)
     parties = await _parties(call)
     values = {
         "asked": asked,

@@ -31,6 +31,7 @@ DEEPER: dict[str, str] = {
     "end_user": "day",
 }
 """What a followed row is grouped by next."""
+PLACES = ("model", "upstream")
 INNER = ("upstream", "organisation", "team", "user")
 """Groupings that only those who read all reports have."""
 
@@ -47,14 +48,16 @@ class Asked(msgspec.Struct, frozen=True):
 
 async def show_usage(call: Call) -> Response:
     asked, all_reports = call.query(Asked), call.may(Access.REPORTS)
-    by: UsageGroup = asked.by or ("key" if all_reports or call.may(Access.TEAM) else "model")
+    groups = _apart(_groups(call), asked)
+    first: UsageGroup = next(each for each in ("key", "model", "day") if each in groups)
+    by = asked.by or first
     lines = await _lines(call, asked, by)
     days = await _lines(call, asked, "day")
     shown = sorted(lines, key=lambda one: (-one.charge_nano, -one.requests))[:ROWS_MAX]
     values = {
         "asked": asked,
         "by": by,
-        "groups": _groups(call),
+        "groups": groups,
         "choices": DAYS,
         "lines": sorted(shown, key=lambda one: one.day, reverse=True) if by == "day" else shown,
         "left_out": len(lines) - len(shown),
@@ -122,6 +125,15 @@ def _groups(call: Call) -> tuple[UsageGroup, ...]:
         return every
     hidden = INNER if call.may(Access.TEAM) else (*INNER, "key")
     return tuple(group for group in every if group not in hidden)
+
+
+def _apart(groups: tuple[UsageGroup, ...], asked: Asked) -> tuple[UsageGroup, ...]:
+    """Those that there are sums by beside these filters: none knows users and models together."""
+    if asked.end_user:
+        return tuple(each for each in groups if each not in PLACES)
+    return tuple(
+        each for each in groups if each != "end_user" or not (asked.model or asked.upstream)
+    )
 
 
 async def _names(call: Call, by: UsageGroup) -> dict[str, str]:

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from baton.stores.base import KeyRecord, PartyRecord
+from baton.web.console import keys
 from tests.asking import Endpoint
+from tests.bookkeeping import new_key
 from tests.fakes.web_parts import MODEL, Web
 from tests.web.console.browsing import Visitor, form_of, visitor
 
@@ -101,6 +103,19 @@ def test_finding_some(site: Web) -> None:
     assert 303 == one.post(f"/console/keys/{key_id}/revoke").status
     assert key_id in one.get("/console/keys?state=ended&q=needle").text
     assert key_id not in one.get("/console/keys?q=needle").text
+
+
+def test_more_follow_a_key_that_was_revoked(site: Web) -> None:
+    """The way on from a page holds also when the last key on it is not listed any more."""
+    one, store = visitor(site), site.parts.store
+    for number in range(keys.PER_PAGE + 2):
+        new_key(store, f"paged-{number}")
+    more = re.search(r'href="(\?[^"]*after=(key_\w+)[^"]*)"', one.get("/console/keys?q=paged").text)
+    assert more is not None
+    assert 303 == one.post(f"/console/keys/{more.group(2)}/revoke").status
+    answer = one.get(f"/console/keys{more.group(1).replace('&amp;', '&')}")
+    assert 200 == answer.status
+    assert ["paged-1", "paged-0"] == re.findall(r">(paged-\d+)<", answer.text)
 
 
 def team(site: Web, name: str) -> PartyRecord:

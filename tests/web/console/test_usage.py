@@ -1,5 +1,8 @@
 """Usage: drilled down, as CSV, and everybody's own only."""
 
+import html
+import re
+
 import pytest
 
 from baton.stores.base import PartyRecord
@@ -64,3 +67,15 @@ def test_a_team_admin_sees_its_party(site: Web) -> None:
 @pytest.mark.parametrize("query", ["by=nothing", "days=x"])
 def test_what_cannot_be_asked(site: Web, query: str) -> None:
     assert 400 == visitor(site).get(f"/console/usage?{query}").status
+
+
+@pytest.mark.parametrize("narrowed", ["end_user=links-eve", "model=links-m", "upstream=u"])
+def test_links_lead_somewhere(site: Web, narrowed: str) -> None:
+    """A page leads to no grouping that there are no sums by beside what narrows it."""
+    book(site.parts.store, site.parts.admin, "usage-links", model="links-m", user="links-eve")
+    for one in (visitor(site), visitor(site, USER_KEY)):
+        page = one.get(f"/console/usage?{narrowed}")
+        assert 200 == page.status
+        links = [html.unescape(found) for found in re.findall(r'href="(\?[^"]+)"', page.text)]
+        assert any("by=" in link for link in links)
+        assert {200} == {one.get(f"/console/usage{link}").status for link in links}
