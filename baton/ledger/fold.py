@@ -153,7 +153,7 @@ def open_slot(store: Store, slot: Slot, *, leaving: bool = False) -> Opened:
         failed.callback(slot.release)
         file = JournalLog(slot.path)
         failed.callback(file.close)
-        held = journals.enter(store.database, file.identity, slot.name, store.term)
+        held = journals.enter(store.database, file.identity, slot.name, store.term, seal=store.seal)
         opened = Opened(store, file, LogRows(file, held.number), held)
         opened.slot = slot
         opened.begin(leaving=leaving)
@@ -164,7 +164,9 @@ def open_slot(store: Store, slot: Slot, *, leaving: bool = False) -> Opened:
 def open_shared(store: Store) -> Opened:
     """Begin a journal within the book. Raises StoreError."""
     identity = new_identity()
-    held = journals.enter(store.database, identity, "shared", store.term, shared=True)
+    held = journals.enter(
+        store.database, identity, "shared", store.term, shared=True, seal=store.seal
+    )
     opened = _shared(store, held)
     opened.begin()
     return opened

@@ -33,7 +33,8 @@ class StoreError(BatonError):
 
 
 class Unsealable(StoreError):
-    """A sealed secret does not open: the master key is not the one that it was sealed with."""
+    """A sealed secret does not open, or would not: the master key is not the one that it was sealed
+    with, or that other nodes have."""
 
 
 class StoreUnavailable(StoreError):

@@ -76,6 +76,8 @@ class Store:
         self.notices = Notices(self.database)
         self.idempotency = Idempotency(self.database, vault.derive("idempotency"))
         self.contents = Contents(self.database, vault.derive("content"))
+        self.seal = vault.derive("nodes").digest().hex()
+        """Names the master key (journals.enter)."""
         self.session_seal = vault.derive("session")
         """Seals the tokens of the console (admission/sessions.py)."""
 

@@ -6,7 +6,7 @@ process that takes a journal over gets the next epoch; whoever comes with an old
 ledger/entries.py as they are, by journal.
 """
 
-from sqlalchemy import Column, LargeBinary, Table, UniqueConstraint
+from sqlalchemy import Column, LargeBinary, Table, Text, UniqueConstraint
 
 from baton.stores.tables import Whole, whole, whole_key
 from baton.stores.tables import metadata as metadata
@@ -18,6 +18,7 @@ tenure = Table(
     whole("epoch"),
     Column("expires_us", Whole),  # by the clock of the book's server; NULL: never, or ended
     whole("shared", 0),
+    Column("seal", Text),  # names its process's master key (journals.enter); NULL: not known
     sqlite_strict=True,
 )
 

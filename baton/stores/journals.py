@@ -12,6 +12,9 @@ journal counts as lost: its epoch moves on, and what was leased to it comes back
 up again, its rows are posted then: late, but not lost. They exceed what was leased at most by what
 had not been posted when the process died. Times are the server's, so that clocks of nodes do not
 matter. On SQLite there is no term: the kernel tells which processes live (ledger/slots.py).
+
+Nodes with different master keys do not know each other's idempotency keys and sessions, and would
+run and charge a request twice without a word: so the second one is refused while the first lives.
 """
 
 import time
@@ -20,10 +23,15 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, bindparam, cast, func, select
 
-from baton.stores.base import StoreUnavailable
+from baton.stores.base import StoreUnavailable, Unsealable
 from baton.stores.database import Database
 from baton.stores.journal_tables import tenure
 from baton.stores.tables import journal, lease
+
+OTHER_SEAL = (
+    "the nodes that run on this database have another master key: give all of them the same"
+    " BATON_MASTER_KEY (where it was changed, stop them all first)"
+)
 
 _EPOCH = select(tenure.c.epoch).where(tenure.c.journal == bindparam("number")).with_for_update()
 
@@ -49,9 +57,18 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def enter(
-    database: Database, identity: str, name: str, term: Term | None = None, *, shared: bool = False
+    database: Database,
+    identity: str,
+    name: str,
+    term: Term | None = None,
+    *,
+    shared: bool = False,
+    seal: str | None = None,
 ) -> Tenure:
-    """Take the journal with that identity over; a new one gets the next number."""
+    """Take the journal with that identity over; a new one gets the next number. `seal` names the
+    process's master key, and tells nothing of it.
+
+    Raises Unsealable while processes live that have another one."""
     known = select(journal.c.number).where(journal.c.identity == identity)
     with database.writing() as connection:
         number = connection.scalar(known)
@@ -60,7 +77,9 @@ def enter(
             connection.execute(journal.insert().values(**values))
             number = connection.scalar(known)
         assert number is not None
-        return _next_epoch(connection, int(number), term, shared=shared)
+        if seal is not None and _others(connection, int(number), seal):
+            raise Unsealable(OTHER_SEAL)
+        return _next_epoch(connection, int(number), term, shared=shared, seal=seal)
 
 
 def folded_seq(database: Database, identity: str) -> int:
@@ -124,12 +143,24 @@ def _expired(connection: sqlalchemy.Connection, *, shared: bool) -> list[int]:
     return list(connection.scalars(query.order_by(tenure.c.journal)))
 
 
+def _others(connection: sqlalchemy.Connection, number: int, seal: str) -> bool:
+    """Whether processes of other journals live that have another master key."""
+    living = tenure.c.expires_us >= _now_us(connection)
+    theirs = living & (tenure.c.journal != number) & (tenure.c.seal != seal)
+    return connection.scalar(select(tenure.c.journal).where(theirs).limit(1)) is not None
+
+
 def _next_epoch(
-    connection: sqlalchemy.Connection, number: int, term: Term | None, *, shared: bool
+    connection: sqlalchemy.Connection,
+    number: int,
+    term: Term | None,
+    *,
+    shared: bool,
+    seal: str | None = None,
 ) -> Tenure:
     epoch = int(connection.scalar(_EPOCH, {"number": number}) or 0) + 1
     expires_us = None if term is None else _now_us(connection) + round(term.book_s * 1e6)
-    values = {"epoch": epoch, "expires_us": expires_us, "shared": int(shared)}
+    values = {"epoch": epoch, "expires_us": expires_us, "shared": int(shared), "seal": seal}
     changed = tenure.update().where(tenure.c.journal == number).values(**values)
     if connection.execute(changed).rowcount == 0:
         connection.execute(tenure.insert().values(journal=number, **values))

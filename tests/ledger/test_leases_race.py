@@ -31,6 +31,8 @@ from tests.bookkeeping import (
 from tests.servers import Postgres
 
 ATTEMPTS, ROOM = 500, 100
+MASTER_KEY = "ab" * 32
+"""Nodes have the same."""
 
 
 async def race(settings: Settings, name: str, start: Barrier) -> None:
@@ -101,7 +103,8 @@ def test_exactly_the_budget_passes_on_nodes(
     """Likewise on three nodes that share nothing but PostgreSQL."""
     url = cluster.database()
     nodes = [
-        settings(tmp_path / name, database_url=url, journal=journal) for name in ("a", "b", "c")
+        settings(tmp_path / name, database_url=url, journal=journal, master_key=MASTER_KEY)
+        for name in ("a", "b", "c")
     ]
     exactly_the_budget(open_store(nodes[0]), *nodes)
 

@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from baton.stores import journals
+from baton.stores.base import Unsealable
 from baton.stores.book import Store
 from baton.stores.journals import Fenced, Term
 from tests.bookkeeping import new_key, new_store
@@ -69,3 +70,23 @@ def test_one_process_takes_a_lost_journal_over(tmp_path: pathlib.Path) -> None:
         journals.renew(store.database, lost, LONG)
     journals.return_leases(store.database, taken, leaving=True)
     assert [] == journals.take_over_lost(store.database, LONG)
+
+
+def test_nodes_have_one_master_key(tmp_path: pathlib.Path) -> None:
+    """Another one is refused while a process with the first lives, and changes nothing; the process
+    itself may come back with another, and whoever is left once all are gone."""
+    store = new_store(tmp_path)
+    journals.enter(store.database, "gone", "3", OVER, seal="old")
+    first = journals.enter(store.database, "a", "0", LONG, seal="one")
+    journals.enter(store.database, "b", "1", LONG, seal="one")
+    journals.enter(store.database, "earlier", "2", LONG)
+    for identity in ("new", "gone"):
+        with pytest.raises(Unsealable, match="give all of them the same BATON_MASTER_KEY"):
+            journals.enter(store.database, identity, "4", LONG, seal="two")
+    journals.renew(store.database, first, LONG)
+    second = journals.enter(store.database, "b", "1", LONG, seal="one")
+    for held in (first, second):
+        journals.return_leases(store.database, held, leaving=True)
+    journals.enter(store.database, "a", "0", LONG, seal="two")
+    journals.enter(store.database, "new", "4", LONG, seal="two")
+    journals.enter(store.database, "a", "0", LONG, seal="two")
