@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from baton.sites import Site
+from baton.telemetry import diary
 from baton.upstreams.base import HttpRequest, UpstreamError
 from baton.upstreams.failures import failure
 from baton.upstreams.registry import Dialect
@@ -51,6 +52,10 @@ class Probe:
         """Once, and tell its site."""
         if self._site.in_flight >= self._site.in_flight_max:
             return  # it would wait in line; those who run will tell
+        with diary.outliving("probing an upstream"):
+            await self._ask()
+
+    async def _ask(self) -> None:
         try:
             async with asyncio.timeout(min(PROBE_TIMEOUT_S, self.interval_s)):
                 status = await self._upstream.status(self._request)

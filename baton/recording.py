@@ -120,8 +120,9 @@ class Recorder:
             except TimeoutError:
                 """Time to look."""
             over = self._end.is_set()  # told while it is written, there is one more look
-            self.look()
-            await self.write()
+            with diary.outliving("recording upstreams"):
+                self.look()
+                await self.write()
 
     def look(self) -> None:
         """Add what was counted, and how long each was in its state, since the last look."""

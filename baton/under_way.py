@@ -77,10 +77,11 @@ class UnderWay:
         ledger see how far streams are."""
         while True:
             await asyncio.sleep(LOOK_S)
-            self.land(LOOK_S)
-            self.expire(time.time())
-            self.cut_overdue(timeout_s())
-            self.checkpoint()
+            with diary.outliving("watching requests"):
+                self.land(LOOK_S)
+                self.expire(time.time())
+                self.cut_overdue(timeout_s())
+                self.checkpoint()
 
     def _end(self, turn: Turn, error: RequestError) -> None:
         task = self.turns[turn]

@@ -103,10 +103,11 @@ class Webhooks:
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self.look(time.time_ns() // 1000)
-            except StoreUnavailable as error:
-                diary.warning("budgets cannot be looked at", reason=str(error))
+            with diary.outliving("webhooks"):
+                try:
+                    await self.look(time.time_ns() // 1000)
+                except StoreUnavailable as error:
+                    diary.warning("budgets cannot be looked at", reason=str(error))
             await asyncio.sleep(LOOK_S)
 
     async def _deliver(self, each: Notice, now_us: int) -> bool:

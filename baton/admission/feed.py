@@ -5,6 +5,7 @@ a change takes effect everywhere within a second, whoever made it.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -34,15 +35,15 @@ class ChangeFeed:
 
     def _poll(self) -> None:
         while not self._stop.wait(POLL_S):
-            try:
-                fresh = self._changes.since(self._seq)
-            except StoreError as error:
-                diary.warning("the change log cannot be read", reason=str(error))
-                continue
-            if not fresh:
-                continue
+            with diary.outliving("reading changes"):
+                self._look()
+
+    def _look(self) -> None:
+        try:
+            fresh = self._changes.since(self._seq)
+        except StoreError as error:
+            return diary.warning("the change log cannot be read", reason=str(error))
+        if fresh:
             self._seq = fresh[-1].seq
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop ended
                 self._loop.call_soon_threadsafe(self._callback, fresh)
-            except RuntimeError:
-                return  # the loop ended

@@ -263,7 +263,8 @@ class SharedCounters:
     async def _tend(self) -> None:
         while True:
             await asyncio.sleep(SHARE_S / 2)
-            await self._give_back()
+            with diary.outliving("tending rates"):
+                await self._give_back()
 
     async def _give_back(self) -> None:
         """Return credit that nobody used, settle what was used beyond it, forget the idle."""

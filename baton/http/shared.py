@@ -16,6 +16,7 @@ from baton.config import Settings
 from baton.http.bodies import bodies
 from baton.http.exchange import Exchange, Line
 from baton.http.usual import Usual
+from baton.telemetry import diary
 
 SWEEP_S = 0.5
 NEVER = float("inf")
@@ -111,9 +112,10 @@ async def sweep(shared: Shared, state: ServerState) -> None:
     """Renew the date and end what is overdue; runs until its task is cancelled."""
     loop = asyncio.get_running_loop()
     while True:
-        now = loop.time()
-        shared.renew(now)
-        for connection in list(state.connections):
-            if isinstance(connection, Timed) and connection.deadline < now:
-                connection.overdue()
+        with diary.outliving("watching connections"):
+            now = loop.time()
+            shared.renew(now)
+            for connection in list(state.connections):
+                if isinstance(connection, Timed) and connection.deadline < now:
+                    connection.overdue()
         await asyncio.sleep(SWEEP_S)

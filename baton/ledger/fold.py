@@ -60,18 +60,20 @@ class Folder:
 
     def _run(self) -> None:
         while not self._stop.wait(FOLD_S):
-            written = self._written()
-            if written == self._mark:
-                continue
-            try:
-                folded_seq = fold_all(self._posting)
-            except FAULTS as error:
-                diary.warning("folding failed; it is tried again", reason=str(error))
-                continue
-            self._mark = written
-            if folded_seq - self._pruned >= PRUNE_AFTER_ROWS:
-                self._pruned = folded_seq
-                self._folded(folded_seq)
+            with diary.outliving("folding"):
+                self._fold(self._written())
+
+    def _fold(self, written: int) -> None:
+        if written == self._mark:
+            return
+        try:
+            folded_seq = fold_all(self._posting)
+        except FAULTS as error:
+            return diary.warning("folding failed; it is tried again", reason=str(error))
+        self._mark = written
+        if folded_seq - self._pruned >= PRUNE_AFTER_ROWS:
+            self._pruned = folded_seq
+            self._folded(folded_seq)
 
 
 def fold_all(posting: Posting) -> int:

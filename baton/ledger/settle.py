@@ -32,6 +32,7 @@ from baton.semantics.events import Usage
 from baton.semantics.usage import clamp
 from baton.stores.base import PriceRecord, StoreUnavailable
 from baton.stores.book import Store
+from baton.telemetry import diary
 
 CHECKPOINT_S = 1.0
 QUOTA_STATUS = 429
@@ -254,11 +255,11 @@ class Ledger:
     async def _tend(self) -> None:
         while True:
             await asyncio.sleep(self._renewal.every_s)
-            if await self._renewal.tend():
-                await self._leases.give_back(self._leases.idle)
-            elif self._renewal.lost:
-                self.on_lost()
-                return
+            with diary.outliving("tending leases"):
+                if await self._renewal.tend():
+                    await self._leases.give_back(self._leases.idle)
+            if self._renewal.lost:
+                return self.on_lost()
 
 
 async def open_ledger(store: Store, price_book: PriceBook) -> Ledger:

@@ -5,9 +5,10 @@ line an event, or as coloured columns on a terminal. A traceback never shows the
 variables: prompts are among them.
 """
 
+import contextlib
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -44,6 +45,17 @@ def error(event: str, **fields: object) -> None:
 def exception(event: str, **fields: object) -> None:
     """A fault of ours: as `error`, with the traceback of what is being handled."""
     _say(logging.ERROR, event, fields, traced=True)
+
+
+@contextlib.contextmanager
+def outliving(task: str) -> Iterator[None]:
+    """Around one round of what goes on for as long as its process: a fault of ours in it is told,
+    and the next round comes all the same. Without this nobody would hear of a task that ended, nor
+    do what it did."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 — that is what it is for
+        exception("a round failed; the next one comes", task=task)
 
 
 def _say(level: int, event: str, fields: Mapping[str, object], *, traced: bool = False) -> None:

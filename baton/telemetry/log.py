@@ -135,7 +135,8 @@ class AccessLog:
                 await asyncio.wait_for(self._wake.wait(), FLUSH_S)
             self._wake.clear()
             if self._lines:
-                await asyncio.shield(asyncio.to_thread(self.flush))
+                with diary.outliving("writing the access log"):
+                    await asyncio.shield(asyncio.to_thread(self.flush))
 
     def _write(self, body: bytes) -> None:
         if not body:

@@ -70,10 +70,11 @@ class Publisher:
 
     async def _run(self) -> None:
         while True:
-            try:
-                self.publish()
-            except OSError as error:  # a full disk must not end the counting, nor the relay
-                diary.warning("metrics not published", path=str(self.path), error=str(error))
+            with diary.outliving("publishing metrics"):
+                try:
+                    self.publish()
+                except OSError as error:  # a full disk must not end the counting, nor the relay
+                    diary.warning("metrics not published", path=str(self.path), error=str(error))
             await asyncio.sleep(INTERVAL_S)
 
     def _others(self) -> Iterator[Snapshot]:

@@ -5,6 +5,8 @@ import pathlib
 import shutil
 import time
 
+import pytest
+
 from baton.cli import checks as cli_checks
 from baton.config import Settings
 from baton.ledger.fold import fold_all, open_slot, recover_orphans
@@ -12,6 +14,7 @@ from baton.ledger.slots import claim
 from baton.stores import audit, backup
 from baton.stores.book import Store, book_path, journal_folder
 from baton.stores.framing import BLOCK_BYTES
+from baton.stores.posting import Posting
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
 DEADLINE_S = 10.0
@@ -32,6 +35,36 @@ def test_folds_by_itself(tmp_path: pathlib.Path) -> None:
                 await asyncio.sleep(0.02)
 
     asyncio.run(run())
+
+
+def test_a_fault_of_ours_does_not_end_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next round folds what that one could not."""
+    store = new_store(tmp_path)
+    key = new_key(store)
+    post, tries = Posting.post, 0
+
+    def odd_at_first(self: Posting, at_most: int) -> tuple[int, int]:
+        nonlocal tries
+        tries += 1
+        if tries == 2:  # the first is that of the start
+            raise ValueError("odd")
+        return post(self, at_most)
+
+    monkeypatch.setattr(Posting, "post", odd_at_first)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            hold = await ledger.hold(intent(key))
+            await ledger.durable(ledger.settle(hold, outcome()))
+            deadline_s = time.monotonic() + DEADLINE_S
+            while not store.usage.requests():
+                assert time.monotonic() < deadline_s
+                await asyncio.sleep(0.02)
+
+    asyncio.run(run())
+    assert tries > 2
 
 
 def test_folding_twice_changes_nothing(tmp_path: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from baton.errors import RequestError
 from baton.ledger.settle import Ledger
+from baton.ledger.tenures import Renewal
 from baton.stores import journals
 from baton.stores.base import KeyRecord
 from baton.stores.book import Store, open_store
@@ -55,6 +56,33 @@ def test_who_is_not_heard_stops_spending(store: Store) -> None:
             store.term = ledger._renewal._term = Term(process_s=30.0, book_s=60.0)
             assert await ledger._renewal.tend()
             await spend(ledger, limited)
+
+    asyncio.run(run())
+    store.close()
+
+
+def test_a_fault_of_ours_does_not_end_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One renewal that fails so is one that did not come through: the next one does."""
+    key = new_key(store, budget_nano=10**6)
+    store.term = Term(process_s=0.6, book_s=60.0)
+    clear_up, rounds = Renewal._clear_up, 0
+
+    def odd_at_first(self: Renewal) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise ValueError("odd")
+        clear_up(self)
+
+    monkeypatch.setattr(Renewal, "_clear_up", odd_at_first)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            deadline = time.monotonic() + DEADLINE_S
+            while rounds < 10:  # some terms
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.01)
+            await spend(ledger, key)
 
     asyncio.run(run())
     store.close()

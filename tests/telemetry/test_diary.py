@@ -1,5 +1,6 @@
 """What Baton says of itself: JSON lines, or columns on a terminal, from every part alike."""
 
+import asyncio
 import io
 import json
 import logging
@@ -68,6 +69,19 @@ def test_a_fault_has_its_traceback_without_values(stream: io.StringIO) -> None:
     assert "ZeroDivisionError: 6" in stream.getvalue()
     assert "req-1" in stream.getvalue()
     assert "secret" not in stream.getvalue()
+
+
+def test_a_round_that_fails_is_told() -> None:
+    """And what is around it goes on; who is cancelled is."""
+    stream = io.StringIO()
+    diary.configure("info", stream)
+    with diary.outliving("looking"):
+        fail("odd")
+    [told] = [json.loads(text) for text in stream.getvalue().splitlines()]
+    assert ("error", "looking") == (told["level"], told["task"])
+    assert "ZeroDivisionError: 3" in told["exception"]
+    with pytest.raises(asyncio.CancelledError), diary.outliving("looking"):
+        raise asyncio.CancelledError
 
 
 def test_columns_on_a_terminal() -> None:
