@@ -23,7 +23,8 @@ caller's back, but an end that is owed:
 - a checkpoint that failed is forgotten: the next one says more.
 Kept rows are bounded by the requests in flight, as admission waits for its hold while `failing`.
 
-A row that cannot be stored at all (a bug: a value of no column type) fails alone, not its batch.
+A row that cannot be stored at all (a bug: a value of no column type, say) fails alone, not its
+batch.
 """
 
 import asyncio
@@ -38,7 +39,6 @@ import msgspec
 from baton.ledger.batch import Batch, QueuedEnd, QueuedHold, Told
 from baton.ledger.entries import CheckpointRow, SettleRow
 from baton.ledger.failed import Failed
-from baton.ledger.journal_log import NOT_STORABLE
 from baton.stores.base import StoreUnavailable
 from baton.telemetry import diary
 
@@ -303,7 +303,7 @@ class Journal:
             self._file.append(holds, batch.checkpoints, ends)
         except StoreUnavailable as error:
             return batch.failed(str(error))
-        except NOT_STORABLE as error:
+        except Exception as error:  # noqa: BLE001 — a bug, which must not keep all others waiting
             diary.exception("a journal row cannot be stored", reason=repr(error))
             return self._one_by_one(batch)
         self._written = batch.last
@@ -323,7 +323,7 @@ class Journal:
                 continue
             except StoreUnavailable as error:
                 failed[ticket] = str(error)
-            except NOT_STORABLE:
+            except Exception:  # noqa: BLE001 — told above
                 failed[ticket] = _NOT_STORABLE
             if end is not None and batch.stood_for(end):
                 failed[end.hold_seq] = failed[ticket]
@@ -336,11 +336,12 @@ class Journal:
             diary.warning("the loop ended before its journal", rows=batch.rows)
 
     def _prune(self, folded_seq: int) -> None:
-        try:
-            if self._file.prune(folded_seq):
-                self._queue.put(folded_seq)  # the next step, after what queued meanwhile
-        except StoreUnavailable as error:
-            diary.warning("the journal cannot be pruned", reason=str(error))
+        with diary.outliving("pruning the journal"):
+            try:
+                if self._file.prune(folded_seq):
+                    self._queue.put(folded_seq)  # the next step, after what queued meanwhile
+            except StoreUnavailable as error:
+                diary.warning("the journal cannot be pruned", reason=str(error))
 
 
 _NOT_STORABLE = "a row cannot be stored"

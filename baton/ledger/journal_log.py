@@ -33,7 +33,7 @@ from baton.stores import segments
 from baton.stores.log import Log
 
 NOT_STORABLE = (ValueError, TypeError, OverflowError)
-"""A row at fault, not the disk: its batch is written row by row."""
+"""What a row at fault raises, where the disk is well: its batch is written row by row."""
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):

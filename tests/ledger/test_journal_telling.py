@@ -4,6 +4,9 @@ import asyncio
 import functools
 import pathlib
 
+import pytest
+
+from baton.ledger.entries import HoldRow
 from baton.ledger.journal import LOST
 from baton.stores.base import StoreUnavailable
 from tests.ledger import logged
@@ -78,6 +81,38 @@ def test_one_that_raises_keeps_nobody_waiting(tmp_path: pathlib.Path) -> None:
             await until(lambda: len(told) == 2)
             assert [None, None] == told
             await journal.durable(journal.settle(end(journal.hold(hold("d")))))
+
+    asyncio.run(run())
+
+
+class Odd:
+    """A hold with a bug."""
+
+    @property
+    def row(self) -> HoldRow:
+        return hold("odd")
+
+    def stored(self) -> tuple[object, bool]:
+        raise AttributeError("odd")
+
+
+def test_a_bug_in_a_row_keeps_nobody_waiting(tmp_path: pathlib.Path) -> None:
+    """It fails alone, whatever it raises; those before, beside and behind it are written."""
+
+    async def run() -> None:
+        file = Gated(tmp_path / "0")
+        async with journal_at(file) as journal:
+            await journal.durable(journal.hold(hold("first")))
+            file.gate.clear()
+            journal.hold(hold("gate"))
+            odd, beside = journal.hold(Odd()), journal.hold(hold("beside"))
+            file.gate.set()
+            async with asyncio.timeout(10):
+                with pytest.raises(StoreUnavailable):
+                    await journal.durable(odd)
+                await journal.durable(beside)
+                await journal.durable(journal.hold(hold("behind")))
+            assert ["first", "gate", "beside", "behind"] == logged.names(tmp_path / "0")
 
     asyncio.run(run())
 
