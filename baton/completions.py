@@ -252,9 +252,11 @@ class Completions:
         if record.default_model is not None:
             return record.default_model
         reached = [m for m in self._configured.current.routes.models if turn.caller.allowed(m)]
-        if len(reached) != 1:
-            message = "'model' is empty; the key has no default model and reaches several."
-            raise invalid(message, "model")
+        if not reached:
+            raise invalid("'model' is empty; the key reaches no model.", "model")
+        if len(reached) > 1:
+            said = "'model' is empty; the key has no default model and reaches several models: "
+            raise invalid(said + "name one, or ask under /m/{model}.", "model")
         return reached[0]
 
     def _plan(self, turn: Turn, request: CompletionRequest) -> Plan:

@@ -11,6 +11,9 @@ from baton.errors import RequestError
 
 TOKEN_ID_MAX = 2**31 - 1
 NESTED_TOO_DEEPLY = "it is nested too deeply"
+BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+"""Of UTF-8 and UTF-16: PowerShell writes them into files, and no editor shows them."""
+BYTE_ORDER_MARKED = "it begins with a byte order mark: send UTF-8 without one"
 UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on input: RecursionError on deep nesting, UnicodeDecodeError on bad UTF-8."""
 
@@ -47,6 +50,8 @@ def unreadable(error: Exception) -> str:
 
 def explain_body(body: bytes, error: Exception) -> RequestError:
     """The error for a body that is no JSON."""
+    if body.startswith(BYTE_ORDER_MARKS):
+        return errors.malformed_body(BYTE_ORDER_MARKED)
     return errors.malformed_body(unreadable(error)) if body.strip() else errors.empty_body()
 
 

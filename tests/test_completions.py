@@ -213,8 +213,12 @@ def test_empty_model(tmp_path: pathlib.Path) -> None:
         several = relay.user.complete(model="", prompt="a")
         default = relay.key("default", default_model="n").complete(model="", prompt="a")
         reached = relay.key("reaching", models=["n"]).complete(model="", prompt="a")
+        none = relay.key("lost", models=["gone"]).complete(model="", prompt="a")
     assert (MODEL, "model") == (only.json["model"], only.headers["x-baton-fills"])
     assert (400, "model") == (several.status, several.error["param"])
+    assert "several models: name one, or ask under /m/{model}." in several.error["message"]
+    assert (400, "model") == (none.status, none.error["param"])
+    assert "reaches no model" in none.error["message"]
     assert ["n", "n"] == [default.json["model"], reached.json["model"]]
     assert ["model"] * 3 == [row.fills for row in relay.rows()]
 

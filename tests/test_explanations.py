@@ -86,3 +86,11 @@ def test_bodies() -> None:
     assert unreadable(RecursionError("deep")) == "it is nested too deeply"
     assert "empty" in explain_body(b" ", ValueError("x")).message
     assert "not valid JSON: bad" in explain_body(b"{", msgspec.DecodeError("bad.")).message
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
+def test_a_mark_of_byte_order_is_named(coding: str) -> None:
+    """PowerShell puts one before a file's text, where no editor shows it: UTF-8 without it."""
+    error = explain_body('{"model": "m"}'.encode(coding), msgspec.DecodeError("byte 0"))
+    assert "byte order mark" in error.message
+    assert "UTF-8" in error.message

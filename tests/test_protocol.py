@@ -223,6 +223,7 @@ def test_mistakes_name_their_field(fields: dict[str, Any], param: str, code: str
         (b"", "empty"),
         (b" \n", "empty"),
         (b'{"model": ', "not valid JSON"),
+        (b'\xef\xbb\xbf{"model":"m","prompt":"a"}', "byte order mark"),
         (b"\xff\xfe", "not valid JSON"),
         (b'{"model":"m","prompt":"\xff"}', "not valid UTF-8"),
         (b'{"model":"m","prompt":"a","z":"\xff"}', "not valid UTF-8"),

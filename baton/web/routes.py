@@ -111,11 +111,12 @@ OPERATIONS: tuple[AnyOperation, ...] = (
 ELSEWHERE = (
     "/v1/chat", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/images", "/v1/audio",
     "/v1/moderations", "/v1/assistants", "/v1/threads", "/v1/batches", "/v1/files", "/v1/realtime",
-    "/v1/rerank", "/v1/engines", "/v1/edits", "/api/generate", "/api/chat",
-    "/completion", "/chat", "/models", "/v1/completion", "/v1/completions/", "/v1/v1", "//v1",
+    "/v1/rerank", "/v1/engines", "/v1/edits", "/v1/deployments", "/v1/beta", "/beta", "/openai",
+    "/api", "/generate", "/completion", "/chat", "/models", "/v1/completion", "/v1/completions/",
+    "/v1/v1", "//v1", "/m/",
 )  # fmt: skip
-"""Where clients of other interfaces knock, and those whose base address lacks /v1 or has it twice:
-they are told what Baton is for."""
+"""Where clients of other interfaces knock, and those whose base address lacks /v1, has it twice or
+fixes the model: they are told what Baton is for."""
 PAGES = ("/docs", "/console")
 """What people open: a slash at the end is taken away. API paths have none, and no redirect."""
 

@@ -87,9 +87,22 @@ def test_an_unknown_path_is_a_404_in_openai_s_shape(site: Web, path: str) -> Non
         assert_refused(site.user.get(path), 404, "unknown_url")
 
 
-@pytest.mark.parametrize("path", [*ELSEWHERE, "/v1/chat/completions"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *ELSEWHERE,
+        "/v1/chat/completions",
+        "/openai/deployments/tiny/completions?api-version=2024-02-01",
+        "/v1/deployments/tiny/completions",
+        "/beta/completions",
+        "/api/tags",
+        "/m/tiny/v1/chat/completions",
+        "/m/org/tiny/completions",
+    ],
+)
 def test_other_interfaces_are_told_what_baton_is_for(site: Web, path: str) -> None:
-    """A chat client gets a 404 that names the endpoint it should use."""
+    """A client of chats, of Azure, of Ollama … gets a 404 that names the endpoint it should use,
+    also where its base address fixes the model."""
     answer = site.user.post(path, {})
     assert_refused(answer, 404, "unknown_url")
     assert "POST https://relay.test/base/v1/completions" in answer.error["message"]
