@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request  # loaded with the rooms that have one
 
 STATE = "baton"
-READINESS = "/readyz"
+READINESS = ("/readyz", "/health")
 PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -101,7 +101,7 @@ class Envelope:
         return headers
 
     def _log(self, scope: Scope, trace: Trace) -> None:
-        if scope["path"] == READINESS and trace.status in (200, 503):
+        if scope["path"] in READINESS and trace.status in (200, 503):
             return  # an answer, either way, and asked for every few seconds
         self.services.access_log.append(
             AccessLine(

@@ -40,7 +40,9 @@ async def readyz(services: Services) -> tuple[int, Readiness]:
 PROBES: dict[str, Callable[[Services], Awaitable[tuple[int, msgspec.Struct]]]] = {
     "/healthz": healthz,
     "/readyz": readyz,
+    "/health": readyz,
 }
+"""The last is where clients look that were made for vLLM, SGLang or llama-server."""
 
 
 def load(services: Services) -> ASGIApp:

@@ -52,6 +52,17 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         errors=(503,),
     ),
     Operation(
+        id="health",
+        tag="health",
+        method="GET",
+        path="/health",
+        access=Access.OPEN,
+        run=None,
+        query=AnyQuery,
+        answer=Readiness,
+        errors=(503,),
+    ),
+    Operation(
         id="metrics",
         tag="health",
         method="GET",

@@ -25,7 +25,7 @@ def test_ready_or_not(site: Web) -> None:
     assert 200 == site.user.get("/readyz").status
     before = site.parts.ready
     site.parts.ready = readiness(store=False, engine=False, upstreams=2)
-    answer = site.user.get("/readyz")
+    answer, same = site.user.get("/readyz"), site.user.get("/health")
     site.parts.ready = before
     expected = {
         "status": "unready",
@@ -35,6 +35,8 @@ def test_ready_or_not(site: Web) -> None:
         "draining": False,
     }
     assert (503, expected) == (answer.status, answer.json)
+    assert (503, expected) == (same.status, same.json)
+    assert 200 == site.user.get("/health").status
 
 
 def test_a_probe_is_a_get(site: Web) -> None:

@@ -61,7 +61,7 @@ def test_admin_routes_declare_admin_and_only_they_do() -> None:
 
 def test_open_routes_are_those_that_were_decided_to_be() -> None:
     """A route that forgot its key would show up here."""
-    expected = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/static/{file}", "/"}
+    expected = {"/healthz", "/readyz", "/health", "/metrics", "/docs", "/docs/static/{file}", "/"}
     expected |= {"/docs/{tag}/{operation}", "/docs/capabilities", "/openapi/relay.json"}
     expected |= {"/docs/guide/{name}", "/docs/search.json"}
     opened = {one.public_path for one in OPERATIONS if one.access is Access.OPEN}
