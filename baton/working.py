@@ -19,7 +19,7 @@ from baton.app import Worker
 from baton.config import Settings, SettingsError
 from baton.http.connection import connection_class
 from baton.http.shared import SEND_BUFFER_BYTES, Shared, sweep
-from baton.stores.base import Unsealable
+from baton.stores.base import StoreUnavailable, Unsealable
 from baton.telemetry import diary
 from baton.telemetry.diary import configure
 
@@ -175,4 +175,7 @@ def serve(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> b
     except (SettingsError, Unsealable) as error:
         print(f"baton: {error}", file=sys.stderr, flush=True)
         return False
+    except StoreUnavailable as error:
+        diary.error("the worker cannot serve", reason=str(error))
+        sys.exit(1)  # the supervisor starts another
     return True

@@ -20,6 +20,7 @@ from tests.asking import Endpoint
 from tests.bookkeeping import new_key, new_store
 from tests.http.serving import received, rest
 from tests.relaying import text_of
+from tests.running import free_port
 
 KEY = f"sk-test-{'user':_<40}"
 TIMEOUT_S = 15.0
@@ -115,6 +116,20 @@ def rows(home: pathlib.Path) -> list[RequestRecord]:
 def slow(fake_url: str) -> None:
     """The fake's next stream takes its time."""
     assert 200 == Endpoint(fake_url, "", "").post("/fault", {"interval_s": 0.05}).status
+
+
+def test_a_book_that_is_away_is_told_in_a_sentence(tmp_path: pathlib.Path) -> None:
+    """Its supervisor starts another: no fault of the program, so no traceback."""
+    url = f"postgresql://someone@127.0.0.1:{free_port()}/book"
+    given = msgspec.convert({"home": str(tmp_path), "model": "none", "database_url": url}, Settings)
+    worker = Process(given, tmp_path / "errors")
+    try:
+        assert 1 == worker.process.wait(TIMEOUT_S)
+    finally:
+        worker.end()
+    (told,) = [json.loads(line) for line in (tmp_path / "errors").read_text().splitlines()]
+    assert ("error", "the worker cannot serve") == (told["level"], told["event"])
+    assert told["reason"].startswith("the book cannot be used: ")
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "orphaned"])

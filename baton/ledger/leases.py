@@ -135,8 +135,14 @@ class Leases:
         self._questions += 1
         question = self._loop.create_task(self._lend(wants))
         self._open.add(question)
-        question.add_done_callback(self._open.discard)
+        question.add_done_callback(self._answered)
         await asyncio.shield(question)
+
+    def _answered(self, question: asyncio.Task[None]) -> None:
+        """A failure is that of those who still wait: where all have left, it is nobody's."""
+        self._open.discard(question)
+        if not question.cancelled():
+            question.exception()
 
     async def _lend(self, wants: dict[str, int]) -> None:
         self._unanswered = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import pathlib
 import threading
 from collections.abc import Mapping
@@ -141,6 +142,42 @@ def test_grant_outlives_who_asked(tmp_path: pathlib.Path) -> None:
         assert leases.take((account,), 10)
 
     asyncio.run(run())
+
+
+def test_a_failure_that_nobody_waits_for_is_no_error(tmp_path: pathlib.Path) -> None:
+    """The caller left while the book was asked, and the book is away: nothing to report."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=10).account
+    left = threading.Event()
+
+    class Away(Accounts):
+        """A book that cannot be reached, as it turns out once the caller has left."""
+
+        def lend(
+            self, journal: int, wants: Mapping[str, int], epoch: int | None = None
+        ) -> dict[str, int]:
+            left.wait(10)
+            raise StoreUnavailable("away")
+
+    async def run() -> list[str]:
+        reported: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context["message"]))
+        leases = Leases(Away(store.database), 1)
+        asking = loop.create_task(leases.acquire((account,), 10))
+        await asyncio.sleep(0)  # it begins
+        await asyncio.sleep(0)  # its question begins
+        questions = list(leases._open)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        left.set()
+        await asyncio.wait(questions)
+        del questions, asking
+        gc.collect()
+        return reported
+
+    assert [] == asyncio.run(run())
 
 
 def test_a_book_that_is_away_says_nothing_about_budgets(tmp_path: pathlib.Path) -> None:
