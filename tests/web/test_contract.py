@@ -27,8 +27,11 @@ RESPONSE = jsonschema.Draft202012Validator(PUBLISHED_RESPONSE)
 TEXTS = {"title", "description", "summary"}
 """Keys whose values are wording."""
 LIMITS = RequestLimits()
+LISTED_MAX = 4
+TOKENS_MAX = LIMITS.tokens_total_max // (LISTED_MAX * LIMITS.n_max)
+"""Of one choice, where a request has as many as it may."""
 RANGES: dict[str, st.SearchStrategy[object]] = {
-    "max_tokens": st.integers(0, 10_000),
+    "max_tokens": st.integers(0, TOKENS_MAX),
     "temperature": st.floats(0, 2) | st.integers(0, 2),
     "top_p": st.floats(0, 1) | st.integers(0, 1),
     "n": st.integers(1, LIMITS.n_max),
@@ -94,7 +97,7 @@ def instances(schema: dict[str, Any], name: str = "") -> st.SearchStrategy[Any]:
         return st.fixed_dictionaries({key: fields.pop(key) for key in required}, optional=fields)
     if kind == "array":
         least = 1 if name == "prompt" else 0
-        return st.lists(instances(schema["items"], name), min_size=least, max_size=4)
+        return st.lists(instances(schema["items"], name), min_size=least, max_size=LISTED_MAX)
     longest = LIMITS.stop_bytes_max // 4 if name in ("stop", "model") else 40
     return {
         "string": st.text(st.characters(exclude_categories=["Cs"]), max_size=longest),
