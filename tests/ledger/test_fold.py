@@ -12,6 +12,7 @@ from baton.config import Settings
 from baton.ledger.fold import fold_all, open_slot, recover_orphans
 from baton.ledger.slots import claim
 from baton.stores import audit, backup
+from baton.stores.base import KeyRecord
 from baton.stores.book import Store, book_path, journal_folder
 from baton.stores.framing import BLOCK_BYTES
 from baton.stores.posting import Posting
@@ -20,21 +21,23 @@ from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outc
 DEADLINE_S = 10.0
 
 
+async def until_folded(store: Store, key: KeyRecord) -> None:
+    """One request; returns once it is in the book, without anybody's doing."""
+    async with ledger_of(store) as ledger:
+        hold = await ledger.hold(intent(key))
+        await ledger.durable(ledger.settle(hold, outcome()))
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not store.usage.requests():
+            assert time.monotonic() < deadline_s
+            await asyncio.sleep(0.02)
+
+
 def test_folds_by_itself(tmp_path: pathlib.Path) -> None:
     """What was settled is in the book about a second later, without anybody's doing."""
     store = new_store(tmp_path)
     key = new_key(store)
 
-    async def run() -> None:
-        async with ledger_of(store) as ledger:
-            hold = await ledger.hold(intent(key))
-            await ledger.durable(ledger.settle(hold, outcome()))
-            deadline_s = time.monotonic() + DEADLINE_S
-            while not store.usage.requests():
-                assert time.monotonic() < deadline_s
-                await asyncio.sleep(0.02)
-
-    asyncio.run(run())
+    asyncio.run(until_folded(store, key))
 
 
 def test_a_fault_of_ours_does_not_end_it(
@@ -54,16 +57,7 @@ def test_a_fault_of_ours_does_not_end_it(
 
     monkeypatch.setattr(Posting, "post", odd_at_first)
 
-    async def run() -> None:
-        async with ledger_of(store) as ledger:
-            hold = await ledger.hold(intent(key))
-            await ledger.durable(ledger.settle(hold, outcome()))
-            deadline_s = time.monotonic() + DEADLINE_S
-            while not store.usage.requests():
-                assert time.monotonic() < deadline_s
-                await asyncio.sleep(0.02)
-
-    asyncio.run(run())
+    asyncio.run(until_folded(store, key))
     assert tries > 2
 
 
