@@ -284,8 +284,8 @@ class Worker:
             self._gate.changed([*found, *out])
         if found:
             self._own(self._recall(found))
-            if ended := self.room.under_way.among(found):
-                self._own(self._end_invalid(ended))
+            if running := self.room.under_way.among(found):
+                self._own(self._move_ends(running))
         if any(change.kind not in ASIDE for change in changes):
             self._own(self._refresh_or_log())
 
@@ -300,14 +300,14 @@ class Worker:
         for subject in dict.fromkeys(subjects):
             await self._ledger.recall(subject)
 
-    async def _end_invalid(self, key_ids: Collection[str]) -> None:
-        """End what runs for those of these keys that are not valid any more."""
+    async def _move_ends(self, key_ids: Collection[str]) -> None:
+        """What runs for these keys ends when they do, which may be sooner or later than it was."""
         try:
-            ended = await self._gate.ended(key_ids)
+            ends_s = await self._gate.ends_s(key_ids)
         except StoreError as error:
             diary.error("keys not checked: ending all", reason=str(error))
-            ended = set(key_ids)
-        self.room.under_way.end(ended)
+            ends_s = dict.fromkeys(key_ids, 0.0)
+        self.room.under_way.until(ends_s)
 
     async def _refresh_or_log(self) -> None:
         try:

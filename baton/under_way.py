@@ -1,16 +1,16 @@
 """The turns that run in this worker, so that a key that ends takes its streams along, and none runs
 for ever.
 
-A turn stands here from its first line to its last. Whoever hears that a key was revoked calls
-`end`; `watching` finds those whose key's time is over, or their own: a deadline over all attempts,
-queues and hand-offs of a request costs it nothing, as turns stand here in the order of arrival. A
-stream that is ended so is told so by an error event, and charged for what was generated; an answer
-that is not begun is a plain 401 or 504.
+A turn stands here from its first line to its last. Whoever hears that a key was changed tells
+`until` when it ends now; `watching` finds those whose key's time is over, or their own: a deadline
+over all attempts, queues and hand-offs of a request costs it nothing, as turns stand here in the
+order of arrival. A stream that is ended so is told so by an error event, and charged for what was
+generated; an answer that is not begun is a plain 401 or 504.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from baton.admission.gate import Caller
 from baton.errors import RequestError, deadline_passed, ended_key
@@ -42,13 +42,15 @@ class UnderWay:
             if any(level.id in subjects for level in caller.levels)
         }
 
-    def end(self, key_ids: Collection[str]) -> None:
-        """End all turns of these keys."""
+    def until(self, ends_s: Mapping[str, float]) -> None:
+        """These keys end at that time now (seconds since 1970), and all turns of theirs with them:
+        a time that is over, at once."""
         self.land(0.0)
-        for turn in list(self.turns):
+        for turn in self.turns:
             caller = _caller(turn)
-            if caller is not None and caller.record.id in key_ids:
-                self._end(turn, ended_key())
+            if caller is not None and caller.record.id in ends_s:
+                caller.move_end(ends_s[caller.record.id])
+        self.expire(time.time())
 
     def expire(self, now_s: float) -> None:
         """End all turns whose key is not valid any more. `now_s`: seconds since 1970."""

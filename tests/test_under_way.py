@@ -205,6 +205,26 @@ def test_other_changes_end_nothing(tmp_path: pathlib.Path) -> None:
     assert ["settled"] == [row.state for row in relay.rows()]
 
 
+def test_a_time_that_is_moved_holds_for_what_runs(tmp_path: pathlib.Path) -> None:
+    """A stream goes on beyond the time that its key had when it began, where that was put off, and
+    ends at the new one, long after the change."""
+    with relaying(tmp_path) as relay:
+        relay.fake.fault(interval_s=0.1)
+        key_id, began = record(relay).id, time.time()
+
+        def ends_in(seconds: float) -> None:
+            until_us = int((began + seconds) * 1e6)
+            relay.store.keys.update(key_id, "test", expires_us=until_us)
+
+        ends_in(1.5)
+        with relay.ask(stream=True, max_tokens=3000) as client:
+            assert b"data: " in client.recv(65536) + client.recv(65536)
+            ends_in(3.0)
+            tail = rest(client)
+        assert 3.0 <= time.time() - began < 3.0 + ENDED_WITHIN_S
+    assert b"invalid_api_key" in tail
+
+
 @pytest.fixture
 def idle(tmp_path: pathlib.Path) -> Iterator[Relay]:
     with relaying(tmp_path) as relay:

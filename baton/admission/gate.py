@@ -49,6 +49,7 @@ class Caller:
     __slots__ = (
         "_ends_s",
         "_models",
+        "_shown_ends_s",
         "_since_s",
         "_until_s",
         "keeps",
@@ -75,8 +76,14 @@ class Caller:
         self.restricted = bool(self.limits or self.networks)
         """Whether there is more to check than the key and its budgets."""
         self._models = levels.models(found)
+        self._shown_ends_s = ends_s
         self._ends_s = min(ends_s, levels.ends_s(found))
         self._renew(now_s)
+
+    def move_end(self, ends_s: float) -> None:
+        """Its key, or a party above, ends at that time now, sooner or later than was read."""
+        self._ends_s = min(self._shown_ends_s, ends_s)
+        self._until_s = self._since_s  # asked again by whoever looks next
 
     def allowed(self, model: str) -> bool:
         """Whether the key may use that public model."""
@@ -248,16 +255,15 @@ class Gate:
             if any(level.id in gone for level in caller.levels):
                 del self._callers[shown]
 
-    async def ended(self, key_ids: Collection[str]) -> set[str]:
-        """Those of these keys that are not valid any more. Raises StoreError."""
-        now_s = time.time()
+    async def ends_s(self, key_ids: Collection[str]) -> dict[str, float]:
+        """When each of these keys ends, as the book says now. Raises StoreError."""
 
-        def valid(key_id: str) -> bool:
+        def end_s(key_id: str) -> float:
             record = self._store.keys.get(key_id)
             lineage = () if record.owner is None else self._store.parties.lineage(record.owner)
-            return now_s < levels.ends_s(levels.levels(record, lineage))
+            return levels.ends_s(levels.levels(record, lineage))
 
-        return await asyncio.to_thread(lambda: {each for each in key_ids if not valid(each)})
+        return await asyncio.to_thread(lambda: {each: end_s(each) for each in key_ids})
 
     async def _look_up(self, authorization: bytes | None) -> Caller:
         digest, until_s, session = self._shown(authorization)
