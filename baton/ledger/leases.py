@@ -97,9 +97,9 @@ class Leases:
                     await self._ask()
                 if self.take(limited, amount, tokens):
                     return None
-                if self._unanswered:
+                if self._unanswered or self.lapsed:  # it may have lapsed meanwhile
                     raise StoreUnavailable("the book did not answer")
-                return next(n for n in limited if self._balances[n].available < needs[n])
+                return self.short(limited, amount, tokens)[0]
         finally:
             for name in limited:
                 self._wanted[name] -= needs[name]
@@ -112,6 +112,11 @@ class Leases:
             if self._balances[name].available < least:
                 return False
         return True
+
+    def short(self, limited: tuple[str, ...], amount: int, tokens: int) -> list[str]:
+        """Those of the accounts of which not so much is available."""
+        balances = self._balances
+        return [n for n in limited if balances[n].available < need(n, amount, tokens)]
 
     async def within_reach(self, name: str) -> int:
         """What is available of an account that fell short, and what other processes hold of it,

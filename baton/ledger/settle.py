@@ -13,6 +13,7 @@ cancelled: call them in a `finally`. A hold is reserved, then settled, released 
 import asyncio
 import contextlib
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -193,12 +194,24 @@ class Ledger:
         except StoreUnavailable:
             raise errors.store_unavailable() from None
         if short is not None:
-            bound = intent.payer.bounds.get(short, Bound(f"the budget of {intent.payer.name}"))
-            frees_us = bound.frees_us
-            wait_s = None if frees_us is None else max(0.0, (frees_us - intent.created_us) / 1e6)
-            if await self._may_free(short, need(short, amount, intent.tokens_max)):
-                raise errors.quota_reserved(bound.name, min(TEND_S, wait_s or TEND_S))
-            raise errors.quota_exceeded(bound.name, wait_s)
+            raise await self._refusal(intent, amount)
+
+    async def _refusal(self, intent: Intent, amount: int) -> RequestError:
+        """Tells of the account that the request has to wait for longest, of those that do not cover
+        it: the last to be renewed of those that are used up, else of those that are only held."""
+        payer, tokens = intent.payer, intent.tokens_max
+        other = Bound(f"the budget of {payer.name}")
+        waits = [
+            (_wait_s(bound, intent.created_us), name, bound.name)
+            for name in self._leases.short(payer.limited, amount, tokens)
+            for bound in (payer.bounds.get(name, other),)
+        ]
+        waits.sort(reverse=True)
+        for wait_s, name, title in waits:
+            if not await self._may_free(name, need(name, amount, tokens)):
+                return errors.quota_exceeded(title, None if wait_s == math.inf else wait_s)
+        wait_s, _, title = waits[0]
+        return errors.quota_reserved(title, min(TEND_S, wait_s or TEND_S))
 
     async def _may_free(self, name: str, amount: int) -> bool:
         """Whether so much of an account is there but for what requests under way hold of it, and
@@ -280,3 +293,8 @@ def _open(store: Store) -> Opened:
 def _worst(intent: Intent, price: PriceRecord) -> int:
     """nano-USD that the request is worth at most."""
     return prices.bound(price, intent.prompt_tokens_max, intent.completions, intent.max_tokens)
+
+
+def _wait_s(bound: Bound, at_us: int) -> float:
+    """From that moment until the account is renewed, which it may never be."""
+    return math.inf if bound.frees_us is None else max(0.0, (bound.frees_us - at_us) / 1e6)

@@ -17,6 +17,9 @@ from baton.stores.tables import account, budget
 
 BUDGETS_MAX = 8
 """Two units by four spans."""
+AHEAD = 2
+"""So many windows after the one under way may have been opened already, while the budget had a zone
+further east: dates differ by two at most."""
 
 _OPEN = text(
     "INSERT INTO account(id, limit_nano, posted_nano)"
@@ -38,17 +41,17 @@ def check(budgets: Iterable[BudgetRecord]) -> None:
 
 
 def put(connection: sqlalchemy.Connection, subject: str, budgets: Sequence[BudgetRecord]) -> None:
-    """Make these the subject's budgets; windows under way get the new limits."""
+    """Make these the subject's budgets; windows that are open and not over get the new limits."""
     check(budgets)
     now_us = time.time_ns() // 1000
     for gone in within(connection, [subject])[subject]:
         connection.execute(budget.delete().where(budget.c.id == windows.budget_id(subject, gone)))
-        _limit(connection, windows.account(subject, gone, now_us), None)
+        _limit(connection, subject, gone, now_us, None)
     for each in budgets:
         fields = {"id": windows.budget_id(subject, each), "subject": subject, "unit": each.unit}
         fields |= {"span": each.span, "zone": each.zone}
         connection.execute(budget.insert().values(**fields, amount=each.amount))
-        _limit(connection, windows.account(subject, each, now_us), each.amount)
+        _limit(connection, subject, each, now_us, each.amount)
 
 
 def within(
@@ -73,6 +76,17 @@ def open_account(connection: sqlalchemy.Connection, account_id: str) -> None:
     connection.execute(_OPEN, given)
 
 
-def _limit(connection: sqlalchemy.Connection, account_id: str, amount: int | None) -> None:
-    mine = account.c.id == account_id
-    connection.execute(account.update().where(mine).values(limit_nano=amount))
+def _limit(
+    connection: sqlalchemy.Connection,
+    subject: str,
+    of: BudgetRecord,
+    now_us: int,
+    amount: int | None,
+) -> None:
+    """Of those of its accounts that are open, from the window under way on."""
+    at_us: int | None = now_us
+    for _ in range(1 + AHEAD):
+        if at_us is not None:
+            mine = account.c.id == windows.account(subject, of, at_us)
+            connection.execute(account.update().where(mine).values(limit_nano=amount))
+            at_us = windows.of(of, at_us).end_us

@@ -36,6 +36,31 @@ def test_take_is_all_or_nothing(tmp_path: pathlib.Path) -> None:
     asyncio.run(run())
 
 
+def test_leases_that_lapse_while_the_book_is_asked(tmp_path: pathlib.Path) -> None:
+    """What was granted then is not spent, and nothing is said to be used up."""
+    store = new_store(tmp_path)
+    account = new_key(store, budget_nano=100).account
+
+    class Late(Accounts):
+        """Grants when it is too late."""
+
+        borrower: Leases
+
+        def lend(
+            self, journal: int, wants: Mapping[str, int], epoch: int | None = None
+        ) -> dict[str, int]:
+            self.borrower.lapsed = True
+            return super().lend(journal, wants, epoch)
+
+    async def run() -> None:
+        accounts = Late(store.database)
+        accounts.borrower = leases = Leases(accounts, 1)
+        with pytest.raises(StoreUnavailable):
+            await leases.acquire((account,), 10)
+
+    asyncio.run(run())
+
+
 def test_within_reach_is_what_others_hold_too(tmp_path: pathlib.Path) -> None:
     """What falls short here may come back from another process: looked up once a question."""
     store = new_store(tmp_path)

@@ -4,17 +4,18 @@ import asyncio
 import pathlib
 import resource
 import signal
+import time
 
 import msgspec
 import pytest
 
 from baton.errors import RequestError
-from baton.ledger.entries import CheckpointRow
+from baton.ledger.entries import Bound, CheckpointRow, Payer
 from baton.ledger.holds import Outcome
 from baton.ledger.settle import Ledger
 from baton.semantics.events import Usage
-from baton.stores import audit
-from baton.stores.base import StoreUnavailable
+from baton.stores import audit, windows
+from baton.stores.base import BudgetRecord, StoreUnavailable
 from baton.stores.book import book_path
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
@@ -104,6 +105,41 @@ def test_what_requests_under_way_hold_is_not_used_up(tmp_path: pathlib.Path) -> 
             lasting = await ledger.hold(intent(key))
             await ledger.durable(ledger.settle(lasting, outcome(10)))
             assert never == await refusal(ledger)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("day", "total", "told"),
+    [
+        (65, 65, {"retry-after": "5"}),
+        (45, 65, {"retry-after": "3600", "x-should-retry": "false"}),
+        (65, 45, {"x-should-retry": "false"}),
+        (45, 45, {"x-should-retry": "false"}),
+    ],
+)
+def test_what_is_short_for_longest_is_told(
+    tmp_path: pathlib.Path, day: int, total: int, told: dict[str, str]
+) -> None:
+    """Of two budgets that do not cover a request, the one that comes back last: nobody is to come
+    in a moment, or tomorrow, where a budget in all is used up for good."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    spans = BudgetRecord(amount=day, span="day"), BudgetRecord(amount=total)
+    key = new_key(store, budgets=spans)
+    at_us = time.time_ns() // 1000
+    names = [windows.account(key.account, each, at_us) for each in spans]
+    bounds = dict(zip(names, (Bound("day", at_us + 3_600_000_000), Bound("all")), strict=True))
+    pays = Payer(key.id, key.account, tuple(names), tuple(names), key.name, bounds)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            spent = await ledger.hold(intent(key, "a", payer=pays))
+            await ledger.durable(ledger.settle(spent, outcome(10)))
+            await ledger.hold(intent(key, "b", payer=pays, max_tokens=1))
+            with pytest.raises(RequestError) as refused:  # 30 are spent and 12 held
+                await ledger.hold(intent(key, "c", payer=pays, created_us=at_us))
+            assert told == dict(refused.value.headers)
 
     asyncio.run(run())
 

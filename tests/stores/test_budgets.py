@@ -6,7 +6,7 @@ import time
 import pytest
 
 from baton.stores import budgets, windows
-from baton.stores.base import BudgetRecord, PartyRecord, StoreError
+from baton.stores.base import BudgetRecord, PartyRecord, Span, StoreError
 from tests.bookkeeping import new_key, new_store
 
 DAY = BudgetRecord(amount=100, span="day")
@@ -54,6 +54,25 @@ def test_an_open_window_follows_its_budget(tmp_path: pathlib.Path) -> None:
     assert {day: 10**9, total: 10**9} == store.accounts.lend(3, {day: 10**9, total: 10**9})
     store.keys.update(key.id, "test", budgets=(TOKENS,))
     assert 50 == store.accounts.get(total).limit_nano, "it counts on from where it was"
+
+
+@pytest.mark.parametrize("span", ["day", "week", "month"])
+def test_a_zone_further_west(tmp_path: pathlib.Path, span: Span) -> None:
+    """The window that was under way there comes again here: it has the budget's limit then, also
+    where the budget was taken away in between."""
+    store = new_store(tmp_path)
+    east, west = (
+        BudgetRecord(amount=100, span=span, zone=zone)
+        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago")
+    )
+    key = new_key(store, budgets=(east,))
+    under_way = windows.account(key.account, east, now_us())
+    assert {under_way: 60} == store.accounts.lend(1, {under_way: 60})
+    for budgets_then in ((west,), (), (west,)):
+        store.keys.update(key.id, "test", budgets=budgets_then)
+        expected = 100 if budgets_then else None
+        assert expected == store.accounts.get(under_way).limit_nano
+    assert {under_way: 40} == store.accounts.lend(2, {under_way: 10**9})
 
 
 def test_nonsense_is_refused() -> None:
