@@ -46,11 +46,16 @@ class UnderWay:
         """These keys end at that time now (seconds since 1970), and all turns of theirs with them:
         a time that is over, at once."""
         self.land(0.0)
-        for turn in self.turns:
+        now_s = time.time()
+        for turn in list(self.turns):
             caller = _caller(turn)
-            if caller is not None and caller.record.id in ends_s:
-                caller.move_end(ends_s[caller.record.id])
-        self.expire(time.time())
+            end_s = None if caller is None else ends_s.get(caller.record.id)
+            if caller is None or end_s is None:
+                continue
+            if end_s <= now_s:
+                self._end(turn, ended_key())
+            else:
+                caller.move_end(end_s)
 
     def expire(self, now_s: float) -> None:
         """End all turns whose key is not valid any more. `now_s`: seconds since 1970."""

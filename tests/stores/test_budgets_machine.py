@@ -39,7 +39,7 @@ class BudgetsMachine(RuleBasedStateMachine):
             for day in (0, 1)
         ]
         self.opened: dict[str, int] = {}
-        """The limit that a window has: the next one's follows once it has begun."""
+        """The limit that a window has, once it is open."""
 
     def budget(self, amount: int) -> BudgetRecord:
         return BudgetRecord(amount=amount, unit=self.unit, span="day", zone="Asia/Kathmandu")
@@ -65,8 +65,7 @@ class BudgetsMachine(RuleBasedStateMachine):
         if amount != self.limit:
             self.store.parties.update("t", "test", budgets=(self.budget(amount),))
             self.limit = amount
-            if self.names[0] in self.opened:
-                self.opened[self.names[0]] = amount
+            self.opened = dict.fromkeys(self.opened, amount)
 
     @invariant()
     def book_agrees(self) -> None:
