@@ -212,21 +212,17 @@ class Once:
         while True:
             with diary.outliving("tending idempotency keys"):
                 self._judging.follow()
-                if self._runs:
-                    until_us = _now_us() + round(LEASE_S * 1e6)
-                    await self._booked(self._store.renew, self._owner, until_us)
-                if self._loop.time() >= prune_at:
-                    prune_at = self._loop.time() + PRUNE_S
-                    for prune in self._prunes:
-                        await self._booked(prune, _now_us())
+                try:
+                    if self._runs:
+                        until_us = _now_us() + round(LEASE_S * 1e6)
+                        await asyncio.to_thread(self._store.renew, self._owner, until_us)
+                    if self._loop.time() >= prune_at:
+                        prune_at = self._loop.time() + PRUNE_S
+                        for prune in self._prunes:
+                            await asyncio.to_thread(prune, _now_us())
+                except StoreUnavailable as error:
+                    diary.warning("idempotency keys cannot be tended", reason=str(error))
             await asyncio.sleep(RENEW_S)
-
-    async def _booked(self, do: Callable[..., object], *args: object) -> None:
-        """In the book, where it can be written."""
-        try:
-            await asyncio.to_thread(do, *args)
-        except StoreUnavailable as error:
-            diary.warning("idempotency keys cannot be tended", reason=str(error))
 
 
 def _now_us() -> int:

@@ -49,9 +49,9 @@ class UnderWay:
         now_s = time.time()
         for turn in list(self.turns):
             caller = _caller(turn)
-            end_s = None if caller is None else ends_s.get(caller.record.id)
-            if caller is None or end_s is None:
+            if caller is None or caller.record.id not in ends_s:
                 continue
+            end_s = ends_s[caller.record.id]
             if end_s <= now_s:
                 self._end(turn, ended_key())
             else:

@@ -35,7 +35,7 @@ from redis.backoff import NoBackoff
 
 from baton.admission.counters import Counters, Limits
 from baton.admission.rates import Decision, Kind, Left, Limit
-from baton.config import SettingsError
+from baton.config import PASSWORD_IN_A_URL, SettingsError
 from baton.telemetry import diary
 
 SHARE_S = 2.0
@@ -47,10 +47,7 @@ TOLD_S = 1.0
 SHARES_PER_MINUTE = 60
 MINUTE_US = 60_000_000
 NODES = "baton:nodes"
-WRITTEN = (
-    "write redis://USER:PASSWORD@HOST:PORT, with @ : / ? # % in a password as"
-    " %40 %3A %2F %3F %23 %25"
-)
+WRITTEN = f"write redis://USER:PASSWORD@HOST:PORT, {PASSWORD_IN_A_URL}"
 
 SCRIPT = """
 local time = redis.call('TIME')
@@ -296,7 +293,7 @@ def _short(shares: list[tuple[Limit, "_Share"]], amount: int) -> bool:
 def _with_all(own: Decision, kind: Kind, shares: list[tuple[Limit, "_Share"]]) -> Decision:
     """Of what this machine counted and what all nodes have left, the tighter."""
     now_s = time.monotonic()
-    found = [_decision(kind, limit, share.spare_us(now_s)) for limit, share in shares]
+    found = [_decision(kind, limit.name, share, now_s) for limit, share in shares]
     return min(own, *found, key=lambda each: each.remaining)
 
 
@@ -309,16 +306,15 @@ def _refused(kind: Kind, shares: list[tuple[Limit, "_Share"]], amount: int) -> D
 
     limit, share = max(shares, key=lambda each: wait_us(each[1]))
     wait_s = max(wait_us(share) / 1e6, 0.01)
-    return _decision(kind, limit, share.spare_us(now_s), wait_s)
+    return _decision(kind, limit.name, share, now_s, wait_s)
 
 
-def _decision(kind: Kind, limit: Limit, spare_us: float, wait_s: float = 0.0) -> Decision:
+def _decision(kind: Kind, name: str, share: _Share, now_s: float, wait_s: float = 0.0) -> Decision:
     """`wait_s` of a refusal."""
-    allowed = limit.tokens_per_minute if kind == "tokens" else limit.requests_per_minute
-    assert allowed is not None
-    remaining = max(0, int(spare_us * allowed / MINUTE_US))
+    spare_us = share.spare_us(now_s)
+    remaining = max(0, int(spare_us * share.limit / MINUTE_US))
     reset_s = max(0.0, MINUTE_US - spare_us) / 1e6
-    return Decision(kind, limit.name, not wait_s, allowed, remaining, reset_s, wait_s)
+    return Decision(kind, name, not wait_s, share.limit, remaining, reset_s, wait_s)
 
 
 def _part(limit: Limit, nodes: int) -> Limit:

@@ -24,7 +24,7 @@ class QueuedHold(Protocol):
 
     def stored(self) -> tuple[object, bool]:
         """Its values, as a log has them, and whether they are known to be such as can be read
-        again. Raises what NOT_STORABLE names."""
+        again. Raises where there are none: a bug."""
         ...
 
 

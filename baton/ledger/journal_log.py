@@ -32,9 +32,6 @@ from baton.ledger.entries import (
 from baton.stores import segments
 from baton.stores.log import Log
 
-NOT_STORABLE = (ValueError, TypeError, OverflowError)
-"""What a row at fault raises, where the disk is well: its batch is written row by row."""
-
 
 class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The end of a hold, without what only its process needs."""

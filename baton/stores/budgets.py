@@ -84,9 +84,11 @@ def _limit(
     amount: int | None,
 ) -> None:
     """Of those of its accounts that are open, from the window under way on."""
-    at_us: int | None = now_us
+    at_us = now_us
     for _ in range(1 + AHEAD):
-        if at_us is not None:
-            mine = account.c.id == windows.account(subject, of, at_us)
-            connection.execute(account.update().where(mine).values(limit_nano=amount))
-            at_us = windows.of(of, at_us).end_us
+        mine = account.c.id == windows.account(subject, of, at_us)
+        connection.execute(account.update().where(mine).values(limit_nano=amount))
+        end_us = windows.of(of, at_us).end_us
+        if end_us is None:
+            return
+        at_us = end_us

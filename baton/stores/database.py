@@ -21,6 +21,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import event, text
 
+from baton.config import PASSWORD_IN_A_URL
 from baton.stores.base import StoreError, StoreUnavailable, Uncertain, Unstorable
 
 BUSY_TIMEOUT_S = 10.0
@@ -36,8 +37,8 @@ WRITER_LOCK = 0x6261746F
 """Advisory lock of PostgreSQL: held by the one transaction that reads before it writes."""
 
 WRITTEN = (
-    "write postgresql://USER:PASSWORD@HOST:PORT/NAME, with @ : / ? # % in a password as"
-    " %40 %3A %2F %3F %23 %25, and several servers as ?host=ONE:5432&host=TWO:5432"
+    f"write postgresql://USER:PASSWORD@HOST:PORT/NAME, {PASSWORD_IN_A_URL}, and several servers as"
+    " ?host=ONE:5432&host=TWO:5432"
 )
 
 Place = pathlib.Path | sqlalchemy.URL

@@ -3,6 +3,7 @@
 Probes are answered before anything here is loaded (front.py); here they have their documentation.
 """
 
+import msgspec
 from starlette.responses import Response
 
 from baton.engine.wire import Description
@@ -29,39 +30,25 @@ async def _described(embedded: Embedded | None) -> Description | None:
         return None
 
 
+def _probe(name: str, answer: type[msgspec.Struct], errors: tuple[int, ...] = ()) -> AnyOperation:
+    """What front.py answers at the path of that name."""
+    return Operation(
+        id=name,
+        tag="health",
+        method="GET",
+        path=f"/{name}",
+        access=Access.OPEN,
+        run=None,
+        query=AnyQuery,
+        answer=answer,
+        errors=errors,
+    )
+
+
 OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        id="healthz",
-        tag="health",
-        method="GET",
-        path="/healthz",
-        access=Access.OPEN,
-        run=None,
-        query=AnyQuery,
-        answer=Alive,
-    ),
-    Operation(
-        id="readyz",
-        tag="health",
-        method="GET",
-        path="/readyz",
-        access=Access.OPEN,
-        run=None,
-        query=AnyQuery,
-        answer=Readiness,
-        errors=(503,),
-    ),
-    Operation(
-        id="health",
-        tag="health",
-        method="GET",
-        path="/health",
-        access=Access.OPEN,
-        run=None,
-        query=AnyQuery,
-        answer=Readiness,
-        errors=(503,),
-    ),
+    _probe("healthz", Alive),
+    _probe("readyz", Readiness, (503,)),
+    _probe("health", Readiness, (503,)),
     Operation(
         id="metrics",
         tag="health",
