@@ -32,6 +32,7 @@ from baton.stores.audit import damaged
 from baton.stores.base import StoreError, Unsealable, UpstreamRecord
 from baton.stores.book import Store, book_path, book_place, journal_folder
 from baton.stores.database import name
+from baton.stores.master import FILE_NAME, NEXT_NAME
 from baton.web.front import Alive
 
 State = Literal["ok", "warning", "failed"]
@@ -44,8 +45,9 @@ CPU_FLAGS = frozenset({"avx", "avx2", "fma", "f16c", "bmi2"})
 ALIVE_TIMEOUT_S = 2.0
 PORT_REMEDY = "set BATON_PORT to a free port, or stop what has it"
 MASTER_KEY_REMEDY = (
-    "put master.key or BATON_MASTER_KEY back as it was; where it is lost, `baton upstream remove`"
-    " each one that has a key, and add it again"
+    "put master.key or BATON_MASTER_KEY back as it was (where there is a master.key.next, run"
+    " `baton store rekey` again); where it is lost, `baton upstream remove` each one that has a"
+    " key, and add it again"
 )
 LOAD_LIBRARY = "from baton.engine.llama import load_library; print(load_library().build)"
 
@@ -128,7 +130,8 @@ def folder(settings: Settings) -> Finding:
     if (free := shutil.disk_usage(home).free) < FREE_BYTES_MIN:
         remedy = "make room: without it the ledger cannot be written, and nothing is answered"
         return Finding("folder", "warning", f"{free // 2**20} MiB free at {home}", remedy)
-    for path in (home, home / "master.key", home / "first.key", home / "admin.key"):
+    private = (FILE_NAME, NEXT_NAME, "first.key", "admin.key")
+    for path in (home, *(home / each for each in private)):
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             remedy = f"chmod {'700' if path.is_dir() else '600'} {path}"
             return Finding("folder", "warning", f"{path} can be read by others", remedy)

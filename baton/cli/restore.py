@@ -7,7 +7,7 @@ import typer
 
 from baton import config
 from baton.cli.output import AsJson, print_fields
-from baton.stores import backup
+from baton.stores import backup, master
 
 
 def run(
@@ -22,7 +22,7 @@ def run(
     settings = config.load()
     home = settings.home_path
     files = backup.restore(folder, home)
-    has_key = bool(settings.master_key) or (home / backup.MASTER_KEY).exists()
+    has_key = bool(settings.master_key) or (home / master.FILE_NAME).exists()
     note = (
         ""
         if has_key

@@ -1,23 +1,28 @@
 """`baton store`: what is done with the store as a whole."""
 
+import contextlib
 import datetime
+import os
 import pathlib
 import time
 from typing import Annotated
 
+import msgspec
 import typer
 
 from baton import config
 from baton.cli.main import CommandError
 from baton.cli.money import usd
-from baton.cli.opened import opened
+from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_fields
 from baton.ledger.slots import unused
-from baton.stores import audit, glance, migrate
+from baton.running import running
+from baton.stores import audit, glance, migrate, rekey
 from baton.stores.archive import archive
 from baton.stores.book import book_path, book_place, journal_folder
-from baton.stores.copy import copy_book
-from baton.stores.database import name, place
+from baton.stores.copy import PATIENT, copy_book
+from baton.stores.database import Database, name, place
+from baton.stores.master import FILE_NAME, master_key, parse_master_key
 
 app = typer.Typer()
 
@@ -90,3 +95,42 @@ def copy_store(
         raise CommandError(f"{name(target)} is not right: {'; '.join(found)}")
     rows = {table: count for table, count in counts.items() if count}
     print_fields({"from": name(origin), "to": name(target), "rows": rows}, as_json)
+
+
+@app.command("rekey")
+def rekey_store(
+    variable: Annotated[
+        str | None,
+        typer.Option(
+            "--key-variable",
+            help="Variable that holds the new key, needed where BATON_MASTER_KEY is set.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the master key: seal all in the book under a new one. Stop Baton first, everywhere.
+
+    Where the key is BATON_HOME/master.key, that file has the new one afterwards, a random one
+    without --key-variable. If it breaks off, run it again. Sessions of the console end, and answers
+    kept under an Idempotency-Key are forgotten.
+    """
+    settings = config.load()
+    home, book, in_file = settings.home_path, book_place(settings), not settings.master_key
+    if variable is None and not in_file:
+        raise CommandError("BATON_MASTER_KEY is set: --key-variable names what has the new key")
+    given = None if variable is None else parse_master_key(os.environ.get(variable, ""), variable)
+    if migrate.revision(book) != migrate.HEAD:
+        raise CommandError(f"{name(book)} is no book of this Baton's schema: baton store migrate")
+    if running(home) is not None:
+        raise CommandError(f"Baton runs on {home}: stop it first")
+    database = Database(book, limits=PATIENT)
+    with unused(journal_folder(home)), contextlib.closing(database):
+        before = master_key(settings.master_key, home)
+        if given == before:
+            raise CommandError("that is the present master key already")
+        after = rekey.begin(home, given) if given is None or in_file else given
+        done = rekey.reseal(database, before, after, ACTOR)
+        if in_file:
+            rekey.finish(home)
+    place_of_key = str(home / FILE_NAME) if in_file else f"set BATON_MASTER_KEY to ${variable}"
+    print_fields({"key": place_of_key, **msgspec.structs.asdict(done)}, as_json)

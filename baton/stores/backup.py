@@ -17,15 +17,15 @@ import pathlib
 import shutil
 import sqlite3
 
-from baton.stores import audit, migrate, segments
+from baton.stores import audit, master, migrate, segments
 from baton.stores.base import StoreError, StoreUnavailable
 from baton.stores.book import book_path, journal_folder
 from baton.stores.copy import copy_book
 from baton.stores.database import Database, Place
 from baton.stores.journals import folded_seq
 
-MASTER_KEY = "master.key"
-PLAIN = ("baton.toml", MASTER_KEY)
+MASTER_KEYS = (master.FILE_NAME, master.NEXT_NAME)
+PLAIN = ("baton.toml", *MASTER_KEYS)
 COPIES_MAX = 5
 
 
@@ -42,7 +42,7 @@ def backup(
     if isinstance(book, pathlib.Path) and not book.exists():
         raise StoreError(f"there is no book in {home}")
     logs = segments.logs(journal_folder(home))
-    plain = [home / name for name in PLAIN if master_key or name != MASTER_KEY]
+    plain = [home / name for name in PLAIN if master_key or name not in MASTER_KEYS]
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     journal_folder(target).mkdir(mode=0o700)
     for path in logs:

@@ -28,7 +28,7 @@ from baton.stores import glance, migrate
 from baton.stores.accounts import Accounts
 from baton.stores.base import Catalogue, StoreError
 from baton.stores.changes import Changes, newest
-from baton.stores.contents import Contents
+from baton.stores.contents import Contents, seal_of
 from baton.stores.database import Database, DatabaseLimits, Place, place
 from baton.stores.history import History
 from baton.stores.idempotency import Idempotency
@@ -75,7 +75,7 @@ class Store:
         self.changes = Changes(self.database)
         self.notices = Notices(self.database)
         self.idempotency = Idempotency(self.database, vault.derive("idempotency"))
-        self.contents = Contents(self.database, vault.derive("content"))
+        self.contents = Contents(self.database, seal_of(vault))
         self.seal = vault.derive("nodes").digest().hex()
         """Names the master key (journals.enter)."""
         self.session_seal = vault.derive("session")

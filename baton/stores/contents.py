@@ -21,10 +21,12 @@ from baton.stores.database import Database
 from baton.stores.kept_tables import content
 from baton.stores.sums import DAY_US
 from baton.stores.tables import key
-from baton.stores.vault import Seal
+from baton.stores.vault import Seal, Vault
 
 REMOVED_ROWS_MAX = 200
 """That one transaction removes: each may be long."""
+RESEALED_ROWS = 200
+"""In memory at once."""
 KIND = "content"
 """Of the entries in the log of changes that tell who read what."""
 
@@ -158,6 +160,27 @@ def remove(database: Database, those: sqlalchemy.ColumnElement[bool]) -> int:
         with database.writing() as connection:
             gone = content.delete().where(content.c.request_id.in_(ids))
             removed += connection.execute(gone).rowcount
+
+
+def seal_of(vault: Vault) -> Seal:
+    """What contents are sealed with."""
+    return vault.derive("content")
+
+
+def reseal(connection: sqlalchemy.Connection, before: Vault, after: Vault) -> int:
+    """Seal contents under `after` that open with `before`; returns how many did."""
+    old, new, done, last = seal_of(before), seal_of(after), 0, ""
+    some = select(content.c.request_id, content.c.key_id, content.c.sealed)
+    some = some.order_by(content.c.request_id).limit(RESEALED_ROWS)
+    while rows := connection.execute(some.where(content.c.request_id > last)).all():
+        last = rows[-1].request_id
+        for row in rows:
+            about = _about(row.request_id, row.key_id)
+            with contextlib.suppress(StoreError):  # nobody could read it before, either
+                closed = new.seal(about, old.open(about, row.sealed))
+                mine = content.update().where(content.c.request_id == row.request_id)
+                done += connection.execute(mine.values(sealed=closed)).rowcount
+    return done
 
 
 def _about(request_id: str, key_id: str) -> bytes:

@@ -143,11 +143,16 @@ def _expired(connection: sqlalchemy.Connection, *, shared: bool) -> list[int]:
     return list(connection.scalars(query.order_by(tenure.c.journal)))
 
 
+def living(connection: sqlalchemy.Connection, *those: sqlalchemy.ColumnElement[bool]) -> bool:
+    """Whether a process counts as alive that has a journal, by the terms of a book on a server; of
+    `those` tenures where some are given."""
+    alive = tenure.c.expires_us >= _now_us(connection)
+    return connection.scalar(select(tenure.c.journal).where(alive, *those).limit(1)) is not None
+
+
 def _others(connection: sqlalchemy.Connection, number: int, seal: str) -> bool:
     """Whether processes of other journals live that have another master key."""
-    living = tenure.c.expires_us >= _now_us(connection)
-    theirs = living & (tenure.c.journal != number) & (tenure.c.seal != seal)
-    return connection.scalar(select(tenure.c.journal).where(theirs).limit(1)) is not None
+    return living(connection, tenure.c.journal != number, tenure.c.seal != seal)
 
 
 def _next_epoch(

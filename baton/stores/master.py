@@ -9,6 +9,9 @@ import secrets
 from baton.stores.base import StoreError
 
 MASTER_KEY_BYTES = 32
+FILE_NAME = "master.key"
+NEXT_NAME = "master.key.next"
+"""Both in the home; the next one while the key is changed (rekey.py)."""
 
 
 def master_key(setting: str, home: pathlib.Path) -> bytes:
@@ -16,29 +19,35 @@ def master_key(setting: str, home: pathlib.Path) -> bytes:
     0600)."""
     if setting:
         return parse_master_key(setting)
-    path = home / "master.key"
+    path = home / FILE_NAME
     if not path.exists():
-        _create(path)
-    return parse_master_key(path.read_text(encoding="ascii").strip())
+        create(path, secrets.token_bytes(MASTER_KEY_BYTES))
+    return read(path)
 
 
-def parse_master_key(text: str) -> bytes:
-    """32 bytes from 64 hex digits or base64."""
+def read(path: pathlib.Path) -> bytes:
+    """The master key in a file. Raises StoreError."""
+    return parse_master_key(path.read_text(encoding="utf-8", errors="replace").strip(), str(path))
+
+
+def parse_master_key(text: str, setting: str = "BATON_MASTER_KEY") -> bytes:
+    """32 bytes from 64 hex digits or base64. Raises StoreError, which names the setting."""
     try:
         master = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):
         master = b""
     if len(master) != MASTER_KEY_BYTES:
-        raise StoreError("BATON_MASTER_KEY must be 32 bytes in base64 or hex") from None
+        raise StoreError(f"{setting} must be 32 bytes in base64 or hex")
     return master
 
 
-def _create(path: pathlib.Path) -> None:
-    """Written aside and linked into place: of several processes one wins, none reads half a key."""
+def create(path: pathlib.Path, master: bytes) -> None:
+    """Written aside and linked into place, mode 0600: of several processes one wins, none reads
+    half a key."""
     aside = path.with_name(f".master.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(MASTER_KEY_BYTES).hex().encode() + b"\n")
+        file.write(master.hex().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
     try:
@@ -47,3 +56,13 @@ def _create(path: pathlib.Path) -> None:
         pass  # another process was first; its key is the key
     finally:
         aside.unlink()
+    sync(path.parent)
+
+
+def sync(folder: pathlib.Path) -> None:
+    """What was named or renamed in the folder outlives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

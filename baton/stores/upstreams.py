@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import select
 
-from baton.stores.base import Duplicate, Missing, UpstreamRecord
+from baton.stores.base import Duplicate, Missing, Unsealable, UpstreamRecord
 from baton.stores.changes import Subject, note
 from baton.stores.database import Database
 from baton.stores.tables import upstream
@@ -103,6 +103,24 @@ class Upstreams:
             return record
         found = _from_text(self._vault.open(_row_id(record.name), row.secret))
         return msgspec.structs.replace(record, **msgspec.structs.asdict(found))
+
+
+def reseal(connection: sqlalchemy.Connection, before: Vault, after: Vault) -> int:
+    """Seal what is secret under `after`, where it is not yet; returns how many upstreams had to be.
+
+    Raises Unsealable where one opens with neither."""
+    sealed = select(upstream.c.name, upstream.c.secret).where(upstream.c.secret.is_not(None))
+    done = 0
+    for name, secret in connection.execute(sealed).all():
+        try:
+            text = before.open(_row_id(name), secret)
+        except Unsealable:
+            after.open(_row_id(name), secret)
+            continue
+        mine = upstream.update().where(upstream.c.name == name)
+        connection.execute(mine.values(secret=after.seal(_row_id(name), text)))
+        done += 1
+    return done
 
 
 def _open(record: UpstreamRecord) -> UpstreamRecord:

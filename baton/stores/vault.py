@@ -1,8 +1,8 @@
 """Provider keys at rest: AES-256-GCM under a data key of each row, wrapped by the master key.
 
 A sealed value is `version(1) | wrap nonce(12) | wrapped data key(48) | nonce(12) | ciphertext`.
-Both layers authenticate the row's id, so that a value moved to another row does not open. A new
-master key needs to re-wrap 32 bytes a row only.
+Both layers authenticate the row's id, so that a value moved to another row does not open. How the
+master key is changed: rekey.py.
 """
 
 import hmac

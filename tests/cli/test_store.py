@@ -6,8 +6,12 @@ import pytest
 
 from baton.cli.opened import opened
 from baton.ledger.slots import claim
-from baton.stores import migrate
+from baton.running import marked
+from baton.stores import migrate, rekey
+from baton.stores.base import Unsealable
 from baton.stores.book import book_path, journal_folder
+from baton.stores.master import master_key
+from baton.stores.rekey import reseal
 from tests.cli.conftest import Cli
 from tests.servers import Postgres
 from tests.stores.test_contents import heard
@@ -69,3 +73,67 @@ def test_copy(cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("BATON_DATABASE_URL", url)
     assert before == cli.ok("key", "list")
     assert migrate.HEAD == cli.ok("store", "migrate")["before"]
+
+
+def with_secret(cli: Cli) -> None:
+    place = ["--url", "http://127.0.0.1:9/v1", "--dialect", "openai", "--model", "m"]
+    assert 0 == cli("upstream", "add", "far", *place, "--key", "sk-canary").code
+
+
+def secret() -> str | None:
+    with opened() as store:
+        return store.upstreams.get("far", secrets=True).secret
+
+
+def test_rekey(cli: Cli) -> None:
+    """The file has another key, under which the provider keys open; a copy that was made before has
+    its own. Not while Baton runs."""
+    with_secret(cli)
+    first = (cli.home / "master.key").read_text()
+    with marked(cli.home):
+        assert "stop it first" in cli("store", "rekey").err
+    slot = claim(journal_folder(cli.home))
+    (journal_folder(cli.home) / "0").mkdir()
+    assert "stop Baton" in cli("store", "rekey").err
+    slot.release()
+    assert first == (cli.home / "master.key").read_text()
+    told = {"upstreams": 1, "contents": 0, "answers_forgotten": 0}
+    assert told | {"key": str(cli.home / "master.key")} == cli.ok("store", "rekey")
+    assert first != (cli.home / "master.key").read_text()
+    assert "sk-canary" == secret()
+
+
+def test_rekey_again(cli: Cli) -> None:
+    """What broke off between the book and the file is finished by the same command; a copy of that
+    moment has both keys, or none of them."""
+    with_secret(cli)
+    with opened() as store:
+        before = master_key("", cli.home)
+        reseal(store.database, before, rekey.begin(cli.home, None), "cli")
+    for words, expected in (([], 2), (["--without-master-key"], 0)):
+        copy = cli.home.parent / f"copy{expected}"
+        assert 0 == cli("backup", str(copy), *words).code
+        assert expected == len(list(copy.glob("master.key*")))
+    with pytest.raises(Unsealable):
+        secret()
+    assert 0 == cli.ok("store", "rekey")["upstreams"]
+    assert "sk-canary" == secret()
+
+
+def test_rekey_of_a_setting(cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new key comes from a variable, on either book; the operator sets it afterwards."""
+    monkeypatch.setenv("BATON_DATABASE_URL", cluster.database())
+    monkeypatch.setenv("BATON_MASTER_KEY", "0a" * 32)
+    assert "--key-variable" in cli("store", "rekey").err
+    assert "NEW must be 32 bytes" in cli("store", "rekey", "--key-variable", "NEW").err
+    monkeypatch.setenv("NEW", "0b" * 32)
+    assert "baton store migrate" in cli("store", "rekey", "--key-variable", "NEW").err
+    with_secret(cli)
+    told = cli.ok("store", "rekey", "--key-variable", "NEW")
+    assert (1, "set BATON_MASTER_KEY to $NEW") == (told["upstreams"], told["key"])
+    assert not list(cli.home.glob("master.key*"))
+    with pytest.raises(Unsealable):
+        secret()
+    monkeypatch.setenv("BATON_MASTER_KEY", "0b" * 32)
+    assert "present" in cli("store", "rekey", "--key-variable", "NEW").err
+    assert "sk-canary" == secret()

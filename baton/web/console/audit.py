@@ -10,7 +10,8 @@ from baton.web.console.screen import Screen
 from baton.web.operation import Access
 
 PER_PAGE = 50
-KINDS = ("key", "organisation", "team", "user", "upstream", "price", "content", "session")
+PARTIES = ("key", "organisation", "team", "user")
+KINDS = (*PARTIES, "upstream", "price", "content", "session", "master_key")
 
 
 class Asked(msgspec.Struct, frozen=True):
