@@ -23,6 +23,7 @@ from baton.cli.calling import call
 from baton.cli.checked import base_url
 from baton.config import Settings
 from baton.engine import models
+from baton.engine.gguf import MAGIC
 from baton.errors import BatonError
 from baton.ledger.audit import journals
 from baton.listening import bind, refusal, resolved, too_long, within_machine
@@ -105,7 +106,7 @@ def model(settings: Settings) -> Finding:
         return Finding("model", "warning", f"{place.path} is not fetched yet", remedy)
     try:
         with place.path.open("rb") as file:
-            whole = file.read(len(models.GGUF_MAGIC)) == models.GGUF_MAGIC
+            whole = file.read(len(MAGIC)) == MAGIC
     except OSError as error:
         remedy = "set BATON_MODEL to a GGUF file that can be read, or to none"
         return Finding("model", "failed", f"{place.path}: {error.strerror}", remedy)

@@ -196,7 +196,10 @@ def check_upstream(
 
 async def checked_rows(record: UpstreamRecord, theirs: str) -> list[dict[str, object]]:
     """Each capability: declared, found, and what to do about a difference."""
-    upstream = registry.build(record, TransportLimits())
+    try:
+        upstream = registry.build(record, TransportLimits())
+    except ValueError as error:
+        raise CommandError(f"upstream {record.name}: {error}") from None
     try:
         found = await check(upstream, theirs)
     finally:

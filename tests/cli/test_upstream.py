@@ -195,6 +195,16 @@ def test_auto_and_test(cli: Cli) -> None:
         assert lacking.code == 1, lacking.out + lacking.err
 
 
+def test_a_dialect_that_is_gone(cli: Cli) -> None:
+    """It came with a package that is not installed any more: told in a sentence."""
+    assert cli(*ADD).code == 0
+    with opened() as store:
+        store.upstreams.update("gpu", "test", dialect="gone")
+    tested = cli("upstream", "test", "gpu")
+    assert (tested.code, tested.out) == (1, "")
+    assert "upstream gpu: there is no dialect 'gone'" in tested.err
+
+
 def test_a_running_baton_tells_how_upstreams_fare(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
