@@ -25,6 +25,10 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Workers = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Host = Annotated[str, msgspec.Meta(min_length=1)]
 """An empty one would be every address of the machine, to the system."""
+FIRST_KEY_FILE = "first.key"
+"""In home, mode 0600: the key that the first start made, for the banner and for commands. May be
+deleted, as the next."""
+ADMIN_KEY_FILE = "admin.key"
 PASSWORD_IN_A_URL = "with @ : / ? # % in a password as %40 %3A %2F %3F %23 %25"
 """Said where a URL cannot be read, which may be for its password."""
 
