@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Port = 8080
     """0 takes a free one."""
     public_url: str = ""
-    """The address that callers use; "" is http://host:port."""
+    """The address that callers use; "" is where it listens, http://host:port or https."""
     workers: Workers = 1
     """Relay processes. One serves a few thousand requests a second; more only pay on more cores."""
     home: str = ""
