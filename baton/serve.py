@@ -78,7 +78,7 @@ def prepare_home(settings: Settings) -> str | None:
     glance.refuse_earlier(home / glance.JOURNALS)
     if not _prepared(settings):
         _make_book(settings)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeDecodeError):
         return (home / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
     return None
 

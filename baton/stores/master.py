@@ -13,23 +13,23 @@ MASTER_KEY_BYTES = 32
 
 def master_key(setting: str, home: pathlib.Path) -> bytes:
     """The master key: from the setting, else from home/master.key, which is made at first (mode
-    0600)."""
+    0600). Raises StoreError for what is none, by its place."""
     if setting:
         return parse_master_key(setting)
     path = home / "master.key"
     if not path.exists():
         _create(path)
-    return parse_master_key(path.read_text(encoding="ascii").strip())
+    return parse_master_key(path.read_text(encoding="ascii", errors="replace").strip(), str(path))
 
 
-def parse_master_key(text: str) -> bytes:
-    """32 bytes from 64 hex digits or base64."""
+def parse_master_key(text: str, place: str = "BATON_MASTER_KEY") -> bytes:
+    """32 bytes from 64 hex digits or base64; `place` is where they stand."""
     try:
         master = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):
         master = b""
     if len(master) != MASTER_KEY_BYTES:
-        raise StoreError("BATON_MASTER_KEY must be 32 bytes in base64 or hex") from None
+        raise StoreError(f"{place} must be 32 bytes in base64 or hex") from None
     return master
 
 
