@@ -282,7 +282,10 @@ def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Se
         and (environment[variable] or usual == "" or name == "host")
     }
     home = pathlib.Path(str(overrides.get("home") or given.get("home") or _home(environment)))
-    merged = {**_file(home / "baton.toml"), **given, **overrides, "home": str(home.absolute())}
+    kept = _file(home / "baton.toml")
+    if "home" in kept:  # it would be ignored: the file was found by it
+        raise SettingsError(f"home in {home / 'baton.toml'} comes too late: set BATON_HOME")
+    merged = {**kept, **given, **overrides, "home": str(home.absolute())}
     merged["model_cache"] = merged.get("model_cache") or str(_cache(environment))
 
     def named(name: str) -> str:
