@@ -1,8 +1,8 @@
 """POST /v1/completions: the life of one request, top to bottom.
 
-Decode and validate · who asks · plan (calls, fills) · limits and hold · open the upstream · relay
-what comes · settle · the last byte. A stream and a whole answer differ in one function each. What
-is durable before which byte: the hold before the first, the settle before the last.
+Who asks, within which rates · decode and validate · plan (calls, fills) · hold · open the upstream
+· relay what comes · settle · the last byte. A stream and a whole answer differ in one function
+each. What is durable before which byte: the hold before the first, the settle before the last.
 """
 
 import asyncio
@@ -25,7 +25,6 @@ from baton.errors import (
     internal,
     invalid,
     store_unavailable,
-    strictly_unfilled,
     strictly_unknown,
     unknown_model,
 )
@@ -231,7 +230,8 @@ class Completions:
         if request.model:
             return request
         if turn.strict:
-            raise strictly_unfilled(("model",), "")
+            message = "'model' is empty: name one, as strictness lets nothing be filled in."
+            raise invalid(message, "model", "unsupported_parameter")
         turn.named = ("model",)
         turn.request = msgspec.structs.replace(request, model=self._default_model(turn))
         return turn.request

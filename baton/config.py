@@ -25,6 +25,10 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Workers = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Host = Annotated[str, msgspec.Meta(min_length=1)]
 """An empty one would be every address of the machine, to the system."""
+FIRST_KEY_FILE = "first.key"
+"""In home, mode 0600: the key that the first start made, for the banner and for commands. May be
+deleted, as the next."""
+ADMIN_KEY_FILE = "admin.key"
 PASSWORD_IN_A_URL = "with @ : / ? # % in a password as %40 %3A %2F %3F %23 %25"
 """Said where a URL cannot be read, which may be for its password."""
 
@@ -40,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Port = 8080
     """0 takes a free one."""
     public_url: str = ""
-    """The address that callers use; "" is http://host:port."""
+    """The address that callers use; "" is where it listens, http://host:port or https."""
     workers: Workers = 1
     """Relay processes. One serves a few thousand requests a second; more only pay on more cores."""
     home: str = ""
@@ -278,7 +282,10 @@ def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Se
         and (environment[variable] or usual == "" or name == "host")
     }
     home = pathlib.Path(str(overrides.get("home") or given.get("home") or _home(environment)))
-    merged = {**_file(home / "baton.toml"), **given, **overrides, "home": str(home.absolute())}
+    kept = _file(home / "baton.toml")
+    if "home" in kept:  # it would be ignored: the file was found by it
+        raise SettingsError(f"home in {home / 'baton.toml'} comes too late: set BATON_HOME")
+    merged = {**kept, **given, **overrides, "home": str(home.absolute())}
     merged["model_cache"] = merged.get("model_cache") or str(_cache(environment))
 
     def named(name: str) -> str:

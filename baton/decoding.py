@@ -13,7 +13,7 @@ Ranges that are settings (`RequestLimits`) are checked in protocol.py.
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Annotated
 
 import msgspec
@@ -263,6 +263,11 @@ def _ignored(fields: dict[str, msgspec.Raw]) -> tuple[str, ...]:
     if options is not None and bytes(options) != b"null":
         inner = _unknown(_FIELDS.decode(options), StreamOptions.__struct_fields__)
         names += [f"stream_options.{name}" for name in inner]
+    return told_back(names)
+
+
+def told_back(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of fields that nobody acts upon, sorted; bounded, and such as a header may hold."""
     return tuple(sorted(map(_printable, names))[:IGNORED_NAMES_MAX])
 
 

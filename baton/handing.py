@@ -129,9 +129,11 @@ class Handing:
         return found
 
     async def open(self, cut: Cut, place: Place, rest: Rest) -> Leg:
-        """Begin a rest there. Raises as Upstream.open does."""
-        call = msgspec.structs.replace(rest.call, model=place.model)
-        return self.begin(cut, Counted(call, place.upstream, await place.upstream.open(call)), rest)
+        """Begin a rest there, as a stream where it has any. Raises as Upstream.open does."""
+        upstream = place.upstream
+        stream = rest.call.stream and upstream.capabilities.streams
+        call = msgspec.structs.replace(rest.call, model=place.model, stream=stream)
+        return self.begin(cut, Counted(call, upstream, await upstream.open(call)), rest)
 
     def begin(self, cut: Cut, counted: Counted, rest: Rest) -> Leg:
         """Keep account of a call that was accepted in the lost one's place."""

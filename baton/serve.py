@@ -10,7 +10,7 @@ import msgspec
 
 from baton.admission import keys
 from baton.child import MODULE
-from baton.config import Settings, misspelt
+from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings, misspelt
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
 from baton.listening import bind, refusal, too_long, within_machine
@@ -21,9 +21,6 @@ from baton.stores.base import StoreUnavailable
 from baton.stores.master import master_key
 from baton.supervisor import Supervisor, say
 
-FIRST_KEY_FILE = "first.key"
-"""In home, mode 0600: the first key, so that the banner can show it again. May be deleted."""
-ADMIN_KEY_FILE = "admin.key"
 ACCESS_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 """As `telemetry/log.py` opens it, which would load asyncio here; but waiting for nobody."""
 
@@ -81,7 +78,7 @@ def prepare_home(settings: Settings) -> str | None:
     glance.refuse_earlier(home / glance.JOURNALS)
     if not _prepared(settings):
         _make_book(settings)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeDecodeError):
         return (home / FIRST_KEY_FILE).read_text(encoding="ascii").strip()
     return None
 

@@ -235,6 +235,7 @@ def test_ignored_and_strict(tmp_path: pathlib.Path) -> None:
         by_key = strict.complete(prompt="a", zebra=1)
         many = strict.complete(prompt="a", stop=list("12345"))
         filled = strict.complete(prompt="a", best_of=2)
+        nameless = strict.complete(model="", prompt="a")
         plain = strict.complete(prompt="a")
         assert "zebra" not in relay.fake.seen[0]
     assert "top_k,zebra" == taken.headers["x-baton-ignored"]
@@ -243,6 +244,8 @@ def test_ignored_and_strict(tmp_path: pathlib.Path) -> None:
         assert "zebra" == answer.error["param"]
     assert (400, "stop") == (many.status, many.error["param"])
     assert (400, "best_of") == (filled.status, filled.error["param"])
+    assert (400, "unsupported_parameter") == (nameless.status, nameless.error["code"])
+    assert nameless.error["message"].startswith("'model' is empty")
     assert 200 == plain.status
 
 

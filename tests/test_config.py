@@ -88,6 +88,7 @@ def test_an_empty_variable(tmp_path: pathlib.Path) -> None:
     [
         ("prot = 1", "prot in HOME/baton.toml is no setting: is port meant?"),
         ("qqqq = 1", "qqqq in HOME/baton.toml is no setting"),
+        ("home = '/srv'", "home in HOME/baton.toml comes too late: set "),
         ("port = 70000", "port in HOME/baton.toml is 70000, not a whole number from 0 to 65535"),
         ("port = ", "HOME/baton.toml: Invalid value"),
         ("otel_url = 'foo'", "otel_url in HOME/baton.toml is no address"),

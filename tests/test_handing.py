@@ -151,6 +151,16 @@ def test_who_cannot_do_the_rest_is_passed_over() -> None:
     assert ([], 1, 1) == (poor.calls, len(rich.calls), answer.handoffs)
 
 
+def test_a_rest_is_no_stream_where_none_is_to_be_had() -> None:
+    """A server that is said to lack streams goes on with one answer as a whole."""
+    whole_alone = Words("b", native=msgspec.structs.replace(ALL, streams=False))
+    asked = plan("a", "b", stream=True)
+    _, undisturbed = asyncio.run(whole(relay(Words("a")), asked))
+    answer, deltas = asyncio.run(whole(relay(Words("a", [2]), whole_alone), asked))
+    assert [False] == [call.stream for call in whole_alone.calls]
+    assert (1, shown(asked, undisturbed)) == (answer.handoffs, shown(asked, deltas))
+
+
 def test_who_does_not_take_the_same_fields_is_passed_over() -> None:
     """A field of one engine changes what is sampled: without it the text would turn."""
     asked = plan("a", "b", "c", temperature=0.0)

@@ -162,6 +162,8 @@ def test_the_first_keys_are_kept_for_the_operator(
     told = capsys.readouterr().err
     assert ["a first key", "an admin key"] == re.findall(r"made (an? \w+ key)", told)
     assert key == prepare_home(settings)
+    (tmp_path / "home/first.key").write_bytes(b"\xff")
+    assert prepare_home(settings) is None, "what cannot be read is not told"
     os.unlink(tmp_path / "home/first.key")
     assert prepare_home(settings) is None
     store = open_store(settings)

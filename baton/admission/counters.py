@@ -171,18 +171,22 @@ class MachineCounters:
 
     def _rows(self, limits: Limits, now_ns: int) -> list[int]:
         """Where the cells of each limit begin."""
-        return [self._row(limit.scope, now_ns) for limit in limits]
+        rows: list[int] = []
+        for limit in limits:
+            rows.append(self._row(limit.scope, now_ns, rows))
+        return rows
 
-    def _row(self, scope: str, now_ns: int) -> int:
+    def _row(self, scope: str, now_ns: int, taken: Sequence[int] = ()) -> int:
+        """`taken`: rows of other limits of the same request, which may be idle still."""
         cells, place = self._cells, self._places.get(scope)
         if place is None:
-            place = self._find(scope, now_ns)
+            place = self._find(scope, now_ns, taken)
         at, first, second = place
         if cells[at] != first or cells[at + 1] != second:
-            at = self._find(scope, now_ns)[0]
+            at = self._find(scope, now_ns, taken)[0]
         return at + NAME_CELLS
 
-    def _find(self, scope: str, now_ns: int) -> tuple[int, int, int]:
+    def _find(self, scope: str, now_ns: int, taken: Sequence[int]) -> tuple[int, int, int]:
         """The row of that name, or an idle one of its set that becomes it."""
         digest = hashlib.blake2b(scope.encode(), digest_size=16).digest()
         first, second = (int.from_bytes(part, signed=True) for part in (digest[:8], digest[8:]))
@@ -191,7 +195,8 @@ class MachineCounters:
         cells = self._cells
         at = next((at for at in ways if cells[at] == first and cells[at + 1] == second), -1)
         if at < 0:
-            at = next((at for at in ways if rates.idle(cells, at + NAME_CELLS, now_ns)), -1)
+            free = (at for at in ways if at + NAME_CELLS not in taken)
+            at = next((at for at in free if rates.idle(cells, at + NAME_CELLS, now_ns)), -1)
             if at < 0:
                 raise StoreUnavailable("too many limits are in use at once")
             shares = SHARES + at // ROW_CELLS * SHARE_CELLS

@@ -8,13 +8,10 @@ from collections.abc import Mapping
 import msgspec
 
 from baton.cli.main import CommandError
-from baton.config import Settings
+from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings
 from baton.errors import ErrorBody
 
 TIMEOUT_S = 60.0
-ADMIN_KEY_FILE = "admin.key"
-FIRST_KEY_FILE = "first.key"
-"""In the data folder: the key that the first start made, for its owner's convenience."""
 
 
 def call(
@@ -23,17 +20,19 @@ def call(
     key: str | None = None,
     body: bytes | None = None,
     timeout_s: float = TIMEOUT_S,
+    trust: ssl.SSLContext | None = None,
 ) -> http.client.HTTPResponse:
-    """The answer, whatever its status, with its body still to be read.
+    """The answer, whatever its status, with its body still to be read. `trust` says which
+    certificates do; None: those that the system trusts.
 
-    Raises OSError or http.client.HTTPException when there is none."""
+    Raises OSError, http.client.HTTPException or ValueError when there is none."""
     parts = urllib.parse.urlsplit(base)
     headers = {"User-Agent": "baton", "Connection": "close"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     if body is not None:
         headers["Content-Type"] = "application/json"
-    connection = _connection(parts, timeout_s)
+    connection = _connection(parts, timeout_s, trust)
     method = "GET" if body is None else "POST"
     try:
         connection.request(method, f"{parts.path.rstrip('/')}{path}", body, headers)
@@ -43,10 +42,12 @@ def call(
         raise
 
 
-def _connection(parts: urllib.parse.SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+def _connection(
+    parts: urllib.parse.SplitResult, timeout_s: float, trust: ssl.SSLContext | None
+) -> http.client.HTTPConnection:
     host, port = parts.hostname or "", parts.port
     if parts.scheme == "https":
-        context = ssl.create_default_context()
+        context = trust or ssl.create_default_context()
         return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
     return http.client.HTTPConnection(host, port, timeout=timeout_s)
 

@@ -54,7 +54,7 @@ def upstream_fields(fields: Mapping[str, object]) -> dict[str, object]:
     if checked["name"] == EMBEDDED:
         raise CommandError(f"{name}: that is the model inside Baton")
     try:
-        base_url(str(checked["url"]), str(checked["dialect"]))
+        endpoint.parse(str(checked["url"]))
         ways = msgspec.convert(checked["continuation"], dict[str, str])
         registry.check_continuation(str(checked["dialect"]), ways)
         record = msgspec.convert(checked, UpstreamRecord)
@@ -70,12 +70,6 @@ def check_place(record: UpstreamRecord) -> None:
         asyncio.run(judge_places(record))
     except ValueError as error:
         raise CommandError(f"upstream {record.name}: {error}") from None
-
-
-def base_url(url: str, dialect: str) -> str:
-    """What requests to such an upstream begin with. ValueError where there can be none."""
-    found = endpoint.parse(url, default_prefix=registry.dialect(dialect).prefix)
-    return f"{'https' if found.secure else 'http'}://{found.authority}{found.prefix}"
 
 
 def _converted(fields: Mapping[str, object], body: type[Body], name: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 Each check looks and returns; none changes anything, none raises for what it finds.
 """
 
+import asyncio
 import contextlib
 import errno
 import http.client
@@ -10,6 +11,7 @@ import os
 import pathlib
 import platform
 import shutil
+import ssl
 import stat
 import subprocess
 import sys
@@ -20,12 +22,13 @@ from typing import Literal
 import msgspec
 
 from baton.cli.calling import call
-from baton.cli.checked import base_url
-from baton.config import Settings
+from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings
 from baton.engine import models
+from baton.engine.gguf import MAGIC
 from baton.errors import BatonError
 from baton.ledger.audit import journals
 from baton.listening import bind, refusal, resolved, too_long, within_machine
+from baton.probes import question
 from baton.running import running
 from baton.stores import glance, migrate
 from baton.stores.audit import damaged
@@ -33,15 +36,21 @@ from baton.stores.base import StoreError, Unsealable, UpstreamRecord
 from baton.stores.book import Store, book_path, book_place, journal_folder
 from baton.stores.database import name
 from baton.stores.master import FILE_NAME, NEXT_NAME
+from baton.upstreams import registry
+from baton.upstreams.base import UpstreamError
+from baton.upstreams.endpoint import TransportLimits
 from baton.web.front import Alive
 
 State = Literal["ok", "warning", "failed"]
 
 LIBRARY_TIMEOUT_S = 60.0
-ANSWER_TIMEOUT_S = 5.0
+ANSWER_LIMITS = TransportLimits(
+    connect_timeout_s=5.0, first_byte_timeout_s=5.0, total_timeout_s=5.0
+)
 FREE_BYTES_MIN = 1024**3
 CPU_FLAGS = frozenset({"avx", "avx2", "fma", "f16c", "bmi2"})
 """What the x86-64 build of the engine's library is compiled for."""
+SECRET_FILES = (FILE_NAME, NEXT_NAME, FIRST_KEY_FILE, ADMIN_KEY_FILE)
 ALIVE_TIMEOUT_S = 2.0
 PORT_REMEDY = "set BATON_PORT to a free port, or stop what has it"
 MASTER_KEY_REMEDY = (
@@ -107,7 +116,7 @@ def model(settings: Settings) -> Finding:
         return Finding("model", "warning", f"{place.path} is not fetched yet", remedy)
     try:
         with place.path.open("rb") as file:
-            whole = file.read(len(models.GGUF_MAGIC)) == models.GGUF_MAGIC
+            whole = file.read(len(MAGIC)) == MAGIC
     except OSError as error:
         remedy = "set BATON_MODEL to a GGUF file that can be read, or to none"
         return Finding("model", "failed", f"{place.path}: {error.strerror}", remedy)
@@ -130,8 +139,7 @@ def folder(settings: Settings) -> Finding:
     if (free := shutil.disk_usage(home).free) < FREE_BYTES_MIN:
         remedy = "make room: without it the ledger cannot be written, and nothing is answered"
         return Finding("folder", "warning", f"{free // 2**20} MiB free at {home}", remedy)
-    private = (FILE_NAME, NEXT_NAME, "first.key", "admin.key")
-    for path in (home, *(home / each for each in private)):
+    for path in (home, *(home / file for file in SECRET_FILES)):
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             remedy = f"chmod {'700' if path.is_dir() else '600'} {path}"
             return Finding("folder", "warning", f"{path} can be read by others", remedy)
@@ -197,7 +205,9 @@ def port(settings: Settings) -> Finding:
     else:
         return Finding("port", "ok", f"{local} is free")
     try:
-        answer = call(settings.own_address, "/healthz", timeout_s=ALIVE_TIMEOUT_S)
+        answer = call(
+            settings.own_address, "/healthz", timeout_s=ALIVE_TIMEOUT_S, trust=_any_certificate()
+        )
         msgspec.json.decode(answer.read(), type=Alive)
     except TimeoutError:
         if (supervisor := running(settings.home_path)) is not None:
@@ -209,6 +219,13 @@ def port(settings: Settings) -> Finding:
     return Finding("port", "failed", f"{local} is another program's", PORT_REMEDY)
 
 
+def _any_certificate() -> ssl.SSLContext:
+    """One's own is for the public name, not for the address it listens on. No secret is sent."""
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+    return trust
+
+
 def _silent(local: str, supervisor: int) -> Finding:
     what = f"the Baton there (process {supervisor}) has not answered in {ALIVE_TIMEOUT_S:g} s"
     remedy = "its workers hang, or have far too much to do: restart it if that does not end"
@@ -216,20 +233,31 @@ def _silent(local: str, supervisor: int) -> Finding:
 
 
 def upstream(record: UpstreamRecord) -> Finding:
-    """Whether its /models answers, and takes the key."""
+    """Whether it answers what a probe asks (`baton/probes.py`), and takes the key."""
     name = f"upstream {record.name}"
     remedy = f"look at the address with `baton upstream show {record.name}`, and at its server"
     try:
-        base = base_url(record.url, record.dialect)
-        status = call(base, "/models", record.secret, timeout_s=ANSWER_TIMEOUT_S).status
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        status = asyncio.run(_status(record))
+    except UpstreamError as error:
+        return Finding(name, "failed", f"{record.url}: {error.detail or error}", remedy)
+    except ValueError as error:
         return Finding(name, "failed", f"{record.url}: {error}", remedy)
     if status in (401, 403):
-        remedy = f"remove {record.name} and add it again with a valid key"
+        remedy = f"give it a valid one: `baton upstream set {record.name} --key -`"
         return Finding(name, "failed", f"{record.url} refuses the key ({status})", remedy)
     if status >= 500:
         return Finding(name, "failed", f"{record.url} answers {status}", remedy)
     return Finding(name, "ok", f"{record.url} answers")
+
+
+async def _status(record: UpstreamRecord) -> int:
+    """Asked as requests ask it: its dialect's way to take a key, its headers, its proxy. Raises
+    UpstreamError, and ValueError for a record that cannot be used."""
+    asked = registry.build(record, ANSWER_LIMITS)
+    try:
+        return await asked.status(question(registry.dialect(record.dialect)))
+    finally:
+        await asked.close()
 
 
 def address(settings: Settings) -> Finding:

@@ -103,7 +103,7 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Added to every request; a value "$NAME" stands in the environment variable NAME."""
     proxy: str | None = None
     overrides: dict[str, Any] = {}
-    """force, default and forbid, as `baton upstream add` takes them."""
+    """force, default, remove and forbid, as `baton upstream add` takes them."""
     allow_private: bool = True
     in_flight_max: int = 1024
     first_byte_timeout_s: float | None = None

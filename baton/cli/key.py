@@ -83,6 +83,8 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
+    if admin and role not in ("user", "admin"):
+        raise CommandError(f"--admin and --role {role} are two roles: give one")
     given = _options(expires, model, budget, quota)
     given |= _terms(name, admin, default_model, requests_per_minute)
     given |= {"strict": strict, "deterministic": deterministic, "parse_special": not plain_text}

@@ -4,7 +4,7 @@ The ledger has nano-USD, prices are pico-USD per token. People write US dollars,
 dollars per million tokens: 1 USD per million tokens is 1,000,000 pico-USD per token.
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from baton.cli.main import CommandError
 from baton.stores.base import PICO_MAX
@@ -38,7 +38,7 @@ def usd_per_million(pico: int) -> str:
 def _whole(text: str, scale: int, most: int, smallest: str) -> int:
     try:
         amount = Decimal(text.strip().removeprefix("$")) * scale
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one beyond all bounds
         raise CommandError(f"'{text}' is no amount of US dollars: write 0.15 or 12") from None
     if not amount.is_finite() or not 0 <= amount <= most:
         raise CommandError(f"'{text}' is not an amount that can be kept (0 to {most // scale:,})")

@@ -108,7 +108,9 @@ def moment_us(text: str, now_us: int) -> int:
 
 
 def _shown(text: str, at_us: int) -> int:
-    """CommandError for what no calendar shows."""
+    """CommandError for what the admin API does not take, and no calendar shows."""
+    if at_us < 0:
+        raise CommandError(f"'{text}' is before 1970")
     if at_us > TIME_US_MAX:
         raise CommandError(f"'{text}' is later than the year 9999")
     return at_us

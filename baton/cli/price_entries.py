@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import msgspec
 
@@ -160,7 +160,7 @@ def markup_bp(text: str) -> int:
     """ "20%" is 12,000 basis points: the cost and a fifth more; "-5%" is 9,500."""
     try:
         points = (Decimal(text.strip().removesuffix("%")) + 100) * 100
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one beyond all bounds
         points = Decimal(-1)
     if not points.is_finite() or not 0 <= points <= MARKUP_BP_MAX or points != int(points):
         raise CommandError(f"'{text}' is no markup: write 20% or 12.5%")

@@ -55,6 +55,7 @@ from baton.upstreams.checking import check, probe, remedy
 from baton.upstreams.endpoint import TransportLimits
 from baton.upstreams.judging import judge
 from baton.upstreams.probing import Finding
+from baton.upstreams.proxy import parse_proxy
 from baton.web.upstream_live import UpstreamLive
 
 app = typer.Typer()
@@ -119,7 +120,7 @@ def add(
     """Add an upstream. The key is encrypted before it is stored, and never shown again."""
     secret = read_key(key)
     if dialect == AUTO:
-        dialect = found_dialect(url, secret, allow_private=not public_only)
+        dialect = found_dialect(url, secret, proxy, allow_private=not public_only)
     given = {
         "name": name,
         "url": url,
@@ -196,7 +197,10 @@ def check_upstream(
 
 async def checked_rows(record: UpstreamRecord, theirs: str) -> list[dict[str, object]]:
     """Each capability: declared, found, and what to do about a difference."""
-    upstream = registry.build(record, TransportLimits())
+    try:
+        upstream = registry.build(record, TransportLimits())
+    except ValueError as error:
+        raise CommandError(f"upstream {record.name}: {error}") from None
     try:
         found = await check(upstream, theirs)
     finally:
@@ -207,10 +211,10 @@ async def checked_rows(record: UpstreamRecord, theirs: str) -> list[dict[str, ob
     ]
 
 
-def found_dialect(url: str, key: str | None, *, allow_private: bool) -> str:
+def found_dialect(url: str, key: str | None, proxy: str | None, *, allow_private: bool) -> str:
     """What the server says that it is; told to whoever asked."""
     try:
-        found = asyncio.run(judged_probe(url, key, allow_private=allow_private))
+        found = asyncio.run(judged_probe(url, key, proxy, allow_private=allow_private))
     except ValueError as error:
         raise CommandError(f"{url}: {error}") from None
     how = "found" if found.certain else "assumed"
@@ -220,10 +224,14 @@ def found_dialect(url: str, key: str | None, *, allow_private: bool) -> str:
     return found.dialect
 
 
-async def judged_probe(url: str, key: str | None, *, allow_private: bool) -> Finding:
+async def judged_probe(
+    url: str, key: str | None, proxy: str | None, *, allow_private: bool
+) -> Finding:
     """Nothing is asked of a place that must not be called."""
     await judge(endpoint.parse(url, allow_private=allow_private))
-    return await probe(url, key, allow_private=allow_private)
+    if proxy is not None:
+        await judge(parse_proxy(proxy))
+    return await probe(url, key, allow_private=allow_private, proxy=proxy)
 
 
 def live_numbers(settings: config.Settings) -> dict[str, UpstreamLive]:

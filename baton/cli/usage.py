@@ -12,7 +12,7 @@ import typer
 
 from baton import config
 from baton.cli.main import CommandError
-from baton.cli.opened import one_key, opened
+from baton.cli.opened import one_key, one_party, opened
 from baton.cli.output import AsJson, console, inert, print_json, print_rows
 from baton.ledger.currency import Currency
 from baton.ledger.report import UsageLine, as_csv, line
@@ -96,7 +96,7 @@ def run(
             key_id=None if key is None else one_key(store, key).id,
             model=model,
             upstream=upstream,
-            party=None if party is None else _one_party(store, party),
+            party=None if party is None else one_party(store, party).id,
             end_user=end_user,
         )
         lines = [line(record, currency) for record in store.usage.sums(dimensions, only)]
@@ -121,14 +121,6 @@ def _day(text: str | None) -> datetime.date | None:
         return None if text is None else datetime.date.fromisoformat(text)
     except ValueError:
         raise CommandError(f"'{text}' is no day: write YYYY-MM-DD") from None
-
-
-def _one_party(store: Store, text: str) -> str:
-    found = store.parties.find(text)
-    if len(found) != 1:
-        what = "no organisation, team or user" if not found else "more than one"
-        raise CommandError(f"there is {what} '{text}': name it by its id")
-    return found[0].id
 
 
 def _names(store: Store, groups: Sequence[By]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from baton.decoding import IGNORED_NAME_CHARS_MAX, IGNORED_NAMES_MAX
+from baton.decoding import told_back
 from baton.errors import RequestError, invalid, missing_parameter, wrong_type
 from baton.explanations import UNREADABLE, explain_body
 from baton.protocol import Choice, CompletionUsage
@@ -93,9 +93,8 @@ class Given:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The names of what is left; bounded, since they are told back."""
-        names = sorted(name[:IGNORED_NAME_CHARS_MAX] for name in self._fields)
-        return tuple(name for name in names if name.isidentifier())[:IGNORED_NAMES_MAX]
+        """The names of what is left and carries a value."""
+        return told_back(name for name, raw in self._fields.items() if bytes(raw) != NULL)
 
 
 def completion_body(fields: Mapping[str, object], *, stream: bool) -> bytes:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from baton.doors.door import TOKENS_DEFAULT, Facts, Given, completion_body
-from baton.errors import RequestError, above_maximum
+from baton.errors import RequestError, too_many
 from baton.protocol import Choice, CompletionUsage
 from baton.semantics.events import Delta
 from baton.semantics.sse import encode_event
@@ -127,8 +127,7 @@ class InfillDoor:
         }
         self.picked = given.take("response_fields", list[str], "an array of strings") or []
         if len(self.picked) > RESPONSE_FIELDS_MAX:
-            name, count = "response_fields", len(self.picked)
-            raise above_maximum(name, "array length", RESPONSE_FIELDS_MAX, count)
+            raise too_many("response_fields", RESPONSE_FIELDS_MAX, len(self.picked))
         self.body = completion_body(fields, stream=self._stream)
         self.ignored = given.ignored
         if left_out:

@@ -7,7 +7,6 @@ are plain `int`, handles are opaque. A library with another layout would corrupt
 anything.
 """
 
-COMMIT = "781dbc5ac98921dbdb5e5b2ec5b7a50960e937d4"
 PACKAGE, PACKAGE_VERSION, BUILD = "xllamacpp", "2026.10.11549", "b11549"
 
 TYPES = """

@@ -3,9 +3,8 @@ say that it failed."""
 
 import pathlib
 
+from baton.engine.gguf import MAGIC
 from baton.errors import BatonError
-
-MAGIC = b"GGUF"
 
 
 class LoadError(BatonError):

@@ -25,10 +25,9 @@ import msgspec
 
 from baton.config import Settings
 from baton.engine.digest import file_sha256
-from baton.engine.gguf import GgufError
+from baton.engine.gguf import MAGIC, GgufError
 from baton.errors import BatonError
 
-GGUF_MAGIC = b"GGUF"
 NONE = "none"
 
 Progress = Callable[[str, int, int], None]
@@ -152,8 +151,8 @@ def _own_file(given: str, cache: pathlib.Path, known: tuple[KnownModel, ...]) ->
         )
     try:
         with path.open("rb") as file:
-            magic = file.read(len(GGUF_MAGIC))
-        if magic != GGUF_MAGIC:
+            magic = file.read(len(MAGIC))
+        if magic != MAGIC:
             raise ModelError(
                 f"{path} is not a GGUF file (it begins with {magic!r}). It may be cut or be another"
                 " format: fetch it again, or set BATON_MODEL to another file."

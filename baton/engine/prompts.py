@@ -67,7 +67,7 @@ def _check(call: Call, model: Model) -> None:
     if call.suffix is not None:
         if model.fim is None:
             raise unsupported(
-                "suffix", call.model, "its vocabulary has no fill-in-the-middle tokens"
+                "suffix", call.model, "its vocabulary has no fill-in-the-middle tokens."
             )
         if call.echo:
             raise invalid("'echo' cannot be combined with 'suffix'.", "echo")

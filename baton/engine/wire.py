@@ -7,9 +7,10 @@ carry the next. Closing the connection cancels the call: the engine starts no fu
 worker that reads slowly fills its socket, and the engine pauses that call's sequences until the
 socket drains.
 
-A stream can be replayed exactly after a crash: `Accepted` tells the prompt's ids, the batch split
-they are computed in, and the fingerprint (engine build, model file, mode); `Generate.replay` feeds
-received ids back one at a time. Valid only on an engine with the same fingerprint."""
+A stream can be replayed exactly after a crash: `Accepted` tells the fingerprint (engine build,
+model file, mode) and the seed; `Generate.replay` feeds received ids back one at a time. Valid only
+on an engine with the same fingerprint, and exact in deterministic mode, where the split of a prompt
+is always the same (`Finished.splits` tells it)."""
 
 import struct
 

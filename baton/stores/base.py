@@ -242,10 +242,10 @@ class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int
     actor: str
     kind: str
-    """key | organisation | team | user | upstream | price | content"""
+    """key | organisation | team | user | upstream | price | content | session"""
     object_id: str
     action: str
-    """create | update | rotate | revoke | close | delete | read"""
+    """create | update | rotate | revoke | close | delete | read | sign_out"""
     detail: str = ""
     """What changed, as JSON without secrets; "" where the action says it all."""
 

@@ -2,15 +2,15 @@
 
     store = open_store(settings)            brings the schema up to date first
     store.catalogue()                       upstreams with secrets, and prices: one snapshot
-    store.keys      add get find by_digest all update rotate revoke   (values: admission/issue.py)
+    store.keys      add add_all get find by_digest all update rotate revoke    (admission/issue.py)
     store.upstreams add get all update remove
-    store.prices    set all
+    store.prices    set set_all all
     store.parties   add get find all reach lineage update close  (organisations, teams, users)
-    store.accounts  get some lend give_back                           (leases: ledger/leases.py)
-    store.usage     sums requests request
+    store.accounts  get some lend elsewhere give_back                 (leases: ledger/leases.py)
+    store.usage     sums requests log request attempts
     store.traffic   slots                                             (sums over time)
     store.history   add slots changes                                 (upstreams over time)
-    store.changes   since latest
+    store.changes   since newest_first latest end_session session_ended
     store.notices   take leave make due delivered failed              (webhooks.py)
     store.idempotency  begin keep charged drop renew prune            (answers: once.py)
     store.contents  keep about read prune                             (content.py)

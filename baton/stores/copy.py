@@ -12,13 +12,13 @@ from sqlalchemy import Integer, Table, func, select, text
 
 from baton.stores import migrate
 from baton.stores.base import StoreError
+from baton.stores.carried import NUL, REPLACEMENT
 from baton.stores.database import Database, DatabaseLimits, Place, name
 from baton.stores.moved import metadata
 
 ROWS_PER_STEP = 2_000
 PATIENT = DatabaseLimits(answer_timeout_s=600.0)
 PART = 2**31
-NUL, REPLACEMENT = "\0", "\ufffd"
 
 Row = dict[str, object]
 
@@ -60,7 +60,7 @@ def _steps(reading: sqlalchemy.Connection, table: Table) -> Iterator[list[Row]]:
 
 
 def _storable(value: object) -> object:
-    """PostgreSQL stores no NUL in texts (stores/carried.py does the same)."""
+    """PostgreSQL stores no NUL in texts."""
     return value.replace(NUL, REPLACEMENT) if isinstance(value, str) else value
 
 

@@ -16,7 +16,7 @@ NEXT_NAME = "master.key.next"
 
 def master_key(setting: str, home: pathlib.Path) -> bytes:
     """The master key: from the setting, else from home/master.key, which is made at first (mode
-    0600)."""
+    0600). Raises StoreError for what is none, by its place."""
     if setting:
         return parse_master_key(setting)
     path = home / FILE_NAME

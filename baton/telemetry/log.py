@@ -1,5 +1,5 @@
 """The access log: one line a request. It never holds prompt or completion text, a key, or a query
-string. What else Baton says is in events.py.
+string. What else Baton says goes through diary.py.
 
 It costs the loop one append a request: lines are kept as Structs and encoded, many at
 once, when `BUFFER_LINES` have come together or `FLUSH_S` has passed; a thread writes them, so that

@@ -29,8 +29,8 @@ SECONDS = (
 """Upper bounds of every histogram: from an embedded first token to the longest allowed stream."""
 
 Reason = Literal[
-    "invalid", "key", "forbidden", "model", "rate", "quota", "overloaded", "context",
-    "store", "size", "other",
+    "invalid", "key", "forbidden", "model", "rate", "quota", "overloaded", "context", "size",
+    "other",
 ]  # fmt: skip
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Why a request was refused before any upstream was asked."""
@@ -100,7 +100,7 @@ class Series(msgspec.Struct):
         self.charge_nano += nano
 
     def streamed(self, first_s: float, mean_gap_s: float, gaps: int) -> None:
-        """Time to the first token, and the mean time between the `gaps` + 1 tokens after it.
+        """Time to the first token, and the mean time of the `gaps` between it and the last one.
 
         The mean stands for each gap: one bucket operation a request instead of one a token.
         """

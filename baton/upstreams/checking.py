@@ -14,7 +14,6 @@ import msgspec
 from baton.errors import RequestError, Unheeded
 from baton.semantics.events import Call, Delta, Event, UsageReported
 from baton.upstreams.base import Capabilities, HttpRequest, UpstreamError
-from baton.upstreams.dialer import Dialer
 from baton.upstreams.endpoint import TransportLimits, parse
 from baton.upstreams.http import HttpUpstream
 from baton.upstreams.probing import (
@@ -25,6 +24,7 @@ from baton.upstreams.probing import (
     recognise,
     vendor,
 )
+from baton.upstreams.proxy import ProxyDialer, parse_proxy
 from baton.upstreams.transport import Transport
 
 PROBE_TIMEOUT_S = 15.0
@@ -52,15 +52,17 @@ class Row(msgspec.Struct, frozen=True):
 
 
 async def probe(
-    url: str, key: str | None, *, allow_private: bool = True, dialer: Dialer | None = None
+    url: str, key: str | None, *, allow_private: bool = True, proxy: str | None = None
 ) -> Finding:
-    """What server answers there. Never raises for what it says; ValueError for a bad URL."""
+    """What server answers there. Never raises for what it says; ValueError for a bad URL of it or
+    of the proxy."""
     endpoint = parse(url, allow_private=allow_private, limits=PROBE_LIMITS)
     known = vendor(endpoint.host)
     if known is not None:
         return known
     root = msgspec.structs.replace(endpoint, prefix=endpoint.prefix.removesuffix("/v1"), query="")
     headers = (("Authorization", f"Bearer {key}"),) if key else ()
+    dialer = None if proxy is None else ProxyDialer(root, parse_proxy(proxy))
     transport = Transport(root, headers, dialer)
     answers: dict[str, Told] = {}
     try:

@@ -40,7 +40,10 @@ async def check_upstream(visit: Visit[UpstreamCheckBody, Nothing]) -> UpstreamCh
     public = visit.body.model or next(iter(record.models), "")
     if public not in record.models:
         raise invalid("The upstream has no such model.", param="model")
-    upstream = registry.build(record, TransportLimits())
+    try:
+        upstream = registry.build(record, TransportLimits())
+    except ValueError as error:  # its dialect was a package's that is gone, or a hand wrote it
+        raise invalid(f"The upstream cannot be used: {error}.") from None
     try:
         rows = await check(upstream, record.models[public])
     finally:

@@ -147,10 +147,8 @@ def error_statuses(one: AnyOperation) -> list[int]:
     body.
     """
     statuses = set(one.errors)
-    if one.access is not Access.OPEN:
-        statuses |= {401, 503}
-    if one.access not in (Access.OPEN, Access.KEY):
-        statuses |= {403}
+    if one.access is not Access.OPEN:  # 403: from an address that the key does not allow, too
+        statuses |= {401, 403, 503}
     if one.has_body:
         statuses |= {400, 413}
     return sorted(statuses)

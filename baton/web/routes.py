@@ -53,7 +53,7 @@ COMPLETIONS: AnyOperation = Operation(
     run=None,
     body=WireFields,
     answer=Completion,
-    errors=(400, 404, 408, 409, 415, 422, 429, 500, 502, 503),
+    errors=(400, 404, 408, 409, 415, 422, 429, 500, 502, 503, 504),
     prefixed=True,
 )
 """Taken before ASGI by `baton.http`; here for its documentation, and for 405 on other methods."""

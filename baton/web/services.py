@@ -121,7 +121,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     store: Literal["ok", "down"]
     engine: Literal["ok", "down", "off"]
     upstreams: int
-    """Configured ones that are not known to be down."""
+    """Configured ones."""
     draining: bool = False
 
     @property

@@ -88,6 +88,19 @@ def test_rows_are_taken_over_when_idle(
         passes(counters, busy[0])
 
 
+def test_limits_of_one_request_have_a_row_each(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where all of them are new, and belong into one set: none takes the row of another."""
+    monkeypatch.setattr(module, "SETS", 1)
+    counters = MachineCounters(tmp_path)
+    limits = tuple(Limit(f"key:{number}", "", requests_at_once=2) for number in range(3))
+    assert passes(counters, *limits)
+    assert [1, 1, 1] == [each.at_once for each in counters.left(limits)]
+    counters.end(limits, 0, 0)
+    assert [2, 2, 2] == [each.at_once for each in counters.left(limits)]
+
+
 def test_a_stopped_neighbour_stops_nobody(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ import pytest
 from baton import config
 from baton.cli import calling
 from baton.cli.main import CommandError
-from baton.serve import FIRST_KEY_FILE
 from tests.fakes import file_server
 
 
@@ -60,7 +59,7 @@ def test_what_cannot_be_called_is_named(base: str, key: str | None) -> None:
 
 def test_key_comes_from_the_nearest_place(tmp_path: pathlib.Path) -> None:
     """Option, environment, bootstrap setting, the file of the first start, in this order."""
-    (tmp_path / FIRST_KEY_FILE).write_text("sk-file\n")
+    (tmp_path / config.FIRST_KEY_FILE).write_text("sk-file\n")
     settings = config.load({"BATON_HOME": str(tmp_path), "BATON_BOOTSTRAP_KEY": "sk-boot"})
     plain = config.load({"BATON_HOME": str(tmp_path)})
     environment = {"OPENAI_API_KEY": "sk-env"}
@@ -70,5 +69,5 @@ def test_key_comes_from_the_nearest_place(tmp_path: pathlib.Path) -> None:
         calling.key_for(settings, None, {}),
         calling.key_for(plain, None, {}),
     ]
-    os.remove(tmp_path / FIRST_KEY_FILE)
+    os.remove(tmp_path / config.FIRST_KEY_FILE)
     assert calling.key_for(plain, None, {}) is None

@@ -40,9 +40,3 @@ def test_a_key_beyond_its_limits_is_named() -> None:
     """The field is in the message."""
     with pytest.raises(CommandError, match=r"^key a: .*requests_per_minute"):
         checked.key_fields({"name": "a", "requests_per_minute": 0})
-
-
-def test_base_url_has_the_dialects_prefix() -> None:
-    """A bare host means the usual place of such a server's routes."""
-    assert "http://h/v1" == checked.base_url("http://h", "vllm")
-    assert "https://h/x" == checked.base_url("https://h/x/", "openai")

@@ -17,6 +17,7 @@ from baton.stores.base import UpstreamRecord
 from baton.stores.book import book_path, book_place, journal_folder, open_store
 from tests.fakes import file_server, tiny_gguf
 from tests.servers import Postgres
+from tests.upstreams.certified import certificate
 
 SEALED = UpstreamRecord(
     name="up", url="http://h/v1", dialect="openai", models={}, created_us=1, secret="sk-x"
@@ -172,6 +173,18 @@ def test_port_is_free_or_a_servers_or_anothers(settings: config.Settings) -> Non
         assert ("failed", True) == (found.state, "BATON_PORT" in found.remedy)
 
 
+def test_a_baton_with_a_certificate_of_its_own(
+    settings: config.Settings, tmp_path: pathlib.Path
+) -> None:
+    """It is for the public name, not for the address that is asked here."""
+    context, file = certificate(tmp_path, "relay.example.org")
+    alive = {"/healthz": b'{"status":"ok","version":"1"}'}
+    with file_server.serving(alive, context) as server:
+        port = int(server.url.rpartition(":")[2])
+        found = checks.port(changed(settings, port=port, tls_certificate_file=file))
+    assert ("ok", True) == (found.state, "a Baton answers" in found.message)
+
+
 def test_a_host_that_is_none_is_found(settings: config.Settings) -> None:
     """No other program is blamed, and nothing said of who can reach it."""
     for host, state in (("127.0.0.1:8080", "failed"), ("ключ..b", "ok")):
@@ -205,7 +218,41 @@ def test_upstream_must_answer_and_take_the_key() -> None:
             server.statuses["/v1/models"] = status
             found[status] = checks.upstream(record).state
     assert {200: "ok", 404: "ok", 401: "failed", 500: "failed"} == found
-    assert "failed" == checks.upstream(record).state
+    silent = checks.upstream(record)
+    assert ("failed", True) == (silent.state, "connection refused" in silent.message)
+    gone = msgspec.structs.replace(record, dialect="none such")
+    assert "there is no dialect 'none such'" in checks.upstream(gone).message
+
+
+@pytest.mark.parametrize(
+    ("dialect", "path", "header"),
+    [
+        ("openai", "/v1/models", ("Authorization", "Bearer sk-x")),
+        ("anthropic", "/v1/models", ("x-api-key", "sk-x")),
+        ("gemini", "/v1/models", ("x-goog-api-key", "sk-x")),
+        ("azure", "/v1/models", ("api-key", "sk-x")),
+        ("ollama", "/v1/models", ("Authorization", "Bearer sk-x")),
+        ("deepseek", "/beta/models", ("Authorization", "Bearer sk-x")),
+    ],
+)
+def test_upstream_is_asked_as_requests_ask_it(
+    dialect: str, path: str, header: tuple[str, str]
+) -> None:
+    """Where its dialect has its routes, with the key as it takes one, and its own headers."""
+    with file_server.serving({path: b"{}"}) as server:
+        record = UpstreamRecord(
+            name="u",
+            url=f"{server.url}/v1",
+            dialect=dialect,
+            models={},
+            secret="sk-x",
+            headers={"X-Team": "a"},
+        )
+        assert "ok" == checks.upstream(record).state
+        (sent,) = server.headers
+        assert [(path, None)] == server.asked
+    assert header[1] == sent[header[0]]
+    assert "a" == sent["X-Team"]
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,20 @@ def test_what_is_no_key_is_refused(cli: Cli) -> None:
     assert [] == cli.ok("key", "list")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--budget 5 --budget 50", "two budgets of nano_usd for one total"),
+        ("--admin --role billing", "--admin and --role billing are two roles"),
+    ],
+)
+def test_options_that_contradict_each_other(cli: Cli, words: str, said: str) -> None:
+    """One of them would be ignored in silence."""
+    made = cli("key", "create", "eve", *words.split())
+    assert (1, True) == (made.code, said in made.err)
+    assert [] == cli.ok("key", "list")
+
+
 def test_expiry_must_lie_ahead(cli: Cli) -> None:
     """An expired key cannot be made; a span counts from now."""
     assert 1 == cli("key", "create", "eve", "--expires", "2020-01-01").code

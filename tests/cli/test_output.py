@@ -79,6 +79,14 @@ def test_times_that_no_calendar_shows(text: str) -> None:
     assert "9999-12-31T23:59:59Z" == when(moment_us("9999-12-31T23:59:59", 0))
 
 
+@pytest.mark.parametrize("text", ["1969-12-31T23:59:59Z", "0001-01-01T00:00:00+23:59"])
+def test_times_that_the_admin_api_does_not_take(text: str) -> None:
+    """The second one could be stored, too, and no list shown any more."""
+    with pytest.raises(CommandError, match="before 1970"):
+        moment_us(text, 0)
+    assert 0 == moment_us("1970-01-01", 0)
+
+
 def test_no_time_is_none() -> None:
     """What has no time shows none."""
     assert when(None) is None

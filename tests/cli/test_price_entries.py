@@ -107,6 +107,7 @@ def test_what_is_no_list_of_prices(text: str) -> None:
         {"markup": "20%", "markup_of": "gpu", "upstream": "gpu"},
         {"markup": "0.001%", "markup_of": "gpu"},
         {"markup": "lots", "markup_of": "gpu"},
+        {"markup": "1e999999", "markup_of": "gpu"},
         {"free": "lots"},
         {"free": "-5 tokens/day"},
         {"free": "5 tokens/hour"},

@@ -177,11 +177,15 @@ def served(fake: WireServer) -> Iterator[str]:
 
 def test_auto_and_test(cli: Cli) -> None:
     """The server's dialect is found and told; its row is printed; what it lacks is status 1."""
-    with served(FakeOllama()) as url:
+    fake = FakeOllama()
+    with served(fake) as url:
         place = ["--url", url, "--dialect", "auto", "--model", "m"]
         added = cli("upstream", "add", "found", *place, "--json")
         assert json.loads(added.out)["dialect"] == "openai"
         assert "Dialect assumed: openai" in added.err
+        asked = len(fake.requests)
+        added = cli("upstream", "add", "far", *place, "--proxy", "http://127.0.0.1:9")
+        assert (0, asked) == (added.code, len(fake.requests)), "past its proxy it is not asked"
         place[3] = "ollama"
         assert cli("upstream", "add", "local", *place).code == 0
         tested = cli("upstream", "test", "local", "--json")
@@ -193,6 +197,16 @@ def test_auto_and_test(cli: Cli) -> None:
         assert cli("upstream", "add", "lacking", *place).code == 0
         lacking = cli("upstream", "test", "lacking")
         assert lacking.code == 1, lacking.out + lacking.err
+
+
+def test_a_dialect_that_is_gone(cli: Cli) -> None:
+    """It came with a package that is not installed any more: told in a sentence."""
+    assert cli(*ADD).code == 0
+    with opened() as store:
+        store.upstreams.update("gpu", "test", dialect="gone")
+    tested = cli("upstream", "test", "gpu")
+    assert (tested.code, tested.out) == (1, "")
+    assert "upstream gpu: there is no dialect 'gone'" in tested.err
 
 
 def test_a_running_baton_tells_how_upstreams_fare(

@@ -53,6 +53,7 @@ def test_what_is_left_out() -> None:
 def test_fields_of_completions_are_not_let_in() -> None:
     """What this shape does not have is told as ignored, also where OpenAI's would have it."""
     assert opened(prompt="a", n=3, echo=True, min_tokens=1, **{"a,b": 1}).ignored == (
+        "a?b",
         "echo",
         "min_tokens",
         "n",

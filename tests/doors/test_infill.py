@@ -181,8 +181,9 @@ def test_refusals_name_the_field(body: bytes, param: str) -> None:
 
 def test_too_many_fields_are_refused() -> None:
     """A bound on what is picked."""
-    with pytest.raises(RequestError, match="response_fields"):
+    with pytest.raises(RequestError, match="response_fields") as caught:
         opened(response_fields=["content"] * 65)
+    assert caught.value.code == "array_above_max_length"
 
 
 def test_errors_of_completions_get_this_shapes_names() -> None:

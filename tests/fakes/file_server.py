@@ -1,8 +1,10 @@
 """A web server of files on 127.0.0.1 that can cut, refuse and ignore Range, as networks do."""
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -18,6 +20,8 @@ class FileServer:
         self.statuses: dict[str, int] = {}
         self.asked: list[tuple[str, str | None]] = []
         """(path, Range) of every request so far."""
+        self.headers: list[Message] = []
+        """Likewise the headers."""
         self.posted: list[tuple[str | None, bytes]] = []
         """(Authorization, body) of every POST so far."""
         self.url = ""
@@ -25,6 +29,7 @@ class FileServer:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         asked = request.headers.get("Range")
         self.asked.append((request.path, asked))
+        self.headers.append(request.headers)
         fault = self.faults.pop(0) if self.faults else None
         content = self.files.get(request.path)
         if content is None or (fault is not None and fault < 0):
@@ -46,8 +51,8 @@ class FileServer:
 
 
 @contextlib.contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[FileServer]:
-    """A running FileServer; `.url` has no slash at its end."""
+def serving(files: dict[str, bytes], context: ssl.SSLContext | None = None) -> Iterator[FileServer]:
+    """A running FileServer, with TLS where a context is given; `.url` has no slash at its end."""
     served = FileServer(files)
 
     class Answering(BaseHTTPRequestHandler):
@@ -63,7 +68,11 @@ def serving(files: dict[str, bytes]) -> Iterator[FileServer]:
             """Nothing: the tests look at `asked`."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        served.url = f"http://127.0.0.1:{server.server_address[1]}"
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        served.url = (
+            f"{'http' if context is None else 'https'}://127.0.0.1:{server.server_address[1]}"
+        )
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

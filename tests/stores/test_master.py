@@ -22,6 +22,15 @@ def test_master_key_forms() -> None:
         assert not wrong or wrong not in str(refused.value)
 
 
+@pytest.mark.parametrize("content", [b"", b"half a key", b"\xff\xfe\n"])
+def test_a_file_that_is_no_key_is_named(tmp_path: pathlib.Path, content: bytes) -> None:
+    """Not the setting, which was not given; nor is a new one made in its place."""
+    (tmp_path / "master.key").write_bytes(content)
+    with pytest.raises(StoreError, match=f"^{tmp_path}/master.key must be 32 bytes"):
+        master_key("", tmp_path)
+    assert content == (tmp_path / "master.key").read_bytes()
+
+
 def test_master_key_is_made_once(tmp_path: pathlib.Path) -> None:
     """Of many processes that start at once one makes the key, and all read it; its mode is 0600."""
     with concurrent.futures.ThreadPoolExecutor(8) as threads:

@@ -11,6 +11,7 @@ import zipfile
 
 import pytest
 
+from tests.fakes import file_server
 from tests.relaying import relaying
 from tests.running import free_port
 from tests.system.deployed import (
@@ -26,6 +27,7 @@ from tests.system.deployed import (
     is_pinned,
     settings_of,
 )
+from tests.upstreams.certified import certificate
 
 FILE = DEPLOY / "Containerfile"
 GUIDE = ROOT / "docs/guide"
@@ -102,6 +104,17 @@ def test_the_health_check_tells(tmp_path: pathlib.Path) -> None:
     environment["BATON_PORT"] = str(free_port())
     dead = subprocess.run(command, env=environment, capture_output=True, timeout=20)
     assert (0, 1) == (alive.returncode, dead.returncode), alive.stderr.decode()
+
+
+def test_the_health_check_knows_a_certificate(tmp_path: pathlib.Path) -> None:
+    """One of the relay's own is for the public name; what is asked is whether it lives."""
+    context, file = certificate(tmp_path, "relay.example.org")
+    command = [sys.executable, *health_command()[1:]]
+    with file_server.serving({"/healthz": b"{}"}, context) as server:
+        port = server.url.rpartition(":")[2]
+        environment = {**os.environ, "BATON_PORT": port, "BATON_TLS_CERTIFICATE_FILE": file}
+        alive = subprocess.run(command, env=environment, capture_output=True, timeout=20)
+    assert 0 == alive.returncode, alive.stderr.decode()
 
 
 def test_the_build_sees_what_it_copies_and_nothing_secret() -> None:

@@ -13,6 +13,7 @@ from tests.fakes.fake_completions import FakeCompletions
 from tests.fakes.fake_local import FakeLlamaServer, FakeMistral, FakeOllama
 from tests.fakes.wire import Exchange, WireServer, whole
 from tests.upstreams.talking import talking
+from tests.upstreams.test_proxy import proxying
 
 
 def rows_of(fake: FakeCompletions) -> dict[str, Row]:
@@ -97,6 +98,23 @@ def test_probing_asks_below_the_root() -> None:
         dialect, asked = probed(answer, path)
         assert dialect == "baton"
         assert asked == list(QUESTIONS)
+
+
+def test_probing_goes_through_the_proxy() -> None:
+    """Nothing is asked of the server but by the way that requests will take."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(whole(b"{}", "X-Baton-Upstream: x"))
+
+    async def scenario() -> None:
+        async with WireServer(answer) as server, proxying() as proxy:
+            found = await probe(server.url, None, proxy=f"http://127.0.0.1:{proxy.port}")
+            assert ("baton", True) == (found.dialect, bool(proxy.asked))
+            asked = len(server.requests)
+            assert "openai" == (await probe(server.url, None, proxy="http://127.0.0.1:9")).dialect
+            assert asked == len(server.requests)
+
+    asyncio.run(scenario())
 
 
 def test_probing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

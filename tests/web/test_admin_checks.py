@@ -27,3 +27,12 @@ def test_an_upstream_is_asked(site: Web) -> None:
     unknown = site.admin.post("/admin/v1/upstreams/checked/check", {"model": "small"})
     assert (unknown.status, unknown.error["param"]) == (400, "model")
     assert site.admin.post("/admin/v1/upstreams/none/check", {}).status == 404
+
+
+def test_an_upstream_that_cannot_be_built(site: Web) -> None:
+    """Its dialect came with a package that is gone: told in words, no fault of ours."""
+    assert site.admin.post("/admin/v1/upstreams", UPSTREAM).status == 201
+    site.parts.store.upstreams.update("checked", "test", dialect="gone")
+    checked = site.admin.post("/admin/v1/upstreams/checked/check", {})
+    assert checked.status == 400
+    assert "there is no dialect 'gone'" in checked.error["message"]

@@ -77,6 +77,13 @@ def test_operations_are_named_once_and_say_what_they_are() -> None:
         assert set(one.parameters) == in_path
 
 
+def test_the_statuses_of_a_completion() -> None:
+    """All that it can end with: also from an address that the key does not allow, and too late."""
+    told = {int(status) for status in DOCUMENT["paths"]["/v1/completions"]["post"]["responses"]}
+    assert told >= {200, 400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504}
+    assert "403" in DOCUMENT["paths"]["/v1/models"]["get"]["responses"]
+
+
 def test_the_completion_body_is_the_code_s_own_type() -> None:
     """Every field that `decode` reads is documented, and no other; prompts in all four forms."""
     schema = SCHEMAS["WireFields"]

@@ -19,8 +19,8 @@ from baton.web.console.forms import Form
 from baton.web.operation import at_fault
 
 USD_NANO = Decimal(10**9)
-USD_MAX = Decimal(9_000_000_000)
-"""What 64 bits hold of nano-USD."""
+INTEGER_MAX = 2**63 - 1
+"""What the book holds of any unit; the admin API says the rest."""
 WHOLE_MAX = 10**15
 SPANS = ("total", "day", "week", "month")
 UNITS = ("nano_usd", "tokens")
@@ -56,7 +56,7 @@ def scaled(text: str, name: str, factor: Decimal) -> int:
         number = Decimal(re.sub(r"[\s,_$\u202f]", "", text))
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite() or not 0 <= number <= USD_MAX:
+    if not number.is_finite() or not 0 <= number <= INTEGER_MAX / factor:
         raise invalid(f"'{name}' must be an amount such as 12.50.", param=name)
     found = number * factor
     if found != found.to_integral_value():

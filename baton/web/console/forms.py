@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 
+from baton.admission.sessions import MARK_HEADER
 from baton.errors import body_too_large, forbidden, invalid
 
 FORM_BYTES_MAX = 256 * 1024
@@ -18,7 +19,6 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 MARK_FIELD = "csrf"
 SHOWN = "was."
 """Begins the names of hidden fields that say what the page's other fields showed."""
-MARK_HEADER = "x-baton-csrf"
 
 
 class Form(Mapping[str, str]):
@@ -87,6 +87,6 @@ def check_origin(request: Request, address: str) -> None:
 
 def check_mark(request: Request, form: Form, mark: str) -> None:
     """Raises RequestError (403) without the session's mark, in a field or in the header."""
-    given = form.text(MARK_FIELD) or request.headers.get(MARK_HEADER, "")
+    given = form.text(MARK_FIELD) or request.headers.get(MARK_HEADER.decode(), "")
     if not hmac.compare_digest(given.encode(), mark.encode()):
         raise forbidden("The page is out of date: load it again.")

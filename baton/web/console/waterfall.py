@@ -11,7 +11,7 @@ class Part(msgspec.Struct, frozen=True):
     """One bar. Places and widths are shares of the whole, in percent."""
 
     name: str
-    """queue | hold | first | chunks | settle"""
+    """queue | hold | first | chunks"""
     from_us: int
     until_us: int
     left: float

@@ -58,6 +58,30 @@ def test_budgets_are_rows_with_an_amount() -> None:
     ) == fields.budgets(form)
 
 
+@pytest.mark.parametrize(
+    ("text", "unit", "amount"),
+    [
+        ("1,000,000,000,000,000", "tokens", 10**15),
+        (str(2**62), "tokens", 2**62),
+        ("4611686018.427387904", "nano_usd", 2**62),
+    ],
+)
+def test_a_budget_is_as_large_as_the_api_takes_it(text: str, unit: str, amount: int) -> None:
+    """A form that shows one that was set elsewhere can be sent as it is."""
+    fixed = [("budget_unit", unit), ("budget_span", "day"), ("budget_zone", "UTC")]
+    (found,) = fields.budgets(Form([("budget_amount", text), *fixed]))
+    assert amount == found["amount"]
+    assert amount == fields.body(KeyBody, {"name": "n", "budgets": [found]}).budgets[0].amount
+
+
+@pytest.mark.parametrize(("text", "unit"), [("9e18", "nano_usd"), ("1e19", "tokens")])
+def test_more_than_64_bits_is_no_amount(text: str, unit: str) -> None:
+    fixed = [("budget_unit", unit), ("budget_span", "day"), ("budget_zone", "UTC")]
+    with pytest.raises(RequestError) as refused:
+        fields.budgets(Form([("budget_amount", text), *fixed]))
+    assert (400, "budgets") == (refused.value.status, refused.value.param)
+
+
 def test_a_body_is_checked_as_json_is() -> None:
     assert "n" == fields.body(KeyBody, {"name": "n"}).name
     with pytest.raises(RequestError) as refused:
