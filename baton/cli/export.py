@@ -53,12 +53,17 @@ def describe(present: Present) -> Declaration:
 
 
 def in_force(prices: Iterable[PriceRecord], now_us: int) -> list[PriceRecord]:
-    """For each model and upstream the price of now and those to come."""
+    """For each model and upstream the price of now and those to come, in the order in which they
+    can be set: one with a markup behind the cost that it follows."""
     kept: dict[tuple[str, str | None, int], PriceRecord] = {}
-    for price in sorted(prices, key=lambda price: (price.effective_us, price.version)):
+    for price in sorted(prices, key=_in_order):
         since_us = max(price.effective_us, now_us)  # all of the past come down to the last
         kept[(price.model, price.upstream, since_us)] = price
-    return list(kept.values())
+    return sorted(kept.values(), key=_in_order)
+
+
+def _in_order(price: PriceRecord) -> tuple[int, int]:
+    return price.effective_us, price.version
 
 
 def variables(upstreams: Iterable[str]) -> dict[str, str]:
