@@ -109,7 +109,7 @@ class Worker:
     async def refresh(self) -> None:
         """Plan with the configuration as it is in the book now."""
         catalogue = await asyncio.to_thread(self._store.catalogue)
-        await self._configured.apply(catalogue)
+        self._configured.apply(catalogue)
         self._ledger.prices = self._configured.current.prices
 
     async def _build(self, ending: contextlib.AsyncExitStack) -> None:

@@ -142,14 +142,15 @@ class Completions:
     async def _go_on(self, turn: Turn, begun: Begun) -> None:
         """Hold, unless that is done; open, or go on with what is; relay; settle."""
         planned = begun.planned
-        request = planned.request
-        if begun.relay is not None:
+        request, relay = planned.request, begun.relay
+        if relay is None:
+            relay = self._configured.current.relay  # what was planned with, whatever changes now
+        else:
             planned = self._replanned(turn, planned)
         await turn.hold(planned)
         if turn.caller.keeps:
-            answer = await self._heard(turn, planned)
+            answer = await self._heard(turn, relay, planned)
         else:
-            relay = begun.relay or self._configured.current.relay
             answer = await relay.open(planned, begun.opening)
         turn.answer = answer
         if answer.attempt.ignored:
@@ -175,13 +176,13 @@ class Completions:
         ]
         return msgspec.structs.replace(begun, attempts=(first, *others))
 
-    async def _heard(self, turn: Turn, planned: Plan) -> Answer:
+    async def _heard(self, turn: Turn, relay: Relay, planned: Plan) -> Answer:
         """An answer that is kept as far as it comes, with what was asked; where there is none, what
         was asked."""
         hearing = self.keeper.hear(turn.request_id, turn.caller.record.id, planned.request)
         answer = None
         try:
-            answer = await self._configured.current.relay.open(planned)
+            answer = await relay.open(planned)
             return HeardAnswer(answer, hearing)
         finally:
             if answer is None:

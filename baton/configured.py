@@ -1,9 +1,12 @@
 """What requests are planned with at this moment: one immutable snapshot, swapped when it changes.
 
-A request keeps the snapshot it began with. Upstreams whose record did not change keep their
-connections over a swap; one that went away keeps those that are busy until they are not.
+A request keeps the snapshot it began with, but for how upstreams are reached: retries and hand-offs
+go where they are by then, and no more to one that was removed. Upstreams whose record did not
+change keep their connections over a swap; one that went away keeps those that are busy until they
+are not.
 """
 
+import weakref
 from collections.abc import Callable
 
 import msgspec
@@ -59,11 +62,14 @@ class Configured:
         """Every upstream in use, by name, the embedded model among them."""
         if embedded is not None:
             self.sites[EMBEDDED] = Site(EMBEDDED, embedded)
-        self._retired: list[HttpUpstream] = []
+        self._retired: weakref.WeakKeyDictionary[HttpUpstream, float] = weakref.WeakKeyDictionary()
+        """Those that may still run, and how long each may take by its own word."""
+        self._relays: weakref.WeakSet[Relay] = weakref.WeakSet()
+        """Those of all snapshots that somebody has."""
         self.probes = Probes()
         self.current = self._snapshot(Catalogue(version=0, upstreams={}, prices=()))
 
-    async def apply(self, catalogue: Catalogue) -> None:
+    def apply(self, catalogue: Catalogue) -> None:
         """Plan every request from now on with this configuration. One that is older than what is
         planned with was read before it, and comes late: it is not for use any more."""
         if catalogue.version < self.current.catalogue.version:
@@ -73,11 +79,11 @@ class Configured:
             if known is None or known[0] != record:
                 self._replace(name, record)
         for name in self._built.keys() - catalogue.upstreams.keys():
-            self._retire(self._built.pop(name)[1])
+            self._retire(*self._built.pop(name))
             del self.sites[name]
             self.probes.forget(name)
+            self._follow(name, None)
         self.current = self._snapshot(catalogue)
-        await self._close_unused()
 
     def vocabulary(self, model: str) -> Vocabulary | None:
         """That of a public model, from the first of its upstreams that has one."""
@@ -96,7 +102,8 @@ class Configured:
     def request_timeout_s(self) -> float:
         """Of a request over all its attempts: not less than any upstream may take for one."""
         own = [record.total_timeout_s or 0.0 for record, _ in self._built.values()]
-        return max([self._settings.request_timeout_s, *own])
+        busy = [total_s for upstream, total_s in self._retired.items() if upstream.in_flight]
+        return max([self._settings.request_timeout_s, *own, *busy])
 
     async def close(self) -> None:
         """Close every upstream; what runs on them breaks off."""
@@ -119,8 +126,10 @@ class Configured:
         upstream.vocabularies = {
             model: self._vocabularies.of(file) for model, file in record.vocabularies.items()
         }
+        alike = False
         if name in self._built:
-            self._retire(self._built[name][1])
+            alike = _speech(self._built[name][0]) == _speech(record)
+            self._retire(*self._built[name])
         self._built[name] = (record, upstream)
         site = Site(
             name,
@@ -133,14 +142,19 @@ class Configured:
         if name in self.sites:
             site.count_on(self.sites[name])
         self.sites[name] = site
+        self._follow(name, site if alike else None)
         self.probes.forget(name)
         if record.probe_interval_s is not None:
             asked = question(dialect(record.dialect))
             self.probes.put(name, Probe(site, upstream, asked, record.probe_interval_s))
 
-    def _retire(self, upstream: HttpUpstream) -> None:
+    def _retire(self, record: UpstreamRecord, upstream: HttpUpstream) -> None:
         upstream.retire()
-        self._retired.append(upstream)
+        self._retired[upstream] = record.total_timeout_s or 0.0
+
+    def _follow(self, name: str, site: Site | None) -> None:
+        for relay in self._relays:
+            relay.follow(name, site)
 
     def _limits(self, record: UpstreamRecord) -> TransportLimits:
         settings = self._settings
@@ -161,16 +175,18 @@ class Configured:
         if self._embedded is not None:
             upstreams[EMBEDDED] = self._embedded
         records = [record for record, _ in self._built.values()]
+        relay = Relay(
+            dict(self.sites),
+            self._retries,
+            Bounds(self._settings.handoffs_max, self._settings.handoff_wait_s),
+            hedges=self._hedges,
+        )
+        self._relays.add(relay)
         return Snapshot(
             catalogue,
             Routes(records, self._model if self._embedded is not None else None),
             {name: self._native(name, upstream) for name, upstream in upstreams.items()},
-            Relay(
-                dict(self.sites),
-                self._retries,
-                Bounds(self._settings.handoffs_max, self._settings.handoff_wait_s),
-                hedges=self._hedges,
-            ),
+            relay,
             PriceBook(catalogue.prices),
         )
 
@@ -185,7 +201,14 @@ class Configured:
             native, fields=fields, fim=record.fim, vocabularies=frozenset(record.vocabularies)
         )
 
-    async def _close_unused(self) -> None:
-        for upstream in [each for each in self._retired if each.in_flight == 0]:
-            self._retired.remove(upstream)
-            await upstream.close()
+
+def _speech(record: UpstreamRecord) -> tuple[object, ...]:
+    """What plans are made of: where it differs, what was planned is not for this upstream."""
+    return (
+        record.dialect,
+        record.models,
+        record.fields,
+        record.continuation,
+        record.fim,
+        record.vocabularies,
+    )

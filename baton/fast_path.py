@@ -42,6 +42,7 @@ from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import tokens_upper
 from baton.ledger.settle import Ledger
 from baton.long_text import LONG_BYTES, written
+from baton.relay import Opening
 from baton.routing.plan import Attempt, Plan
 from baton.semantics.assemble import encode_text
 from baton.semantics.headers import IDENTITY
@@ -220,7 +221,8 @@ class _Flight:
         call = lane.call(request)
         if response is not None:
             response.unheard()
-            opening = functools.partial(lane.upstream.receive, call, response)
+            go_on = functools.partial(lane.upstream.receive, call, response)
+            opening = Opening(lane.upstream, go_on)
         attempt = Attempt(lane.candidate.upstream, call, ())
         planned = Plan(request, (attempt,), turn.seed, lane.around_tokens)
         begun = Begun(turn, planned, opening, lane.relay, self._let_go)

@@ -11,7 +11,8 @@ Upstreams tell their sites themselves how calls fare, so whoever opens a call ha
 """
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple
 
 from baton.answer import Answer, Counted, Onward
 from baton.filled import open_filled
@@ -24,13 +25,19 @@ from baton.routing.order import order
 from baton.routing.plan import Attempt, Plan
 from baton.semantics.events import Prompt
 from baton.sites import Site
-from baton.upstreams.base import UpstreamError, UpstreamStream
+from baton.upstreams.base import Upstream, UpstreamError, UpstreamStream
 from baton.upstreams.failures import failure
 
 ATTEMPTS_MAX = 3
 """Before the first byte of an answer."""
-Opening = Callable[[], Awaitable[UpstreamStream]]
-"""How an attempt that is under way goes on. Raises as Upstream.open does."""
+
+
+class Opening(NamedTuple):
+    """An attempt that is under way, wherever its upstream is by now."""
+
+    upstream: Upstream
+    go_on: Callable[[], Awaitable[UpstreamStream]]
+    """Raises as Upstream.open does."""
 
 
 class Relay:
@@ -38,7 +45,7 @@ class Relay:
 
     def __init__(
         self,
-        sites: Mapping[str, Site],
+        sites: dict[str, Site],
         retries: Budget | None = None,
         handoffs: Bounds | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -52,8 +59,8 @@ class Relay:
         self._popularity = Popularity()
 
     async def open(self, plan: Plan, begun: Opening | None = None) -> Answer:
-        """The first attempt that an upstream accepts; `begun`: the plan's first attempt is under
-        way, and this is how it goes on.
+        """The first attempt that an upstream accepts; `begun`: the plan's first attempt, where it
+        is under way.
 
         RequestError is the caller's fault and ends the search; UpstreamError is the last failure.
         A plan may name an upstream that is gone by now: that is a failure like others.
@@ -125,6 +132,13 @@ class Relay:
         """The upstream of that name, unless it was removed."""
         return self._sites.get(name)
 
+    def follow(self, name: str, site: Site | None) -> None:
+        """An upstream that this one knows is `site` now; None: plans name it in vain."""
+        if site is None:
+            self._sites.pop(name, None)
+        elif name in self._sites:
+            self._sites[name] = site
+
     def may_retry(self) -> bool:
         """Whether a further attempt may be made for any request, hand-offs too; it is counted."""
         return self._retries.take(self._clock())
@@ -156,16 +170,18 @@ class Relay:
         onward: Onward | None,
         begun: Opening | None = None,
     ) -> Answer:
+        if begun is not None:
+            stream = await begun.go_on()
+            return _answered(attempt, begun.upstream, stream, onward)
         site = self._sites.get(attempt.upstream)
         if site is None:
             raise failure("connect", "refused", "removed since the plan was made")
-        if site.health.troubled and begun is None:
+        if site.health.troubled:
             self._may_ask(site)
         upstream = site.upstream
         if attempt.work is not None:
             return await open_filled(request, attempt, upstream, onward)
-        stream = await (upstream.open(attempt.call) if begun is None else begun())
-        return Answer(attempt, upstream, [Counted(attempt.call, upstream, stream, onward)])
+        return _answered(attempt, upstream, await upstream.open(attempt.call), onward)
 
     def _may_ask(self, site: Site) -> None:
         """Raises UpstreamError while the upstream wants to be left alone."""
@@ -181,6 +197,12 @@ class Relay:
             return failure("connect", "refused", "removed since the plan was made")
         until_s = min(site.health.paused_until_s for site in sites)
         return _left_alone(until_s - self._clock())
+
+
+def _answered(
+    attempt: Attempt, upstream: Upstream, stream: UpstreamStream, onward: Onward | None
+) -> Answer:
+    return Answer(attempt, upstream, [Counted(attempt.call, upstream, stream, onward)])
 
 
 def _left_alone(wait_s: float) -> UpstreamError:

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from baton.errors import invalid
-from baton.relay import Relay
+from baton.relay import Opening, Relay
 from baton.routing.budget import Budget
 from baton.sites import Site
-from baton.upstreams.base import UpstreamError
+from baton.upstreams.base import UpstreamError, UpstreamStream
 from baton.upstreams.failures import failure
 from tests.fakes.scripted import END, Scripted, opened, planned, relay
 
@@ -123,3 +123,27 @@ def test_one_probe_at_a_time() -> None:
         return [answer.upstream for answer in answers]
 
     assert ["one", "two", "two"] == asyncio.run(ask())
+
+
+def test_what_was_planned_goes_where_its_upstreams_are_by_now() -> None:
+    """One that was changed is asked as it is; one that is gone, or came since, is not asked; what
+    began before goes on."""
+    one, two, anew = Scripted([[END]]), Scripted(failure("connect", "refused")), Scripted([[END]])
+    router = relay(one=one, two=two)
+    router.follow("two", Site("two", anew))
+    router.follow("three", Site("three", one))
+    assert None is router.site("three")
+
+    async def ask() -> list[str]:
+        begun = await one.open(planned("one").attempts[0].call)
+
+        async def go_on() -> UpstreamStream:
+            return begun
+
+        router.follow("one", None)
+        answers = [await router.open(planned("one", "two"))]
+        answers.append(await router.open(planned("one"), Opening(one, go_on)))
+        return [answer.upstream for answer in answers]
+
+    assert ["two", "one"] == asyncio.run(ask())
+    assert [1, 0, 1] == [len(each.calls) for each in (one, two, anew)]

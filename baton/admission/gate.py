@@ -270,13 +270,15 @@ class Gate:
         assert authorization is not None
         if self._refused.get(digest, 0.0) > time.monotonic():
             raise errors.bad_key()
-        changes = self.changes
-        try:
-            found = await asyncio.to_thread(self._read, digest, session)
-        except StoreUnavailable:
-            raise errors.overloaded(
-                "Keys cannot be checked at the moment. Please retry.", 2.0
-            ) from None
+        changes = -1
+        while changes != self.changes:  # else whoever was told of a change did not know the caller
+            changes = self.changes
+            try:
+                found = await asyncio.to_thread(self._read, digest, session)
+            except StoreUnavailable:
+                raise errors.overloaded(
+                    "Keys cannot be checked at the moment. Please retry.", 2.0
+                ) from None
         if found is None:
             _put(self._refused, digest, time.monotonic() + REFUSED_S, REFUSED_MAX)
             raise errors.bad_key()
@@ -286,8 +288,7 @@ class Gate:
         caller = Caller(record, levels.levels(record, lineage), ends_s, now_s)
         if not caller.valid(now_s):
             raise errors.bad_key()
-        if changes == self.changes:  # else it may have changed while it was read
-            _put(self._callers, hashlib.sha256(authorization).digest(), caller, CALLERS_MAX)
+        _put(self._callers, hashlib.sha256(authorization).digest(), caller, CALLERS_MAX)
         return caller
 
     def _shown(self, authorization: bytes | None) -> tuple[bytes, float, Session | None]:

@@ -15,13 +15,14 @@ import typer
 from baton.admission import issue
 from baton.cli.checked import allowed_days, check_place
 from baton.cli.declaration import Change, Present, changes, parse
-from baton.cli.declared_accounts import by_path, meant
+from baton.cli.declared_accounts import KINDS, Known, by_path, meant
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_json
 from baton.cli.upstream import new_record
-from baton.stores.base import KeyRecord, PartyRecord, PriceRecord
+from baton.stores.base import KeyRecord, PartyKind, PartyRecord, PriceRecord
 from baton.stores.book import Store
+from baton.stores.parties import PARENTS
 
 KEYS_AT_ONCE = 100
 """Keys in one transaction: each commit waits for the disk, and workers for each transaction."""
@@ -77,10 +78,11 @@ def _makes_key(change: Change) -> bool:
     return (change.kind, change.action) == ("key", "create")
 
 
-def _new_key(change: Change, ids: Mapping[str, list[str]]) -> KeyRecord:
+def _new_key(change: Change, ids: Mapping[str, list[Known]]) -> KeyRecord:
     fields = {name: value for name, value in change.fields.items() if name != "name"}
+    kind = cast(PartyKind | None, fields.pop("owner_kind", None))
     if fields.get("owner") is not None:
-        fields["owner"] = meant(ids, str(fields["owner"]))
+        fields["owner"] = meant(ids, str(fields["owner"]), KINDS if kind is None else (kind,))
     return issue.imported(change.name, change.sha256, **fields)
 
 
@@ -89,7 +91,7 @@ def _make_keys(store: Store, records: Sequence[KeyRecord]) -> None:
         store.keys.add_all(records[start : start + KEYS_AT_ONCE], ACTOR)
 
 
-def _perform(store: Store, change: Change, ids: dict[str, list[str]]) -> None:
+def _perform(store: Store, change: Change, ids: dict[str, list[Known]]) -> None:
     match change.kind:
         case "key" if change.action == "update":
             store.keys.update(change.id, ACTOR, None, **change.fields)
@@ -106,15 +108,15 @@ def _perform(store: Store, change: Change, ids: dict[str, list[str]]) -> None:
             assert_never(change.kind)
 
 
-def _perform_account(store: Store, change: Change, ids: dict[str, list[str]]) -> None:
+def _perform_account(store: Store, change: Change, ids: dict[str, list[Known]]) -> None:
     """One that is made is among `ids` for those that belong to it."""
     if change.action == "create":
-        fields, kind = dict(change.fields), change.fields["kind"]
+        fields, kind = dict(change.fields), cast(PartyKind, change.fields["kind"])
         parent = str(fields["parent"])
-        fields["parent"] = meant(ids, parent) if parent else ""
+        fields["parent"] = meant(ids, parent, PARENTS[kind] or KINDS) if parent else ""
         fields |= {"id": f"{kind}_{secrets.token_hex(8)}", "created_us": time.time_ns() // 1000}
         store.parties.add(msgspec.convert(fields, PartyRecord), ACTOR)
-        ids.setdefault(change.name, []).append(str(fields["id"]))
+        ids.setdefault(change.name, []).append(Known(kind, str(fields["id"])))
     elif change.action == "update":
         store.parties.update(change.id, ACTOR, None, **change.fields)
     else:

@@ -39,7 +39,14 @@ from baton.cli.money import nano
 from baton.cli.output import moment_us
 from baton.cli.price_entries import Amount, PriceEntry, new_prices
 from baton.cli.upstream_options import VARIABLE, keys_of, valued
-from baton.stores.base import KeyRecord, PartyRecord, PriceRecord, Role, UpstreamRecord
+from baton.stores.base import (
+    KeyRecord,
+    PartyKind,
+    PartyRecord,
+    PriceRecord,
+    Role,
+    UpstreamRecord,
+)
 
 PLACE = re.compile(r"`\$\.(\w+)\[(\d+)\]")
 """Of an entry, in msgspec's messages."""
@@ -81,6 +88,8 @@ class KeyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_content_days: int = 0
     owner: str = ""
     """Path of the account that it belongs to."""
+    owner_kind: PartyKind | None = None
+    """Where accounts of two kinds have that path."""
     tokens_per_minute: int | None = None
     requests_at_once: int | None = None
     networks: list[str] = []
@@ -293,6 +302,7 @@ def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> I
     there = {record.digest.hex(): record for record in present.keys}
     before = {r.previous_digest.hex() for r in present.keys if r.previous_digest is not None}
     owners = paths(present.parties)
+    kinds = {record.id: record.kind for record in present.parties}
     for entry in wanted:
         sha256 = entry.sha256.lower()
         record = there.pop(sha256, None)
@@ -303,7 +313,8 @@ def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> I
                 raise CommandError(f"key {entry.name}: {message}")
             yield Change(kind="key", action="create", name=entry.name, sha256=sha256, fields=fields)
             continue
-        _check_kept(entry, record, owners.get(record.owner or "", ""))
+        owner = record.owner or ""
+        _check_kept(entry, record, owners.get(owner, ""), kinds.get(owner))
         if differing := _differing(fields, record, KEY_FIELDS):
             yield Change(
                 kind="key", action="update", name=entry.name, id=record.id, fields=differing
@@ -313,9 +324,9 @@ def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> I
             yield Change(kind="key", action="revoke", name=record.name, id=record.id)
 
 
-def _check_kept(entry: KeyEntry, record: KeyRecord, owner: str) -> None:
-    if owner != entry.owner:
-        message = f"it belongs to {owner or 'nobody'}, and no key changes its owner"
+def _check_kept(entry: KeyEntry, record: KeyRecord, owner: str, kind: PartyKind | None) -> None:
+    if owner != entry.owner or entry.owner_kind not in (None, kind):
+        message = f"it belongs to {_named(owner, kind)}, and no key changes its owner"
         raise CommandError(f"key {entry.name}: {message}")
     if record.revoked_us is not None:
         raise CommandError(f"key {entry.name}: it was revoked, and a revoked key never comes back")
@@ -323,16 +334,21 @@ def _check_kept(entry: KeyEntry, record: KeyRecord, owner: str) -> None:
         raise CommandError(f"key {entry.name}: its role is {record.role}, and no key changes it")
 
 
+def _named(owner: str, kind: PartyKind | None) -> str:
+    return "nobody" if kind is None else f"the {kind} {owner}"
+
+
 def _key_fields(entry: KeyEntry, now_us: int) -> dict[str, object]:
     fields: dict[str, object] = msgspec.structs.asdict(entry)
-    for name in ("sha256", "expires", "budget_usd", "quotas"):
+    for name in ("sha256", "expires", "budget_usd", "quotas", "owner_kind"):
         del fields[name]
     fields["owner"] = entry.owner or None
     fields["budgets"] = ordered(limits.budgets(entry.budgets, entry.quotas))
     budget, expires = entry.budget_usd, entry.expires
     fields["budget_nano"] = None if budget is None else nano(str(budget))
     fields["expires_us"] = None if expires is None else moment_us(expires, now_us)
-    return {**key_fields(fields), "budgets": fields["budgets"]}
+    kind = {"owner_kind": entry.owner_kind} if entry.owner_kind is not None else {}
+    return {**key_fields(fields), "budgets": fields["budgets"], **kind}
 
 
 def _differing(

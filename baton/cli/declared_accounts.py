@@ -10,12 +10,13 @@
     name = "Core"
     parent = "Acme"                          # a user's: "Acme/Core"
 
-An account is meant by its path, the names from its organisation down; a key names its `owner` so.
+An account is meant by its path, the names from its organisation down; a key names its `owner` so,
+and its `owner_kind` where accounts of two kinds have that path.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -57,6 +58,13 @@ class AccountEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return f"{self.parent}/{self.name}" if self.parent else self.name
 
 
+class Known(NamedTuple):
+    """An account that is there."""
+
+    kind: PartyKind
+    id: str
+
+
 class AccountChange(msgspec.Struct, frozen=True, kw_only=True):
     """What to do with one account; `fields` of a new one name its parent by its path."""
 
@@ -77,17 +85,19 @@ def paths(parties: Iterable[PartyRecord]) -> dict[str, str]:
     return {party_id: path(record) for party_id, record in by_id.items()}
 
 
-def by_path(parties: Iterable[PartyRecord]) -> dict[str, list[str]]:
-    """The ids of accounts: two of different kinds may have one path."""
-    ids: defaultdict[str, list[str]] = defaultdict(list)
-    for party_id, path in paths(list(parties)).items():
-        ids[path].append(party_id)
-    return ids
+def by_path(parties: Iterable[PartyRecord]) -> dict[str, list[Known]]:
+    """Accounts that are not closed: two of different kinds may have one path."""
+    known = list(parties)
+    names, found = paths(known), defaultdict[str, list[Known]](list)
+    for record in known:
+        if record.closed_us is None:
+            found[names[record.id]].append(Known(record.kind, record.id))
+    return found
 
 
-def meant(ids: Mapping[str, list[str]], path: str) -> str:
-    """The account of that path; CommandError when there is none, or two."""
-    found = ids.get(path, [])
+def meant(ids: Mapping[str, list[Known]], path: str, kinds: Collection[PartyKind] = KINDS) -> str:
+    """The account of that path, of one of these kinds; CommandError when there is none, or two."""
+    found = [each.id for each in ids.get(path, []) if each.kind in kinds]
     if len(found) != 1:
         raise CommandError(f"there is {'more than one' if found else 'no'} account {path!r}")
     return found[0]
@@ -116,18 +126,21 @@ def account_changes(
             yield AccountChange(action="close", path=path, id=record.id)
 
 
-def entries(parties: list[PartyRecord]) -> list[AccountEntry]:
-    """What would make these accounts; closed ones, and those under them, are left out."""
-    names = paths(parties)
-    closed = {record.id for record in parties if record.closed_us is not None}
+def living(parties: Iterable[PartyRecord]) -> list[PartyRecord]:
+    """Those that are not closed, nor under one that is; what others belong to first."""
     by_id = {record.id: record for record in parties}
 
     def open_(record: PartyRecord) -> bool:
         above = by_id.get(record.parent)
-        return record.id not in closed and (above is None or open_(above))
+        return record.closed_us is None and (above is None or open_(above))
 
-    living = sorted(filter(open_, parties), key=lambda record: KINDS.index(record.kind))
-    return [_entry(record, names.get(record.parent, "")) for record in living]
+    return sorted(filter(open_, by_id.values()), key=lambda record: KINDS.index(record.kind))
+
+
+def entries(parties: list[PartyRecord]) -> list[AccountEntry]:
+    """What would make the living ones."""
+    names = paths(parties)
+    return [_entry(record, names.get(record.parent, "")) for record in living(parties)]
 
 
 def texts(budgets: Iterable[BudgetRecord]) -> Mapping[str, list[str]]:

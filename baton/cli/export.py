@@ -15,13 +15,13 @@ from baton.cli.declaration import (
     Present,
     UpstreamEntry,
 )
-from baton.cli.declared_accounts import entries, paths, texts
+from baton.cli.declared_accounts import by_path, entries, living, paths, texts
 from baton.cli.money import usd
 from baton.cli.opened import opened
 from baton.cli.output import AsJson, print_json, when
 from baton.cli.price_entries import entry
 from baton.cli.upstream_options import VARIABLE
-from baton.stores.base import KeyRecord, PriceRecord, UpstreamRecord
+from baton.stores.base import KeyRecord, PartyKind, PartyRecord, PriceRecord, UpstreamRecord
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -39,26 +39,30 @@ def run(as_json: AsJson = False) -> None:
 def describe(present: Present) -> Declaration:
     """What is in force, or will be; revoked keys, closed accounts and superseded prices are left
     out."""
-    accounts = entries(present.parties)
-    owners = {"", *(each.path for each in accounts)}
-    names = paths(present.parties)
+    owners = {None, *(each.id for each in living(present.parties))}
+    names, kinds = paths(present.parties), _kinds(present.parties)
     begun = variables(record.name for record in present.upstreams)
-    keys = [_key(record, names) for record in present.keys if not record.revoked_us]
+    keys = [each for each in present.keys if not each.revoked_us and each.owner in owners]
     return Declaration(
-        account=accounts,
-        key=[each for each in keys if each.owner in owners],
+        account=entries(present.parties),
+        key=[_key(record, names, kinds) for record in keys],
         upstream=[_upstream(record, begun[record.name]) for record in present.upstreams],
         price=[entry(record) for record in in_force(present.prices, present.now_us)],
     )
 
 
 def in_force(prices: Iterable[PriceRecord], now_us: int) -> list[PriceRecord]:
-    """For each model and upstream the price of now and those to come."""
+    """For each model and upstream the price of now and those to come, in the order in which they
+    can be set: one with a markup behind the cost that it follows."""
     kept: dict[tuple[str, str | None, int], PriceRecord] = {}
-    for price in sorted(prices, key=lambda price: (price.effective_us, price.version)):
+    for price in sorted(prices, key=_in_order):
         since_us = max(price.effective_us, now_us)  # all of the past come down to the last
         kept[(price.model, price.upstream, since_us)] = price
-    return list(kept.values())
+    return sorted(kept.values(), key=_in_order)
+
+
+def _in_order(price: PriceRecord) -> tuple[int, int]:
+    return price.effective_us, price.version
 
 
 def variables(upstreams: Iterable[str]) -> dict[str, str]:
@@ -117,7 +121,13 @@ def _text(text: str) -> str:
     return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in quoted)
 
 
-def _key(record: KeyRecord, owners: Mapping[str, str]) -> KeyEntry:
+def _kinds(parties: Iterable[PartyRecord]) -> dict[str, PartyKind]:
+    """Of accounts, by id, whose path another one has, too."""
+    alike = [each for each in by_path(parties).values() if len(each) > 1]
+    return {known.id: known.kind for each in alike for known in each}
+
+
+def _key(record: KeyRecord, owners: Mapping[str, str], kinds: Mapping[str, PartyKind]) -> KeyEntry:
     budget = record.budget_nano
     return KeyEntry(
         name=record.name,
@@ -133,6 +143,7 @@ def _key(record: KeyRecord, owners: Mapping[str, str]) -> KeyEntry:
         parse_special=record.parse_special,
         keep_content_days=record.keep_content_days,
         owner=owners.get(record.owner or "", ""),
+        owner_kind=kinds.get(record.owner or ""),
         tokens_per_minute=record.tokens_per_minute,
         requests_at_once=record.requests_at_once,
         networks=list(record.networks),

@@ -7,7 +7,7 @@ or away) leaves everything as it is: the journal keeps its rows, the next round 
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import sqlalchemy
 
@@ -20,9 +20,9 @@ from baton.stores import journals
 from baton.stores.base import StoreError
 from baton.stores.book import Store, journal_folder
 from baton.stores.carried import Rows
-from baton.stores.journals import Tenure
+from baton.stores.journals import Fenced, Tenure
 from baton.stores.posting import Posting
-from baton.stores.segments import Damaged
+from baton.stores.segments import Damaged, identities
 from baton.telemetry import diary
 
 FOLD_S = 1.0
@@ -179,19 +179,45 @@ def recover_lost(store: Store) -> int:
     is left alone, and tried again after a term. Raises StoreError."""
     if store.term is None:
         return 0
-    recovered = 0
-    for held in journals.take_over_lost(store.database, store.term):
+    return _close_lost(store, journals.take_over_lost(store.database, store.term))
+
+
+def recover_absent(store: Store) -> int:
+    """Close the journals that a book in a file knows and nobody can have: those within it, from
+    before it was copied off a server, and those of other machines, or moved away by an operator.
+
+    Returns how many; what cannot be done now is left to the next start."""
+    if store.term is not None:
+        return 0
+    folder, closed, given_up = journal_folder(store.home), 0, {}
+    try:
+        closed = _close_lost(store, journals.take_over_left(store.database))
+        given_up = journals.give_up_absent(store.database, lambda: identities(folder))
+    except Damaged:
+        """It is told of; whose its leases are is not known."""
+    except StoreError as error:
+        diary.warning("journals from elsewhere are left to the next start", reason=str(error))
+    for number, amount in given_up.items():
+        diary.warning("a journal is not here; its leases come back", journal=number, amount=amount)
+    return closed + len(given_up)
+
+
+def _close_lost(store: Store, taken: Iterable[Tenure]) -> int:
+    closed = 0
+    for held in taken:
         opened = _shared(store, held)
         try:
             opened.begin(leaving=True)
-            recovered += 1
+            closed += 1
+        except Fenced:
+            """Somebody else closes it."""
         except Damaged as error:
             diary.error(
                 "a lost journal is damaged and left alone", journal=held.number, reason=str(error)
             )
         finally:
             opened.close()
-    return recovered
+    return closed
 
 
 def _shared(store: Store, held: Tenure) -> Opened:

@@ -23,7 +23,14 @@ from baton.errors import RequestError
 from baton.ledger import prices
 from baton.ledger.allowances import Allowances, plain, unpriced
 from baton.ledger.entries import Bound, CheckpointRow, Intent, SettleRow, tokens_used
-from baton.ledger.fold import Folder, Opened, open_free, open_shared, recover_orphans
+from baton.ledger.fold import (
+    Folder,
+    Opened,
+    open_free,
+    open_shared,
+    recover_absent,
+    recover_orphans,
+)
 from baton.ledger.holds import Ending, Hold, Outcome
 from baton.ledger.journal import LOST, Journal
 from baton.ledger.leases import Leases, need
@@ -287,6 +294,7 @@ async def open_ledger(store: Store, price_book: PriceBook) -> Ledger:
 def _open(store: Store) -> Opened:
     opened = open_shared(store) if store.shared_journal else open_free(store)
     recover_orphans(store)
+    recover_absent(store)
     return opened
 
 

@@ -55,9 +55,25 @@ class Accounts:
 
         One transaction; accounts in one order, so that no two processes wait for each other.
         Raises Fenced when `epoch` is given and is not the journal's any more."""
-        with self._database.writing(alone=False) as connection:
+        try:
+            return self._lend(journal, wants, epoch)
+        except _Unopened:
+            return self._lend(journal, wants, epoch, opening=True)
+
+    def _lend(
+        self, journal: int, wants: Mapping[str, int], epoch: int | None, *, opening: bool = False
+    ) -> dict[str, int]:
+        """`opening` begins balances, alone: a budget that is changed in that moment is not followed
+        by what is not there yet."""
+        with self._database.writing(alone=opening) as connection:
             _fence(connection, journal, epoch)
-            return {name: _lend(connection, journal, name, wants[name]) for name in sorted(wants)}
+            if opening:
+                for name in wants:
+                    budgets.open_account(connection, name)
+            return {
+                name: _lend(connection, journal, name, wants[name], opened=opening)
+                for name in sorted(wants)
+            }
 
     def elsewhere(self, journal: int, name: str) -> int:
         """How much of a limited account other journals hold: it may come back."""
@@ -87,13 +103,19 @@ def _fence(connection: sqlalchemy.Connection, journal: int, epoch: int | None) -
         fence(connection, journal, epoch)
 
 
-def _lend(connection: sqlalchemy.Connection, journal: int, name: str, want: int) -> int:
+class _Unopened(Exception):
+    """A balance was not begun yet."""
+
+
+def _lend(
+    connection: sqlalchemy.Connection, journal: int, name: str, want: int, *, opened: bool
+) -> int:
+    """`opened`: what is not there is of no budget. Raises _Unopened."""
     if allowances.is_free(name):
         allowances.follow(connection, name)
     row = connection.execute(_BALANCE, {"name": name}).one_or_none()
-    if row is None:
-        budgets.open_account(connection, name)
-        row = connection.execute(_BALANCE, {"name": name}).one_or_none()
+    if row is None and not opened:
+        raise _Unopened
     if row is None:
         return 0
     if row.limit_nano is None:

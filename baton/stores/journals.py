@@ -11,13 +11,15 @@ stops spending from its leases when it could not for a whole term. The book wait
 journal counts as lost: its epoch moves on, and what was leased to it comes back. If its disk turns
 up again, its rows are posted then: late, but not lost. They exceed what was leased at most by what
 had not been posted when the process died. Times are the server's, so that clocks of nodes do not
-matter. On SQLite there is no term: the kernel tells which processes live (ledger/slots.py).
+matter. On SQLite there is no term: the kernel tells which processes live (ledger/slots.py),
+and nobody has a journal that stands in such a book, or whose folder is not in its home.
 
 Nodes with different master keys do not know each other's idempotency keys and sessions, and would
 run and charge a request twice without a word: so the second one is refused while the first lives.
 """
 
 import time
+from collections.abc import Callable, Collection
 
 import msgspec
 import sqlalchemy
@@ -25,7 +27,7 @@ from sqlalchemy import BigInteger, bindparam, cast, func, select
 
 from baton.stores.base import StoreUnavailable, Unsealable
 from baton.stores.database import Database
-from baton.stores.journal_tables import tenure
+from baton.stores.journal_tables import shared_row, tenure
 from baton.stores.tables import journal, lease
 
 OTHER_SEAL = (
@@ -33,6 +35,7 @@ OTHER_SEAL = (
     " BATON_MASTER_KEY (where it was changed, stop them all first)"
 )
 
+_SHARED = select(tenure.c.journal).where(tenure.c.shared == 1)
 _EPOCH = select(tenure.c.epoch).where(tenure.c.journal == bindparam("number")).with_for_update()
 
 
@@ -118,14 +121,20 @@ def return_leases(database: Database, held: Tenure, *, leaving: bool = False) ->
 def give_up_lost(database: Database) -> dict[int, int]:
     """Close journals on disks that were not heard of for their whole term; returns what comes back
     to accounts, by journal, in the accounts' units."""
-    returned = {}
     with database.writing() as connection:
-        for number in _expired(connection, shared=False):
-            total = select(func.coalesce(func.sum(lease.c.granted_nano), 0))
-            returned[number] = int(connection.scalar(total.where(lease.c.journal == number)) or 0)
-            connection.execute(lease.delete().where(lease.c.journal == number))
-            _next_epoch(connection, number, None, shared=False)
-    return returned
+        return _given_up(connection, _expired(connection, shared=False))
+
+
+def give_up_absent(database: Database, here: Callable[[], Collection[str]]) -> dict[int, int]:
+    """The same, in a file that only processes of this machine use, of journals whose identity is
+    not `here`. It is asked once it is known to whom something is leased."""
+    lent = select(lease.c.journal).where(lease.c.granted_nano > 0)
+    query = select(journal.c.number, journal.c.identity).where(journal.c.number.in_(lent))
+    with database.writing() as connection:
+        rows = connection.execute(query.where(journal.c.number.not_in(_SHARED)))
+        found = {row.number: row.identity for row in rows}
+        known = here() if found else ()
+        return _given_up(connection, [n for n, identity in found.items() if identity not in known])
 
 
 def take_over_lost(database: Database, term: Term) -> list[Tenure]:
@@ -135,6 +144,27 @@ def take_over_lost(database: Database, term: Term) -> list[Tenure]:
             _next_epoch(connection, number, term, shared=True)
             for number in _expired(connection, shared=True)
         ]
+
+
+def take_over_left(database: Database) -> list[Tenure]:
+    """Enter the journals within a book in a file that are not closed: it was copied from a server,
+    and their processes are not here."""
+    left = [select(table.c.journal) for table in (shared_row, lease)]
+    query = select(tenure.c.journal).where(tenure.c.shared == 1)
+    query = query.where(tenure.c.journal.in_(left[0]) | tenure.c.journal.in_(left[1]))
+    with database.writing() as connection:
+        numbers = list(connection.scalars(query.order_by(tenure.c.journal)))
+        return [_next_epoch(connection, number, None, shared=True) for number in numbers]
+
+
+def _given_up(connection: sqlalchemy.Connection, numbers: Collection[int]) -> dict[int, int]:
+    returned = {}
+    for number in numbers:
+        total = select(func.coalesce(func.sum(lease.c.granted_nano), 0))
+        returned[number] = int(connection.scalar(total.where(lease.c.journal == number)) or 0)
+        connection.execute(lease.delete().where(lease.c.journal == number))
+        _next_epoch(connection, number, None, shared=False)
+    return returned
 
 
 def _expired(connection: sqlalchemy.Connection, *, shared: bool) -> list[int]:

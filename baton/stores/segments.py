@@ -75,6 +75,11 @@ def logs(folder: pathlib.Path) -> list[pathlib.Path]:
     return [path for path in sorted(folder.glob("*")) if path.is_dir() and path.name.isdecimal()]
 
 
+def identities(folder: pathlib.Path) -> set[str]:
+    """Of all logs in a folder. Raises Damaged, StoreUnavailable."""
+    return {part.head.identity for path in logs(folder) for part in begun(path)}
+
+
 def path_of(folder: pathlib.Path, number: int) -> pathlib.Path:
     return folder / f"{number}{SUFFIX}"
 

@@ -15,7 +15,7 @@ from baton.admission.origins import trusted
 from baton.errors import RequestError
 from baton.http.exchange import header_pairs
 from baton.stores import windows
-from baton.stores.base import BudgetRecord, PartyRecord
+from baton.stores.base import BudgetRecord, KeyRecord, PartyRecord
 from baton.stores.book import Store
 from tests.bookkeeping import new_store
 
@@ -96,6 +96,25 @@ def test_revoked_and_expired_keys(tmp_path: pathlib.Path) -> None:
     store.keys.revoke(key_id, "test")
     gate.changed([key_id])
     assert gate.known(shown) is None
+    assert (401, "invalid_api_key") == refusal(gate, shown)
+
+
+def test_a_key_that_is_revoked_while_it_is_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody who hears of it knows the caller yet: it is read once more, and refused."""
+    store = new_store(tmp_path)
+    key_id, shown = made(store)
+    gate, read = gate_of(store), store.keys.by_digest
+
+    def read_before(digest: bytes) -> KeyRecord | None:
+        found = read(digest)
+        if found is not None and found.revoked_us is None:
+            store.keys.revoke(key_id, "test")
+            gate.changed([key_id])
+        return found
+
+    monkeypatch.setattr(store.keys, "by_digest", read_before)
     assert (401, "invalid_api_key") == refusal(gate, shown)
 
 

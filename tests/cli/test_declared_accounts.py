@@ -67,6 +67,32 @@ def test_apply_and_export(cli: Cli, tmp_path: pathlib.Path) -> None:
     assert (["$1.00/day", "500 tokens/week"], "7.00") == (key["budgets"], key["budget_usd"])
 
 
+def test_accounts_of_two_kinds_with_one_path(
+    cli: Cli, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A team and a user of one name: what belongs to either is exported and made elsewhere; one
+    that was closed is not meant."""
+    for kind, name, above in (("organisation", "O", ""), ("team", "x", "O"), ("user", "x", "O")):
+        cli.ok("account", "create", kind, name, *(["--in", above] if above else []))
+    ids = {each["kind"]: each["id"] for each in cli.ok("account", "list")}
+    cli.ok("account", "create", "user", "y", "--in", ids["team"])
+    for kind in ("team", "user"):
+        cli.ok("key", "create", f"{kind}'s", "--owner", ids[kind])
+    exported = cli("export").out
+    assert [] == applied(cli, tmp_path, exported)
+    wrong = exported.replace('owner_kind = "user"', 'owner_kind = "team"')
+    assert "it belongs to the user O/x, and" in cli("apply", "-", stdin=wrong).err
+    monkeypatch.setenv("BATON_HOME", str(tmp_path / "there"))
+    assert 6 == len(applied(cli, tmp_path, exported))
+    assert exported.splitlines()[1:] == cli("export").out.splitlines()[1:]
+    [user] = [each for each in cli.ok("account", "list") if each["name"] == "x"][1:]
+    cli.ok("account", "close", user["id"])
+    left = cli("export").out
+    assert "owner_kind" not in left
+    monkeypatch.setenv("BATON_HOME", str(tmp_path / "there, too"))
+    assert 4 == len(applied(cli, tmp_path, left))
+
+
 def test_differences_are_brought_about(cli: Cli, tmp_path: pathlib.Path) -> None:
     """A changed limit is updated, one left out is lifted, an account that is not named is closed
     when asked for."""

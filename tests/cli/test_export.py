@@ -82,6 +82,23 @@ def test_prices_in_force_are_now_and_later() -> None:
     assert [2, 3, 4] == sorted(price.version for price in in_force(records, 50))
 
 
+def test_prices_that_follow_a_cost_come_behind_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """Also where another price was in their place before the cost was known: what is exported can
+    be applied and imported elsewhere, and is exported there in the same order."""
+    cli("price", "set", "m", "--input", "1")
+    cli("price", "set", "n", "--input", "1")
+    cli("price", "set", "m", "--input", "3", "--upstream", "u")
+    cli("price", "set", "m", "--markup", "20%@u")
+    exported, prices = cli("export").out, cli("price", "export").out
+    monkeypatch.setenv("BATON_HOME", str(tmp_path / "there"))
+    assert 3 == len(cli.ok("apply", "-", stdin=exported))
+    assert exported.splitlines()[1:] == cli("export").out.splitlines()[1:]
+    monkeypatch.setenv("BATON_HOME", str(tmp_path / "and there"))
+    assert 3 == len(cli.ok("price", "import", "-", stdin=prices))
+
+
 def test_variables_are_legal_names_of_one_upstream_each() -> None:
     """Any upstream name gives a name that a shell can set; none would get the key of another."""
     assert {

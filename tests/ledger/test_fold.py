@@ -9,12 +9,13 @@ import pytest
 
 from baton.cli import checks as cli_checks
 from baton.config import Settings
-from baton.ledger.fold import fold_all, open_slot, recover_orphans
+from baton.ledger.fold import fold_all, open_slot, recover_absent, recover_orphans
 from baton.ledger.slots import claim
 from baton.stores import audit, backup
 from baton.stores.base import KeyRecord
 from baton.stores.book import Store, book_path, journal_folder
 from baton.stores.framing import BLOCK_BYTES
+from baton.stores.journals import Fenced
 from baton.stores.posting import Posting
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
 
@@ -102,6 +103,36 @@ def test_orphans_are_recovered(tmp_path: pathlib.Path) -> None:
     assert "interrupted" == row.state
     assert 0 == copy.accounts.get(key.account).leased_nano
     assert 0 == recover_orphans_of_living(copy)
+
+
+def test_what_was_leased_to_a_journal_that_is_gone_comes_back(tmp_path: pathlib.Path) -> None:
+    """Its folder was moved away, or was another machine's; those that are here keep theirs, and
+    where one of them cannot be read nobody knows which is gone."""
+    store, folder = new_store(tmp_path), journal_folder(tmp_path)
+    key = new_key(store, budget_nano=1_000)
+    opened = [open_slot(store, claim(folder)) for _ in range(3)]
+    for each in opened:
+        store.accounts.lend(each.number, {key.account: 100}, each.held.epoch)
+    leased = [store.accounts.elsewhere(each.number, key.account) for each in opened]
+    assert [200] * 3 == leased
+    (folder / "0").rename(tmp_path / "away")
+    (folder / "1" / "1.log").rename(tmp_path / "1.log")
+    (folder / "1" / "1.log").write_bytes(b"?" * BLOCK_BYTES + sound(tmp_path / "1.log"))
+    assert 0 == recover_absent(store)
+    assert 300 == store.accounts.get(key.account).leased_nano
+    (tmp_path / "1.log").rename(folder / "1" / "1.log")
+    assert 1 == recover_absent(store)
+    assert 200 == store.accounts.get(key.account).leased_nano
+    with pytest.raises(Fenced):
+        store.accounts.lend(opened[0].number, {key.account: 100}, opened[0].held.epoch)
+    assert 0 == recover_absent(store)
+    for each in opened:
+        each.close()
+
+
+def sound(segment: pathlib.Path) -> bytes:
+    """What is behind its first block."""
+    return segment.read_bytes()[BLOCK_BYTES:]
 
 
 def recover_orphans_of_living(store: Store) -> int:

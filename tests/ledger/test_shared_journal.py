@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 
+from baton.config import Settings
 from baton.ledger import audit as ledger_audit
 from baton.ledger.costs import of_attempts
 from baton.ledger.entries import CheckpointRow, EndRow, HoldRow, SettleRow
@@ -14,7 +15,7 @@ from baton.ledger.fold import open_shared, recover_lost
 from baton.ledger.prices import PriceBook
 from baton.ledger.shared_journal import SharedJournal, SharedRows, new_identity
 from baton.semantics.events import Usage
-from baton.stores import audit, journals
+from baton.stores import audit, backup, journals
 from baton.stores.book import Store, open_store
 from baton.stores.carried import SEQ_BITS, of
 from baton.stores.journal_tables import shared_row
@@ -157,3 +158,34 @@ def test_rows_of_another_version_stop_nobody(
     assert "the journal 1 cannot be read: its row 3" in told[0]
     assert 200 == store.accounts.get(key.account).leased_nano
     store.close()
+
+
+def test_a_backup_of_it_goes_on_in_a_file(store: Store, tmp_path: pathlib.Path) -> None:
+    """Restored into a home without a server, what was ended is charged, what was open is
+    interrupted, and what was leased comes back; once, and beside what runs there."""
+    key = new_key(store, budget_nano=1_000)
+    held = journals.enter(store.database, new_identity(), "shared", LONG, shared=True)
+    other = journals.enter(store.database, new_identity(), "0", LONG)
+    for each in (held, other):
+        store.accounts.lend(each.number, {key.account: 100}, each.epoch)
+    SharedJournal(store.database, held).append([hold(1), hold(2)], [], [end(3, 1)])
+    backup.backup(tmp_path, tmp_path / "copy", book=store.database.place)
+    store.close()
+    backup.restore(tmp_path / "copy", tmp_path / "restored")
+    restored = open_store(Settings(home=str(tmp_path / "restored")))
+    assert 200 == restored.accounts.get(key.account).leased_nano
+
+    async def go_on() -> None:
+        async with ledger_of(restored) as first, ledger_of(restored) as second:
+            for number, ledger in enumerate((first, second)):
+                ended = await ledger.hold(intent(key, f"new{number}"))
+                await ledger.durable(ledger.settle(ended, outcome()))
+
+    asyncio.run(go_on())
+    states = sorted((row.request_id, row.state) for row in restored.usage.requests())
+    new = [("new0", "settled"), ("new1", "settled")]
+    assert [*new, ("r1", "settled"), ("r2", "interrupted")] == states
+    assert 0 == restored.accounts.get(key.account).leased_nano
+    assert 0 == ledger_audit.run(restored).unfolded
+    assert [] == audit.faults(restored.database.place)
+    restored.close()

@@ -4,7 +4,15 @@ import pytest
 
 from tests.bookkeeping import POSTGRES
 
-ONE_KIND = {"test_audit", "test_backup", "test_copy", "test_database", "test_migrate", "test_moves"}
+ONE_KIND = {
+    "test_audit",
+    "test_backup",
+    "test_copy",
+    "test_database",
+    "test_glance",
+    "test_migrate",
+    "test_moves",
+}
 """Modules that are about files, or about both kinds at once."""
 NEED_NO_BOOK = {
     "test_framing",
@@ -22,14 +30,13 @@ NEED_NO_BOOK = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     name = metafunc.module.__name__.rpartition(".")[2]
     if name not in ONE_KIND | NEED_NO_BOOK:
-        metafunc.fixturenames.append("kind")
         metafunc.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where tests.bookkeeping makes the books of this test."""
-    kind = str(request.param)
+    kind = str(getattr(request, "param", "sqlite"))
     if kind == "postgresql":
         cluster = request.getfixturevalue("cluster")
         monkeypatch.setenv(POSTGRES, cluster.url("postgres"))

@@ -1,12 +1,15 @@
 """Budgets in the book: a window's account opens when it is first asked, and follows its budget."""
 
+import concurrent.futures
 import pathlib
 import time
 
 import pytest
+from sqlalchemy import text
 
 from baton.stores import budgets, windows
 from baton.stores.base import BudgetRecord, PartyRecord, Span, StoreError
+from baton.stores.book import Store
 from tests.bookkeeping import new_key, new_store
 
 DAY = BudgetRecord(amount=100, span="day")
@@ -54,6 +57,27 @@ def test_an_open_window_follows_its_budget(tmp_path: pathlib.Path) -> None:
     assert {day: 10**9, total: 10**9} == store.accounts.lend(3, {day: 10**9, total: 10**9})
     store.keys.update(key.id, "test", budgets=(TOKENS,))
     assert 50 == store.accounts.get(total).limit_nano, "it counts on from where it was"
+
+
+def test_a_window_that_opens_while_its_budget_is_changed(tmp_path: pathlib.Path) -> None:
+    """It has the new limit, whichever comes first."""
+    store = new_store(tmp_path)
+    key = new_key(store, budgets=(DAY,))
+    day = windows.account(key.account, DAY, now_us())
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with store.database.writing() as connection:
+            budgets.put(connection, key.account, [BudgetRecord(amount=5, span="day")])
+            lent = pool.submit(store.accounts.lend, 1, {day: 80})
+            while store.database.on_server and not (lent.done() or somebody_waits(store)):
+                """It asks before the change is there for all to see."""
+        assert {day: 5} == lent.result()
+    assert 5 == store.accounts.get(day).limit_nano
+
+
+def somebody_waits(store: Store) -> bool:
+    with store.database.reading() as connection:
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(connection.scalar(waiting))
 
 
 @pytest.mark.parametrize("span", ["day", "week", "month"])

@@ -10,9 +10,8 @@ from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
 from baton.stores import audit
 from baton.stores.base import Missing, StoreError
-from baton.stores.book import book_path
 from baton.stores.usage import Filter
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import PRICE, book_of, intent, ledger_of, new_key, new_store, outcome
 
 DAY_US = 86_400_000_000
 
@@ -83,4 +82,4 @@ def test_sums_by_end_user(tmp_path: pathlib.Path) -> None:
     with pytest.raises(StoreError, match="day and key"):
         store.usage.sums(["end_user", "model"])
     store.database.close()
-    assert [] == audit.faults(book_path(tmp_path))
+    assert [] == audit.faults(book_of(store))
