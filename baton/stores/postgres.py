@@ -23,7 +23,7 @@ import sqlalchemy
 from psycopg.adapt import Loader
 from sqlalchemy import event
 
-from baton.stores.database import DatabaseLimits
+from baton.stores.database import READ_ONLY, DatabaseLimits
 
 Result = TypeVar("Result")
 DIALECT = "postgresql+psycopg"
@@ -100,6 +100,11 @@ def engine(url: sqlalchemy.URL, limits: DatabaseLimits) -> sqlalchemy.Engine:
         assert isinstance(driven, Bounded)
         if driven.pooled:
             connection.exec_driver_sql(_SET, _settings(driven, limits))
+
+    @event.listens_for(made, "handle_error")
+    def lost(context: sqlalchemy.ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+            context.is_disconnect = True  # another of its hosts may be the primary now
 
     return made
 

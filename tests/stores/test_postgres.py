@@ -95,6 +95,17 @@ def test_what_it_cannot_hold_is_no_outage(
     database.close()
 
 
+def test_a_server_that_takes_no_changes(own: Postgres) -> None:
+    """It is told in words, and left: where several are named the next connection finds another."""
+    database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
+    pid = one(database, "SELECT pg_backend_pid()")
+    with pytest.raises(StoreUnavailable, match="takes no changes"), database.writing() as standby:
+        standby.exec_driver_sql("SET TRANSACTION READ ONLY; CREATE TABLE t (a int)")
+    assert pid != one(database, "SELECT pg_backend_pid()")
+    assert database.takes_changes()
+    database.close()
+
+
 def test_sums_are_integers(own: Postgres) -> None:
     """A sum of 64-bit integers may be larger than they are, and is exact."""
     database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
