@@ -283,12 +283,14 @@ class Supervisor:
             self._swap_workers()
 
     def _stop(self) -> None:
-        """Tell the workers to drain; asked twice, end everything now."""
+        """Tell the workers to drain; asked twice, end everything now. They close the socket, and we
+        do: who comes now is refused, and goes elsewhere, and does not wait where nobody serves."""
         if self._stopping_since is not None:
             for process in self._processes():
                 process.kill()
             return
         self._stopping_since = time.monotonic()
+        self.listener.close()
         for child in self.children:
             self._retire_replaced(child)
             if child.process is not None and child.process is not self._engine_process():

@@ -28,6 +28,7 @@ from tests.running import free_port
 DEADLINE_S = 30.0
 POLL_S = 0.02
 USER = "postgres"
+PGBOUNCER = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
 OPTIONS = {
     "max_connections": "200",
     "shared_buffers": "16MB",
@@ -153,6 +154,30 @@ def postgres(*, durable: bool = False, place: str | None = None) -> Iterator[Pos
             server.stop()
 
 
+@contextlib.contextmanager
+def pgbouncer(server: Postgres, mode: str) -> Iterator[str]:
+    """A pooler with one connection to the server for each database; the URL of one before which
+    clients name a database."""
+    assert PGBOUNCER is not None
+    port = free_port()
+    with user_folder() as folder:
+        users, settings = folder / "users", folder / "pgbouncer.ini"
+        users.write_text(f'"{USER}" ""\n')
+        settings.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+            f"auth_type = trust\nauth_file = {users}\npool_mode = {mode}\ndefault_pool_size = 1\n"
+        )
+        words = [*ends_with_us(), PGBOUNCER, "--quiet", str(settings)]
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, **as_user())
+        try:
+            _until_it_listens(port)
+            yield f"postgresql://{USER}@127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait(DEADLINE_S)
+
+
 class Redis:
     """One server without persistence."""
 
@@ -175,13 +200,7 @@ class Redis:
             stdout=subprocess.DEVNULL,
             **as_user(),
         )
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            assert time.monotonic() < deadline
-            time.sleep(POLL_S)
+        _until_it_listens(self.port)
 
     def signal(self, number: int) -> None:
         assert self._process is not None
@@ -202,6 +221,16 @@ def redis() -> Iterator[Redis]:
             yield server
         finally:
             server.kill()
+
+
+def _until_it_listens(port: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        assert time.monotonic() < deadline
+        time.sleep(POLL_S)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import os
 import pathlib
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from baton.config import Settings
 from baton.listening import bind
 from baton.supervisor import reap_orphans, say
 from tests import running
+from tests.faults.conftest import FAKE_MODEL, add_upstream, until_known
 from tests.supervised import STUBBORN, Supervised, serve, supervised
 
 SPIN_CPU_S = 0.2
@@ -101,6 +103,7 @@ REFUSED_ONCE = """import os, sys
 from baton.config import Settings
 from baton.listening import bind
 from baton.supervisor import Supervisor
+from tests.faults.conftest import FAKE_MODEL, add_upstream, until_known
 from tests.supervised import script
 
 settings = Settings(home=sys.argv[1], port=0)
@@ -268,6 +271,34 @@ def swap(server: running.Server) -> None:
     while old & workers(server) or len(workers(server)) < len(old):
         assert time.monotonic() < deadline, server.printed()
         time.sleep(running.POLL_S)
+
+
+def test_who_comes_while_it_drains_is_refused(tmp_path: pathlib.Path) -> None:
+    """At once, and does not wait for what still runs: a proxy goes on to another relay."""
+    upstream = socket.create_server(("127.0.0.1", 0))
+    with upstream, running.serving(tmp_path / "home", {"BATON_MODEL": "none"}) as server:
+        add_upstream(server, f"http://127.0.0.1:{upstream.getsockname()[1]}")
+        until_known(server, FAKE_MODEL)
+        wanted = {"model": FAKE_MODEL, "prompt": "a"}
+        asked = threading.Thread(target=server.endpoint.post, args=("/v1/completions", wanted))
+        asked.start()
+        call, _ = upstream.accept()
+        server.process.send_signal(signal.SIGTERM)
+        until_refused(int(server.base_url.rpartition(":")[2]))
+        assert server.process.poll() is None
+        upstream.close()
+        call.close()
+        asked.join()
+
+
+def until_refused(port: int) -> None:
+    """Return once nobody takes connections there; those that were taken before are left."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    with contextlib.suppress(ConnectionError):
+        while True:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            assert time.monotonic() < deadline
+            time.sleep(running.POLL_S)
 
 
 def workers(server: running.Server) -> set[int]:

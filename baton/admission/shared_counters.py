@@ -125,6 +125,9 @@ class SharedCounters:
         self._shares: dict[Key, _Share] = {}
         self._asking = asyncio.Lock()
         self._questions, self._nodes, self._away_until_s = 0, 1, 0.0
+        self._told: type[BaseException] | None = None
+        """Why it does not count, as the log has it: a line for each kind of failure, not one a
+        second."""
         self._tending = asyncio.get_running_loop().create_task(self._tend())
 
     @property
@@ -245,10 +248,15 @@ class SharedCounters:
             async with asyncio.timeout(2 * self._answer_s):
                 told = await self._script(keys=names, args=[self._node, *numbers])
         except FAILURES as error:
-            reason = f"{type(error).__name__}: {error}"  # their repr() has no message
-            diary.warning("rates are counted by this machine alone", reason=reason)
             self._away_until_s = time.monotonic() + AWAY_S
+            if type(error) is not self._told:
+                reason = f"{type(error).__name__}: {error}"  # their repr() has no message
+                diary.warning("rates are counted by this machine alone", reason=reason)
+            self._told = type(error)
             return
+        if self._told is not None:
+            diary.warning("rates are counted over all nodes again")
+            self._told = None
         self._nodes = max(1, told[0])
         for place, (key, want) in enumerate(wants.items()):
             share = self._shares[key]

@@ -34,7 +34,7 @@ from baton.stores import glance, migrate
 from baton.stores.audit import damaged
 from baton.stores.base import StoreError, Unsealable, UpstreamRecord
 from baton.stores.book import Store, book_path, book_place, journal_folder
-from baton.stores.database import name
+from baton.stores.database import TAKES_NO_CHANGES, Database, name
 from baton.stores.master import FILE_NAME, NEXT_NAME
 from baton.upstreams import registry
 from baton.upstreams.base import UpstreamError
@@ -155,7 +155,7 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
     if on_server:
         remedy = "look at BATON_DATABASE_URL, and whether PostgreSQL takes connections from here"
     try:
-        if (found := _other_schema(settings)) is not None:
+        if (found := _unfit(settings, remedy)) is not None:
             return found, []
         with contextlib.closing(opened()) as book:
             upstreams = book.upstreams.all(secrets=True)
@@ -172,14 +172,18 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
     return Finding("store", "ok", f"{where} is whole; upstreams: {len(upstreams)}"), upstreams
 
 
-def _other_schema(settings: Settings) -> Finding | None:
-    """Of a book that this Baton would make or bring up, or does not know: opening it would change
-    it, or fail. Raises StoreError."""
+def _unfit(settings: Settings, remedy: str) -> Finding | None:
+    """Of a book that this Baton would make or bring up, or does not know, or may not change:
+    opening it would change it, or fail. Raises StoreError."""
     try:
         glance.refuse_earlier(journal_folder(settings.home_path))
     except StoreError as error:
         return Finding("store", "failed", str(error), "do that before you start this one")
     book = book_place(settings)
+    if not isinstance(book, pathlib.Path):
+        with contextlib.closing(Database(book)) as database:
+            if not database.takes_changes():
+                return Finding("store", "failed", TAKES_NO_CHANGES, remedy)
     present, known = migrate.revision(book), migrate.HEAD
     if present == known:
         return None

@@ -4,6 +4,7 @@ A thread of its own folds about once a second when there is something. A failure
 or away) leaves everything as it is: the journal keeps its rows, the next round tries again.
 """
 
+import collections
 import contextlib
 import threading
 import time
@@ -32,6 +33,9 @@ with twice as many (docs/decisions/0044)."""
 PRUNE_AFTER_ROWS = 1_000
 """Folded rows stay until so many have come together: where the journal is tables, removing them
 costs commits."""
+KEPT_S = 10.0
+"""So long rows stay in a file that were folded to a server: one that takes its place without the
+last seconds (a standby that had not received them) is given them again."""
 LAST_FOLDS_MAX, LAST_FOLDS_S = 3, 1.2
 """How often the end of a process tries to fold: a server that was just away is back by then."""
 FAULTS = (StoreError, sqlalchemy.exc.SQLAlchemyError)
@@ -45,10 +49,15 @@ class Folder:
         posting: Posting,
         written: Callable[[], int],
         folded: Callable[[int], None],
+        kept_s: float = 0.0,
     ) -> None:
-        """`written` tells the seq of the last durable row; `folded` is told what may be pruned."""
+        """`written` tells the seq of the last durable row; `folded` is told what may be pruned,
+        `kept_s` after it was folded."""
         self._posting, self._written, self._folded = posting, written, folded
-        self._mark = self._pruned = written()
+        self._kept_s = kept_s
+        self._marks: collections.deque[tuple[float, int]] = collections.deque()
+        """When each was folded that may not be pruned yet."""
+        self._mark = self._pruned = self._due = written()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self._thread.start()
@@ -71,9 +80,16 @@ class Folder:
         except FAULTS as error:
             return diary.warning("folding failed; it is tried again", reason=str(error))
         self._mark = written
-        if folded_seq - self._pruned >= PRUNE_AFTER_ROWS:
-            self._pruned = folded_seq
-            self._folded(folded_seq)
+        self._marks.append((time.monotonic(), folded_seq))
+        self._prune(time.monotonic() - self._kept_s)
+
+    def _prune(self, until_s: float) -> None:
+        """What was folded until then, where it has come to enough."""
+        while self._marks and self._marks[0][0] <= until_s:
+            _, self._due = self._marks.popleft()
+        if self._due - self._pruned >= PRUNE_AFTER_ROWS:
+            self._pruned = self._due
+            self._folded(self._due)
 
 
 def fold_all(posting: Posting) -> int:
@@ -98,6 +114,11 @@ class Opened:
     def number(self) -> int:
         """The journal's, in the book."""
         return self.held.number
+
+    @property
+    def kept_s(self) -> float:
+        """How long what is folded stays: where the book could be lost without it."""
+        return KEPT_S if self.store.database.on_server and self.slot is not None else 0.0
 
     def begin(self, *, leaving: bool = False) -> None:
         """Interrupt what the last owner left open, fold everything, return what was leased to

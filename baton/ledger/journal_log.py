@@ -31,6 +31,7 @@ from baton.ledger.entries import (
 )
 from baton.stores import segments
 from baton.stores.log import Log
+from baton.telemetry import diary
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -93,6 +94,7 @@ class JournalLog:
         if not self._loaded:
             self._load(folded_seq)
             self._loaded = True
+            self.tell_missing(folded_seq)
         self._last = max(self._last, folded_seq)
         ends = [
             (self._last + n, SettleRow(seq, held.row, interrupted(held.row, self._points.get(seq))))
@@ -115,6 +117,17 @@ class JournalLog:
         """Give up what was folded, a segment at a time. Returns False: nothing is left to do."""
         self.log.prune(folded_seq)
         return False
+
+    def tell_missing(self, mark: int) -> None:
+        """Of a book that has less than what was given up here: it was put back to an earlier state,
+        and requests between are nowhere any more."""
+        if self.log.begun and self.log.begun[0].passed > mark:
+            diary.error(
+                "the book lacks requests that were folded, and that this journal has given up",
+                folder=str(self.log.folder),
+                book_seq=mark,
+                journal_seq=self.log.begun[0].passed,
+            )
 
     def close(self) -> None:
         self.log.close()

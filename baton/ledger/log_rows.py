@@ -4,6 +4,9 @@ Read once, in order and in pieces: where the last read ended the next one goes o
 durable, until there are as many rows as were asked for. So memory holds a fold's rows and not a
 segment's, however far the folds are behind. Rows stay here until the book's mark is beyond them, so
 that a fold that failed finds them again.
+
+A mark may go back: a server that had not received all took the place of one that was lost. Then it
+is read again from there, as far as segments have not been given up.
 """
 
 import bisect
@@ -20,6 +23,7 @@ from baton.stores import framing, segments
 from baton.stores.carried import COLUMNS, PAUSE_S, PIECE_ROWS, SEQ_BITS, Row
 from baton.stores.framing import Life
 from baton.stores.log import Begun
+from baton.telemetry import diary
 
 READ_BYTES = 64 * 1024
 """A hundred rows or more. Larger buffers that come and go leave holes in the heap: once one was
@@ -56,6 +60,7 @@ class LogRows:
     def __init__(self, journal: JournalLog, number: int) -> None:
         """`number`: the journal's, in the book."""
         self._log, self._first_id = journal.log, number << SEQ_BITS
+        self._journal, self._mark = journal, 0
         self._rows: list[Row] = []
         self._spent: list[Row] = []
         self._waiting: set[int] = set()
@@ -66,6 +71,9 @@ class LogRows:
 
     def after(self, mark: int, at_most: int) -> list[Row]:
         """See Rows. Raises Damaged, StoreUnavailable."""
+        if mark < self._mark:
+            self._begin_again(mark)
+        self._mark = mark
         self._forget(mark)
         while len(self._rows) < at_most and self._read_on(mark):
             pass
@@ -76,6 +84,15 @@ class LogRows:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _begin_again(self, mark: int) -> None:
+        diary.error(
+            "the book went back to an earlier state: this journal is folded again from there",
+            journal=self._first_id >> SEQ_BITS,
+        )
+        self._journal.tell_missing(mark)
+        self._rows, self._spent, self._at = [], [], None
+        self._waiting.clear()
 
     def _forget(self, mark: int) -> None:
         """What is in the book."""

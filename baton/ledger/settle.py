@@ -68,7 +68,8 @@ class Ledger:
         """Holds on limited accounts that have not ended."""
         self._opened, self._leases, self._allowances = opened, leases, Allowances(leases)
         self._journal = Journal(opened.file, opened.first_seq, self._waived)
-        self._folder = Folder(opened.posting, self._journal.written, self._journal.folded)
+        journal = self._journal
+        self._folder = Folder(opened.posting, journal.written, journal.folded, opened.kept_s)
         self._renewal = Renewal(opened, leases)
         self._tending = asyncio.get_running_loop().create_task(self._tend())
 

@@ -41,6 +41,13 @@ WRITTEN = (
     " ?host=ONE:5432&host=TWO:5432"
 )
 
+READ_ONLY = "25006"
+"""What a standby of PostgreSQL says to a change."""
+TAKES_NO_CHANGES = (
+    "the book cannot be used: its server takes no changes (a standby?): name the primary, or"
+    " several servers and target_session_attrs=read-write"
+)
+
 Place = pathlib.Path | sqlalchemy.URL
 """Where a book is: a file of SQLite, or a database of PostgreSQL."""
 
@@ -53,6 +60,7 @@ class DatabaseLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: int = 5
 
 
+_TAKES_CHANGES = text("SELECT current_setting('transaction_read_only') = 'off'")
 _ALONE = text("SELECT pg_advisory_xact_lock(:key)")
 
 
@@ -107,6 +115,11 @@ class Database:
         except StoreUnavailable as error:
             raise Uncertain(*error.args) if committing else error from error.__cause__
 
+    def takes_changes(self) -> bool:
+        """Of PostgreSQL: whether it is no standby. Raises StoreUnavailable."""
+        with self.writing(alone=False) as connection:
+            return bool(connection.scalar(_TAKES_CHANGES))
+
     def close(self) -> None:
         self._engine.dispose()
         self._reads.dispose()
@@ -134,8 +147,11 @@ class Database:
         except sqlalchemy.exc.DataError as error:  # the driver's own, too: the server is there
             raise Unstorable("it holds what the database cannot store") from error
         except sqlalchemy.exc.DBAPIError as error:
-            if self.on_server and getattr(error.orig, "sqlstate", None) is None:
+            state = getattr(error.orig, "sqlstate", None)
+            if self.on_server and state is None:
                 self._away_until_s = time.monotonic() + AWAY_S  # nothing that the server said
+            if state == READ_ONLY:
+                raise StoreUnavailable(TAKES_NO_CHANGES) from error
             raise StoreUnavailable(f"the book cannot be used: {error.orig}") from error
         except sqlalchemy.exc.TimeoutError as error:
             raise StoreUnavailable("the book cannot be used: too many wait for it") from error

@@ -5,6 +5,11 @@ its own and none of TCP's ends a wait for it. `Bounded` ends it on this side: wh
 answer longer than `answer_timeout_s` gets an OperationalError, and the connection is thrown away.
 The server's own `statement_timeout` ends what runs too long where the server is well.
 
+Between us and the server may be a pooler (PgBouncer), which gives each transaction another of its
+connections: what is set for a session there is set for others, and a statement that was prepared is
+not there, or is another one of that name. A pooler tells a number of its own as the server
+process's, by which it is known; then nothing outlasts a transaction.
+
 Sums of 64-bit columns are `numeric` here; the book has nothing else of that type, so that it is
 loaded as int and money stays whole.
 """
@@ -18,7 +23,7 @@ import sqlalchemy
 from psycopg.adapt import Loader
 from sqlalchemy import event
 
-from baton.stores.database import DatabaseLimits
+from baton.stores.database import READ_ONLY, DatabaseLimits
 
 Result = TypeVar("Result")
 DIALECT = "postgresql+psycopg"
@@ -28,6 +33,8 @@ class Bounded(psycopg.Connection[Any]):
     """A connection whose every wait has an end."""
 
     answer_timeout_s = 5.0
+    pooled = False
+    """Whether there is a pooler between."""
 
     def wait(
         self,
@@ -87,17 +94,44 @@ def engine(url: sqlalchemy.URL, limits: DatabaseLimits) -> sqlalchemy.Engine:
         _prepare(connection, limits)
         return connection
 
+    @event.listens_for(made, "begin")
+    def begin(connection: sqlalchemy.Connection) -> None:
+        driven = connection.connection.driver_connection
+        assert isinstance(driven, Bounded)
+        if driven.pooled:
+            connection.exec_driver_sql(_SET, _settings(driven, limits))
+
+    @event.listens_for(made, "handle_error")
+    def lost(context: sqlalchemy.ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+            context.is_disconnect = True  # another of its hosts may be the primary now
+
     return made
+
+
+_SET = (
+    "SELECT pg_backend_pid() <> %(told)s,"
+    " set_config('statement_timeout', %(statement)s, pg_backend_pid() <> %(told)s),"
+    " set_config('idle_in_transaction_session_timeout', %(idle)s, pg_backend_pid() <> %(told)s),"
+    " set_config('synchronous_commit', 'on', pg_backend_pid() <> %(told)s),"
+    " set_config('timezone', 'UTC', pg_backend_pid() <> %(told)s)"
+)
+"""For the session, or, where the server's process is not the one that it was told to be, for the
+transaction; and whether that is so."""
+
+
+def _settings(connection: Bounded, limits: DatabaseLimits) -> dict[str, object]:
+    statement_ms = max(1, round(limits.answer_timeout_s * 900))
+    return {
+        "told": connection.info.backend_pid,
+        "statement": f"{statement_ms}ms",
+        "idle": f"{10 * statement_ms}ms",
+    }
 
 
 def _prepare(connection: Bounded, limits: DatabaseLimits) -> None:
     connection.adapters.register_loader("numeric", WholeLoader)
-    statement_ms = max(1, round(limits.answer_timeout_s * 900))
-    connection.execute(
-        "SELECT set_config('statement_timeout', %s, false),"
-        " set_config('idle_in_transaction_session_timeout', %s, false),"
-        " set_config('synchronous_commit', 'on', false),"
-        " set_config('timezone', 'UTC', false)",
-        (f"{statement_ms}ms", f"{10 * statement_ms}ms"),
-    )
+    told = connection.execute(_SET, _settings(connection, limits)).fetchone()
     connection.commit()
+    if told is not None and told[0]:
+        connection.pooled, connection.prepare_threshold = True, None

@@ -193,6 +193,28 @@ def test_without_the_server_each_has_a_part(tmp_path: pathlib.Path, how: str) ->
         asyncio.run(run(server))
 
 
+def test_that_the_server_is_away_is_told_once(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However long it is, and that it is back."""
+
+    async def run(server: Redis) -> None:
+        own = MachineCounters(tmp_path)
+        shared = SharedCounters(own, server.url, "a", DEADLINE_S)
+        server.kill()
+        for _ in range(3):
+            await shared._exchange({})
+        server.start()
+        await until(lambda: "again" in caplog.text)
+        await shared.close()
+        own.close()
+
+    with redis() as server:
+        asyncio.run(run(server))
+    told = [record.getMessage() for record in caplog.records]
+    assert ["alone", "again"] == [words.rpartition(" ")[2] for words in told]
+
+
 def test_why_the_server_does_not_count_is_told(
     tmp_path: pathlib.Path, server: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:

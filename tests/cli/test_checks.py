@@ -129,6 +129,16 @@ def test_an_empty_database_stays_empty(settings: config.Settings, cluster: Postg
     assert not given.home_path.exists()
 
 
+def test_a_standby_is_found(settings: config.Settings, cluster: Postgres) -> None:
+    """A server that takes no changes is none to run on, whether it has a book or not."""
+    url = cluster.database()
+    standby = changed(settings, database_url=f"{url}?options=-cdefault_transaction_read_only=on")
+    for _ in range(2):
+        found, _ = checks.store(standby, lambda: open_store(standby))
+        assert ("failed", True) == (found.state, "takes no changes" in found.message)
+        open_store(changed(settings, database_url=url)).close()
+
+
 def test_a_book_of_another_schema_is_left_as_it_is(settings: config.Settings) -> None:
     """An older one is told and not brought up, by which a Baton that runs would be taken by
     surprise; a newer one, and an earlier Baton's journals, say what to do."""

@@ -1,14 +1,17 @@
 """Folding and recovery: from the journal into the book, once, whoever does it."""
 
 import asyncio
+import itertools
 import pathlib
 import shutil
+import threading
 import time
 
 import pytest
 
 from baton.cli import checks as cli_checks
 from baton.config import Settings
+from baton.ledger import fold
 from baton.ledger.fold import fold_all, open_slot, recover_absent, recover_orphans
 from baton.ledger.slots import claim
 from baton.stores import audit, backup
@@ -60,6 +63,37 @@ def test_a_fault_of_ours_does_not_end_it(
 
     asyncio.run(until_folded(store, key))
     assert tries > 2
+
+
+class Marks(Posting):
+    """Nothing to post: each round the mark is ten rows further."""
+
+    def __init__(self) -> None:
+        self.seq, self.folded_s = 0, {0: 0.0}
+
+    def post(self, _at_most: int) -> tuple[int, int]:
+        self.seq += 10
+        self.folded_s[self.seq] = time.monotonic()
+        return 0, self.seq
+
+
+@pytest.mark.parametrize("kept_s", [0.0, 0.3])
+def test_what_is_folded_may_go_later(monkeypatch: pytest.MonkeyPatch, kept_s: float) -> None:
+    """Not before its time, many rows at once, and up to the newest whose time has come."""
+    monkeypatch.setattr(fold, "FOLD_S", 0.01)
+    monkeypatch.setattr(fold, "PRUNE_AFTER_ROWS", 100)
+    posting, given_up, enough = Marks(), [0], threading.Event()
+
+    def folded(seq: int) -> None:
+        assert time.monotonic() - posting.folded_s[seq] >= kept_s
+        given_up.append(seq)
+        if len(given_up) > 5:
+            enough.set()
+
+    folder = fold.Folder(posting, itertools.count().__next__, folded, kept_s)
+    assert enough.wait(DEADLINE_S)
+    folder.close()
+    assert all(100 <= after - before for before, after in itertools.pairwise(given_up))
 
 
 def test_folding_twice_changes_nothing(tmp_path: pathlib.Path) -> None:

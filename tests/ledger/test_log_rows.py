@@ -91,6 +91,44 @@ def test_segments_that_are_given_up(journal: JournalLog) -> None:
     journal.close()
 
 
+def test_a_book_that_went_back(journal: JournalLog, caplog: pytest.LogCaptureFixture) -> None:
+    """Rows come again from where it stands, and it is told; also that some are given up."""
+    rows = LogRows(journal, 7)
+    for number in range(1, 41):
+        journal.append([], [], [settle(number)])
+    assert [39, 40] == seqs(rows, 38)
+    assert list(range(4, 41)) == seqs(rows, 3)
+    assert ["the book went back to an earlier state"] == [
+        record.getMessage().partition(":")[0] for record in caplog.records
+    ]
+    journal.prune(39)
+    caplog.clear()
+    assert [40] == seqs(rows, 39)
+    left = seqs(rows, 3)
+    assert left == list(range(left[0], 41))
+    assert 4 < left[0]
+    assert ["went back", "given up"] == [
+        next(words for words in ("went back", "given up") if words in record.getMessage())
+        for record in caplog.records
+    ]
+    journal.close()
+
+
+def test_a_book_that_is_older_than_the_journal(
+    journal: JournalLog, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who opens it next tells what is missing; not where nothing is."""
+    for number in range(1, 41):
+        journal.append([], [], [settle(number)])
+    journal.prune(39)
+    journal.close()
+    for mark, told in ((39, 0), (3, 1)):
+        again = JournalLog(tmp_path / "0")
+        again.open_epoch(2, mark)
+        again.close()
+        assert told == sum("given up" in record.getMessage() for record in caplog.records)
+
+
 def test_only_what_is_durable_is_read(journal: JournalLog) -> None:
     """What a write left that failed, or is not over, is not folded."""
     journal.append([], [], [settle(1)])

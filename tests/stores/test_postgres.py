@@ -1,14 +1,16 @@
 """Connections to PostgreSQL: none waits for ever, and sums are integers."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 import sqlalchemy
 
 from baton.stores.base import StoreUnavailable, Unfit
 from baton.stores.database import Database, DatabaseLimits
-from tests.servers import Postgres, postgres
+from tests.servers import PGBOUNCER, Postgres, pgbouncer, postgres
 
 LIMITS = DatabaseLimits(answer_timeout_s=1.0, connect_timeout_s=2.0, connections_max=2)
 
@@ -93,6 +95,17 @@ def test_what_it_cannot_hold_is_no_outage(
     database.close()
 
 
+def test_a_server_that_takes_no_changes(own: Postgres) -> None:
+    """It is told in words, and left: where several are named the next connection finds another."""
+    database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
+    pid = one(database, "SELECT pg_backend_pid()")
+    with pytest.raises(StoreUnavailable, match="takes no changes"), database.writing() as standby:
+        standby.exec_driver_sql("SET TRANSACTION READ ONLY; CREATE TABLE t (a int)")
+    assert pid != one(database, "SELECT pg_backend_pid()")
+    assert database.takes_changes()
+    database.close()
+
+
 def test_sums_are_integers(own: Postgres) -> None:
     """A sum of 64-bit integers may be larger than they are, and is exact."""
     database = Database(sqlalchemy.make_url(own.database()), limits=LIMITS)
@@ -113,3 +126,31 @@ def test_writers_that_read_first_take_turns(own: Postgres) -> None:
             pass
     first.close()
     second.close()
+
+
+@pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not here: apt-get install pgbouncer")
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_behind_a_pooler(own: Postgres, mode: str) -> None:
+    """Nothing is prepared there that another client's statement would be taken for, and what is set
+    holds in every transaction and for nobody else."""
+    name = own.database().rpartition("/")[2]
+    set_here = "SELECT current_setting('statement_timeout'), current_setting('synchronous_commit')"
+    with pgbouncer(own, mode) as url:
+        for word in ("ours", "theirs"):
+            database = Database(sqlalchemy.make_url(f"{url}/{name}"), limits=LIMITS)
+            with contextlib.closing(database), database.writing() as connection:
+                for _ in range(10):
+                    assert word == connection.exec_driver_sql(f"SELECT '{word}'").scalar()
+                assert ("900ms", "on") == tuple(connection.exec_driver_sql(set_here).one())
+        with psycopg.connect(f"{url}/{name}") as other:
+            assert ("0", "on") == other.execute(set_here).fetchone()
+
+
+@pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not here: apt-get install pgbouncer")
+def test_a_pooler_of_single_statements(own: Postgres) -> None:
+    """There are no transactions there: it is told."""
+    name = own.database().rpartition("/")[2]
+    with pgbouncer(own, "statement") as url:
+        database = Database(sqlalchemy.make_url(f"{url}/{name}"), limits=LIMITS)
+        with contextlib.closing(database), pytest.raises(StoreUnavailable, match="pooling mode"):
+            one(database)
