@@ -70,6 +70,10 @@ def test_null_is_as_if_left_out() -> None:
         ({"logit_bias": {}}, {"logit_bias": None}),
         ({"logit_bias": {"5": -100, "0": 1.5}}, {"logit_bias": {5: -100.0, 0: 1.5}}),
         ({"stop": "x"}, {"stop": ["x"]}),
+        ({"stop": "x" * 256}, {"stop": ["x" * 256]}),
+        ({"stop": ["x"] * 16}, {"stop": ["x"]}),
+        ({"stop": ["", "y"]}, {"stop": ["y"]}),
+        ({"stop": ["x" * 64, "y"]}, {"stop": ["x" * 64, "y"]}),
         ({"stop": ["x", "y", "x", ""]}, {"stop": ["x", "y"]}),
         ({"stop": ""}, {"stop": None}),
         ({"stop": [""]}, {"stop": None}),
@@ -291,6 +295,35 @@ def test_told_names_fit_into_a_header() -> None:
     """A caller chooses the names of unknown fields; no line end or comma of it comes back."""
     names: dict[str, Any] = {"a\r\nset-cookie: x,y": 1, "ü?z": 1}
     assert decoded(**names).ignored == ("??z", "a??set-cookie:?x?y")
+
+
+@pytest.mark.parametrize(
+    ("fields", "plain"),
+    [
+        ({}, True),
+        ({"max_tokens": 5, "temperature": 0.5, "top_p": 0.5, "stop": ["x", "y"]}, True),
+        ({"stream": True, "stream_options": {"include_usage": True}}, True),
+        ({"n": 1, "best_of": 1, "logit_bias": {}, "suffix": "", "echo": False}, True),
+        ({"prompt": ["a", "b"]}, False),
+        ({"prompt": [1]}, False),
+        ({"max_tokens": 0}, False),
+        ({"n": 2}, False),
+        ({"best_of": 2}, False),
+        ({"presence_penalty": 0.5}, False),
+        ({"frequency_penalty": 0.5}, False),
+        ({"logit_bias": {"5": 1}}, False),
+        ({"suffix": "s"}, False),
+        ({"echo": True}, False),
+        ({"logprobs": 0}, False),
+        ({"seed": 0}, False),
+        ({"user": "u"}, False),
+        ({"top_k": 4}, False),
+        ({"unknown": 4}, False),
+    ],
+)
+def test_what_every_upstream_does(fields: dict[str, Any], plain: bool) -> None:
+    """One text, how long, how random, where to stop, streamed or not: nothing else is plain."""
+    assert plain == decoded(**fields).plain
 
 
 def test_choices_count_prompts_and_samples() -> None:

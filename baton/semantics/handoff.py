@@ -112,7 +112,7 @@ def remainder(call: Call, received: Received, counted: bool) -> Remainder:
             rests.append(_unbegun(call, index))
         elif kept.finish_reason is not None:
             tokens += _ended(call, kept)
-            estimated |= kept.finish_reason != "length" and bool(kept.untold)
+            estimated |= kept.finish_reason != "length" and not _told(kept)
         elif _spent(call, kept):
             tokens += call.max_tokens
             ends.append(Delta(index, "", "length"))
@@ -127,9 +127,14 @@ def remainder(call: Call, received: Received, counted: bool) -> Remainder:
     )
 
 
+def _told(kept: Kept) -> bool:
+    """Whether all tokens of a whole choice were told, by their ids."""
+    return bool(kept.ids) and not kept.untold
+
+
 def _ended(call: Call, kept: Kept) -> int:
     """Tokens of a whole choice. Where ids are not told, the one that ended it is not among them."""
-    if kept.ids and not kept.untold:
+    if _told(kept):
         return kept.tokens
     return call.max_tokens if kept.finish_reason == "length" else kept.tokens + 1
 

@@ -4,12 +4,8 @@ import asyncio
 import pathlib
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from baton.admission import rates
 from baton.admission.gate import Gate
-from baton.admission.rates import CELLS, MINUTE_NS, Limit
 from baton.errors import RequestError
 from tests.admission.test_gate import gate_of, made
 from tests.bookkeeping import new_store
@@ -47,23 +43,3 @@ def test_one_count_for_both_ways(tmp_path: pathlib.Path) -> None:
             assert 429 == refused.value.status
 
     asyncio.run(run(gate_of(store)))
-
-
-STEPS = st.lists(
-    st.tuples(st.booleans(), st.integers(min_value=0, max_value=MINUTE_NS)), max_size=60
-)
-
-
-@given(allowed=st.integers(min_value=1, max_value=30), steps=STEPS)
-def test_one_pass_decides_as_all(allowed: int, steps: list[tuple[bool, int]]) -> None:
-    """A limit that stands alone is decided as beside one that never refuses."""
-    limit = Limit("key:a", "the key", requests_per_minute=allowed)
-    wide = Limit("team:b", "the team", requests_per_minute=rates.RATE_MAX)
-    alone, among = [0] * CELLS, [0] * CELLS * 2
-    now_ns = 1
-    for soon, gap_ns in steps:
-        now_ns += gap_ns // (60 if soon else 1)
-        one = rates.arrive_alone(limit, alone, 0, now_ns)
-        both = rates.arrive((limit, wide), among, (0, CELLS), now_ns)
-        assert one == both
-        assert alone == among[:CELLS]

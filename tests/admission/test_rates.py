@@ -99,7 +99,7 @@ def test_all_limits_or_none() -> None:
 
 def test_requests_at_once() -> None:
     """As many as the limit run; one that ends lets the next one in."""
-    rows = Rows(limit(requests_at_once=2))
+    rows = Rows(limit("team:t"), limit(requests_at_once=2))
     assert [None, None] == [rows.arrive(0), rows.arrive(0)]
     refused = rows.arrive(0)
     assert refused is not None
@@ -108,7 +108,12 @@ def test_requests_at_once() -> None:
         *(refused.wait_s, refused.headers()),
     )
     rows.end(0, 0, 0)
+    assert Left(None, None, 1) == rows.left(0)[1]
     assert rows.arrive(0) is None
+    assert rows.arrive(0) == refused
+    for _ in range(3):
+        rows.end(0, 0, 0)
+    assert Left(None, None, 2) == rows.left(0)[1], "an end too many gives nothing"
 
 
 def test_tokens_are_reserved_then_counted() -> None:
@@ -127,6 +132,60 @@ def test_tokens_are_reserved_then_counted() -> None:
     assert never is not None
     assert (False, math.inf) == (never.allowed, never.wait_s)
     assert rates.reserve((limit(),), [0] * CELLS, [0], 5, 0) is None, "nothing counts tokens"
+
+
+def test_what_was_used_cannot_be_reserved() -> None:
+    """Whatever row a limit's cells are in: of two limits each has its own."""
+    rows = Rows(
+        limit("team:t", tokens_per_minute=6_000, requests_at_once=9),
+        limit(tokens_per_minute=600, requests_at_once=1),
+    )
+    assert rows.arrive(0) is None
+    assert rows.reserve(500, 0) == Decision("tokens", "the key:a", True, 600, 100, 50.0)
+    rows.end(500, 400, 0)
+    assert [Left(None, 5_600, 9), Left(None, 200, 1)] == rows.left(0)
+    refused = Decision("tokens", "the key:a", False, 600, 200, 40.0, 10.0)
+    assert rows.reserve(300, 0) == refused
+    assert [Left(None, 5_600, 9), Left(None, 200, 1)] == rows.left(0)
+    assert rows.reserve(200, 0) == Decision("tokens", "the key:a", True, 600, 0, 60.0)
+    assert [None, False] == [each and each.allowed for each in (rows.arrive(0), rows.arrive(0))]
+    rows.end(300, 0, 0)
+    assert [Left(None, 5_600, 9), Left(None, 200, 1)] == rows.left(0), "no more than was reserved"
+
+
+@given(
+    st.integers(1, 12) | st.sampled_from([200, rates.RATE_MAX, rates.RATE_MAX + 1, 10**12]),
+    st.lists(st.sampled_from([0, 1, S_NS, 7 * S_NS, MINUTE_NS, -(10**15)]), max_size=40),
+)
+def test_a_single_limit_is_as_any_other(per_minute: int, gaps: list[int]) -> None:
+    """Also after a clock that began anew, and beyond the greatest rate."""
+    alone = limit(requests_per_minute=per_minute)
+    rows, cells = Rows(limit("team:t"), alone), [0] * 2 * CELLS
+    for at_ns in itertools.accumulate(gaps, initial=10**18):
+        assert rows.arrive(at_ns) == rates.arrive_alone(alone, cells, CELLS, at_ns)
+        assert rows.cells == cells
+    assert rates.arrive_alone(limit(), cells, CELLS, 0) is None
+
+
+def test_as_header_lines() -> None:
+    """The same as by name; nothing of requests at once."""
+    for decision in (
+        Decision("requests", "the key:a", True, 3, 2, 20.0),
+        Decision("tokens", "the key:a", False, 600, 0, 59.2, 1.0),
+        Decision("at_once", "the key:a", False, 2, 0, 0.0, 1.0),
+    ):
+        told = "".join(f"{name}: {value}\r\n" for name, value in decision.headers())
+        assert told.encode() == decision.lines()
+
+
+@pytest.mark.parametrize("cell", range(CELLS))
+def test_a_row_that_says_something_is_not_idle(cell: int) -> None:
+    """Whichever of its cells does."""
+    cells = [0] * 2 * CELLS
+    assert rates.idle(cells, CELLS, 5)
+    cells[CELLS + cell] = 6
+    assert not rates.idle(cells, CELLS, 5)
+    assert rates.idle(cells, 0, 5)
 
 
 @given(

@@ -255,6 +255,47 @@ def test_the_book_is_not_asked_each_time(tmp_path: pathlib.Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("free", "wants"),
+    [
+        (Allowance(amount=10), [(1.0, 8, False), (1.0, 7, True)]),
+        (Allowance(amount=10), [(1.0, 9, False), (ASK_AGAIN_S + 1, 8, True)]),
+        (
+            Allowance(amount=1, unit="requests"),
+            [(1.0, 8, False), (1.0, 1, False), (ASK_AGAIN_S + 1, 8, True)],
+        ),
+    ],
+)
+def test_what_comes_back_is_noticed_later(
+    tmp_path: pathlib.Path, free: Allowance, wants: list[tuple[float, int, bool]]
+) -> None:
+    """Another process gave back what fell short here; who needs less asks at once."""
+    store, key = book(tmp_path, free)
+    now = [0.0]
+
+    async def run() -> None:
+        journal = [journals.enter(store.database, name, "9").number for name in ("one", "two")]
+        mine, theirs = (Leases(store.accounts, number) for number in journal)
+        given = Allowances(mine, lambda: now[0])
+        price = store.prices.all()[-1]
+
+        async def is_free(tokens: int) -> bool:
+            wanted = intent(key, max_tokens=tokens, prompt_tokens_max=0)
+            return await given.within(wanted, price) is not None
+
+        name = allowances.name(key.account, "m", free, time.time_ns() // 1000)
+        assert await theirs.acquire((name,), 0, 10) is None
+        assert not await is_free(8)
+        theirs.finish((name,), 0, 10, 1)
+        await theirs.give_back(lambda: theirs.recalled(key.id))
+        for at_s, tokens, expected in wants:
+            now[0] = at_s
+            assert expected == await is_free(tokens), (at_s, tokens)
+
+    asyncio.run(run())
+    store.close()
+
+
 def test_a_new_allowance_is_asked_for_at_once(tmp_path: pathlib.Path) -> None:
     """That the one before fell short says nothing of it."""
     store, key = book(tmp_path, THREE)

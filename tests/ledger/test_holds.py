@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.ledger.costs import NO_COST
-from baton.ledger.entries import Intent, Payer, State, Timings, tokens_used
+from baton.ledger.entries import EndRow, HoldRow, Intent, Payer, State, Timings, tokens_used
 from baton.ledger.holds import Ending, Hold, Outcome
 from baton.ledger.journal_log import batch_of
 from baton.ledger.prices import PriceBook
@@ -52,30 +51,55 @@ def test_a_charge_never_exceeds_its_hold(worth: int, amount: int) -> None:
 
 def test_rows() -> None:
     """The end stands alone: it has all of its hold, the cost of its upstream, and the counts."""
-    usage = Usage(8, 4, 3)
-    row = Ending(hold(), Outcome(usage=usage, upstream="u"), usage, 16, BOOK).row
-    assert hold().row == row.hold
+    usage, held = Usage(8, 4, 3), hold()
+    ending = Ending(held, Outcome(usage=usage, upstream="u"), usage, 46, BOOK)
+    row = ending.row
+    assert HoldRow("r", 7, "key_1", "key:key_1", "team:t", "m", "me", False, 40, 3) == row.hold
+    assert held.row == row.hold
     assert (11, True, ("key:key_1",), ()) == (row.hold_seq, row.delivered, row.limited, row.spent)
-    assert ("u", 8, 4, 3) == (
-        *(row.end.upstream, row.end.prompt_tokens),
-        *(row.end.completion_tokens, row.end.cached_tokens),
+    assert row.end == EndRow(
+        upstream="u",
+        state="settled",
+        charge=40,
+        overrun=6,
+        cost=(8 * 500 + 4 * 700 + 500) // 1000,
+        prompt_tokens=8,
+        cached_tokens=3,
+        completion_tokens=4,
+        status=200,
+        fills="",
+        handoffs=0,
+        attempts=1,
+        cost_version=5,
     )
-    assert ((8 * 500 + 4 * 700 + 500) // 1000, 5) == (row.end.cost, row.end.cost_version)
-    assert 12 == tokens_used(row.end)
+    assert [12, 12] == [ending.tokens, tokens_used(row.end)]
+    assert held.end is None
+    held.ending = ending
+    assert row.end == held.end
+
+
+@pytest.mark.parametrize(
+    ("scopes", "stored"), [((), ""), (("team:t",), "team:t"), (("team:t", "org:o"), "team:t,org:o")]
+)
+def test_the_accounts_that_count_a_charge_too(scopes: tuple[str, ...], stored: str) -> None:
+    """Are in the row of the hold, each of them."""
+    payer = msgspec.structs.replace(INTENT.payer, scopes=scopes)
+    made = Hold(msgspec.structs.replace(INTENT, payer=payer), PRICE, 40, 0.0)
+    assert stored == made.row.scopes
 
 
 @pytest.mark.parametrize("upstream", ["", "another"])
 def test_no_cost_is_set(upstream: str) -> None:
     """Nothing is owed where no price of the upstream is set."""
     end = Ending(hold(), Outcome(usage=Usage(8, 4), upstream=upstream), Usage(8, 4), 16, BOOK).end
-    assert (NO_COST.amount, NO_COST.version) == (end.cost, end.cost_version)
+    assert (0, 0) == (end.cost, end.cost_version)
 
 
 def test_nobody_was_asked() -> None:
     """Nothing is owed for an answer that needed no upstream; its caller pays for what it asked."""
     outcome = Outcome(usage=Usage(8, 0), upstream="u", asked=False)
     end = Ending(hold(), outcome, Usage(8, 0), 8, BOOK).end
-    assert (8, NO_COST.amount, NO_COST.version) == (end.charge, end.cost, end.cost_version)
+    assert (8, 0, 0) == (end.charge, end.cost, end.cost_version)
 
 
 def test_attempts() -> None:
@@ -96,9 +120,11 @@ def test_a_release_uses_nothing() -> None:
 
 
 def test_nothing_was_counted() -> None:
-    """Unknown counts stay unknown."""
-    end = Ending(hold(), Outcome(state="released"), None, 0, BOOK).end
+    """Unknown counts stay unknown; they count as no tokens, and nothing is owed."""
+    ending = Ending(hold(), Outcome(upstream="u"), None, 0, BOOK)
+    end = ending.end
     assert (None, None, False) == (end.prompt_tokens, end.cached_tokens, end.estimated)
+    assert (0, 0, 0) == (ending.tokens, end.cost, end.cost_version)
 
 
 counts = st.none() | st.integers(0, 2**40)
@@ -154,6 +180,7 @@ def test_what_may_be_unreadable_is_not_called_sound(number: int, which: str) -> 
     """No number that a column may not take passes for a sound one."""
     given = {"amount": 40, "worth": 16, "prompt": 8, "completion": 4, "seq": 12, "created": 7}
     assert (True, False) == (_sound(**given), _sound(**given | {which: number}))
+    assert _sound(**given | {which: 2**63 - 1})
 
 
 @pytest.mark.parametrize(("amount", "created_us"), [(-1, 7), (2**63, 7), (40, -1), (40, 2**64)])
@@ -162,6 +189,7 @@ def test_what_may_be_unreadable_of_a_hold(amount: int, created_us: int) -> None:
     intent = msgspec.structs.replace(INTENT, created_us=created_us)
     assert not Hold(intent, PRICE, amount, 0.0).stored()[1]
     assert hold().stored()[1]
+    assert hold(2**63 - 1).stored()[1]
 
 
 def _sound(**numbers: int) -> bool:

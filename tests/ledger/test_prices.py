@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.ledger.prices import FREE, PriceBook, bound, charge, tokens_upper
+from baton.ledger.prices import FREE, NEVER_US, PriceBook, bound, charge, tokens_upper
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
 
@@ -145,11 +145,41 @@ def test_bound_covers_every_honest_usage(
     assert charge(usage, price) <= bound(price, room, completions, max_tokens)
 
 
+@given(prices, counts, st.integers(1, 64), st.integers(0, 4096))
+def test_bound_is_what_the_longest_answer_costs(
+    price: PriceRecord, room: int, completions: int, max_tokens: int
+) -> None:
+    """No more is held than may be charged, details without a price or not."""
+    cached = room if (price.cached_input_pico or 0) > price.input_pico else 0
+    longest = Usage(room, completions * max_tokens, cached_tokens=cached)
+    held = bound(price, room, completions, max_tokens)
+    assert charge(longest, price) == held
+    undetailed = msgspec.structs.replace(price, details=PriceDetails())
+    assert held == bound(undetailed, room, completions, max_tokens)
+
+
+def test_what_was_not_cached_is_charged_in_full() -> None:
+    """Nor does a count that cannot be make a request dearer or cheaper."""
+    price = PriceRecord(
+        version=1, model="m", effective_us=0, input_pico=1_000, cached_input_pico=100
+    )
+    detailed = msgspec.structs.replace(price, details=PriceDetails(image_input_pico=100))
+    cached = (None, 0, -3, 1, 10, 11)
+    expected = [100, 100, 100, 91, 10, 10]
+    in_tens = [Usage(100, 0, tens and tens * 10) for tens in cached]
+    assert expected == [charge(usage, price) for usage in in_tens]
+    assert expected == [charge(usage, detailed) for usage in in_tens]
+    in_tens = [Usage(100, 0, image_prompt_tokens=tens and tens * 10) for tens in cached]
+    assert expected == [charge(usage, detailed) for usage in in_tens]
+
+
 def test_rounds_half_up() -> None:
     """499 pico are nothing, 500 are one nano."""
     cheap = PriceRecord(version=1, model="m", effective_us=0, input_pico=1)
     worth = [charge(Usage(tokens, 0), cheap) for tokens in (499, 500, 1_499, 1_500)]
     assert [0, 1, 1, 2] == worth
+    assert worth == [bound(cheap, tokens, 1, 0) for tokens in (499, 500, 1_499, 1_500)]
+    assert 0 == bound(msgspec.structs.replace(FREE, details=PriceDetails()), 1_000, 1, 1_000)
 
 
 @given(st.text())
@@ -178,3 +208,8 @@ def test_effective_dates() -> None:
     assert 5 == book.cost("m", "u", 0).version
     assert FREE == book.cost("m", "elsewhere", 10**9)
     assert FREE == book.customer("other", 10**9)
+    until = {at: book.until_us("m", at) for at in (99, 100, 199, 200, 299, 300, 10**9)}
+    assert {99: 100, 100: 200, 199: 200, 200: 300, 299: 300, 300: NEVER_US, 10**9: NEVER_US} == (
+        until
+    )
+    assert NEVER_US == book.until_us("other", 0)

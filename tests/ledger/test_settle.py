@@ -12,7 +12,7 @@ import pytest
 from baton.errors import RequestError
 from baton.ledger.entries import Bound, CheckpointRow, Payer
 from baton.ledger.holds import Outcome
-from baton.ledger.settle import Ledger
+from baton.ledger.settle import CHECKPOINT_S, Ledger
 from baton.semantics.events import Usage
 from baton.stores import audit, windows
 from baton.stores.base import BudgetRecord, StoreUnavailable
@@ -109,17 +109,37 @@ def test_what_requests_under_way_hold_is_not_used_up(tmp_path: pathlib.Path) -> 
     asyncio.run(run())
 
 
+def test_what_many_requests_hold_together_is_not_used_up(tmp_path: pathlib.Path) -> None:
+    """One more might find room in what no one of them has alone."""
+    store = new_store(tmp_path)
+    store.prices.set(PRICE, "test")
+    key = new_key(store, budget_nano=65)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for _ in range(3):
+                await ledger.hold(intent(key, max_tokens=5))  # 20 each
+            with pytest.raises(RequestError) as refused:
+                await ledger.hold(intent(key))
+            assert {"retry-after": "5"} == dict(refused.value.headers)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
-    ("day", "total", "told"),
+    ("day", "total", "rest_s", "told"),
     [
-        (65, 65, {"retry-after": "5"}),
-        (45, 65, {"retry-after": "3600", "x-should-retry": "false"}),
-        (65, 45, {"x-should-retry": "false"}),
-        (45, 45, {"x-should-retry": "false"}),
+        (65, 65, 3600, {"retry-after": "5"}),
+        (65, 99, 3600, {"retry-after": "5"}),
+        (65, 99, 2, {"retry-after": "2"}),
+        (65, 99, 0, {"retry-after": "5"}),
+        (45, 65, 3600, {"retry-after": "3600", "x-should-retry": "false"}),
+        (65, 45, 3600, {"x-should-retry": "false"}),
+        (45, 45, 3600, {"x-should-retry": "false"}),
     ],
 )
 def test_what_is_short_for_longest_is_told(
-    tmp_path: pathlib.Path, day: int, total: int, told: dict[str, str]
+    tmp_path: pathlib.Path, day: int, total: int, rest_s: int, told: dict[str, str]
 ) -> None:
     """Of two budgets that do not cover a request, the one that comes back last: nobody is to come
     in a moment, or tomorrow, where a budget in all is used up for good."""
@@ -129,7 +149,7 @@ def test_what_is_short_for_longest_is_told(
     key = new_key(store, budgets=spans)
     at_us = time.time_ns() // 1000
     names = [windows.account(key.account, each, at_us) for each in spans]
-    bounds = dict(zip(names, (Bound("day", at_us + 3_600_000_000), Bound("all")), strict=True))
+    bounds = dict(zip(names, (Bound("day", at_us + rest_s * 1_000_000), Bound("all")), strict=True))
     pays = Payer(key.id, key.account, tuple(names), tuple(names), key.name, bounds)
 
     async def run() -> None:
@@ -225,7 +245,8 @@ def test_a_price_of_a_wrong_unit_cannot_break_the_books(tmp_path: pathlib.Path) 
 
 
 def test_checkpoints_come_every_so_many_tokens(tmp_path: pathlib.Path) -> None:
-    """A running answer is written down each 64 tokens, not each token, and never after its end."""
+    """A running answer is written down each 64 tokens, not each token, after a second where it has
+    any more, and never after its end."""
     store = new_store(tmp_path)
     key = new_key(store)
 
@@ -233,6 +254,8 @@ def test_checkpoints_come_every_so_many_tokens(tmp_path: pathlib.Path) -> None:
         async with ledger_of(store) as ledger:
             hold = await ledger.hold(intent(key))
             written = [tokens for tokens in range(200) if ledger.checkpoint(hold, tokens)]
+            hold.checkpoint_s -= CHECKPOINT_S
+            assert [False, True, False] == [ledger.checkpoint(hold, at) for at in (192, 193, 194)]
             ledger.settle(hold, outcome())
             assert not ledger.checkpoint(hold, 10_000)
             return written
@@ -249,7 +272,8 @@ class Told:
 def test_checkpoints_know_the_prompt(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exactly where the intent does, else as the running answer does: recovery charges it."""
+    """Exactly where the intent does, else as the running answer does: recovery charges it, at most
+    the hold."""
     store = new_store(tmp_path)
     store.prices.set(PRICE, "test")
     key = new_key(store)
@@ -258,15 +282,20 @@ def test_checkpoints_know_the_prompt(
     async def run() -> None:
         async with ledger_of(store) as ledger:
             monkeypatch.setattr(ledger._journal, "checkpoint", rows.append)
-            for number, exact in enumerate((None, 5)):
-                asked = intent(key, str(number), max_tokens=100, prompt_tokens=exact)
+            for exact, told, most in (
+                (None, Told(), 100),
+                (5, Told(), 100),
+                (None, None, 100),
+                (5, None, 50),
+            ):
+                asked = intent(key, max_tokens=most, prompt_tokens=exact)
                 hold = await ledger.hold(asked)
-                ledger.checkpoint(hold, 64, Told())
+                ledger.checkpoint(hold, 64, told)
                 ledger.release(hold, 200)
 
     asyncio.run(run())
-    assert [7, 5] == [row.prompt_tokens for row in rows]
-    assert rows[0].charge > rows[1].charge
+    worth = [(7, 64, 7 + 2 * 64), (5, 64, 5 + 2 * 64), (0, 64, 2 * 64), (5, 64, 10 + 2 * 50)]
+    assert worth == [(row.prompt_tokens, row.completion_tokens, row.charge) for row in rows]
 
 
 def test_full_disk_refuses_before_work(tmp_path: pathlib.Path) -> None:
@@ -316,8 +345,10 @@ def test_closed_ledger(tmp_path: pathlib.Path) -> None:
             hold = await ledger.hold(intent(key))
         with pytest.raises(RequestError):
             await ledger.hold(intent(key))
+        ticket = ledger.settle(hold, outcome())
+        assert ticket == ledger.settle(hold, outcome())
         with pytest.raises(StoreUnavailable):
-            await ledger.durable(ledger.settle(hold, outcome()))
+            await ledger.durable(ticket)
 
     asyncio.run(run())
     (row,) = store.usage.requests()

@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from baton.errors import RequestError
+from baton.ledger.entries import Intent
 from baton.ledger.holds import Hold
 from baton.ledger.prices import AMOUNT_NANO_MAX
 from baton.ledger.settle import Ledger
 from baton.stores.base import Allowance, KeyRecord, PriceRecord
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome, payer
 
 HELD = 30
 """Of `intent` at PRICE, nano-USD; `outcome()` costs all of it."""
@@ -53,29 +54,35 @@ def test_the_same_hold(tmp_path: pathlib.Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_only_what_the_lease_has(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("alone", [True, False])
+def test_only_what_the_lease_has(tmp_path: pathlib.Path, alone: bool) -> None:
     """Nothing is lent at first; then as many as fit, to the nano-USD, whichever way; and what they
-    leave is there again."""
+    leave is there again. Alike where it is known that one budget in money is all."""
 
     async def scenario(ledger: Ledger, key: KeyRecord) -> None:
         price = price_of(ledger)
-        assert ledger.hold_at_once(intent(key), price) is None
-        ledger.release(await ledger.hold(intent(key)), 500)
+        pays = msgspec.structs.replace(payer(key), money_alone=alone)
+
+        def asked(**fields: Any) -> Intent:
+            return intent(key, payer=pays, **fields)
+
+        assert ledger.hold_at_once(asked(), price) is None
+        ledger.release(await ledger.hold(asked()), 500)
         held: list[Hold] = []
-        while (hold := ledger.hold_at_once(intent(key), price)) is not None or len(held) < 3:
-            held.append(hold or await ledger.hold(intent(key)))
+        while (hold := ledger.hold_at_once(asked(), price)) is not None or len(held) < 3:
+            held.append(hold or await ledger.hold(asked()))
         assert 3 == len(held)
         with pytest.raises(RequestError) as refused:
-            await ledger.hold(intent(key))
+            await ledger.hold(asked())
         assert 429 == refused.value.status
         ledger.release(held[0], 500)
         ledger.settle(held[1], outcome(0))
-        again = ledger.hold_at_once(intent(key), price)
+        again = ledger.hold_at_once(asked(), price)
         assert again is not None
-        assert ledger.hold_at_once(intent(key), price) is None
-        small = ledger.hold_at_once(intent(key, prompt_tokens_max=19, max_tokens=0), price)
+        assert ledger.hold_at_once(asked(), price) is None
+        small = ledger.hold_at_once(asked(prompt_tokens_max=19, max_tokens=0), price)
         assert small is not None
-        assert ledger.hold_at_once(intent(key, prompt_tokens_max=1, max_tokens=1), price) is None
+        assert ledger.hold_at_once(asked(prompt_tokens_max=1, max_tokens=1), price) is None
         for each in (held[2], again, small):
             ledger.settle(each, outcome(10))
 

@@ -8,12 +8,12 @@ import pytest
 
 from baton.errors import RequestError
 from baton.ledger.settle import Ledger
-from baton.ledger.tenures import Renewal
+from baton.ledger.tenures import TEND_S, Renewal
 from baton.stores import journals
 from baton.stores.base import KeyRecord
 from baton.stores.book import Store, open_store
 from baton.stores.journals import Term
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, outcome, settings
+from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome, settings
 from tests.servers import Postgres
 
 DEADLINE_S = 20.0
@@ -59,6 +59,33 @@ def test_who_is_not_heard_stops_spending(store: Store) -> None:
 
     asyncio.run(run())
     store.close()
+
+
+def test_how_often(store: Store) -> None:
+    """Several times a term, and at least as often as idle leases go back."""
+
+    async def run() -> list[float]:
+        found = []
+        async with ledger_of(store) as ledger:
+            for term_s in (12.0, 600.0):
+                ledger._renewal._term = Term(process_s=term_s, book_s=900.0)
+                found.append(ledger._renewal.every_s)
+        return found
+
+    store.term = Term(process_s=30.0, book_s=900.0)
+    assert [2.0, TEND_S] == asyncio.run(run())
+    store.close()
+
+
+def test_a_book_of_one_process_is_always_heard(tmp_path: pathlib.Path) -> None:
+    """Its journals are files, which are locked: nothing is renewed, and idle leases go back."""
+
+    async def run() -> None:
+        async with ledger_of(new_store(tmp_path)) as ledger:
+            assert (TEND_S, True) == (ledger._renewal.every_s, await ledger._renewal.tend())
+            assert (False, False) == (ledger._renewal.lost, ledger._leases.lapsed)
+
+    asyncio.run(run())
 
 
 def test_a_fault_of_ours_does_not_end_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 import pathlib
 from typing import Any
 
+import msgspec
+import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baton.ledger.prices import charge
+from baton.ledger.prices import HOLD_NANO_MAX, charge
 from baton.ledger.worth import PICO_IN_SQL_MAX, at_price, one_by_one, worth_of, worth_sql
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
@@ -50,6 +52,16 @@ def test_sql_and_the_price_book_agree(tmp_path: pathlib.Path, found: list[Any]) 
             usage = Usage(row.prompt_tokens, row.completion_tokens, row.cached_tokens)
             assert row.worth == worth_of(row, record) == charge(usage, record)
     store.close()
+
+
+@pytest.mark.parametrize("field", ["input_pico", "cached_input_pico", "output_pico"])
+def test_huge_prices(field: str) -> None:
+    """Of tokens beyond what 64 bits take of many of them, of a request beyond what one may cost."""
+    usual = PriceRecord(version=1, model="m", effective_us=1, **{field: PICO_IN_SQL_MAX})  # type: ignore[arg-type]
+    huge = msgspec.structs.replace(usual, version=2, **{field: PICO_IN_SQL_MAX + 1})
+    dear = msgspec.structs.replace(usual, version=3, request_nano=HOLD_NANO_MAX)
+    too_dear = msgspec.structs.replace(usual, version=4, request_nano=HOLD_NANO_MAX + 1)
+    assert [2, 4] == one_by_one([usual, huge, dear, too_dear])
 
 
 def test_which_are_worked_out_row_by_row(tmp_path: pathlib.Path) -> None:

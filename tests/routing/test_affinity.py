@@ -19,6 +19,7 @@ def test_depths() -> None:
     one, other = "é" * 1024 + "one", "é" * 1024 + "other"
     assert beginnings(one) == beginnings(other)
     assert beginnings(one) != beginnings("x" + other)
+    assert beginnings([7] * 256 + [1]) == beginnings([7] * 256 + [2, 3])
     assert beginnings([-1, 2**40] * 40) != beginnings([-2, 2**40] * 40)
 
 

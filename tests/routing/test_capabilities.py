@@ -61,6 +61,24 @@ def test_what_is_native_needs_no_fill(field: str, fields: dict[str, object]) -> 
     assert () == fills(request(**fields), EVERYTHING)
 
 
+def test_what_one_field_needs_is_not_asked_for_another() -> None:
+    """A native suffix needs nothing of what stands in for it, ids without an echo no text."""
+    native = msgspec.structs.replace(NOTHING, suffix=True, token_prompts=True)
+    assert () == fills(request(suffix="x"), native)
+    assert () == fills(request(prompts=[[1]]), native)
+    told = msgspec.structs.replace(NOTHING, fim={"*": "qwen"}, detokenizes=True)
+    assert ("prompt", "suffix") == fills(request(prompts=[[1]], suffix="x"), told)
+
+
+@pytest.mark.parametrize("lacking", ["echo", "prompt_logprobs"])
+def test_logprobs_of_an_echo_need_both(lacking: str) -> None:
+    """To show the prompt is not to score it."""
+    native = msgspec.structs.replace(EVERYTHING, **{lacking: False})
+    with pytest.raises(RequestError) as refused:
+        fills(request(echo=True, logprobs=1), native)
+    assert "echo" == refused.value.param
+
+
 def test_echo_of_text_can_always_be_filled() -> None:
     """The prompt's text is known; its logprobs and the text of ids are not."""
     assert ("echo",) == fills(request(echo=True), NOTHING)

@@ -117,6 +117,8 @@ def test_what_always_breaks_off_is_found_out() -> None:
         health.accepted(0.0)
         health.failed(0.0, placed=True)
     assert "ejected" == health.state(0.0)
+    health.whole(1.0)
+    assert ("ejected", EJECTION_S) == (health.state(1.0), health.until_s), "it sits that out"
     fair = Health()
     for _ in range(2 * FAILURES_MAX):
         fair.failed(0.0, placed=True)

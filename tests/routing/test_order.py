@@ -99,6 +99,10 @@ def test_at_most_half_are_passed_over() -> None:
     assert "cb" == asked(found)
     found[2].in_flight = found[2].in_flight_max
     assert "bc" == asked(found)
+    found = places()
+    ejected(found[0], NOW_S - 1)
+    ejected(found[1])
+    assert "ca" == asked(found)
 
 
 def test_panic() -> None:

@@ -49,12 +49,53 @@ def test_a_call_says_what_the_request_says() -> None:
     assert () == made.attempts[0].fills
 
 
-def test_best_of_asks_for_scored_samples() -> None:
+@pytest.mark.parametrize("stop", [None, ["x", "y"], ["x", "y", "z"]])
+@pytest.mark.parametrize("terms", [TERMS, Terms("k", deterministic=True, parse_special=False)])
+def test_a_plain_request_is_planned_as_any_other(stop: list[str] | None, terms: Terms) -> None:
+    """Though nothing is compared for it: on the same terms, with stops cut where they are more than
+    the upstream takes, and refused where its caller is strict."""
+    able = msgspec.structs.replace(ALL, bounded=True, stop_max=2, within_tokens=7)
+    slow = msgspec.structs.replace(able)
+    msgspec.structs.force_setattr(slow, "plain", False)
+    request = CompletionRequest(
+        model="m", prompts=["a"], max_tokens=5, temperature=0.5, top_p=0.9, stop=stop, stream=True
+    )
+    assert (True, True) == (able.plain, request.plain)
+    made, many = planned(request, able, terms), stop is not None and len(stop) > 2
+    assert planned(request, slow, terms) == made
+    [attempt] = made.attempts
+    assert many == (attempt.work is not None)
+    assert terms == Terms(
+        attempt.call.tenant,
+        deterministic=attempt.call.deterministic,
+        parse_special=attempt.call.parse_special,
+    )
+    strict = msgspec.structs.replace(terms, strict=True)
+    if many:
+        with pytest.raises(RequestError):
+            planned(request, able, strict)
+    else:
+        assert planned(request, slow, strict) == planned(request, able, strict)
+        assert planned(request, able, strict).attempts[0].call.strict
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_best_of_asks_for_scored_samples(bounded: bool) -> None:
     """Candidates are samples of one call that is not streamed."""
-    made = planned(CompletionRequest(model="m", prompts=["a"], n=2, best_of=5), ALL)
+    native = msgspec.structs.replace(ALL, bounded=bounded)
+    made = planned(CompletionRequest(model="m", prompts=["a"], n=2, best_of=5), native)
     call = made.attempts[0].call
     assert (5, True, False) == (call.n, call.scored, call.stream)
     assert 5 == made.candidates_max
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_what_is_filled_is_work(bounded: bool) -> None:
+    """Whether the upstream is trusted with the tokens or not."""
+    native = msgspec.structs.replace(ALL, echo=False, prompt_logprobs=False, bounded=bounded)
+    [attempt] = planned(CompletionRequest(model="m", prompts=["a"], echo=True), native).attempts
+    assert attempt.work is not None
+    assert (("echo",), True, False) == (attempt.fills, attempt.work.echo, attempt.call.echo)
 
 
 def test_a_ranked_suffix_asks_for_candidates() -> None:
@@ -62,6 +103,19 @@ def test_a_ranked_suffix_asks_for_candidates() -> None:
     native = msgspec.structs.replace(ALL, suffix=False)
     made = planned(CompletionRequest(model="m", prompts=["a"], n=2, best_of=2, suffix="b"), native)
     assert ("suffix",) == made.attempts[0].fills
+    assert 8 == made.candidates_max
+
+
+def test_the_hold_covers_whoever_asks_for_most() -> None:
+    """One upstream takes the suffix, one has its candidates ranked."""
+    able = {"one": ALL, "two": msgspec.structs.replace(ALL, suffix=False), "three": ALL}
+    records = [
+        UpstreamRecord(name=name, url="http://x", dialect="openai", models={"m": "t"})
+        for name in able
+    ]
+    request = CompletionRequest(model="m", prompts=["a"], n=2, best_of=2, suffix="b")
+    made = plan(request, TERMS, Routes(records, None), able, seed=1, limits=LIMITS)
+    assert [2, 8, 2] == [attempt.call.n for attempt in made.attempts]
     assert 8 == made.candidates_max
 
 

@@ -26,7 +26,8 @@ def made(native: Capabilities, model: str = "m", **fields: object) -> tuple[Call
 
 def test_a_plain_request_has_no_work() -> None:
     """Nor has one that the upstream takes whole."""
-    assert NOTHING == made(POOR)[1]
+    call, work = made(POOR)
+    assert (NOTHING, None, False, False) == (work, call.stop, call.echo, call.stream)
     assert NOTHING == made(RICH, prompts=["a", "b"], n=4, best_of=4, echo=True, stop=["x"])[1]
 
 
@@ -35,6 +36,11 @@ def test_a_call_has_as_much_as_the_upstream_takes() -> None:
     work = made(POOR, prompts=["a", "b"], n=3, best_of=3)[1]
     assert (1, 1, 8) == (work.prompts_max, work.samples_max, work.parallel_max)
     assert work.divided
+    call, work = made(POOR, prompts=["a", "b"])
+    assert (1, ANY, 8, 16) == (
+        *(work.prompts_max, work.samples_max),
+        *(work.parallel_max, call.max_tokens),
+    )
     work = made(RICH, prompts=["a", "b"], n=5, best_of=5)[1]
     assert (ANY, 4) == (work.prompts_max, work.samples_max)
 
@@ -66,6 +72,7 @@ def test_stops_beyond_the_upstreams_are_cut_here() -> None:
     call, work = made(POOR, stop=["ab", "cb", "d", "e"])
     assert (["d", "e"], True) == (call.stop, call.stream)
     assert ("ab", "cb", "d", "e") == work.stops
+    assert made(POOR, stop=["ab", "cb", "b"])[0].stop is None, "each could end inside another"
     call, work = made(POOR, stop=["a", "b"])
     assert (["a", "b"], False, ()) == (call.stop, call.stream, work.stops)
 
@@ -96,8 +103,10 @@ def test_a_suffix_by_template_or_by_ranking() -> None:
     assert ("qwen", False) == (work.template, work.ranked)
     assert ["s", *TEMPLATES["qwen"].marks] == call.stop
     scoring = msgspec.structs.replace(RICH, prompt_logprobs=True, n_max=8)
-    call, work = made(scoring, suffix="x", n=2, best_of=2)
-    assert (8, True) == (call.n, work.ranked)
+    call, work = made(scoring, suffix="x", n=2, best_of=2, stream=True)
+    assert (8, True, False) == (call.n, work.ranked, call.stream)
+    call, work = made(msgspec.structs.replace(POOR, prompt_logprobs=True, echo=True), suffix="x")
+    assert (1, 1, True) == (work.prompts_max, work.samples_max, work.ranked)
 
 
 def test_what_is_put_around_a_prompt_is_covered() -> None:
@@ -118,6 +127,16 @@ def test_the_operators_word_on_the_template_counts_first() -> None:
     told = msgspec.structs.replace(special, fim={"*": "codellama", "small": "qwen"})
     assert "codellama" == template_of(told, "bigcode/starcoder2-3b")
     assert "qwen" == template_of(told, "small")
+
+
+def test_a_suffix_may_have_to_go_alone() -> None:
+    """With one prompt, and that as text, where an upstream takes it apart from all others."""
+    both = msgspec.structs.replace(RICH, suffix=True, token_prompts=True, detokenizes=True)
+    apart = msgspec.structs.replace(both, suffix_apart=True)
+    for native, suffix, most in ((both, "x", ANY), (apart, "x", 1), (apart, None, ANY)):
+        work = made(native, suffix=suffix, prompts=["a", "b"])[1]
+        assert (most, False) == (work.prompts_max, work.detokenize)
+        assert (most == 1) == made(native, suffix=suffix, prompts=[[1]])[1].detokenize
 
 
 def test_ids_become_text_where_nothing_else_does() -> None:

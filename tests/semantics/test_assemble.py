@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from baton.errors import upstream_lost
@@ -14,10 +15,11 @@ from baton.semantics.assemble import (
     ChunkEncoder,
     assemble,
     encode_completion,
+    encode_text,
 )
 from baton.semantics.events import Delta, Logprobs, Usage
 from baton.semantics.sse import SseDecoder
-from baton.semantics.usage import to_wire
+from baton.semantics.usage import clamp, to_wire
 
 USAGE = to_wire(Usage(3, 2))
 SCORED = Logprobs(["a"], [-0.5], [{"a": -0.5}], [4])
@@ -80,6 +82,25 @@ def test_every_chunk_has_every_key_in_order(
         assert event.endswith(b"}\n\n")
         assert event.count(b"\n") == 2
         assert list(chunk(event).items()) == list(expected.items())
+
+
+def test_what_one_chunk_has_beside_its_text_is_not_told_again() -> None:
+    """Chunks of one choice follow each other: plain ones, and ones with logprobs or an end."""
+    chunks, other = encoder(), Logprobs(["b"], [-0.25], [{"b": -0.25}], [5])
+    deltas = [
+        Delta(1, "a", None, SCORED),
+        Delta(1, "b", None, other),
+        Delta(1, "c"),
+        Delta(1, "d", "stop"),
+        Delta(1, "e"),
+        Delta(2, "f"),
+    ]
+    found = [chunk(chunks.delta(delta))["choices"] for delta in deltas]
+    assert [[msgspec.to_builtins(each)] for each in assembled(deltas)] == found
+
+
+def assembled(deltas: list[Delta]) -> list[Choice]:
+    return [Choice(each.text, each.index, each.logprobs, each.finish_reason) for each in deltas]
 
 
 def test_the_usage_chunk_has_no_choices() -> None:
@@ -150,3 +171,35 @@ def test_the_body_of_a_whole_answer() -> None:
         ]
         assert body["object"] == "text_completion"
         assert body.get("system_fingerprint") == fingerprint
+
+
+few = st.none() | st.integers(0, 5)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text,
+    st.sampled_from([None, "stop", "length", "content_filter"]),
+    st.builds(Usage, st.integers(0, 99), st.integers(0, 99), *[few] * 6),
+    st.none() | text,
+)
+@example("a", "stop", Usage(9, 9), "")
+@example("a", "stop", Usage(9, 9, 1, 2, 0, 0, 0, 3), None)
+@example("a", "stop", Usage(9, 9, audio_prompt_tokens=1), None)
+@example("a", "stop", Usage(9, 9, image_prompt_tokens=1), None)
+@example("a", "stop", Usage(9, 9, audio_completion_tokens=1), None)
+def test_an_answer_of_one_text_is_as_any_other(
+    words: str, reason: Any, usage: Usage, fingerprint: str | None
+) -> None:
+    """To the byte; where there is more to tell it is left to who tells all."""
+    usage, delta = clamp(usage), Delta(0, words, reason)
+    whole = encode_completion(
+        "cmpl-1", 9, "m/\u00fc", assemble([delta], 1), to_wire(usage), fingerprint
+    )
+    found = encode_text("cmpl-1", 9, "m/\u00fc", delta, usage, fingerprint)
+    sound_or_image = (
+        usage.audio_prompt_tokens or usage.image_prompt_tokens or usage.audio_completion_tokens
+    )
+    assert found == (None if reason == "content_filter" or sound_or_image else whole)
+    scored = Delta(0, words, reason, SCORED)
+    assert encode_text("cmpl-1", 9, "m/\u00fc", scored, usage, fingerprint) is None

@@ -162,6 +162,52 @@ def test_what_is_cut_is_scored_by_what_is_left() -> None:
     assert (-9.0, 3) == (delta.score, delta.scored_tokens)
 
 
+def test_a_token_that_has_no_logprob_scores_nothing() -> None:
+    """Only the others are summed and counted."""
+    cutter = Cutter(call(logprobs=0, scored=True), ["x"], None)
+    logprobs = Logprobs(["a", "b", "x"], [None, -2.0, -3.0], [None, {}, {}], [1, 2, 3])
+    [delta] = cutter.feed([Delta(0, "abx", logprobs=logprobs)])
+    assert ("ab", -2.0, 1) == (delta.text, delta.score, delta.scored_tokens)
+
+
+def test_a_prompt_of_ids_has_no_length_in_text() -> None:
+    """Unless it is echoed: offsets begin with the generated text."""
+    cutter = Cutter(call([[7, 8, 9]], logprobs=0), ["xy"], None)
+    [delta] = cutter.feed([Delta(0, "ax", logprobs=positions(["a", "x"], 0))])
+    assert Delta(0, "a", logprobs=positions(["a"], 0)) == delta
+    [delta] = cutter.feed([Delta(0, "z", "length", positions(["z"], 2))])
+    assert ("xz", ["x", "z"]) == (delta.text, delta.logprobs and delta.logprobs.tokens)
+
+
+def test_an_echo_without_logprobs_is_as_long_as_the_prompt() -> None:
+    """No stop is looked for in it, none of its tokens counts; ids are those of what follows it."""
+    cutter = Cutter(call(["xp"], echo=True), ["x"], None)
+    assert [Delta(0, "x")] == cutter.feed([Delta(0, "x")])
+    assert [Delta(0, "p"), Delta(0, "a")] == cutter.feed([Delta(0, "pa")])
+    assert [Delta(0, "b", "stop")] == cutter.feed([Delta(0, "bx")])
+    for first in (
+        [Delta(0, "p", token_ids=[]), Delta(0, "ab", token_ids=[1, 2])],
+        [Delta(0, "pab", token_ids=[1, 2])],
+    ):
+        counted = Cutter(call(["p"], echo=True), (), 3)
+        rest = [Delta(0, "c", token_ids=[3]), Delta(0, "d", token_ids=[4])]
+        assert ("pabc", "length", []) == shown(counted.feed([*first, *rest]))
+
+
+def test_a_delta_of_nothing_is_nothing_of_an_echo() -> None:
+    """As servers send before the first token."""
+    cutter = Cutter(call([[7]], echo=True, logprobs=0), ["x"], None)
+    found = cutter.feed([Delta(0, ""), *grouped(["p", "a", "x"], [1], 0)])
+    assert ("pa", "stop", ["p", "a"]) == shown(found)
+
+
+def test_the_usage_stays_where_nothing_was_cut() -> None:
+    """It is the upstream's own count, not an estimate."""
+    cutter = Cutter(call(), ["x"], 9)
+    cutter.feed([Delta(0, "ab"), Delta(0, "", "length")])
+    assert Usage(5, 4) == cutter.kept(Usage(5, 4))
+
+
 def test_tokens_of_a_delta() -> None:
     """Its ids, its logprobs, else one where it has text."""
     assert 2 == tokens_of(Delta(0, "", token_ids=[1, 2]))

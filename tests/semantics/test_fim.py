@@ -182,6 +182,8 @@ def test_the_first_call_knows_nothing_of_the_suffix() -> None:
     hot = msgspec.structs.replace(CALL, temperature=1.5, seed=7)
     assert (RankedFill(hot, 1).first_call().temperature, hot.seed) == (1.5, 7)
     assert RankedFill(hot, 1).first_call().seed == 7
+    seeded = RankedFill(msgspec.structs.replace(CALL, seed=7, stream=True), 1).first_call()
+    assert (seeded.temperature, seeded.seed, seeded.stream) == (TEMPERATURE_MIN, 7, False)
     free = msgspec.structs.replace(CALL, temperature=1.0)
     assert RankedFill(free, 1).first_call().seed is None
     single = msgspec.structs.replace(CALL, n=1)
@@ -192,6 +194,7 @@ def test_the_scoring_call_asks_for_scores_alone() -> None:
     """Every variant before the suffix's beginning, echoed with logprobs, nothing generated."""
     call = RankedFill(CALL, 1).scoring_call(candidates())
     assert (call.max_tokens, call.echo, call.logprobs, call.n) == (0, True, 0, 1)
+    assert (call.temperature, call.seed, call.stream) == (0.0, None, False)
     assert (call.model, call.tenant, call.user, call.stop) == ("theirs", "k", "u", None)
     assert call.prompts == [
         "The quick lazy dog",

@@ -102,6 +102,12 @@ def test_an_end_that_was_not_told_in_ids() -> None:
     """The token that ended a choice has no text: it is counted, as an estimate."""
     found = left(call(n=2), Delta(0, "x"), Delta(0, "", "stop"), Delta(1, "y", "length"))
     assert (12, True, []) == (found.finished_tokens, found.estimated, found.rests)
+    found = left(call(), Delta(0, "y", "length"))
+    assert (10, False) == (found.finished_tokens, found.estimated)
+    found = left(call(), Delta(0, "", "stop"))
+    assert (1, True) == (found.finished_tokens, found.estimated)
+    found = left(call(), Delta(0, "xy", token_ids=[1, 2]), Delta(0, "z", "stop"))
+    assert (4, True) == (found.finished_tokens, found.estimated)
 
 
 def test_ids_that_were_held_back() -> None:
@@ -144,6 +150,32 @@ def test_an_echo_belongs_to_the_request(came: list[str], prompt: str, lead: str)
     [rest, _] = left(ECHO, *(Delta(0, text) for text in came)).rests
     assert (prompt, lead, False) == (rest.call.prompts[0], rest.lead, rest.call.echo)
     assert len(prompt) - 2 == rest.carried
+
+
+def test_an_echo_of_which_nothing_came() -> None:
+    """Of a text it is ours to give; of ids, or with logprobs, it is asked for again."""
+    [rest] = left(call(echo=True)).rests
+    assert ("ab", False) == (rest.lead, rest.call.echo)
+    for fields in ({"prompts": [[1]]}, {"logprobs": 0}):
+        [rest] = left(call(echo=True, **fields)).rests
+        assert ("", True) == (rest.lead, rest.call.echo)
+
+
+def test_an_echo_without_tokens_is_given_whole() -> None:
+    """A choice that is to generate nothing has not ended before its echo."""
+    found = left(call(echo=True, max_tokens=0), Delta(0, "a"))
+    assert (["b"], []) == ([rest.lead for rest in found.rests], found.ends)
+    found = left(call(echo=True, max_tokens=0), Delta(0, "ab"))
+    assert ([], [Delta(0, "", "length")]) == (found.rests, found.ends)
+
+
+@pytest.mark.parametrize(
+    ("stops", "tail"), [(None, ""), (["no"], "de"), (["yes", "no"], "cde"), (["x" * 9], "cde")]
+)
+def test_the_end_of_what_came(stops: list[str] | None, tail: str) -> None:
+    """As much as a stop may have begun in."""
+    [rest] = left(call(stop=stops), *(Delta(0, text) for text in "cde")).rests
+    assert tail == rest.tail
 
 
 def test_an_echo_of_ids_with_logprobs() -> None:
@@ -203,12 +235,17 @@ def test_prompts_that_nobody_counted() -> None:
         silent.call.logprobs,
         silent.call.echo,
     )
+    came = [Delta(0, "ab", "stop"), Delta(2, "cd", "stop"), Delta(3, "cd", "stop")]
+    found = left(asked, *came, counted=False)
+    assert [(2, ["cd"])] == [(rest.index, rest.call.prompts) for rest in found.silent]
 
 
 def test_the_whole_call() -> None:
     """Nothing came: the very call; a replay knows what is finished."""
     asked = call(n=2)
-    assert asked is again(asked).rests[0].call
+    [rest] = again(asked).rests
+    assert asked is rest.call
+    assert rest.whole
     [rest] = replayed(asked, received(asked, Delta(1, "x", "stop"), Delta(0, "y"))).rests
     assert rest.whole
     assert {1} == rest.finished

@@ -18,11 +18,13 @@ def test_printable_text_stays() -> None:
     """What may stand in a header is not changed."""
     assert value("echo,n top_k/5~") == b"echo,n top_k/5~"
     assert value("a\r\nset-cookie: ü") == b"a??set-cookie: ?"
+    assert value("a" * VALUE_CHARS_MAX + "b") == b"a" * VALUE_CHARS_MAX
 
 
 def test_identity() -> None:
     """Whole milliseconds, never below zero."""
     assert identity("cmpl-1", 0.0126) == b"x-request-id: cmpl-1\r\nopenai-processing-ms: 12\r\n"
+    assert identity("cmpl-1", 1.5).endswith(b"openai-processing-ms: 1500\r\n")
     assert identity("cmpl-1", -1.0).endswith(b"openai-processing-ms: 0\r\n")
 
 

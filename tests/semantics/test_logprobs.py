@@ -50,6 +50,7 @@ def test_both_shapes_are_read(wire: Any, positions: list[Position] | None) -> No
     """The legacy lists (made equally long) and the chat list; nothing is no list."""
     assert logprobs.read(json.dumps(wire).encode()) == positions
     assert logprobs.read(b"") is None
+    assert logprobs.read(b" null") is None
 
 
 @pytest.mark.parametrize("raw", [b"5", b'{"tokens":[1]}', b'{"content":5}', b"{", b'"x"'])

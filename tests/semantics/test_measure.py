@@ -61,6 +61,7 @@ def test_slack_lets_pass_what_is_hardly_too_much(length: int) -> None:
             found, _ = shown(Meter(CALL, 4, 2), deltas)
             assert expected == ("".join(d.text for d in found), found[-1].finish_reason), cuts
             assert [None] * (len(found) - 1) == [d.finish_reason for d in found[:-1]]
+            assert all(delta.text for delta in found[:-1]), "what is held back is not sent empty"
 
 
 def test_what_cannot_be_measured_is_shown() -> None:
@@ -96,7 +97,19 @@ def test_each_choice_by_itself() -> None:
     found, _ = shown(meter, [Delta(1, "", "stop")])
     assert [(1, "stop")] == [(delta.index, delta.finish_reason) for delta in found]
     assert (False, True) == (before, meter.over)
-    assert 4 == meter.total_max
+    assert (4, 1) == (meter.total_max, meter.cuts)
+
+
+def test_samples_are_choices_too() -> None:
+    """All of them together have as many times the tokens; the last that is wanted ends it."""
+    call = Call(model="m", prompts=["p", "q"], max_tokens=2, n=3)
+    meter = Meter(call, 2, 0)
+    assert 2 * 2 * 3 == meter.total_max
+    over = []
+    for index in range(6):
+        shown(meter, [Delta(index, "abcdef")])
+        over.append(meter.over)
+    assert ([False] * 5 + [True], 6) == (over, meter.cuts)
 
 
 def test_an_echo_does_not_count() -> None:
@@ -115,4 +128,7 @@ def test_texts_of_all_choices() -> None:
         texts.add(delta)
     assert ["y", "", "x", ""] == texts.all()
     assert Texts(Call(model="m", prompts=[[1]], max_tokens=1, echo=True)).all() is None
-    assert [""] == Texts(Call(model="m", prompts=[[1]], max_tokens=1)).all()
+    texts = Texts(Call(model="m", prompts=[[1]], max_tokens=1))
+    assert [""] == texts.all()
+    texts.add(Delta(0, "xy"))
+    assert ["xy"] == texts.all()

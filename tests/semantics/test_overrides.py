@@ -18,6 +18,8 @@ from baton.semantics.overrides import DEPTH_MAX, Forbidden, Overrides, apply, ch
         ({"options": {"num_ctx": 9}}, {}, {}, {"options": {"num_ctx": 9}}),
         ({"a": 1}, {"a": 2}, {}, {"a": 1}),
         ({"a": {"b": 1}}, {}, {"a": 5}, {"a": {"b": 1}}),
+        ({"a": 5}, {}, {"a": {"b": 1}}, {"a": 5}),
+        ({}, {"a": 5}, {"a": {"b": 1}}, {"a": {"b": 1}}),
     ],
 )  # fmt: skip
 def test_what_they_do(

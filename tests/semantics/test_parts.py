@@ -47,11 +47,8 @@ def test_a_prompt_counts_once() -> None:
     """Two prompts, three samples each, by six calls: both prompts once, every choice, the details
     alike; what one part estimates makes the sum an estimate."""
     parts = list(divide(call(2, 3), 1, 1))
-    used = [
-        (part, Usage(100 * (part.first_prompt + 1), 7, cached_tokens=10, reasoning_tokens=1))
-        for part in parts
-    ]
-    assert Usage(300, 42, cached_tokens=20, reasoning_tokens=6) == total(used)
+    used = [(part, Usage(100 * (part.first_prompt + 1), 7, 10, 1, 2, 3, 4, 5)) for part in parts]
+    assert Usage(300, 42, 20, 6, 4, 6, 24, 10) == total(used)
     estimated = [*used[:-1], (parts[-1], Usage(200, 7, estimated=True))]
     assert total(estimated).estimated
     assert Usage(0, 0) == total([])

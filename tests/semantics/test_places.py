@@ -69,6 +69,26 @@ def test_other_spellings_move_what_follows_by_nothing() -> None:
     assert [0, 2, 3] == Places(0).of("\ufffdabc", ["a", "b", "c"]), "behind a prompt's half"
 
 
+def test_a_name_is_looked_for_near_by() -> None:
+    """Within twice what was missed; where nothing was missed, only where the text goes on."""
+    for names, places in (
+        (["?", "c"], [0, 2]),
+        (["?", "d"], [0, 0]),
+        (["?", "!", "e"], [0, 0, 4]),
+        (["?", "a", "c"], [0, 0, 1]),
+        (["a", "c", "d"], [0, 1, 3]),
+    ):
+        assert places == Places(0).of("abcdefgh", names), names
+
+
+def test_what_was_named_comes_in_parts() -> None:
+    """The same name again is another token."""
+    places = Places(0)
+    assert [0] == places.of("", ["ab"])
+    assert [] == places.of("a", [])
+    assert [2] == places.of("b", ["b"])
+
+
 def test_a_cut_token_reaches_over_the_end() -> None:
     """Of a text that a stop cut; what follows begins behind it."""
     assert [0, 2, 5] == Places(0).of("abc", ["ab", "cde", "f"])

@@ -3,12 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.semantics.events import Call, Delta
+from baton.semantics.events import Call, Delta, Logprobs
 from baton.semantics.received import FRESH_MAX, Received
 
 CALL = Call(model="m", prompts=["ab"], max_tokens=999, stream=True)
 TEXTS = st.text(max_size=3)
 IDS = st.none() | st.lists(st.integers(0, 9), max_size=2)
+WAYS = ("added", "appended", "asked")
 DELTAS = st.lists(st.builds(Delta, st.just(0), TEXTS, st.none(), st.none(), IDS), max_size=99)
 
 
@@ -56,3 +57,61 @@ def test_too_much_is_given_up_also_at_once() -> None:
         received.add([Delta(0, "\u00e9\u00e9")])
     assert not received.resumable
     assert not received.choices
+
+
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=3), st.sampled_from(WAYS))))
+def test_texts_that_are_appended(texts: list[tuple[str, str]]) -> None:
+    """They are received as deltas are, whoever is asked in between, and counted."""
+    by_list, by_delta, appended = Received(CALL), Received(CALL), 0
+    for text, way in texts:
+        by_delta.add([Delta(0, text)])
+        if way == "added":
+            by_list.add([Delta(0, text)])
+            continue
+        by_list.texts.append(text)
+        appended += 1
+        if way == "asked":
+            assert appended == by_list.count_texts()
+    assert appended == by_list.count_texts()
+    assert state(by_delta) == state(by_list)
+    if texts:
+        assert "".join(text for text, _ in texts) == by_list.text(0)
+        assert len(texts) == by_list.choices[0].tokens
+
+
+def test_too_much_is_given_up_of_appended_texts() -> None:
+    """To the byte; they are still counted."""
+    received = Received(CALL, bytes_max=4)
+    kept = []
+    for text in ("\u00e9", "\u00e9", "x", "y"):
+        received.texts.append(text)
+        kept.append(received.resumable)
+        assert (received.resumable, len(kept)) == (0 in received.choices, received.count_texts())
+    assert [True, True, False, False] == kept
+
+
+def test_where_a_choice_is_counted_from() -> None:
+    """The first offset that was told, though a delta before told none."""
+
+    def at(*offsets: int) -> Delta:
+        count = len(offsets)
+        logprobs = Logprobs(["x"] * count, [-1.0] * count, [{}] * count, list(offsets))
+        return Delta(0, "x" * count, logprobs=logprobs)
+
+    received = Received(CALL)
+    received.add([at(), at(5, 6), at(9)])
+    assert 5 == received.choices[0].first_offset
+
+
+def test_an_end_stays_the_end() -> None:
+    """Whatever follows it."""
+    received = Received(CALL)
+    received.add([Delta(0, "x", "stop"), Delta(0, "")])
+    assert "stop" == received.choices[0].finish_reason
+
+
+def test_more_than_nothing() -> None:
+    """Tokens that are told before anything came are nobody's."""
+    received = Received(CALL)
+    received.more_came(3)
+    assert {} == received.choices

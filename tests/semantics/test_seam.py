@@ -1,10 +1,11 @@
 """What a resumed choice says, in the terms of the call that was cut."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.semantics.events import Call, Delta, Logprobs, Usage
+from baton.semantics.events import Call, Delta, FinishReason, Logprobs, Usage
 from baton.semantics.handoff import Remainder, Rest
 from baton.semantics.seam import Seam, joined_usage
 from baton.semantics.stop import StopMatcher
@@ -36,6 +37,12 @@ def test_offsets_go_on() -> None:
 
     moved = seam(offset=12).feed([Delta(0, ""), delta("x", 0), delta("yz", 1)])
     assert [12, 13] == [d.logprobs.text_offset[0] for d in moved if d.logprobs is not None]
+    two = Logprobs(["v", "w"], [-1.0, -2.0], [{}, {}], [3, 4])
+    nothing = Delta(0, "", logprobs=Logprobs([], [], [], []))
+    none, moved_two = seam(offset=12).feed([nothing, Delta(0, "vw", logprobs=two)])
+    assert nothing == none
+    assert moved_two.logprobs is not None
+    assert [12, 13] == moved_two.logprobs.text_offset
     as_it_is = [delta("x", 4)]
     assert as_it_is == seam(offset=4).feed(as_it_is) == seam().feed(as_it_is)
 
@@ -60,6 +67,22 @@ def test_an_echo_leads() -> None:
 def test_stops_over_the_seam(tail: str, texts: list[str], wanted: tuple[str, str]) -> None:
     """A stop that began before the seam ends the choice; what only might be one waits."""
     assert wanted == said(seam(tail, "STOP"), *texts)
+    reasons: list[FinishReason | None] = [*(None for _ in texts[1:]), "length"]
+    together = seam(tail, "STOP").feed(
+        [Delta(0, text, reason) for text, reason in zip(texts, reasons, strict=True)]
+    )
+    assert wanted == ("".join(d.text for d in together), together[-1].finish_reason)
+    assert [None] * (len(together) - 1) == [d.finish_reason for d in together[:-1]]
+
+
+def test_what_can_be_no_stop_waits_no_longer() -> None:
+    """All of it goes out, as it came, with what decides it; what follows goes by."""
+    waiting = seam("xST", "STOP")
+    assert [] == waiting.feed([Delta(0, "O")])
+    assert [Delta(0, "O"), Delta(0, "Q")] == waiting.feed([Delta(0, "Q")])
+    assert [Delta(0, "ST")] == waiting.feed([Delta(0, "ST")])
+    assert not waiting.over()
+    assert [Delta(0, "ST")] == seam("ST", "STOP").feed([Delta(0, "ST")]), "another may begin"
 
 
 LETTERS = st.text("ab", max_size=6)
@@ -97,6 +120,15 @@ def test_usage_of_the_logical_call() -> None:
     assert Usage(11, 14) == joined_usage(call, left, used, None)
     told = joined_usage(call, left, used, Usage(20, 1, cached_tokens=7))
     assert Usage(20, 14, cached_tokens=7) == told
+    guessed = [used[0], (rests[1], Usage(6, 5, estimated=True))]
+    assert Usage(11, 14, estimated=True) == joined_usage(call, left, guessed, None)
+    rough = msgspec.structs.replace(left, estimated=True)
+    for estimated in (
+        joined_usage(call, left, guessed, Usage(20, 1)),
+        joined_usage(call, left, used, Usage(20, 1, estimated=True)),
+        joined_usage(call, rough, used, Usage(20, 1)),
+    ):
+        assert Usage(20, 14, estimated=True) == estimated
     partly = joined_usage(call, left, used[:1], None)
     assert Usage(6, 9, estimated=True) == partly
 

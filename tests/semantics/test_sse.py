@@ -94,9 +94,12 @@ def test_what_is_encoded_is_decoded(payloads: list[bytes]) -> None:
         ([b"data: a\r", b"\n", b"\r", b"\n"], [b"a"]),
         ([b"data: a\r\r"], [b"a"]),
         ([b"data: a\n", b"", b"\n"], [b"a"]),
+        ([b"data: a\r", b"", b"\n", b"data: b\n\n"], [b"a\nb"]),
         ([b": comment\n\ndata: a\n\n"], [b"a"]),
         ([b"\xef\xbb", b"\xbfdata: a\n\n"], [b"a"]),
         ([b"data: a\n\n\xef\xbb\xbfdata: b\n\n"], [b"a"]),
+        ([b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n"], [b"a"]),
+        ([b"data: a\n\ndata: b\n\n", b"\xef\xbb\xbfdata: c\n\n"], [b"a", b"b"]),
         ([b"data:\n\n", b"data: \n\n", b"data\n\n", b"\n\n\n"], []),
         ([b"data: whole\n\n", b"data: not whole\n"], [b"whole"]),
         ([b"event: x\nid: 1\nretry: 5\ndatax: no\ndata: a\n\n"], [b"a"]),
@@ -115,6 +118,28 @@ def test_pending_tells_a_cut_stream() -> None:
         decoder.feed(data)
         pending.append(decoder.pending)
     assert [False, True, True, False] == pending
+
+
+@settings(max_examples=300, deadline=None)
+@given(streams, st.lists(st.integers(0, 10**6), max_size=12))
+def test_between_events_a_whole_one_stands_alone(stream: bytes, cuts: list[int]) -> None:
+    """Whoever takes one without `feed` then takes what `feed` would have given."""
+    decoder, came = SseDecoder(ROOM), b""
+    for piece in cut(stream, cuts):
+        decoder.feed(piece)
+        came += piece
+        if decoder.between:
+            assert expected(came + b"data: whole\n\n") == [*expected(came), b"whole"]
+
+
+def test_when_it_is_between_events() -> None:
+    """Not before the first, where a mark of byte order may come; not while a line end may."""
+    decoder = SseDecoder(ROOM)
+    found = [decoder.between]
+    for data in (b"data: a\n\n", b"data", b":\n", b"\n", b"data: b\r\n\r", b"\n", b": ping\n"):
+        decoder.feed(data)
+        found.append(decoder.between)
+    assert [False, True, False, False, True, False, True, True] == found
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baton.semantics.stop import StopMatcher
+from baton.semantics.stop import StopMatcher, hints
 
 
 def expected(text: str, stops: list[str]) -> tuple[str, str | None]:
@@ -104,3 +104,32 @@ def test_the_cost_of_a_feed_does_not_grow_with_the_text() -> None:
     assert sent == 6_000 - 255
     assert matcher.feed("c") == ""
     assert matcher.matched == stops[1]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(letters, max_size=30), st.lists(short, max_size=5), st.integers(0, 5))
+def test_an_upstream_that_is_told_ends_no_text_too_early(
+    text: str, stops: list[str], most: int
+) -> None:
+    """What it leaves is cut here to the same answer, though it says nothing of the stop."""
+    told = hints(stops, most)
+    assert len(told) <= most
+    left, _ = expected(text, told)
+    assert expected(text, stops)[0] == expected(left, stops)[0]
+
+
+@pytest.mark.parametrize(
+    ("stops", "most", "told"),
+    [
+        (["d", "ab", "d", "e"], 9, ["d", "ab", "e"]),
+        (["d", "ab", "e"], 2, ["d", "ab"]),
+        (["ab", "cb", "d"], 9, ["d"]),
+        (["abc", "xb", "d"], 1, ["xb"]),
+        (["abc", "bx"], 9, ["abc", "bx"]),
+        (["a"], 0, []),
+        ([], 4, []),
+    ],
+)
+def test_the_stops_that_an_upstream_is_told(stops: list[str], most: int, told: list[str]) -> None:
+    """The first ones, each once, inside of which no other can be complete."""
+    assert told == hints(stops, most)

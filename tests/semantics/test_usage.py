@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baton.protocol import BatonUsage, CompletionTokensDetails, PromptTokensDetails
 from baton.semantics.events import Call, Usage
 from baton.semantics.usage import NONE, TOKENS_MAX, add, clamp, guess_prompts, so_far, to_wire
 
@@ -72,6 +73,15 @@ def test_the_contracts_keys_are_all_there() -> None:
     }
 
 
+def test_every_detail_is_shown_in_its_place() -> None:
+    """Text is what is left of each total; what was told is what is seen."""
+    wire = to_wire(Usage(100, 70, 1, 2, 4, 8, 16, 32), 3)
+    assert (100, 70, 170) == (wire.prompt_tokens, wire.completion_tokens, wire.total_tokens)
+    assert PromptTokensDetails(1, 100 - 4 - 8, 4, 8, 32) == wire.prompt_tokens_details
+    assert CompletionTokensDetails(70 - 16 - 2, 16, 2) == wire.completion_tokens_details
+    assert BatonUsage(3) == wire.baton
+
+
 @pytest.mark.parametrize(
     ("left", "right", "total"),
     [
@@ -93,11 +103,52 @@ def test_adding(left: Usage, right: Usage, total: Usage) -> None:
     assert add(right, left) == total
 
 
-def test_a_good_report_is_left_as_it_is() -> None:
-    """No copy is made of what is right; what is not trusted is marked."""
-    usage = Usage(10, 5, cached_tokens=3, reasoning_tokens=2)
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(10, 5, cached_tokens=3, reasoning_tokens=2),
+        Usage(10, 5),
+        Usage(0, 0, 0, 0, 0, 0, 0, 0),
+        Usage(TOKENS_MAX, TOKENS_MAX, cached_tokens=TOKENS_MAX),
+        Usage(1, 0, audio_prompt_tokens=1),
+        Usage(0, 1, audio_completion_tokens=1),
+        Usage(3, 3, 3, 1, 1, 2, 2, 3),
+    ],
+)
+def test_a_good_report_is_left_as_it_is(usage: Usage) -> None:
+    """No copy is made of what is right, at its limits too; what is not trusted is marked."""
     assert clamp(usage) is usage
     assert clamp(usage, trusted=False) == msgspec.structs.replace(usage, estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "clamped"),
+    [
+        (Usage(-1, 3), Usage(0, 3)),
+        (Usage(3, -1), Usage(3, 0)),
+        (Usage(TOKENS_MAX + 1, TOKENS_MAX + 1), Usage(TOKENS_MAX, TOKENS_MAX)),
+        (Usage(3, 3, cached_tokens=4), Usage(3, 3, cached_tokens=3)),
+        (Usage(3, 3, cached_tokens=-1), Usage(3, 3, cached_tokens=0)),
+        *(
+            (Usage(3, 3, **{detail: told}), Usage(3, 3, **{detail: clamped}))  # type: ignore[arg-type]
+            for detail in (
+                "reasoning_tokens",
+                "audio_prompt_tokens",
+                "image_prompt_tokens",
+                "audio_completion_tokens",
+                "cache_write_tokens",
+            )
+            for told, clamped in ((4, 3), (-1, 0))
+        ),
+        (
+            Usage(3, 3, 3, 2, 2, 2, 2, 3),
+            Usage(3, 3, 3, 2, 1, 2, 1, 3),
+        ),
+    ],
+)
+def test_each_count_that_cannot_be_is_put_right(told: Usage, clamped: Usage) -> None:
+    """One is enough; the others stay; what is left over is text, of audio after the rest."""
+    assert msgspec.structs.replace(clamped, estimated=True) == clamp(told)
 
 
 def test_what_a_call_has_read_is_guessed() -> None:

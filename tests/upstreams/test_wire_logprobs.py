@@ -92,6 +92,16 @@ def test_tokens_wait_for_their_text(reason: FinishReason, rest: list[str]) -> No
     assert [2] == found[2].logprobs.text_offset[:1] if found[2].logprobs else False
 
 
+def test_a_name_may_come_before_any_text() -> None:
+    """What follows begins behind the text that it names."""
+    reader = LogprobsReader(Call(model="m", prompts=["p"], max_tokens=9, logprobs=1, echo=False))
+    reader.delta(0, "", None, legacy(("a", -1.0)), None)
+    reader.delta(0, "a", None, b"null", None)
+    found = reader.delta(0, "b", None, legacy(("b", -1.0)), None)
+    assert found.logprobs is not None
+    assert found.logprobs.text_offset == [2]
+
+
 def test_a_choice_that_ends_at_once_has_empty_lists() -> None:
     """In a stream, too: logprobs were asked for, and there was no token."""
     call = Call(model="m", prompts=["p"], max_tokens=9, logprobs=1)
@@ -129,6 +139,18 @@ def test_the_score_knows_parts_of_characters() -> None:
     raw = legacy(*parts, ("b", -8.0), ("x", -1.0))
     last = LogprobsReader(call).delta(0, "🙂bx", "stop", raw, None)
     assert (last.score, last.scored_tokens) == (-1.0, 1)
+
+
+def test_each_sample_has_a_score_on_its_end() -> None:
+    """Not before, and behind its own prompt, whichever of several it is."""
+    call = Call(model="m", prompts=["ab", "c"], max_tokens=9, n=2, scored=True, echo=True)
+    reader = LogprobsReader(call)
+    for index, prompt in enumerate(("ab", "ab", "c", "c")):
+        named = ((letter, -8.0) for letter in prompt)
+        first = reader.delta(index, prompt + "x", None, legacy(*named, ("x", -1.0)), None)
+        assert (first.score, first.scored_tokens) == (None, None)
+        last = reader.delta(index, "y", "length", legacy(("y", -float(index))), None)
+        assert (last.score, last.scored_tokens) == (-1.0 - index, 2)
 
 
 def test_no_text_no_score() -> None:
