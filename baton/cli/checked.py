@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -13,7 +13,7 @@ from baton.routing.routes import EMBEDDED
 from baton.stores.base import UpstreamRecord
 from baton.upstreams import endpoint, registry
 from baton.web import limits
-from baton.web.admin_keys import KeyBody
+from baton.web.admin_keys import KeyBody, check_default
 from baton.web.admin_parties import OrganisationBody
 from baton.web.admin_upstreams import UpstreamBody, judge_places
 
@@ -22,7 +22,14 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 def key_fields(fields: Mapping[str, object]) -> dict[str, object]:
     """Fields of a key, each within its limits; CommandError names the one that is not."""
-    return _limited(fields, KeyBody, f"key {fields.get('name')}")
+    name = f"key {fields.get('name')}"
+    found = _limited(fields, KeyBody, name)
+    default, models = found["default_model"], found["models"]
+    try:
+        check_default(cast("str | None", default), cast("tuple[str, ...]", models))
+    except RequestError as error:
+        raise CommandError(f"{name}: {error.message}") from None
+    return found
 
 
 def allowed_days(days: int) -> int:

@@ -342,6 +342,9 @@ def _key_fields(entry: KeyEntry, now_us: int) -> dict[str, object]:
     fields: dict[str, object] = msgspec.structs.asdict(entry)
     for name in ("sha256", "expires", "budget_usd", "quotas", "owner_kind"):
         del fields[name]
+    if entry.role == "team_admin" and not entry.owner:
+        message = "a team admin's key belongs to a team or organisation: give its owner"
+        raise CommandError(f"key {entry.name}: {message}")
     fields["owner"] = entry.owner or None
     fields["budgets"] = ordered(limits.budgets(entry.budgets, entry.quotas))
     budget, expires = entry.budget_usd, entry.expires

@@ -196,6 +196,8 @@ def _options(
     """A budget of money in all is the key's own; all others have windows or count tokens."""
     found = limits.budgets(money, tokens)
     own = [each.amount for each in found if (each.unit, each.span) == ("nano_usd", "total")]
+    if len(own) > 1:
+        raise CommandError("two budgets of money in all: give one")
     return {
         "expires_us": limits.expiry(expires),
         "models": tuple(models or ()),

@@ -17,7 +17,6 @@ from baton.cli.money import nano, usd
 from baton.cli.output import moment_us
 from baton.stores import windows
 from baton.stores.base import BudgetRecord, Span
-from baton.stores.budgets import check
 
 Budgets = Annotated[
     list[str] | None,
@@ -35,13 +34,11 @@ NetworkList = Annotated[
 
 
 def budgets(money: Iterable[str] | None, tokens: Iterable[str] | None) -> list[BudgetRecord]:
-    """What `--budget` and `--quota` say. Raises Unfit for two of one kind."""
-    found = [
+    """What `--budget` and `--quota` say."""
+    return [
         *(_budget(text, money=True) for text in money or ()),
         *(_budget(text, money=False) for text in tokens or ()),
     ]
-    check(found)
-    return found
 
 
 def expiry(text: str | None) -> int | None:

@@ -175,6 +175,7 @@ def test_wrong_values_are_found_too() -> None:
     for text in (
         PRICE.replace("0.15", "-1"),
         KEY + 'expires = "soon"\n',
+        KEY + 'role = "team_admin"\n',
         UPSTREAM.replace("http://h/v1", "h"),
         UPSTREAM.replace("gpu", "g/p"),
     ):

@@ -114,7 +114,9 @@ def test_what_is_no_key_is_refused(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--budget 5 --budget 50", "two budgets of nano_usd for one total"),
+        ("--budget 5 --budget 50", "two budgets of money in all"),
+        ("--quota 5/day --quota 50/day", "key eve: Invalid 'budgets': two budgets of tokens"),
+        ("--model a --default-model b", "key eve: The default model is not among the key's models"),
         ("--admin --role billing", "--admin and --role billing are two roles"),
     ],
 )
