@@ -15,7 +15,7 @@ from baton.routing.plan import Attempt
 from baton.semantics.events import Call, Delta, Event, Usage
 from baton.semantics.received import Received
 from baton.semantics.usage import clamp, guess, guess_prompts
-from baton.upstreams.base import TakeText, Upstream, UpstreamError, UpstreamStream, pours
+from baton.upstreams.base import TakeText, Upstream, UpstreamError, UpstreamStream, pours, queued_s
 
 
 class Spent(NamedTuple):
@@ -95,6 +95,11 @@ class Counted:
         """Whether the answer came to its proper end."""
         self.poured = 0
         """Texts that went to a `take_text` so far."""
+
+    @property
+    def queued_s(self) -> float:
+        """How long it waited, as far as its stream tells."""
+        return queued_s(self._stream)
 
     async def read(self) -> list[Delta]:
         """Some deltas; none at the end."""
@@ -319,6 +324,12 @@ class Answer:
         """How often another upstream took over, so far."""
         onward = self._calls[0].onward
         return 0 if onward is None else onward.handoffs
+
+    @property
+    def queued_s(self) -> float:
+        """How long its call waited before its upstream took it up; 0 where it is none, or more
+        than one, or was handed over."""
+        return self._calls[0].queued_s if len(self._calls) == 1 else 0.0
 
     @property
     def poured(self) -> int:

@@ -79,6 +79,10 @@ class HeardAnswer(Answer):
         return self._answer.handoffs
 
     @property
+    def queued_s(self) -> float:
+        return self._answer.queued_s
+
+    @property
     def poured(self) -> int:
         return self._answer.poured
 

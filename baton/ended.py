@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from baton.errors import RequestError
+from baton.ledger.entries import Timings
 from baton.ledger.holds import Hold, Outcome
 from baton.telemetry.log import AccessLine
 from baton.telemetry.metrics import Metrics, Reason
@@ -65,6 +66,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
             prompt_tokens=usage.prompt_tokens if usage is not None else 0,
             completion_tokens=usage.completion_tokens if usage is not None else 0,
             charge_nano=self.charge,
+            queue_ms=_queued_ms(outcome.timings),
             first_byte_ms=_ms(self.first_s) if self.first_s else None,
             fills=outcome.fills,
             handoffs=outcome.handoffs,
@@ -97,6 +99,13 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 def _ms(seconds: float) -> float:
     """Milliseconds, to the microsecond. Rounding to an integer costs half of rounding to digits."""
     return round(seconds * 1_000_000) / 1000
+
+
+def _queued_ms(timings: Timings) -> float | None:
+    """From the hold on, which came before it."""
+    if timings.queue_us is None:
+        return None
+    return (timings.queue_us - (timings.hold_us or 0)) / 1000
 
 
 REJECTIONS: dict[str, Reason] = {

@@ -30,6 +30,8 @@ from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
 from baton.upstreams.base import UpstreamError
 
+QUEUED_MIN_S = 0.001
+"""Who waited less for its upstream did not wait: a connection was made."""
 JSON = b"content-type: application/json\r\n"
 EVENTS = (
     b"content-type: text/event-stream; charset=utf-8\r\n"
@@ -179,8 +181,9 @@ class Turn:
     def _ends_as(self, state: State) -> Outcome:
         answer, began, fills = self.answer, self._began, self.fills
         held, first, last = self._held_at, self._first_at, self._last_at
+        waited_s = answer.queued_s if answer is not None else 0.0
         timings = Timings(
-            None,
+            int((held - began + waited_s) * 1e6) if waited_s >= QUEUED_MIN_S else None,
             int((held - began) * 1e6) if held else None,
             int((first - began) * 1e6) if first else None,
             int((last - began) * 1e6) if last else None,

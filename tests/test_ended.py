@@ -4,6 +4,7 @@ import pytest
 
 from baton.ended import CLIENT_GONE, Ended, rejection
 from baton.errors import RequestError, bad_key, invalid, overloaded
+from baton.ledger.entries import Timings
 from baton.ledger.holds import Outcome
 from baton.telemetry.metrics import Metrics
 
@@ -37,6 +38,14 @@ def test_who_left_got_no_status() -> None:
         line.first_byte_ms,
     )
     assert 1_000_000.25 == line.time.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("timings", "told"), [(Timings(), None), (Timings(9_000, 2_000, 40_000), 7.0)]
+)
+def test_the_wait_for_an_upstream(timings: Timings, told: float | None) -> None:
+    """From the hold on; of who did not wait the line says nothing."""
+    assert told == ended(Outcome(timings=timings)).line.queue_ms
 
 
 @pytest.mark.parametrize(

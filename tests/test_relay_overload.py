@@ -1,6 +1,7 @@
 """Five times what an upstream can bear: what it can is still answered, the rest is told at once."""
 
 import asyncio
+import concurrent.futures
 import itertools
 import json
 import pathlib
@@ -120,3 +121,23 @@ def test_a_modest_caller_is_served(tmp_path: pathlib.Path) -> None:
     served = len(few) - few.count(503)
     print(f"modest: {served} of {len(few)}")
     assert served >= 0.95 * len(few)
+
+
+def test_a_wait_is_told(tmp_path: pathlib.Path) -> None:
+    """On the ledger and in the log, of the one that had to wait for a place, streamed or not; who
+    did not says nothing."""
+    log = tmp_path / "access.log"
+    with relaying(tmp_path, access_log=str(log)) as relay:
+        relay.add_upstream("fake", relay.fake, in_flight_max=1)
+        relay.until(lambda: relay.worker._configured.sites["fake"].in_flight_max == 1)
+        relay.fake.fault(times=2, delay_s=0.2)
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            first = threads.submit(relay.user.complete, prompt="a")
+            relay.until(lambda: bool(relay.fake.seen))
+            second = threads.submit(relay.user.complete, prompt="a", stream=True)
+            assert [200, 200] == [first.result().status, second.result().status]
+    waits = sorted([row.queue_us or 0, row.hold_us or 0] for row in relay.rows())
+    assert 0 == waits[0][0]
+    assert 50_000 < waits[1][0] - waits[1][1] < 10_000_000
+    lines = [json.loads(line).get("queue_ms") for line in log.read_text().splitlines()]
+    assert {None, (waits[1][0] - waits[1][1]) / 1000} == set(lines)

@@ -196,6 +196,7 @@ class Timings(msgspec.Struct, frozen=True):
     """Microseconds after `created_us`; None for what did not happen."""
 
     queue_us: int | None = None
+    """Until its upstream took it up, where it had to wait for that: after the hold."""
     hold_us: int | None = None
     first_byte_us: int | None = None
     last_byte_us: int | None = None

@@ -47,6 +47,7 @@ class AccessLine(msgspec.Struct, omit_defaults=True, kw_only=True):
     completion_tokens: int = 0
     charge_nano: int = 0
     queue_ms: float | None = None
+    """How long it waited for its upstream, where it had to."""
     first_byte_ms: float | None = None
     fills: str = ""
     handoffs: int = 0

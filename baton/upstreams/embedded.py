@@ -180,6 +180,11 @@ class EmbeddedStream:
         self.finished: Finished | None = None
         """Usage, splits and queueing time, once the answer is whole."""
 
+    @property
+    def queued_s(self) -> float:
+        """Known once it is whole."""
+        return 0.0 if self.finished is None else self.finished.queue_s
+
     async def read(self) -> Sequence[Event]:
         """The next events; empty once the answer is whole. Raises UpstreamError."""
         if self._ended:

@@ -12,7 +12,7 @@ import uvloop
 from baton.engine.wire import Generate
 from baton.errors import RequestError
 from baton.semantics.events import Call, Delta, Event, UsageReported
-from baton.upstreams.base import Begun, Upstream, UpstreamError, UpstreamStream
+from baton.upstreams.base import Begun, Upstream, UpstreamError, UpstreamStream, queued_s
 from baton.upstreams.embedded import EmbeddedStream, EmbeddedUpstream
 from tests.engine.process import EngineProcess, engine_process
 from tests.fakes import tiny_gguf
@@ -145,6 +145,20 @@ def test_a_full_queue(engine: EngineProcess) -> None:
         assert 0 < told.steps == sum(told.step.counts) <= told.batch_tokens
         assert 0 < told.prompts == sum(told.queue.counts)
         assert 0 < told.kept_tokens <= told.sequences_max * told.context_tokens_max
+
+    run(engine.socket, test)
+
+
+def test_waiting_is_told(engine: EngineProcess) -> None:
+    """Of a call that came while others had all places: until its first step; known at its end."""
+
+    async def test(upstream: EmbeddedUpstream) -> None:
+        running = await upstream.open(call(n=4, max_tokens=60))
+        waiting = await upstream.open(call())
+        assert 0.0 == queued_s(waiting)
+        await asyncio.gather(whole(running), whole(waiting))
+        assert queued_s(running) < queued_s(waiting)
+        assert 0.0 < queued_s(waiting) < DEADLINE_S
 
     run(engine.socket, test)
 

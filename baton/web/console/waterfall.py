@@ -11,7 +11,7 @@ class Part(msgspec.Struct, frozen=True):
     """One bar. Places and widths are shares of the whole, in percent."""
 
     name: str
-    """queue | hold | first | chunks"""
+    """hold | queue | first | chunks"""
     from_us: int
     until_us: int
     left: float
@@ -23,8 +23,8 @@ class Part(msgspec.Struct, frozen=True):
 
 
 MARKS = (
-    ("queue", "queue_us"),
     ("hold", "hold_us"),
+    ("queue", "queue_us"),
     ("first", "first_byte_us"),
     ("chunks", "last_byte_us"),
 )

@@ -25,8 +25,8 @@ def record(**timings: int | None) -> RequestRecord:
 
 
 def test_parts_follow_each_other() -> None:
-    found = parts(record(queue_us=10, hold_us=20, first_byte_us=60, last_byte_us=100))
-    assert [("queue", 10), ("hold", 10), ("first", 40), ("chunks", 40)] == [
+    found = parts(record(hold_us=10, queue_us=20, first_byte_us=60, last_byte_us=100))
+    assert [("hold", 10), ("queue", 10), ("first", 40), ("chunks", 40)] == [
         (one.name, one.lasts_us) for one in found
     ]
     assert [0, 10, 20, 60] == [one.left for one in found]
