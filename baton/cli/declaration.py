@@ -111,8 +111,8 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     headers: dict[str, str] = {}
     """Added to every request; a value "$NAME" stands in the environment variable NAME."""
     proxy: str | None = None
-    overrides: dict[str, Any] = {}
-    """force, default and forbid, as `baton upstream add` takes them."""
+    overrides: dict[str, Any] | str = {}
+    """force, default and forbid, as `baton upstream add` takes them; as JSON, if with a null."""
     allow_private: bool = True
     in_flight_max: int = 1024
     first_byte_timeout_s: float | None = None
@@ -243,7 +243,7 @@ def _upstream_changes(
 def _upstream_fields(
     entry: UpstreamEntry, record: UpstreamRecord | None, environment: Mapping[str, str]
 ) -> dict[str, object]:
-    fields = msgspec.structs.asdict(entry) | {"overrides": _numbers(entry.overrides)}
+    fields = msgspec.structs.asdict(entry) | {"overrides": _overrides(entry)}
     variable = fields.pop("key_env")
     secret = None if variable is None else environment.get(variable)
     if variable is not None and not secret:
@@ -254,6 +254,15 @@ def _upstream_fields(
     fields["more_secrets"] = _more_secrets(fields.pop("more_key_envs"), record, environment)
     fields["headers"] = _headers(entry.headers, record, environment)
     return upstream_fields({**fields, "secret": secret})
+
+
+def _overrides(entry: UpstreamEntry) -> Any:
+    if not isinstance(entry.overrides, str):
+        return _numbers(entry.overrides)
+    try:
+        return msgspec.json.decode(entry.overrides)
+    except msgspec.DecodeError as error:
+        raise CommandError(f"upstream {entry.name}: overrides are no JSON: {error}") from None
 
 
 def _numbers(value: Any) -> Any:
