@@ -191,13 +191,14 @@ def _entry_of(message: str, document: Mapping[str, Any]) -> str:
 def changes(
     wanted: Declaration, present: Present, environment: Mapping[str, str], *, prune: bool = False
 ) -> list[Change]:
-    """What to do, in order. `prune` also removes upstreams, closes accounts and revokes users' keys
-    that the file does not name; admin keys and prices stay."""
+    """What to do, in order: workers may see each change before the next, and what a model costs is
+    known before it can be asked for. `prune` also removes upstreams, closes accounts and revokes
+    users' keys that the file does not name; admin keys and prices stay."""
     _check_once(wanted)
     return [
         *_account_changes(wanted.account, present, prune),
-        *_upstream_changes(wanted.upstream, present, environment, prune),
         *_price_changes(wanted.price, present),
+        *_upstream_changes(wanted.upstream, present, environment, prune),
         *_key_changes(wanted.key, present, prune),
     ]
 
