@@ -27,13 +27,21 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
 from baton.cli import limits
 from baton.cli.checked import key_fields, upstream_fields
-from baton.cli.declared_accounts import AccountEntry, account_changes, ordered, paths
+from baton.cli.declared_accounts import (
+    AccountEntry,
+    Known,
+    account_changes,
+    by_path,
+    ordered,
+    paths,
+    place_of,
+)
 from baton.cli.main import CommandError
 from baton.cli.money import nano
 from baton.cli.output import moment_us
@@ -195,12 +203,14 @@ def changes(
     known before it can be asked for. `prune` also removes upstreams, closes accounts and revokes
     users' keys that the file does not name; admin keys and prices stay."""
     _check_once(wanted)
-    return [
+    found = [
         *_account_changes(wanted.account, present, prune),
         *_price_changes(wanted.price, present),
         *_upstream_changes(wanted.upstream, present, environment, prune),
         *_key_changes(wanted.key, present, prune),
     ]
+    _check_owners(found, present)
+    return found
 
 
 def _check_once(wanted: Declaration) -> None:
@@ -212,6 +222,19 @@ def _check_once(wanted: Declaration) -> None:
     for (kind, name), times in Counter(entries).items():
         if times > 1:
             raise CommandError(f"the {kind} {name} is in the file {times} times")
+
+
+def _check_owners(found: Iterable[Change], present: Present) -> None:
+    """CommandError for what would belong to nobody: it would fail when half of the file is
+    applied."""
+    known = by_path(present.parties)
+    for change in found:
+        if change.action == "create" and change.kind in ("account", "key"):
+            place_of(change.fields, known)
+        if change.action == "create" and change.kind == "account":
+            known.setdefault(change.name, []).append(
+                Known(cast(PartyKind, change.fields["kind"]), "")
+            )
 
 
 def _account_changes(
