@@ -29,6 +29,9 @@ from baton.upstreams.http import HttpUpstream
 from baton.upstreams.registry import build, dialect
 from baton.upstreams.vocabularies import Vocabularies, Vocabulary
 
+PLANNED_BY = ("dialect", "continuation", "fim", "vocabularies")
+"""Of an upstream's record, beside its models and fields."""
+
 
 class Snapshot(msgspec.Struct, frozen=True):
     """One consistent configuration, ready to plan and run with."""
@@ -128,7 +131,7 @@ class Configured:
         }
         alike = False
         if name in self._built:
-            alike = _speech(self._built[name][0]) == _speech(record)
+            alike = _fits(self._built[name][0], record)
             self._retire(*self._built[name])
         self._built[name] = (record, upstream)
         site = Site(
@@ -202,13 +205,12 @@ class Configured:
         )
 
 
-def _speech(record: UpstreamRecord) -> tuple[object, ...]:
-    """What plans are made of: where it differs, what was planned is not for this upstream."""
+def _fits(planned: UpstreamRecord, now: UpstreamRecord) -> bool:
+    """Whether what was planned with an upstream as it was is for it as it is now: it may have more
+    models and fields."""
     return (
-        record.dialect,
-        record.models,
-        record.fields,
-        record.continuation,
-        record.fim,
-        record.vocabularies,
+        all(getattr(planned, name) == getattr(now, name) for name in PLANNED_BY)
+        and planned.overrides.forbid == now.overrides.forbid
+        and planned.models.items() <= now.models.items()
+        and set(planned.fields) <= set(now.fields)
     )

@@ -13,13 +13,14 @@ from baton.config import Settings
 from baton.configured import Configured
 from baton.routing.routes import EMBEDDED
 from baton.semantics.events import Call
+from baton.semantics.overrides import Overrides
 from baton.stores.base import Catalogue, PriceRecord, UpstreamRecord
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.http import HttpUpstream
 from tests.fakes.fake_completions import FakeCompletions
 from tests.hearing import hearing
-from tests.relaying import MODEL, Relay, relaying
+from tests.relaying import MODEL, THEIRS, Relay, relaying
 
 CALL = Call(model="theirs", prompts=["a"], max_tokens=3, stream=True)
 LISTENS_NOWHERE = "/nowhere/engine.sock"
@@ -157,10 +158,12 @@ def moved(relay: Relay) -> None:
     [
         (lambda relay: change(relay, "two", weight=7), "two"),
         (lambda relay: change(relay, "two", secret="sk-another"), "two"),
+        (lambda relay: change(relay, "two", models={MODEL: THEIRS, "n": "x"}), "two"),
         (moved, "three"),
         (lambda relay: remove(relay, "two"), "three"),
         (lambda relay: change(relay, "two", models={MODEL: "other"}), "three"),
         (lambda relay: change(relay, "two", dialect="openai-chat"), "three"),
+        (lambda relay: change(relay, "two", overrides=Overrides(forbid=("seed",))), "three"),
     ],
 )
 def test_a_stream_is_handed_to_whoever_is_there_by_then(

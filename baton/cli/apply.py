@@ -15,14 +15,13 @@ import typer
 from baton.admission import issue
 from baton.cli.checked import allowed_days, check_place
 from baton.cli.declaration import Change, Present, changes, parse
-from baton.cli.declared_accounts import KINDS, Known, by_path, meant
+from baton.cli.declared_accounts import Known, by_path, place_of
 from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_json
 from baton.cli.upstream import new_record
 from baton.stores.base import KeyRecord, PartyKind, PartyRecord, PriceRecord
 from baton.stores.book import Store
-from baton.stores.parties import PARENTS
 
 KEYS_AT_ONCE = 100
 """Keys in one transaction: each commit waits for the disk, and workers for each transaction."""
@@ -80,9 +79,8 @@ def _makes_key(change: Change) -> bool:
 
 def _new_key(change: Change, ids: Mapping[str, list[Known]]) -> KeyRecord:
     fields = {name: value for name, value in change.fields.items() if name != "name"}
-    kind = cast(PartyKind | None, fields.pop("owner_kind", None))
-    if fields.get("owner") is not None:
-        fields["owner"] = meant(ids, str(fields["owner"]), KINDS if kind is None else (kind,))
+    fields["owner"] = place_of(fields, ids) or None
+    fields.pop("owner_kind", None)
     return issue.imported(change.name, change.sha256, **fields)
 
 
@@ -112,8 +110,7 @@ def _perform_account(store: Store, change: Change, ids: dict[str, list[Known]]) 
     """One that is made is among `ids` for those that belong to it."""
     if change.action == "create":
         fields, kind = dict(change.fields), cast(PartyKind, change.fields["kind"])
-        parent = str(fields["parent"])
-        fields["parent"] = meant(ids, parent, PARENTS[kind] or KINDS) if parent else ""
+        fields["parent"] = place_of(fields, ids)
         fields |= {"id": f"{kind}_{secrets.token_hex(8)}", "created_us": time.time_ns() // 1000}
         store.parties.add(msgspec.convert(fields, PartyRecord), ACTOR)
         ids.setdefault(change.name, []).append(Known(kind, str(fields["id"])))

@@ -27,13 +27,21 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
 from baton.cli import limits
 from baton.cli.checked import key_fields, upstream_fields
-from baton.cli.declared_accounts import AccountEntry, account_changes, ordered, paths
+from baton.cli.declared_accounts import (
+    AccountEntry,
+    Known,
+    account_changes,
+    by_path,
+    ordered,
+    paths,
+    place_of,
+)
 from baton.cli.main import CommandError
 from baton.cli.money import nano
 from baton.cli.output import moment_us
@@ -111,8 +119,9 @@ class UpstreamEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     headers: dict[str, str] = {}
     """Added to every request; a value "$NAME" stands in the environment variable NAME."""
     proxy: str | None = None
-    overrides: dict[str, Any] = {}
-    """force, default, remove and forbid, as `baton upstream add` takes them."""
+    overrides: dict[str, Any] | str = {}
+    """force, default, remove and forbid, as `baton upstream add` takes them; as JSON, if with a
+    null."""
     allow_private: bool = True
     in_flight_max: int = 1024
     first_byte_timeout_s: float | None = None
@@ -191,15 +200,18 @@ def _entry_of(message: str, document: Mapping[str, Any]) -> str:
 def changes(
     wanted: Declaration, present: Present, environment: Mapping[str, str], *, prune: bool = False
 ) -> list[Change]:
-    """What to do, in order. `prune` also removes upstreams, closes accounts and revokes users' keys
-    that the file does not name; admin keys and prices stay."""
+    """What to do, in order: workers may see each change before the next, and what a model costs is
+    known before it can be asked for. `prune` also removes upstreams, closes accounts and revokes
+    users' keys that the file does not name; admin keys and prices stay."""
     _check_once(wanted)
-    return [
+    found = [
         *_account_changes(wanted.account, present, prune),
-        *_upstream_changes(wanted.upstream, present, environment, prune),
         *_price_changes(wanted.price, present),
+        *_upstream_changes(wanted.upstream, present, environment, prune),
         *_key_changes(wanted.key, present, prune),
     ]
+    _check_owners(found, present)
+    return found
 
 
 def _check_once(wanted: Declaration) -> None:
@@ -211,6 +223,19 @@ def _check_once(wanted: Declaration) -> None:
     for (kind, name), times in Counter(entries).items():
         if times > 1:
             raise CommandError(f"the {kind} {name} is in the file {times} times")
+
+
+def _check_owners(found: Iterable[Change], present: Present) -> None:
+    """CommandError for what would belong to nobody: it would fail when half of the file is
+    applied."""
+    known = by_path(present.parties)
+    for change in found:
+        if change.action == "create" and change.kind in ("account", "key"):
+            place_of(change.fields, known)
+        if change.action == "create" and change.kind == "account":
+            known.setdefault(change.name, []).append(
+                Known(cast(PartyKind, change.fields["kind"]), "")
+            )
 
 
 def _account_changes(
@@ -243,7 +268,7 @@ def _upstream_changes(
 def _upstream_fields(
     entry: UpstreamEntry, record: UpstreamRecord | None, environment: Mapping[str, str]
 ) -> dict[str, object]:
-    fields = msgspec.structs.asdict(entry) | {"overrides": _numbers(entry.overrides)}
+    fields = msgspec.structs.asdict(entry) | {"overrides": _overrides(entry)}
     variable = fields.pop("key_env")
     secret = None if variable is None else environment.get(variable)
     if variable is not None and not secret:
@@ -254,6 +279,15 @@ def _upstream_fields(
     fields["more_secrets"] = _more_secrets(fields.pop("more_key_envs"), record, environment)
     fields["headers"] = _headers(entry.headers, record, environment)
     return upstream_fields({**fields, "secret": secret})
+
+
+def _overrides(entry: UpstreamEntry) -> Any:
+    if not isinstance(entry.overrides, str):
+        return _numbers(entry.overrides)
+    try:
+        return msgspec.json.decode(entry.overrides)
+    except msgspec.DecodeError as error:
+        raise CommandError(f"upstream {entry.name}: overrides are no JSON: {error}") from None
 
 
 def _numbers(value: Any) -> Any:

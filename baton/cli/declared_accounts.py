@@ -25,6 +25,7 @@ from baton.cli.checked import party_fields
 from baton.cli.main import CommandError
 from baton.cli.output import moment_us, when
 from baton.stores.base import BudgetRecord, PartyKind, PartyRecord
+from baton.stores.parties import PARENTS
 
 KINDS: tuple[PartyKind, ...] = ("organisation", "team", "user")
 FIELDS = (
@@ -95,12 +96,22 @@ def by_path(parties: Iterable[PartyRecord]) -> dict[str, list[Known]]:
     return found
 
 
-def meant(ids: Mapping[str, list[Known]], path: str, kinds: Collection[PartyKind] = KINDS) -> str:
+def meant(ids: Mapping[str, list[Known]], path: str, kinds: Collection[PartyKind]) -> str:
     """The account of that path, of one of these kinds; CommandError when there is none, or two."""
     found = [each.id for each in ids.get(path, []) if each.kind in kinds]
     if len(found) != 1:
         raise CommandError(f"there is {'more than one' if found else 'no'} account {path!r}")
     return found[0]
+
+
+def place_of(fields: Mapping[str, Any], ids: Mapping[str, list[Known]]) -> str:
+    """Which account a new account, or key, belongs to; "" for nobody's. Raises as `meant`."""
+    if "kind" in fields:
+        path, kinds = fields["parent"], PARENTS[fields["kind"]] or KINDS
+    else:
+        kind = fields.get("owner_kind")
+        path, kinds = fields["owner"], KINDS if kind is None else (kind,)
+    return meant(ids, path, kinds) if path else ""
 
 
 def account_changes(

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ from baton.cli.opened import opened
 from baton.cli.output import AsJson, print_json, when
 from baton.cli.price_entries import entry
 from baton.cli.upstream_options import VARIABLE
+from baton.semantics.overrides import Overrides
 from baton.stores.base import KeyRecord, PartyKind, PartyRecord, PriceRecord, UpstreamRecord
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -167,9 +169,22 @@ def _upstream(record: UpstreamRecord, held: str) -> UpstreamEntry:
             "headers": {
                 name: f"{VARIABLE}{header_variable(held, name)}" for name in record.headers
             },
-            "overrides": msgspec.json.decode(msgspec.json.encode(record.overrides)),
+            "overrides": _overrides(record.overrides),
         }
     )
+
+
+def _overrides(given: Overrides) -> dict[str, Any] | str:
+    text = msgspec.json.encode(given)
+    fields: dict[str, Any] = msgspec.json.decode(text)
+    return text.decode() if _has_null(fields) else fields
+
+
+def _has_null(value: object) -> bool:
+    """TOML has none."""
+    if isinstance(value, dict):
+        return any(map(_has_null, value.values()))
+    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
 
 
 def header_variable(held: str, name: str) -> str:

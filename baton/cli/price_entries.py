@@ -118,7 +118,8 @@ def record(given: PriceEntry, effective_us: int) -> PriceRecord:
 def new_prices(
     wanted: Iterable[PriceEntry], present: Iterable[PriceRecord], now_us: int
 ) -> Iterator[PriceRecord]:
-    """What is to be set so that the wanted prices hold; what holds already is left out."""
+    """What is to be set so that the wanted prices hold; what holds already is left out. That
+    nothing is set is no price of nothing: others of the file may come before it."""
     book = PriceBook(present)
     for given in wanted:
         effective = given.effective and moment_us(given.effective, now_us)
@@ -127,8 +128,8 @@ def new_prices(
             holding = book.customer(given.model, at_us)
         else:
             holding = book.cost(given.model, given.upstream, at_us)
-        dated = effective is None or holding.effective_us == effective or not holding.version
-        if not (dated and _same(made, holding)):
+        dated = effective is None or holding.effective_us == effective
+        if not (holding.version and dated and _same(made, holding)):
             yield made
 
 

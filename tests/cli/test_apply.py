@@ -61,7 +61,7 @@ def test_differences_are_applied_and_told(applied: Cli) -> None:
     """An update names its fields, never their values."""
     changed = FILE.replace("8000", "9000").replace("= 25", "= 30").replace("0.6\n", "0.7\n")
     out = applied("apply", "-", stdin=changed).out
-    assert ["update upstream gpu (url)", "create price small", "3 changes."] == [
+    assert ["create price small", "update upstream gpu (url)", "3 changes."] == [
         line for line in out.splitlines() if "key" not in line
     ]
     assert "30.00" == applied.ok("key", "show", "team-a")["budget_usd"]

@@ -33,14 +33,15 @@ def with_key(**fields: object) -> Present:
 
 
 def test_everything_is_made_in_an_empty_store() -> None:
-    """Upstreams first, then prices, then keys: a key never works before what it may use."""
+    """Prices first, then upstreams, then keys: a model can never be asked for before its price is
+    known, and a key never works before what it may use."""
     found = changes(parse(KEY + UPSTREAM + PRICE), EMPTY, {})
-    assert [("upstream", "gpu"), ("price", "a"), ("key", "alice")] == [
+    assert [("price", "a"), ("upstream", "gpu"), ("key", "alice")] == [
         (change.kind, change.name) for change in found
     ]
     assert {change.action for change in found} == {"create"}
     assert (150_000, 600_000, None, 0) == tuple(
-        found[1].fields[name]
+        found[0].fields[name]
         for name in ("input_pico", "output_pico", "cached_input_pico", "effective_us")
     )
 

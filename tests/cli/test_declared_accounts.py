@@ -116,11 +116,13 @@ def test_differences_are_brought_about(cli: Cli, tmp_path: pathlib.Path) -> None
     ],
 )
 def test_what_cannot_be(cli: Cli, tmp_path: pathlib.Path, old: str, new: str, part: str) -> None:
-    """The message names what is wrong."""
+    """The message names what is wrong, a dry run's too; nothing is changed."""
     file = tmp_path / "wrong.toml"
     file.write_text(FILE.replace(old, new))
-    done = cli("apply", str(file))
-    assert (1, True) == (done.code, part in done.err), done.err
+    for options in ([], ["--dry-run"]):
+        done = cli("apply", str(file), *options)
+        assert (1, True) == (done.code, part in done.err), done.err
+    assert [] == cli.ok("account", "list")
 
 
 def test_what_never_changes(cli: Cli, tmp_path: pathlib.Path) -> None:

@@ -99,6 +99,18 @@ def test_prices_that_follow_a_cost_come_behind_it(
     assert 3 == len(cli.ok("price", "import", "-", stdin=prices))
 
 
+def test_a_null_among_overrides(cli: Cli) -> None:
+    """TOML has none: what is exported means it all the same."""
+    words = ["--url", "http://h/v1", "--model", "m", "--dialect", "vllm"]
+    cli.ok("upstream", "add", "gpu", *words, "--force", 'think={"a": [null, 0.5, "x"]}')
+    exported = cli("export").out
+    assert [] == cli.ok("apply", "-", stdin=exported)
+    other = exported.replace("null", "true")
+    assert [["overrides"]] == [each["fields"] for each in cli.ok("apply", "-", stdin=other)]
+    wrong = exported.replace("[null", "[nil")
+    assert "upstream gpu: overrides are no JSON" in cli("apply", "-", stdin=wrong).err
+
+
 def test_variables_are_legal_names_of_one_upstream_each() -> None:
     """Any upstream name gives a name that a shell can set; none would get the key of another."""
     assert {

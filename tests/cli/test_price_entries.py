@@ -78,6 +78,23 @@ def test_what_holds_is_left_out() -> None:
     assert 12_100 == made[2].markup_bp
 
 
+def test_a_price_of_nothing_is_set() -> None:
+    """Also where none is set yet: another one of the file may come before it, or follow it."""
+    wanted = [
+        PriceEntry(model="m", input="1"),
+        PriceEntry(model="m", effective="2030-01-01"),
+        PriceEntry(model="n", upstream="gpu"),
+        PriceEntry(model="n", markup="20%", markup_of="gpu"),
+    ]
+    made = list(new_prices(wanted, [], NOW_US))
+    assert [10**6, 0, 0, 0] == [each.input_pico for each in made]
+    stored = [
+        msgspec.structs.replace(each, version=n, effective_us=each.effective_us or NOW_US)
+        for n, each in enumerate(made, 1)
+    ]
+    assert [] == list(new_prices(wanted, stored, NOW_US))
+
+
 def test_tables() -> None:
     """Columns in any order; empty fields have their defaults."""
     text = "\ufeffoutput,model,cached_input,input\n0.6,m,,0.15\n"
