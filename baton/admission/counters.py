@@ -42,7 +42,7 @@ SHARE_CELLS = 2 * SLOTS
 """Behind all rows: what each process has under way, for each row."""
 SHARES = SETS * WAYS * ROW_CELLS
 FILE_BYTES = 8 * (SHARES + SETS * WAYS * SHARE_CELLS)
-"""35 MB, of which only the rows in use take space."""
+"""35 MB, of which only the rows (a megabyte), and what is behind those in use, take space."""
 NOTHING = memoryview(bytes(8 * SHARE_CELLS)).cast("q")
 PLACES_MAX = 100_000
 LOCK_WAIT_S = 1.0
@@ -91,9 +91,8 @@ class MachineCounters:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             held = self._take()
-            cells = _open(folder)
-            self._map = mmap.mmap(cells, FILE_BYTES)
-            os.close(cells)
+            self._file = _open(folder)
+            self._map = mmap.mmap(self._file, FILE_BYTES)
             self._cells = memoryview(self._map).cast("q")
             self.slot, self._held = _claim(folder)
             self._sweep(folder)
@@ -156,8 +155,8 @@ class MachineCounters:
         """Let go of the slot; what is under way is for the next process to sweep."""
         self._cells.release()
         self._map.close()
-        os.close(self._held)
-        os.close(self._lock)
+        for descriptor in (self._file, self._held, self._lock):
+            os.close(descriptor)
 
     def _share(self, limits: Limits, rows: Sequence[int], requests: int, tokens: int) -> None:
         """Write down what of it is this process's."""
@@ -195,6 +194,10 @@ class MachineCounters:
             if at < 0:
                 raise StoreUnavailable("too many limits are in use at once")
             shares = SHARES + at // ROW_CELLS * SHARE_CELLS
+            try:
+                _take_room(self._file, shares, SHARE_CELLS)
+            except OSError as error:
+                raise StoreUnavailable(f"another limit cannot be counted: {error}") from error
             cells[shares : shares + SHARE_CELLS] = NOTHING
             cells[at : at + ROW_CELLS] = NOTHING[:ROW_CELLS]
             cells[at], cells[at + 1] = first, second
@@ -264,7 +267,15 @@ def _open(folder: pathlib.Path) -> int:
             old.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.ftruncate(descriptor, FILE_BYTES)
+    _take_room(descriptor, 0, SHARES)
     return descriptor
+
+
+def _take_room(descriptor: int, at: int, cells: int) -> None:
+    """Have blocks for these cells. A process that writes where there are none, and the disk is
+    full, is killed by the kernel (SIGBUS). Raises OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 8 * at, 8 * cells)
 
 
 def _claim(folder: pathlib.Path) -> tuple[int, int]:
