@@ -18,6 +18,8 @@ the kernel gives connections to workers as it likes), a server costs a round tri
 Several machines need a counter between them: another `Counters` over the same limits.
 """
 
+import array
+import errno
 import fcntl
 import hashlib
 import mmap
@@ -38,12 +40,16 @@ SLOTS = 128
 """Processes at once: 64 workers, and 64 that they replace."""
 NAME_CELLS = 2
 ROW_CELLS = NAME_CELLS + rates.CELLS
+SET_CELLS = WAYS * ROW_CELLS
 SHARE_CELLS = 2 * SLOTS
 """Behind all rows: what each process has under way, for each row."""
 SHARES = SETS * WAYS * ROW_CELLS
 FILE_BYTES = 8 * (SHARES + SETS * WAYS * SHARE_CELLS)
-"""35 MB, of which only the rows (a megabyte), and what is behind those in use, take space."""
-NOTHING = memoryview(bytes(8 * SHARE_CELLS)).cast("q")
+"""35 MB, of which only the rows in use take space.
+
+The file has no blocks elsewhere, and a process that touches it there by memory, while the disk is
+full, is killed by the kernel (SIGBUS). So a row begins by a write, which may fail, and is looked
+for in what was read; only cells of rows that have begun are used in memory."""
 PLACES_MAX = 100_000
 LOCK_WAIT_S = 1.0
 START_WAIT_S = 10.0
@@ -185,34 +191,51 @@ class MachineCounters:
         """The row of that name, or an idle one of its set that becomes it."""
         digest = hashlib.blake2b(scope.encode(), digest_size=16).digest()
         first, second = (int.from_bytes(part, signed=True) for part in (digest[:8], digest[8:]))
-        begin = first % SETS * WAYS * ROW_CELLS
-        ways = range(begin, begin + WAYS * ROW_CELLS, ROW_CELLS)
-        cells = self._cells
-        at = next((at for at in ways if cells[at] == first and cells[at + 1] == second), -1)
-        if at < 0:
-            at = next((at for at in ways if rates.idle(cells, at + NAME_CELLS, now_ns)), -1)
-            if at < 0:
+        begin, found = first % SETS * SET_CELLS, self._copy(first % SETS * SET_CELLS, SET_CELLS)
+        ways = range(0, SET_CELLS, ROW_CELLS)
+        way = next((way for way in ways if found[way] == first and found[way + 1] == second), -1)
+        if way < 0:
+            way = next((way for way in ways if rates.idle(found, way + NAME_CELLS, now_ns)), -1)
+            if way < 0:
                 raise StoreUnavailable("too many limits are in use at once")
-            shares = SHARES + at // ROW_CELLS * SHARE_CELLS
-            try:
-                _take_room(self._file, shares, SHARE_CELLS)
-            except OSError as error:
-                raise StoreUnavailable(f"another limit cannot be counted: {error}") from error
-            cells[shares : shares + SHARE_CELLS] = NOTHING
-            cells[at : at + ROW_CELLS] = NOTHING[:ROW_CELLS]
-            cells[at], cells[at + 1] = first, second
+            self._begin(begin + way, first, second)
+        at = begin + way
         if len(self._places) >= PLACES_MAX:
             self._places.clear()
         place = self._places[scope] = (at, first, second)
         return place
 
+    def _begin(self, at: int, first: int, second: int) -> None:
+        """A row of that name, with nothing in it."""
+        row = (first, second, *[0] * rates.CELLS)
+        try:
+            self._write(SHARES + at // ROW_CELLS * SHARE_CELLS, [0] * SHARE_CELLS)
+            self._write(at, row)
+        except OSError as error:
+            raise StoreUnavailable(f"another limit cannot be counted: {error}") from error
+
+    def _copy(self, at: int, cells: int) -> memoryview:
+        return memoryview(os.pread(self._file, 8 * cells, 8 * at)).cast("q")
+
+    def _write(self, at: int, cells: Sequence[int]) -> None:
+        """Whole pages, as memory has them: of one that has blocks for a part, the rest has none.
+        Raises OSError where the disk has no room for them."""
+        given = array.array("q", cells).tobytes()
+        start = 8 * at // mmap.PAGESIZE * mmap.PAGESIZE
+        begin = 8 * at - start
+        pages = -(-(begin + len(given)) // mmap.PAGESIZE)
+        data = bytearray(os.pread(self._file, pages * mmap.PAGESIZE, start))
+        data[begin : begin + len(given)] = given
+        if os.pwrite(self._file, data, start) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def _sweep(self, folder: pathlib.Path) -> None:
         """What dead processes had under way is over; the sums are those of the living."""
         living = [slot for slot in range(SLOTS) if slot != self.slot and _is_held(folder, slot)]
         dead = [slot for slot in range(SLOTS) if slot not in living]
-        cells = self._cells
+        cells, found = self._cells, self._copy(0, SHARES)
         for at in range(0, SHARES, ROW_CELLS):
-            if not cells[at] and not cells[at + 1]:
+            if not found[at] and not found[at + 1]:
                 continue
             shares = SHARES + at // ROW_CELLS * SHARE_CELLS
             for slot in dead:
@@ -267,15 +290,7 @@ def _open(folder: pathlib.Path) -> int:
             old.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.ftruncate(descriptor, FILE_BYTES)
-    _take_room(descriptor, 0, SHARES)
     return descriptor
-
-
-def _take_room(descriptor: int, at: int, cells: int) -> None:
-    """Have blocks for these cells. A process that writes where there are none, and the disk is
-    full, is killed by the kernel (SIGBUS). Raises OSError."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 8 * at, 8 * cells)
 
 
 def _claim(folder: pathlib.Path) -> tuple[int, int]:
