@@ -45,9 +45,11 @@ def binaries() -> pathlib.Path:
 
 
 class Postgres:
-    """One cluster. `durable`: with fsync, as it is in earnest."""
+    """One cluster. `durable`: with fsync, as it is in earnest. `primary`: whose standby it is."""
 
-    def __init__(self, folder: pathlib.Path, durable: bool) -> None:
+    def __init__(
+        self, folder: pathlib.Path, durable: bool, primary: "Postgres | None" = None
+    ) -> None:
         self.folder, self.port = folder, free_port()
         self._numbers = itertools.count()
         self._options = {
@@ -57,7 +59,11 @@ class Postgres:
             "unix_socket_directories": str(folder),
             "fsync": "on" if durable else "off",
         }
-        self._run("initdb", "-D", str(self.data), "-A", "trust", "-U", USER, "-N")
+        if primary is None:
+            self._run("initdb", "-D", str(self.data), "-A", "trust", "-U", USER, "-N")
+        else:
+            source = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", USER]
+            self._run("pg_basebackup", "-D", str(self.data), *source, "-R", "-c", "fast", "-N")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -90,6 +96,20 @@ class Postgres:
         assert self._process is not None
         os.kill(self._pid(), signal.SIGKILL)
         self._process.wait(DEADLINE_S)
+
+    def stop_receiving(self) -> None:
+        """A standby goes on with what it has of its primary."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            connection.execute("SELECT pg_reload_conf()")
+            deadline = time.monotonic() + DEADLINE_S
+            while connection.execute("SELECT 1 FROM pg_stat_wal_receiver").fetchone():
+                assert time.monotonic() < deadline
+                time.sleep(POLL_S)
+
+    def promote(self) -> None:
+        """A standby becomes the primary."""
+        self._run("pg_ctl", "promote", "-D", str(self.data), "-w")
 
     def hang(self) -> None:
         """Every process of it stops where it is; sockets stay open."""
@@ -143,10 +163,12 @@ def create_database(url: str, name: str, template: str = "template1") -> str:
 
 
 @contextlib.contextmanager
-def postgres(*, durable: bool = False, place: str | None = None) -> Iterator[Postgres]:
+def postgres(
+    *, durable: bool = False, place: str | None = None, primary: Postgres | None = None
+) -> Iterator[Postgres]:
     """A running cluster, gone with all its data at the end; `place`: where its folder is."""
     with user_folder(place) as folder:
-        server = Postgres(folder, durable)
+        server = Postgres(folder, durable, primary)
         server.start()
         try:
             yield server

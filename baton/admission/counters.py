@@ -18,6 +18,8 @@ the kernel gives connections to workers as it likes), a server costs a round tri
 Several machines need a counter between them: another `Counters` over the same limits.
 """
 
+import array
+import errno
 import fcntl
 import hashlib
 import mmap
@@ -38,12 +40,16 @@ SLOTS = 128
 """Processes at once: 64 workers, and 64 that they replace."""
 NAME_CELLS = 2
 ROW_CELLS = NAME_CELLS + rates.CELLS
+SET_CELLS = WAYS * ROW_CELLS
 SHARE_CELLS = 2 * SLOTS
 """Behind all rows: what each process has under way, for each row."""
 SHARES = SETS * WAYS * ROW_CELLS
 FILE_BYTES = 8 * (SHARES + SETS * WAYS * SHARE_CELLS)
-"""35 MB, of which only the rows in use take space."""
-NOTHING = memoryview(bytes(8 * SHARE_CELLS)).cast("q")
+"""35 MB, of which only the rows in use take space.
+
+The file has no blocks elsewhere, and a process that touches it there by memory, while the disk is
+full, is killed by the kernel (SIGBUS). So a row begins by a write, which may fail, and is looked
+for in what was read; only cells of rows that have begun are used in memory."""
 PLACES_MAX = 100_000
 LOCK_WAIT_S = 1.0
 START_WAIT_S = 10.0
@@ -91,9 +97,8 @@ class MachineCounters:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             held = self._take()
-            cells = _open(folder)
-            self._map = mmap.mmap(cells, FILE_BYTES)
-            os.close(cells)
+            self._file = _open(folder)
+            self._map = mmap.mmap(self._file, FILE_BYTES)
             self._cells = memoryview(self._map).cast("q")
             self.slot, self._held = _claim(folder)
             self._sweep(folder)
@@ -156,8 +161,8 @@ class MachineCounters:
         """Let go of the slot; what is under way is for the next process to sweep."""
         self._cells.release()
         self._map.close()
-        os.close(self._held)
-        os.close(self._lock)
+        for descriptor in (self._file, self._held, self._lock):
+            os.close(descriptor)
 
     def _share(self, limits: Limits, rows: Sequence[int], requests: int, tokens: int) -> None:
         """Write down what of it is this process's."""
@@ -190,31 +195,52 @@ class MachineCounters:
         """The row of that name, or an idle one of its set that becomes it."""
         digest = hashlib.blake2b(scope.encode(), digest_size=16).digest()
         first, second = (int.from_bytes(part, signed=True) for part in (digest[:8], digest[8:]))
-        begin = first % SETS * WAYS * ROW_CELLS
-        ways = range(begin, begin + WAYS * ROW_CELLS, ROW_CELLS)
-        cells = self._cells
-        at = next((at for at in ways if cells[at] == first and cells[at + 1] == second), -1)
-        if at < 0:
-            free = (at for at in ways if at + NAME_CELLS not in taken)
-            at = next((at for at in free if rates.idle(cells, at + NAME_CELLS, now_ns)), -1)
-            if at < 0:
+        begin, found = first % SETS * SET_CELLS, self._copy(first % SETS * SET_CELLS, SET_CELLS)
+        ways = range(0, SET_CELLS, ROW_CELLS)
+        way = next((way for way in ways if found[way] == first and found[way + 1] == second), -1)
+        if way < 0:
+            free = (way for way in ways if begin + way + NAME_CELLS not in taken)
+            way = next((way for way in free if rates.idle(found, way + NAME_CELLS, now_ns)), -1)
+            if way < 0:
                 raise StoreUnavailable("too many limits are in use at once")
-            shares = SHARES + at // ROW_CELLS * SHARE_CELLS
-            cells[shares : shares + SHARE_CELLS] = NOTHING
-            cells[at : at + ROW_CELLS] = NOTHING[:ROW_CELLS]
-            cells[at], cells[at + 1] = first, second
+            self._begin(begin + way, first, second)
+        at = begin + way
         if len(self._places) >= PLACES_MAX:
             self._places.clear()
         place = self._places[scope] = (at, first, second)
         return place
 
+    def _begin(self, at: int, first: int, second: int) -> None:
+        """A row of that name, with nothing in it."""
+        row = (first, second, *[0] * rates.CELLS)
+        try:
+            self._write(SHARES + at // ROW_CELLS * SHARE_CELLS, [0] * SHARE_CELLS)
+            self._write(at, row)
+        except OSError as error:
+            raise StoreUnavailable(f"another limit cannot be counted: {error}") from error
+
+    def _copy(self, at: int, cells: int) -> memoryview:
+        return memoryview(os.pread(self._file, 8 * cells, 8 * at)).cast("q")
+
+    def _write(self, at: int, cells: Sequence[int]) -> None:
+        """Whole pages, as memory has them: of one that has blocks for a part, the rest has none.
+        Raises OSError where the disk has no room for them."""
+        given = array.array("q", cells).tobytes()
+        start = 8 * at // mmap.PAGESIZE * mmap.PAGESIZE
+        begin = 8 * at - start
+        pages = -(-(begin + len(given)) // mmap.PAGESIZE)
+        data = bytearray(os.pread(self._file, pages * mmap.PAGESIZE, start))
+        data[begin : begin + len(given)] = given
+        if os.pwrite(self._file, data, start) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def _sweep(self, folder: pathlib.Path) -> None:
         """What dead processes had under way is over; the sums are those of the living."""
         living = [slot for slot in range(SLOTS) if slot != self.slot and _is_held(folder, slot)]
         dead = [slot for slot in range(SLOTS) if slot not in living]
-        cells = self._cells
+        cells, found = self._cells, self._copy(0, SHARES)
         for at in range(0, SHARES, ROW_CELLS):
-            if not cells[at] and not cells[at + 1]:
+            if not found[at] and not found[at + 1]:
                 continue
             shares = SHARES + at // ROW_CELLS * SHARE_CELLS
             for slot in dead:

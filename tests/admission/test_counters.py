@@ -126,6 +126,42 @@ def test_no_folder_no_counting(tmp_path: pathlib.Path) -> None:
         MachineCounters(tmp_path / "file/rates")
 
 
+FULL = """
+import asyncio, pathlib, sys
+from baton.admission.counters import MachineCounters
+from baton.admission.rates import Limit
+from baton.stores.base import StoreUnavailable
+folder = pathlib.Path(sys.argv[1])
+counters = MachineCounters(folder)
+def arrive(name):
+    limit = Limit(name, name, requests_per_minute=9, tokens_per_minute=9)
+    return asyncio.run(counters.arrive((limit,))).remaining
+told, filler = [arrive("key:a")], (folder / "filler").open("wb", buffering=0)
+try:
+    while filler.write(bytes(4096)):
+        pass
+except OSError:
+    told.append(arrive("key:a"))
+try:
+    for number in range(9):
+        arrive(f"key:{number}")
+except StoreUnavailable as error:
+    told.append(str(error))
+print(told)
+"""
+
+
+def test_a_full_disk_kills_nobody(tmp_path: pathlib.Path) -> None:
+    """Limits that are counted go on; another one is refused."""
+    mounted = 'mount -t tmpfs -o size=4m tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    words = ["unshare", "-rm", "sh", "-c", mounted, "sh", str(tmp_path), sys.executable, FULL]
+    if subprocess.run(["unshare", "-rm", "true"], check=False).returncode != 0:
+        pytest.skip("no file system of one's own may be mounted here")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith("[8, 7, 'another limit cannot be counted: ")
+
+
 def test_another_version_has_another_file(tmp_path: pathlib.Path) -> None:
     """What another version left is not read, and goes."""
     (tmp_path / "cells").write_bytes(b"old")

@@ -32,6 +32,13 @@ def test_a_drain_has_time() -> None:
     assert Settings().drain_timeout_s < float(values("TimeoutStopSec")[0])
 
 
+def test_it_is_started_however_often_it_fails() -> None:
+    """Where PostgreSQL is away it ends after a second: systemd's own limit, five starts in ten
+    seconds, would leave it down for good."""
+    assert ["0"] == values("StartLimitIntervalSec")
+    assert ["on-failure"] == values("Restart")
+
+
 def test_the_engine_sees_its_neighbours() -> None:
     """`engine/cores.py` reads /proc/stat, which that setting hides: it would compute with all of
     its threads beside whatever else runs."""
