@@ -218,6 +218,9 @@ def test_tokens_per_minute(tmp_path: pathlib.Path) -> None:
     assert "tokens" == refused.value.type
     passage.end(10)
     asyncio.run(reserve(90)).end(90)
+    with pytest.raises(RequestError, match="on tokens per minute") as later:
+        asyncio.run(reserve(100))
+    assert "x-should-retry" not in dict(later.value.headers), "it would pass in a minute"
     with pytest.raises(RequestError, match="limit 100, requested 101") as never:
         asyncio.run(reserve(101))
     assert ("x-should-retry", "false") in never.value.headers
