@@ -1,6 +1,7 @@
 """Folding and recovery: from the journal into the book, once, whoever does it."""
 
 import asyncio
+import itertools
 import pathlib
 import shutil
 import time
@@ -9,7 +10,9 @@ import pytest
 
 from baton.cli import checks as cli_checks
 from baton.config import Settings
+from baton.ledger import fold
 from baton.ledger.fold import fold_all, open_slot, recover_orphans
+from baton.ledger.journal import Journal
 from baton.ledger.slots import claim
 from baton.stores import audit, backup
 from baton.stores.base import KeyRecord
@@ -38,6 +41,32 @@ def test_folds_by_itself(tmp_path: pathlib.Path) -> None:
     key = new_key(store)
 
     asyncio.run(until_folded(store, key))
+
+
+def test_what_is_folded_may_go(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal of a process that lives is told so, each time that enough has come together."""
+    monkeypatch.setattr(fold, "FOLD_S", 0.01)
+    monkeypatch.setattr(fold, "PRUNE_AFTER_ROWS", 4)
+    told: list[int] = []
+    monkeypatch.setattr(Journal, "folded", lambda _, seq: told.append(seq))
+    store = new_store(tmp_path)
+    key = new_key(store)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            deadline_s = time.monotonic() + DEADLINE_S
+            for number in range(8):
+                hold = await ledger.hold(intent(key, str(number)))
+                await ledger.durable(ledger.settle(hold, outcome()))
+                while len(store.usage.requests()) <= number:
+                    assert time.monotonic() < deadline_s
+                    await asyncio.sleep(0.01)
+            while told[-1:] != [hold.end_ticket]:
+                assert time.monotonic() < deadline_s
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert all(then - before >= 4 for before, then in itertools.pairwise([0, *told]))
 
 
 def test_a_fault_of_ours_does_not_end_it(
