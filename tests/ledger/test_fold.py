@@ -108,6 +108,25 @@ def test_folding_twice_changes_nothing(tmp_path: pathlib.Path) -> None:
     assert 1 == len(store.usage.requests())
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 5])
+def test_many_rows_are_folded_bit_by_bit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """All of them, also where the last transaction is as large as the others."""
+    monkeypatch.setattr(fold, "ROWS_PER_FOLD_MAX", most)
+    monkeypatch.setattr(fold, "FOLD_S", DEADLINE_S)  # at the end alone
+    store = new_store(tmp_path)
+    key = new_key(store)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number in range(6):
+                ledger.settle(await ledger.hold(intent(key, str(number))), outcome())
+
+    asyncio.run(run())
+    assert set("012345") == {row.request_id for row in store.usage.requests()}
+
+
 def test_orphans_are_recovered(tmp_path: pathlib.Path) -> None:
     """A slot whose process is gone is closed and folded by whoever starts next."""
     store = new_store(tmp_path)
