@@ -52,6 +52,25 @@ def test_processes_share_a_limit(tmp_path: pathlib.Path) -> None:
     assert (Left(0, None, None),) == second.left((limit,))
 
 
+def test_all_limits_of_requests_count(tmp_path: pathlib.Path) -> None:
+    """Whichever of them is the tighter; what one refuses is counted by none."""
+    counters = MachineCounters(tmp_path)
+    wide, narrow = (Limit(name, name, requests_per_minute=n) for name, n in (("a", 5), ("b", 1)))
+    for limits in ((wide, narrow), (narrow, wide)):
+        assert [limits == (wide, narrow), False] == [passes(counters, *limits) for _ in range(2)]
+        assert {wide: Left(4, None, None), narrow: Left(0, None, None)} == dict(
+            zip(limits, counters.left(limits), strict=True)
+        )
+
+
+def test_who_starts_counts_what_the_living_have_under_way(tmp_path: pathlib.Path) -> None:
+    """Also of a limit that counts requests by the minute, too."""
+    limit = Limit("key:a", "a", requests_per_minute=9, requests_at_once=2)
+    living = MachineCounters(tmp_path)
+    assert passes(living, limit)
+    assert (Left(8, None, 1),) == MachineCounters(tmp_path).left((limit,))
+
+
 def test_what_the_dead_had_under_way_is_over(tmp_path: pathlib.Path) -> None:
     """Whoever starts next frees what a dead process held, and nothing of the living."""
     living, dead = MachineCounters(tmp_path), MachineCounters(tmp_path)

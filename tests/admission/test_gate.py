@@ -237,9 +237,32 @@ def test_tokens_per_minute(tmp_path: pathlib.Path) -> None:
     assert "tokens" == refused.value.type
     passage.end(10)
     asyncio.run(reserve(90)).end(90)
+    with pytest.raises(RequestError, match="on tokens per minute") as later:
+        asyncio.run(reserve(100))
+    assert "x-should-retry" not in dict(later.value.headers), "it would pass in a minute"
     with pytest.raises(RequestError, match="limit 100, requested 101") as never:
         asyncio.run(reserve(101))
     assert ("x-should-retry", "false") in never.value.headers
+
+
+def test_limits_of_both_kinds_are_told(tmp_path: pathlib.Path) -> None:
+    """What is left of requests, and of tokens."""
+    store = new_store(tmp_path)
+    gate = gate_of(store)
+    limits = {"requests_per_minute": 5, "tokens_per_minute": 100}
+    caller = asyncio.run(gate.identify(made(store, **limits)[1]))
+
+    async def run() -> dict[bytes, bytes]:
+        passage = await gate.enter(caller)
+        await passage.reserve(30)
+        passage.end(30)
+        return dict(header_pairs(passage.lines))
+
+    told = asyncio.run(run())
+    assert (b"4", b"70") == (
+        told[b"x-ratelimit-remaining-requests"],
+        told[b"x-ratelimit-remaining-tokens"],
+    )
 
 
 def test_addresses(tmp_path: pathlib.Path) -> None:

@@ -43,3 +43,12 @@ def test_one_count_for_both_ways(tmp_path: pathlib.Path) -> None:
             assert 429 == refused.value.status
 
     asyncio.run(run(gate_of(store)))
+
+
+def test_who_has_no_limit_is_not_let_in_by_one(tmp_path: pathlib.Path) -> None:
+    """There is nothing to decide: whoever asks so does the rest."""
+    store = new_store(tmp_path)
+    _, shown = made(store)
+    gate = gate_of(store)
+    caller = asyncio.run(gate.identify(shown))
+    assert (False, None) == (caller.restricted, gate.enter_at_once(caller))

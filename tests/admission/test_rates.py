@@ -107,6 +107,8 @@ def test_requests_at_once() -> None:
         *(refused.kind, refused.allowed),
         *(refused.wait_s, refused.headers()),
     )
+    lowered = rates.left(limit(requests_at_once=1), rows.cells, CELLS, 0)
+    assert 0 == lowered.at_once, "more run than may by now"
     rows.end(0, 0, 0)
     assert Left(None, None, 1) == rows.left(0)[1]
     assert rows.arrive(0) is None

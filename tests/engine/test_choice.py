@@ -60,8 +60,32 @@ def test_prompts_of_one_call_draw_apart_without_a_seed() -> None:
 
 def test_length_rides_on_the_last_text() -> None:
     """No empty delta is needed to say so."""
-    deltas = feed(choice(max_tokens=2), 0, 1)
+    made = choice(max_tokens=2)
+    left = [made.left]
+    deltas = feed(made, 0)
+    left.append(made.left)
+    deltas += feed(made, 1)
+    assert [2, 1, 0] == [*left, made.left]
     assert [("a", None), ("b", "length")] == [(d.text, d.finish_reason) for d in deltas]
+    assert [None, None] == [d.score for d in deltas], "nobody asked for one"
+
+
+@pytest.mark.parametrize(
+    ("how", "ids"),
+    [
+        (Sampling(temperature=0, frequency_penalty=1.0), [0, 0, 1, 0, 1, 0]),
+        (Sampling(temperature=0, presence_penalty=2.0), [0, 1, 0, 0, 0, 0]),
+        (Sampling(temperature=0), [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_each_token_counts_against_itself(how: Sampling, ids: list[int]) -> None:
+    """From its first time on, by how often it came, or because it came."""
+    call = Call(model="m", prompts=[""], max_tokens=10)
+    made = Choice(0, call, Prepared(ids=[0], text=""), how, Vocabulary(piece, frozenset({END})))
+    logits = row(2.5, 0.9, -9, -9, -9, -9)
+    for _ in ids:
+        made.accept(made.next(logits), None)
+    assert ids == made.ids
 
 
 def test_a_stop_ends_with_the_text_before_it() -> None:

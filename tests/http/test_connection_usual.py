@@ -45,6 +45,15 @@ def test_a_request_in_two_reads_and_two_in_one() -> None:
         received(client, b":5!")
 
 
+def test_a_client_of_http_1_0_is_answered_as_one_each_time() -> None:
+    """One that keeps its connection is told so again: nothing is learnt from its head."""
+    request = post(b"1!", extra="Connection: keep-alive\r\n").replace(b"HTTP/1.1", b"HTTP/1.0")
+    with listening(echo) as listener, listener.connect() as client:
+        for _ in range(3):
+            client.sendall(request)
+            assert b"connection: keep-alive" in received(client, b":1!")
+
+
 def test_a_request_inside_a_head_is_no_request() -> None:
     """Bytes that look like the last request are a header's value where a head is open: whoever
     took them for a request would let one caller put words into the mouth of the next."""

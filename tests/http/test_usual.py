@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from baton.http.exchange import note
 from baton.http.paths import Where
-from baton.http.usual import HEAD_BYTES_MAX, Usual, framed, usual
+from baton.http.usual import HEAD_BYTES_MAX, PATIENCE, Usual, UsualAnswers, framed, usual
 
 WHERE = Where("m", "")
 HEAD = (
@@ -122,3 +122,40 @@ def test_an_upstreams_answer_has_to_be_whole() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
     assert framed(answer + b"1234") is None
     assert framed(answer + b"12345") is not None
+
+
+ANSWER = b"HTTP/1.1 200 OK\r\nx-a: %d\r\nContent-Length: 5\r\n\r\n12345"
+
+
+def learnt(answers: UsualAnswers, number: int) -> bool:
+    """Whether that answer's head is known, once it was read."""
+    data = ANSWER % number
+    answers.learn(data, data[:-5], data[:-5].lower())
+    return answers.body_of(data) == b"12345"
+
+
+def test_the_last_answer_is_known() -> None:
+    """By its head alone; what the parser made of that is kept with it."""
+    answers = UsualAnswers()
+    assert answers.body_of(ANSWER % 1) is None
+    assert learnt(answers, 1)
+    assert learnt(answers, 2)
+    assert answers.body_of(ANSWER % 1) is None
+    head = (ANSWER % 2)[:-5]
+    assert (head, head.lower()) == (answers.head, answers.folded)
+    answers.learn(b"HTTP/1.1 200 OK\r\n\r\n", b"other", b"other")
+    assert head == answers.head, "an answer that tells no length has no usual head"
+    assert b"54321" == answers.body_of(head + b"54321")
+
+
+def test_answers_that_differ_are_not_learnt_for_ever() -> None:
+    """One that comes again shows that it is worth it."""
+    answers = UsualAnswers()
+    patient = [learnt(answers, number) for number in range(4 * PATIENCE)]
+    assert all(patient), "each of them came twice"
+    for number in range(2 * PATIENCE):
+        data = ANSWER % (100 + number)
+        answers.learn(data, data, data)
+    assert [
+        number for number in range(2 * PATIENCE) if answers.body_of(ANSWER % (100 + number))
+    ] == [PATIENCE - 1]

@@ -21,5 +21,5 @@ def test_more_than_are_remembered() -> None:
     found = Failed()
     for ticket in range(2, 2 * FAILURES_MAX + 6, 2):
         found.add(ticket)
-    told = [found.has(ticket) for ticket in (1, 2, 3, 5, 7, 8)]
-    assert told == [True, True, True, False, False, True]
+    told = [found.has(ticket) for ticket in (1, 2, 3, 4, 5, 6, 7, 8)]
+    assert told == [True, True, True, True, False, True, False, True]

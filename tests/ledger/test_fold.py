@@ -13,6 +13,7 @@ from baton.cli import checks as cli_checks
 from baton.config import Settings
 from baton.ledger import fold
 from baton.ledger.fold import fold_all, open_slot, recover_absent, recover_orphans
+from baton.ledger.journal import Journal
 from baton.ledger.slots import claim
 from baton.stores import audit, backup
 from baton.stores.base import KeyRecord
@@ -42,6 +43,32 @@ def test_folds_by_itself(tmp_path: pathlib.Path) -> None:
     key = new_key(store)
 
     asyncio.run(until_folded(store, key))
+
+
+def test_what_is_folded_may_go(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal of a process that lives is told so, each time that enough has come together."""
+    monkeypatch.setattr(fold, "FOLD_S", 0.01)
+    monkeypatch.setattr(fold, "PRUNE_AFTER_ROWS", 4)
+    told: list[int] = []
+    monkeypatch.setattr(Journal, "folded", lambda _, seq: told.append(seq))
+    store = new_store(tmp_path)
+    key = new_key(store)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            deadline_s = time.monotonic() + DEADLINE_S
+            for number in range(8):
+                hold = await ledger.hold(intent(key, str(number)))
+                await ledger.durable(ledger.settle(hold, outcome()))
+                while len(store.usage.requests()) <= number:
+                    assert time.monotonic() < deadline_s
+                    await asyncio.sleep(0.01)
+            while told[-1:] != [hold.end_ticket]:
+                assert time.monotonic() < deadline_s
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert all(then - before >= 4 for before, then in itertools.pairwise([0, *told]))
 
 
 def test_a_fault_of_ours_does_not_end_it(
@@ -112,6 +139,25 @@ def test_folding_twice_changes_nothing(tmp_path: pathlib.Path) -> None:
     asyncio.run(run())
     assert 18 == store.accounts.get(key.account).posted_nano
     assert 1 == len(store.usage.requests())
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5])
+def test_many_rows_are_folded_bit_by_bit(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """All of them, also where the last transaction is as large as the others."""
+    monkeypatch.setattr(fold, "ROWS_PER_FOLD_MAX", most)
+    monkeypatch.setattr(fold, "FOLD_S", DEADLINE_S)  # at the end alone
+    store = new_store(tmp_path)
+    key = new_key(store)
+
+    async def run() -> None:
+        async with ledger_of(store) as ledger:
+            for number in range(6):
+                ledger.settle(await ledger.hold(intent(key, str(number))), outcome())
+
+    asyncio.run(run())
+    assert set("012345") == {row.request_id for row in store.usage.requests()}
 
 
 def test_orphans_are_recovered(tmp_path: pathlib.Path) -> None:

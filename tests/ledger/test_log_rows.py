@@ -77,6 +77,26 @@ def test_the_first_end_of_a_hold_counts(journal: JournalLog) -> None:
     journal.close()
 
 
+def test_attempts_go_with_the_rows_that_are_posted(journal: JournalLog) -> None:
+    """Not those of later ones, which are read already, nor those of earlier ones, which are in the
+    book; and nothing of what is there is remembered."""
+    for number in range(1, 5):
+        seq, row = settle(number)
+        journal.append([], [], [(seq, msgspec.structs.replace(row, spent=(spent(f"u{seq}"),)))])
+    rows = LogRows(journal, 7)
+
+    def told(mark: int, last: int) -> list[object]:
+        return [values[3] for values in rows.attempts(mark, last)]
+
+    assert [1, 2, 3, 4] == seqs(rows, 0)
+    assert (["u1", "u2"], ["u2", "u3"], []) == (told(0, 2), told(1, 3), told(4, 9))
+    assert [3, 4] == seqs(rows, 2)
+    assert (["u3", "u4"], ["u3"]) == (told(0, 4), told(2, 3))
+    assert [] == seqs(rows, 4)
+    assert (set(), []) == (rows._waiting, rows._spent)
+    journal.close()
+
+
 def test_segments_that_are_given_up(journal: JournalLog) -> None:
     """A reader that stood in one goes on with what is left; a new one begins there."""
     rows = LogRows(journal, 7)

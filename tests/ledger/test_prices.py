@@ -178,6 +178,8 @@ def test_rounds_half_up() -> None:
     cheap = PriceRecord(version=1, model="m", effective_us=0, input_pico=1)
     worth = [charge(Usage(tokens, 0), cheap) for tokens in (499, 500, 1_499, 1_500)]
     assert [0, 1, 1, 2] == worth
+    detailed = msgspec.structs.replace(cheap, details=PriceDetails(image_input_pico=1))
+    assert worth == [charge(Usage(tokens, 0), detailed) for tokens in (499, 500, 1_499, 1_500)]
     assert worth == [bound(cheap, tokens, 1, 0) for tokens in (499, 500, 1_499, 1_500)]
     assert 0 == bound(msgspec.structs.replace(FREE, details=PriceDetails()), 1_000, 1, 1_000)
 

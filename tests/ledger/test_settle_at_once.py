@@ -106,6 +106,19 @@ def test_not_what_has_to_be_asked_or_refused(tmp_path: pathlib.Path, price: Pric
     run(tmp_path, scenario)
 
 
+def test_not_where_the_last_commit_failed(tmp_path: pathlib.Path) -> None:
+    """Its own has to be waited for: an upstream might work in vain."""
+
+    async def scenario(ledger: Ledger, key: KeyRecord) -> None:
+        price = price_of(ledger)
+        ledger._journal.failing = True
+        assert ledger.hold_at_once(intent(key), price) is None
+        ledger._journal.failing = False
+        assert ledger.hold_at_once(intent(key), price) is not None
+
+    run(tmp_path, scenario)
+
+
 def test_after_the_end(tmp_path: pathlib.Path) -> None:
     """A journal that is closed takes none: refused, as `hold` does, and nothing is kept."""
 

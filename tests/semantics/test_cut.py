@@ -94,6 +94,9 @@ def test_the_rest_is_not_waited_for() -> None:
     assert 1 == cutter.dropped
     assert [Delta(1, "b", "stop")] == cutter.feed([Delta(1, "bx")])
     assert [False, False, True] == [*over, cutter.over]
+    together = Cutter(call(n=2), ["x"], None)
+    deltas = [Delta(0, "ax"), Delta(0, "more"), Delta(1, "bx")]
+    assert [Delta(0, "a", "stop"), Delta(1, "b", "stop")] == together.feed(deltas)
     whole = Cutter(call(), ["x"], None)
     whole.feed([Delta(0, "a", "stop")])
     assert not whole.over
@@ -157,6 +160,11 @@ def test_what_is_cut_is_scored_by_what_is_left() -> None:
     cutter = Cutter(call(logprobs=0, scored=True), ["x"], None)
     [delta] = cutter.feed(grouped(["a", "b", "x", "c"], [], 1))
     assert (-3.0, 2) == (delta.score, delta.scored_tokens)
+    for scored, score in ((True, -3.0), (False, None)):
+        apart = Cutter(call(logprobs=0, scored=scored), ["x"], None)
+        found = [each for d in grouped(["a", "b", "x"], [1, 1], 1) for each in apart.feed([d])]
+        assert ("ab", "stop", ["a", "b"]) == shown(found)
+        assert (score, 2) == (found[-1].score, found[-1].scored_tokens)
     whole = Cutter(call(logprobs=0, scored=True), ["x"], None)
     [delta] = whole.feed([Delta(0, "a", "stop", positions(["a"], 1), score=-9.0, scored_tokens=3)])
     assert (-9.0, 3) == (delta.score, delta.scored_tokens)

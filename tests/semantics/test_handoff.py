@@ -185,6 +185,11 @@ def test_an_echo_of_ids_with_logprobs() -> None:
     rest, other = left(asked, echo, Delta(0, "c", token_ids=[9])).rests
     assert ([[1, 9]], 3, False) == (rest.call.prompts, rest.offset, rest.call.echo)
     assert ([[1]], True) == (other.call.prompts, other.call.echo)
+    [rest] = left(call(prompts=[[1]], echo=True, logprobs=0), echo).rests
+    assert ([[1]], 2, False, 0) == (
+        *(rest.call.prompts, rest.offset),
+        *(rest.call.echo, rest.carried),
+    )
     with pytest.raises(NotResumable, match="echo"):
         left(call(echo=True, logprobs=0), Delta(0, "a"))
 

@@ -13,6 +13,7 @@ from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, Event, Usage, UsageReported
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.completions_wire import (
+    TOKENS_MAX,
     BodyDecoder,
     StreamDecoder,
     believable,
@@ -184,6 +185,22 @@ def test_empty_chunks_give_no_events() -> None:
             '{"prompt_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":9}}',
             Usage(5, 2),
         ),
+        (
+            '{"prompt_tokens":5,"completion_tokens":2,'
+            '"completion_tokens_details":{"reasoning_tokens":1,"audio_tokens":9}}',
+            Usage(5, 2, reasoning_tokens=1),
+        ),
+        (
+            '{"prompt_tokens":5,"completion_tokens":2,"prompt_cache_hit_tokens":6}',
+            Usage(5, 2),
+        ),
+        (
+            f'{{"prompt_tokens":{TOKENS_MAX},"completion_tokens":{TOKENS_MAX}}}',
+            Usage(TOKENS_MAX, TOKENS_MAX),
+        ),
+        (f'{{"prompt_tokens":{TOKENS_MAX + 1},"completion_tokens":2}}', None),
+        (f'{{"prompt_tokens":5,"completion_tokens":{TOKENS_MAX + 1}}}', None),
+        ('{"prompt_tokens":5,"completion_tokens":0}', Usage(5, 0)),
         ('{"prompt_tokens":0,"completion_tokens":0}', None),
         ('{"prompt_tokens":-1,"completion_tokens":2}', None),
         ('{"prompt_tokens":9223372036854775808,"completion_tokens":2}', None),

@@ -99,6 +99,7 @@ HOLES = [
     ("def f():\n", "    return 1", REST, "    return 1"),
     ("def f():\n", "    return 1\n\ndef main() -> None:\n    run()\n", REST, "    return 1"),
     ("def f():\n", "    return 1\n\ndef ma", REST, "    return 1"),
+    ("def f():\n", "    return 1\n\ndef main() -> None:\n    go()\n", REST, "    return 1"),
     ("def f():\n", "    return 1\n", REST, "    return 1\n"),
     ("print(", "f(a)", ")", "f(a)"),
     ("a = [1,", " 2, 3]", "3]", " 2, "),

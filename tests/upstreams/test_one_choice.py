@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from baton.semantics.events import Call, Delta, Event
@@ -27,6 +28,19 @@ def told(decoder: Decoder, *pieces: bytes) -> list[Event]:
     for piece in pieces:
         found += decoder.feed(piece)
     return [*found, *decoder.finish()]
+
+
+def test_logprobs_may_come_before_their_text() -> None:
+    """A piece of nothing else is one all the same."""
+    choice = OneChoice(msgspec.structs.replace(CALL, logprobs=0))
+    assert [] == choice.piece("", None)
+    raw = b'{"tokens":["a"],"token_logprobs":[-1.0],"top_logprobs":[{"a":-1.0}]}'
+    held, shown = *choice.piece("", None, raw), *choice.piece("a", "stop")
+    assert isinstance(held, Delta)
+    assert isinstance(shown, Delta)
+    assert ("", "a", "stop") == (held.text, shown.text, shown.finish_reason)
+    assert shown.logprobs is not None
+    assert ["a"] == shown.logprobs.tokens
 
 
 AB = [Delta(0, "a"), Delta(0, "b"), Delta(0, "", "stop")]

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from baton.semantics.events import Call, Delta, Usage, UsageReported
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.completions_wire import BodyDecoder
-from baton.upstreams.framing import ANSWER_BYTES_BASE
+from baton.upstreams.framing import answer_bytes_max
 from baton.upstreams.usual_answer import one_whole
 
 CALL = Call(model="m", prompts=["p"], max_tokens=16)
@@ -95,6 +96,7 @@ def test_the_same_as_for_all(
     [
         {},
         {"prompt_tokens_details": {"cached_tokens": 2}},
+        {"prompt_tokens_details": {"cached_tokens": 5}},
         {"prompt_tokens_details": None, "completion_tokens_details": {"reasoning_tokens": 0}},
         {"prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0}},
     ],
@@ -113,7 +115,18 @@ def test_no_answer(data: bytes) -> None:
     assert one_whole(data, CALL.max_tokens) is None
 
 
-def test_too_many_bytes() -> None:
-    """More than the call can explain is not even decoded."""
-    data = body({**CHOICE, "text": "a" * (2 * ANSWER_BYTES_BASE)}, USAGE)
-    assert one_whole(data, 1) is None
+def test_more_cached_than_there_is() -> None:
+    """Is left to who tells what can be."""
+    data = body(CHOICE, {**USAGE, "prompt_tokens_details": {"cached_tokens": 6}})
+    assert one_whole(data, CALL.max_tokens) is None
+
+
+@pytest.mark.parametrize("tokens", [1, 1000])
+def test_too_many_bytes(tokens: int) -> None:
+    """More than the call can explain is not even decoded; what it can is."""
+    most = answer_bytes_max(msgspec.structs.replace(CALL, max_tokens=tokens))
+    text = "a" * (most - len(body({**CHOICE, "text": ""}, USAGE)))
+    found = one_whole(body({**CHOICE, "text": text}, USAGE), tokens)
+    assert found is not None
+    assert text == found[0].text
+    assert one_whole(body({**CHOICE, "text": text + "a"}, USAGE), tokens) is None
