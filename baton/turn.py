@@ -31,7 +31,7 @@ from baton.telemetry.metrics import Metrics
 from baton.upstreams.base import UpstreamError
 
 QUEUED_MIN_S = 0.001
-"""Who waited less for its upstream did not wait: a connection was made."""
+"""Who waited less for its upstream did not wait: an engine's step was under way."""
 JSON = b"content-type: application/json\r\n"
 EVENTS = (
     b"content-type: text/event-stream; charset=utf-8\r\n"

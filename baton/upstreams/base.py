@@ -298,7 +298,7 @@ def pours(stream: UpstreamStream) -> TypeGuard[Pouring]:
 
 
 def queued_s(stream: UpstreamStream) -> float:
-    """How long a call waited before its upstream took it up: for a connection of an HTTP upstream,
+    """How long a call waited before its upstream took it up: for a place at an HTTP upstream,
     or for its first step in the engine. 0 of a stream that does not tell."""
     found: float = getattr(stream, "queued_s", 0.0)
     return found

@@ -5,7 +5,6 @@ decoder only when it is read, so nothing is received that nobody has asked for y
 answer goes the same way: its decoder gives all events at the end.
 """
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -65,7 +64,6 @@ class HttpStream:
         "_secrets",
         "_watch",
         "prompt_tokens",
-        "queued_s",
     )
 
     def __init__(
@@ -78,12 +76,11 @@ class HttpStream:
         """The last events, once the dialect's own end came while they were poured."""
         self.prompt_tokens: int | None = None
         """An HTTP upstream tells it with its usage, at the end."""
-        self.queued_s = 0.0
 
     @property
-    def sent_s(self) -> float:
-        """When the call went out, by the loop's clock."""
-        return self._response.sent_s
+    def queued_s(self) -> float:
+        """How long it waited for its turn."""
+        return self._response.queued_s
 
     async def read(self) -> Sequence[Event]:
         """The next events; empty once the answer is whole. Raises UpstreamError."""
@@ -218,11 +215,8 @@ class HttpUpstream:
 
     async def open(self, call: Call) -> HttpStream:
         """Raises RequestError (the caller's fault) or UpstreamError."""
-        request, loop = self._adapter.request(call), asyncio.get_running_loop()
-        began_s = loop.time()
-        stream = await self._opened(call, self._transport.send(request, call.tenant))
-        stream.queued_s = stream.sent_s - began_s
-        return stream
+        request = self._adapter.request(call)
+        return await self._opened(call, self._transport.send(request, call.tenant))
 
     async def receive(self, call: Call, begun: Response) -> HttpStream:
         """As `open`, of a call that was sent already."""

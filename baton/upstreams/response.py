@@ -44,6 +44,8 @@ class Response:
     """Whether its end came; whether its connection had served before."""
     sent_s = 0.0
     """When the request went out (loop time)."""
+    queued_s = 0.0
+    """How long it had waited for that, where all places were taken."""
     head = head_folded = b""
     buffered_bytes = received_bytes = 0
     error: UpstreamError | None = None

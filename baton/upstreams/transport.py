@@ -109,7 +109,9 @@ class Transport:
         point closes the connection that was used.
         """
         head = self.head(request)
-        connection = self._idle_connection() or await self._borrow(tenant)
+        connection = self._idle_connection()
+        if connection is None:
+            return await self._send_later(head, request, tenant)
         return await self.receive(self._write(connection, head, request.body), request, tenant)
 
     def begin(self, head: bytes, body: Body) -> Response | None:
@@ -192,6 +194,15 @@ class Transport:
             if connection.alive and not connection.transport.is_closing():
                 return connection
         return None
+
+    async def _send_later(self, head: bytes, request: HttpRequest, tenant: str) -> Response:
+        """`send` on another connection than an idle one."""
+        since_s, full = self._loop.time(), self._taken >= self.limits.connections_max
+        connection = await self._borrow(tenant)
+        response = self._write(connection, head, request.body)
+        if full:
+            response.queued_s = response.sent_s - since_s
+        return await self.receive(response, request, tenant)
 
     async def _borrow(self, tenant: str) -> Connection:
         """A new connection, or the place of one in the queue.
