@@ -26,25 +26,36 @@ def call(
     certificates do; None: those that the system trusts.
 
     Raises OSError, http.client.HTTPException or ValueError when there is none."""
-    parts = urllib.parse.urlsplit(base)
-    headers = {"User-Agent": "baton", "Connection": "close"}
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    connection = _connection(parts, timeout_s, trust)
+    connection = connection_to(base, timeout_s, trust)
     method = "GET" if body is None else "POST"
+    headers = headers_of(key, body) | {"Connection": "close"}
     try:
-        connection.request(method, f"{parts.path.rstrip('/')}{path}", body, headers)
+        connection.request(method, target(base, path), body, headers)
         return connection.getresponse()
     except (OSError, http.client.HTTPException, ValueError):
         connection.close()
         raise
 
 
-def _connection(
-    parts: urllib.parse.SplitResult, timeout_s: float, trust: ssl.SSLContext | None
+def target(base: str, path: str) -> str:
+    """The path below that of the base address."""
+    return f"{urllib.parse.urlsplit(base).path.rstrip('/')}{path}"
+
+
+def headers_of(key: str | None, body: bytes | None) -> dict[str, str]:
+    headers = {"User-Agent": "baton"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    return headers
+
+
+def connection_to(
+    base: str, timeout_s: float, trust: ssl.SSLContext | None = None
 ) -> http.client.HTTPConnection:
+    """Not yet connected. Raises ValueError for an address that is none."""
+    parts = urllib.parse.urlsplit(base)
     host, port = parts.hostname or "", parts.port
     if parts.scheme == "https":
         context = trust or ssl.create_default_context()
@@ -75,12 +86,15 @@ def answered(
         raise CommandError(f"{base} cannot be called: {error}") from None
     if response.status == 200:
         return response
-    text = response.read()
+    raise CommandError(f"{base} answered {response.status}: {error_message(response.read())}")
+
+
+def error_message(text: bytes) -> str:
+    """The words of an answer that is an error, whoever made it."""
     try:
-        message = msgspec.json.decode(text, type=ErrorBody).error.message
+        return msgspec.json.decode(text, type=ErrorBody).error.message
     except msgspec.DecodeError:
-        message = text[:500].decode("utf-8", "replace")
-    raise CommandError(f"{base} answered {response.status}: {message}")
+        return text[:500].decode("utf-8", "replace")
 
 
 def admin_key(settings: Settings) -> str | None:

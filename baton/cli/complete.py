@@ -3,6 +3,7 @@
 import http.client
 import os
 import sys
+from collections.abc import Iterator
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -31,8 +32,20 @@ class Chunk(msgspec.Struct):
     class Error(msgspec.Struct):
         message: str
 
+    class Usage(msgspec.Struct):
+        completion_tokens: int | None = None
+
     choices: list[Choice] = []
+    usage: Usage | None = None
     error: Error | None = None
+
+
+class CutStream(CommandError):
+    """A stream ended before its end."""
+
+
+class NoCompletion(CommandError):
+    """An answer is something else."""
 
 
 class ModelList(msgspec.Struct):
@@ -63,7 +76,7 @@ def run(
     settings = config.load()
     base, key = url or settings.address, key_for(settings, key, os.environ)
     fields = {
-        "model": model or _first_model(base, key),
+        "model": model or first_model(base, key),
         "prompt": sys.stdin.read() if prompt == "-" else prompt,
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -85,7 +98,7 @@ def run(
     print_stream(response)
 
 
-def _first_model(base: str, key: str | None) -> str:
+def first_model(base: str, key: str | None) -> str:
     listed = _read(base, answered(base, "/v1/models", key), ModelList)
     if not listed.data:
         raise CommandError("no model is served: add an upstream, or set BATON_MODEL")
@@ -100,19 +113,34 @@ def _read(base: str, response: http.client.HTTPResponse, kind: type[Answer]) -> 
         raise CommandError(f"what answers at {base} is no Baton: name another with --url") from None
 
 
-def print_stream(response: http.client.HTTPResponse) -> None:
-    """Print each piece of text as it comes. CommandError when the stream ends before its end."""
+def chunks(response: http.client.HTTPResponse) -> Iterator[Chunk]:
+    """Each as it comes, up to the stream's end. CutStream where that does not come, also where the
+    connection ends within a line."""
     for line in response:
         data = line.removeprefix(b"data:").strip()
         if not line.startswith(b"data:"):
             continue
         if data == b"[DONE]":
-            sys.stdout.write("\n")
             return
-        chunk = msgspec.json.decode(data, type=Chunk)
+        if not line.endswith(b"\n"):
+            break
+        yield decoded(data)
+    raise CutStream("the stream was cut: its end never came")
+
+
+def decoded(data: bytes) -> Chunk:
+    try:
+        return msgspec.json.decode(data, type=Chunk)
+    except msgspec.DecodeError as error:
+        raise NoCompletion(f"the answer is no completion: {error}") from None
+
+
+def print_stream(response: http.client.HTTPResponse) -> None:
+    """Print each piece of text as it comes. CommandError when the stream ends before its end."""
+    for chunk in chunks(response):
         if chunk.error is not None:
             raise CommandError(f"the stream failed: {chunk.error.message}")
         for choice in chunk.choices:
             sys.stdout.write(choice.text)
         sys.stdout.flush()
-    raise CommandError("the stream was cut: its end never came")
+    sys.stdout.write("\n")

@@ -36,6 +36,11 @@ COMMANDS = {
     "reload": Command("reload", "Swap the workers of the running server: no request is lost."),
     "engine": Command("engine", "Run the engine process alone (serve does it for you)."),
     "complete": Command("complete", "Stream a completion from a running Baton."),
+    "bench": Command(
+        "bench",
+        "Put a load on a running Baton and measure its answers. The key is charged; "
+        "exit code 1 when a request failed.",
+    ),
     "key": Command("key", "Create, import, list, show, rotate and revoke keys.", True),
     "account": Command("account", "Organisations, teams and users, and their limits.", True),
     "upstream": Command("upstream", "Add, change, list, test and remove upstreams.", True),

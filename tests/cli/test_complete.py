@@ -66,6 +66,8 @@ def test_json_is_the_whole_answer(cli: Cli) -> None:
     [
         (stream("Hel", end=False), "cut"),
         (stream("Hel", end=False) + b'data: {"error":{"message":"upstream lost"}}\n\n', "lost"),
+        (stream("Hel", end=False) + b'data: {"choices":[{"te', "cut"),
+        (stream("Hel", end=False) + b"data: {\n\n", "no completion"),
     ],
 )
 def test_unfinished_stream_fails(cli: Cli, answer: bytes, message: str) -> None:
