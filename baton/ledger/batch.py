@@ -63,6 +63,11 @@ class Batch:
         self.rows += 1
         return ticket
 
+    def skip(self) -> int:
+        """The ticket of a hold that is gone before it was here."""
+        self.last += 1
+        return self.last
+
     def end(self, row: QueuedEnd) -> int:
         """Its ticket. The hold need not be written any more, if it is still here."""
         self.last = ticket = self.last + 1

@@ -107,7 +107,8 @@ class Journal:
         self._written = first_seq - 1
         self._kept: list[SettleRow] = []
         self._retry: asyncio.TimerHandle | None = None
-        self._closing = False
+        self.closing = False
+        """Whether it takes no more rows."""
         self.failing = False
         """Whether the last commit failed."""
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
@@ -115,7 +116,7 @@ class Journal:
 
     def hold(self, row: QueuedHold) -> int:
         """Queue a hold; returns its ticket. Raises StoreUnavailable after `close`."""
-        if self._closing:
+        if self.closing:
             raise StoreUnavailable("the journal is closed")
         ticket = self._batch.hold(row)
         if self._paced and self._batch.rows >= ROWS_WORTH:
@@ -124,9 +125,14 @@ class Journal:
             self._leave_later()
         return ticket
 
+    def skip(self) -> int:
+        """The ticket of a hold that is never written: its end, which is queued next, stands for
+        it."""
+        return self._batch.skip()
+
     def checkpoint(self, row: CheckpointRow) -> None:
         """Queue how far an answer is. Best effort, never waited for."""
-        if not self._closing:
+        if not self.closing:
             self._batch.checkpoints.append(row)
             self._leave_later()
 
@@ -137,7 +143,7 @@ class Journal:
         if self._failures.any and self._failures.has(row.hold_seq):
             self._on_waived(row.row)
             return row.hold_seq
-        if self._closing:
+        if self.closing:
             raise StoreUnavailable("the journal is closed")
         ticket = self._batch.end(row)
         if (self._paced and self._batch.rows >= ROWS_WORTH) or (
@@ -180,10 +186,10 @@ class Journal:
 
     async def close(self) -> None:
         """Write what is queued, try kept ends once more, end the thread."""
-        if self._closing:
+        if self.closing:
             return
         self._write_kept()
-        self._closing = True
+        self.closing = True
         while self._batch.rows or self._batch.checkpoints:
             self._hand_over()
         self._queue.put(None)
@@ -242,7 +248,7 @@ class Journal:
         self._answer(batch, failed)
         if self._kept and not self.failing:
             self._write_kept()
-        elif self._kept and self._retry is None and not self._closing:
+        elif self._kept and self._retry is None and not self.closing:
             self._retry = self._loop.call_later(RETRY_S, self._write_kept)
 
     def _fail(self, batch: Batch, failed: dict[int, str]) -> None:
@@ -267,7 +273,7 @@ class Journal:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._closing:
+        if self.closing:
             return
         kept, self._kept = self._kept, []
         for row in kept:

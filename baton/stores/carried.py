@@ -52,6 +52,7 @@ Row = tuple[Any, ...]
 
 _RARE_AT = 1 + len(USUAL)
 _NOTHING = (None,) * len(RARE)
+_NEWEST = text("SELECT max(id) FROM request WHERE id < :beyond")
 _KNOWN = {
     "sqlite": text("SELECT id FROM request WHERE id IN (SELECT value FROM json_each(:ids))"),
     "postgresql": text(
@@ -89,7 +90,12 @@ def of(*names: str) -> Callable[[Row], Any]:
 
 
 def known(connection: sqlalchemy.Connection, ids: Collection[int]) -> set[int]:
-    """Those of them that are requests in the book."""
+    """Those of them that are requests in the book; all are one journal's. Mostly they are newer
+    than what the book has of it, and need not be looked for one by one."""
+    least = min(ids, default=0)
+    newest = connection.scalar(_NEWEST, {"beyond": ((least >> SEQ_BITS) + 1) << SEQ_BITS})
+    if newest is None or newest < least:
+        return set()
     given = {"ids": msgspec.json.encode(ids).decode()}
     return set(connection.scalars(_KNOWN[connection.dialect.name], given))
 

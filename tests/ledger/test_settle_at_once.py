@@ -10,12 +10,15 @@ import msgspec
 import pytest
 
 from baton.errors import RequestError
+from baton.ledger import settle
 from baton.ledger.entries import Intent
 from baton.ledger.holds import Hold
 from baton.ledger.prices import AMOUNT_NANO_MAX
 from baton.ledger.settle import Ledger
-from baton.stores.base import Allowance, KeyRecord, PriceRecord
+from baton.stores.base import Allowance, KeyRecord, PriceRecord, StoreUnavailable
 from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome, payer
+from tests.ledger.machine_process import Watched
+from tests.ledger.test_journal import until
 
 HELD = 30
 """Of `intent` at PRICE, nano-USD; `outcome()` costs all of it."""
@@ -120,13 +123,77 @@ def test_not_where_the_last_commit_failed(tmp_path: pathlib.Path) -> None:
 
 
 def test_after_the_end(tmp_path: pathlib.Path) -> None:
-    """A journal that is closed takes none: refused, as `hold` does, and nothing is kept."""
+    """A journal that is closed takes none, and nothing is kept; one that was made just before ends
+    without being told of, as others do."""
 
     async def scenario(ledger: Ledger, key: KeyRecord) -> None:
         price = price_of(ledger)
+        before, late = made(ledger, key), made(ledger, key)
         await ledger._journal.close()
+        assert ledger.hold_at_once(intent(key), price) is None
         with pytest.raises(RequestError) as refused:
-            ledger.hold_at_once(intent(key), price)
+            await ledger.hold(intent(key))
         assert 503 == refused.value.status
+        assert ledger.checkpoint(late, 64)
+        for hold in (before, late):
+            ticket = ledger.settle(hold, outcome(4))
+            with pytest.raises(StoreUnavailable):
+                await ledger.durable(ticket)
 
     run(tmp_path, scenario)
+
+
+def made(ledger: Ledger, key: KeyRecord, name: str = "r") -> Hold:
+    hold = ledger.hold_at_once(intent(key, name), price_of(ledger))
+    assert hold is not None
+    return hold
+
+
+def test_a_short_one_is_never_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end stands alone, though commits leave meanwhile; one with a checkpoint is written."""
+    monkeypatch.setattr(settle, "BRIEF_S", 60.0)
+
+    async def scenario(ledger: Ledger, key: KeyRecord) -> None:
+        watched = ledger._journal._file = Watched(ledger._journal._file)
+        short, seen = made(ledger, key, "short"), made(ledger, key, "seen")
+        assert ledger.checkpoint(seen, 64)
+        await ledger.durable(seen.ticket)
+        assert ledger.checkpoint(seen, 128)
+        for hold in (short, seen):
+            await ledger.durable(ledger.settle(hold, outcome(4)))
+        assert ["seen"] == [row.request_id for row in watched.holds.values()]
+        assert {seen.ticket} == set(watched.checkpoints)
+        assert {"short", "seen"} == {row.hold.request_id for row in watched.ends.values()}
+
+    run(tmp_path, scenario)
+
+
+def test_a_long_one_is_written_by_itself(tmp_path: pathlib.Path) -> None:
+    """Whatever comes behind it, and though nobody asks."""
+
+    async def scenario(ledger: Ledger, key: KeyRecord) -> None:
+        watched = ledger._journal._file = Watched(ledger._journal._file)
+        first, second = made(ledger, key, "first"), made(ledger, key, "second")
+        ledger.settle(made(ledger, key, "between"), outcome(4))
+        await until(lambda: len(watched.holds) == 2)
+        assert {first.ticket, second.ticket} == set(watched.holds)
+        for hold in (first, second):
+            await ledger.durable(ledger.settle(hold, outcome(4)))
+        assert 3 == len(watched.ends)
+
+    run(tmp_path, scenario)
+
+
+def test_those_that_are_left_at_the_end(tmp_path: pathlib.Path) -> None:
+    """Are written, and interrupted at the next start: each is on the ledger once."""
+
+    async def scenario(ledger: Ledger, key: KeyRecord) -> None:
+        ended = made(ledger, key, "ended")
+        made(ledger, key, "left")
+        ledger.settle(ended, outcome(4))
+
+    run(tmp_path, scenario)
+    rows = {row.request_id: row.state for row in new_store(tmp_path).usage.requests(10)}
+    assert {"ended": "settled", "left": "interrupted"} == rows

@@ -13,6 +13,7 @@ from baton.stores.carried import (
     COLUMNS,
     RARE,
     ROWS_PER_STATEMENT,
+    SEQ_BITS,
     Row,
     carry,
     known,
@@ -72,6 +73,23 @@ def test_what_is_there_is_known(tmp_path: pathlib.Path) -> None:
         assert set() == known(connection, [])
     with pytest.raises((sqlalchemy.exc.IntegrityError, StoreUnavailable)):
         carried(store, rows)
+    store.close()
+
+
+def test_newer_ones_are_not_known(tmp_path: pathlib.Path) -> None:
+    """Of a journal, whatever others have; those between are looked for."""
+    store, first, second = new_store(tmp_path), 1 << SEQ_BITS, 2 << SEQ_BITS
+    carried(store, [row(n, *RARE) for n in (first + 5, first + 9, second + 1)])
+    with store.database.reading() as connection:
+        for there, asked in (
+            (set(), [first + 10, first + 11]),
+            ({first + 9}, [first + 7, first + 9, first + 10]),
+            (set(), [first + 7]),
+            ({second + 1}, [second + 1, second + 2]),
+            (set(), [second]),
+            (set(), [3 << SEQ_BITS]),
+        ):
+            assert there == known(connection, asked)
     store.close()
 
 
