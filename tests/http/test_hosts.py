@@ -84,6 +84,14 @@ def test_hosts(listed: str, host: str, known: bool) -> None:
     assert known == hosts.have(host)
 
 
+def test_a_name_that_is_not_ascii() -> None:
+    """An operator's own one is met as clients send it; what none can send is met by nobody."""
+    hosts = Hosts([], ["中继.example", f"{'é' * 70}.example", ""])
+    assert hosts.have("xn--fiqv10j.example")
+    assert not hosts.have("中继.example")
+    assert not hosts.have("")
+
+
 def test_no_list() -> None:
     """Any will do."""
     assert allowed("") is None
@@ -125,6 +133,15 @@ def test_on_the_wire() -> None:
         assert b"HTTP/1.1 200 OK" == asked(listener, get % b"/docs" + b"Host: A.test:1\r\n", b"")
         assert b"HTTP/1.1 200 OK" == asked(listener, completion + b"Host: 127.0.0.1:8080\r\n")
         assert [b"!"] == ran
+
+
+def test_names_of_its_own() -> None:
+    """What BATON_PUBLIC_URL and BATON_HOST name need not be listed: commands ask by them."""
+    get, url = b"GET /docs HTTP/1.1\r\nHost: ", "https://Relay.example.org:8443/x"
+    with listening(echo, allowed_hosts="a.test", host="0.0.0.0", public_url=url) as listener:
+        for host in (b"relay.example.org", b"0.0.0.0:8080", b"[::1]:8080"):
+            assert b"HTTP/1.1 200 OK" == asked(listener, get + host + b"\r\n", b"")
+        assert b"HTTP/1.1 421 Misdirected Request" == asked(listener, get + b"x\r\n", b"")
 
 
 def test_a_connection_that_changes_its_name() -> None:
