@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -51,6 +52,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Data folder; "" is $XDG_DATA_HOME/baton or ~/.local/share/baton."""
     trusted_proxies: str = ""
     """Comma-separated addresses or networks whose X-Forwarded-For is believed."""
+    allowed_hosts: str = ""
+    """Comma-separated names by which Baton may be asked for (Host), *.example.com for subdomains,
+    addresses, networks; "" for any. With a list also those of BATON_PUBLIC_URL, BATON_HOST and
+    localhost; others are 421. Probes are answered under any."""
     cors_origins: str = ""
     """Comma-separated origins that browsers may call from; "*" for all; "" for none."""
     tls_certificate_file: str = ""
@@ -269,6 +274,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         scheme = "https" if self.tls_certificate_file else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """The hosts of both addresses."""
+        return (urlsplit(self.address).hostname or "", self.host)
 
 
 def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Settings:

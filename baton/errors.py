@@ -239,6 +239,15 @@ def headers_too_large(message: str) -> RequestError:
     return RequestError(431, message, code="headers_too_large")
 
 
+def misdirected_request(host: str) -> RequestError:
+    """421: asked for by another name than Baton's."""
+    message = (
+        f"Baton is not asked for by the name '{quoted(host)}': its operator lists the names in "
+        "BATON_ALLOWED_HOSTS."
+    )
+    return RequestError(421, message, code="misdirected_request")
+
+
 def encoded_body(encoding: str) -> RequestError:
     message = f"Content-Encoding '{encoding}' is not accepted: send the body as it is."
     return RequestError(415, message, code="unsupported_encoding")

@@ -4,6 +4,7 @@ A sentence about it begins with the setting's name, which the caller knows, and 
 said here: `is '30s', not a number of seconds above 0, at most 86400`.
 """
 
+import ipaddress
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ ADDRESS = re.compile(
 )
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?")
 """As browsers send it: in lower case, without a path."""
+HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE | re.ASCII)
 DEFAULT_PORT = re.compile(r"http://[^/]*:80/?|https://[^/]*:443/?")
 """Which browsers leave out."""
 
@@ -67,6 +69,24 @@ def _origins(text: str) -> str | None:
     return None
 
 
+def _hosts(text: str) -> str | None:
+    for each in (part.strip() for part in text.split(",")):
+        if each and not HOST_NAME.fullmatch(each) and not _is_network(each.strip("[]")):
+            return (
+                f"has {each!r}, which is no host: write it without scheme, port and path, such as "
+                "relay.example.org, *.example.org, [::1] or 10.0.0.0/8"
+            )
+    return None
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _percents(text: str) -> str | None:
     try:
         percents(text)
@@ -77,6 +97,7 @@ def _percents(text: str) -> str | None:
 
 JUDGES: Mapping[str, Callable[[str], str | None]] = {
     "public_url": _address,
+    "allowed_hosts": _hosts,
     "cors_origins": _origins,
     "webhook_percents": _percents,
     "otel_url": _address,

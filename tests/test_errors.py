@@ -120,6 +120,7 @@ TABLE: list[tuple[RequestError, int, str, str | None, str | None]] = [
     (errors.body_too_large(5), 413, "invalid_request_error", None, "request_too_large"),
     (errors.body_too_slow(1.5), 408, "invalid_request_error", None, "request_timeout"),
     (errors.headers_too_large("big"), 431, "invalid_request_error", None, "headers_too_large"),
+    (errors.misdirected_request("a"), 421, "invalid_request_error", None, "misdirected_request"),
     (errors.encoded_body("gzip"), 415, "invalid_request_error", None, "unsupported_encoding"),
     (errors.rate_limited("key", 0.5), 429, "requests", None, "rate_limit_exceeded"),
     (errors.quota_exceeded("key"), 429, "insufficient_quota", None, "insufficient_quota"),

@@ -102,6 +102,32 @@ def test_origins() -> None:
     judged("cors_origins", good, bad, "which is no origin")
 
 
+def test_hosts() -> None:
+    """Names, what ends so, addresses and networks, and nothing around them."""
+    good = [
+        "",
+        "relay.example.org, *.Example.org.",
+        "localhost,10.0.0.1",
+        "[::1],::1",
+        "10.0.0.0/8, fd00::/8",
+        "xn--fiq228c.test",
+    ]
+    bad = [
+        "*",
+        "https://a.test",
+        "a.test:80",
+        "a.test/b",
+        "[::1]:80",
+        "a, b c",
+        "*a.test",
+        "a.*",
+        "a..b",
+        "例子.test",
+        "10.0.0.0/33",
+    ]
+    judged("allowed_hosts", good, bad, "which is no host")
+
+
 def test_percents() -> None:
     """Thresholds in order; what is none is refused."""
     assert (5, 80) == misset.percents("80, 5,80")

@@ -160,7 +160,7 @@ def store(settings: Settings, opened: Callable[[], Store]) -> tuple[Finding, lis
         with contextlib.closing(opened()) as book:
             upstreams = book.upstreams.all(secrets=True)
             where = name(book.database.place)
-            _, forgotten = journals(book)
+            _, forgotten = journals(book.database, settings.home_path)
     except (BatonError, OSError) as error:
         remedy = MASTER_KEY_REMEDY if isinstance(error, Unsealable) else remedy
         return Finding("store", "failed", str(error), remedy), []
@@ -191,7 +191,7 @@ def _unfit(settings: Settings, remedy: str) -> Finding | None:
         return Finding("store", "ok", f"{name(book)} is empty: the first start makes the tables")
     what = f"{name(book)} has schema {present}, this Baton's is {known}"
     if present > known:
-        remedy = "start the newer Baton that made it, or restore a backup from before"
+        remedy = f"have the newer Baton move it back: `baton store migrate --to {known}` there"
         return Finding("store", "failed", what, remedy)
     remedy = "the next start, or `baton store migrate`, brings it up: back it up before"
     return Finding("store", "warning", what, remedy)

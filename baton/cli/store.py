@@ -5,6 +5,7 @@ import datetime
 import os
 import pathlib
 import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -15,13 +16,14 @@ from baton.cli.main import CommandError
 from baton.cli.money import usd
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_fields
+from baton.ledger.audit import journals
 from baton.ledger.slots import unused
 from baton.running import running
-from baton.stores import audit, glance, migrate, rekey
+from baton.stores import audit, glance, migrate, rekey, schema
 from baton.stores.archive import archive
 from baton.stores.book import book_path, book_place, journal_folder
 from baton.stores.copy import PATIENT, copy_book
-from baton.stores.database import Database, name, place
+from baton.stores.database import Database, Place, name, place
 from baton.stores.master import FILE_NAME, master_key, parse_master_key
 
 app = typer.Typer()
@@ -60,15 +62,46 @@ def prune(
 
 
 @app.command("migrate")
-def migrate_store(as_json: AsJson = False) -> None:
-    """Bring the book up to this Baton's schema. Starting Baton does the same."""
+def migrate_store(
+    to: Annotated[
+        str | None, typer.Option("--to", help="A schema, such as 0010, also an earlier one.")
+    ] = None,
+    agreed: Annotated[
+        bool, typer.Option("--yes", help="Drop what an earlier schema has no place for.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the book up to this Baton's schema. Starting Baton does the same.
+
+    With --to it goes to that schema, also back to that of an older Baton; stop Baton first,
+    everywhere, and start the older one then: commands of this one bring the book up again. What is
+    dropped on the way back is told; nothing that money or rights hang on ever is.
+    """
+    if agreed and to is None:
+        raise CommandError("--yes goes with --to")
     settings = config.load()
     glance.refuse_earlier(journal_folder(settings.home_path))
     book = book_place(settings)
     before = migrate.revision(book)
-    migrate.bring_up(book)
+    told: dict[str, object] = {}
+    if to is None:
+        migrate.bring_up(book)
+    else:
+        with _stopped(settings.home_path):
+            if before is not None and to < before and schema.TENURES <= before <= migrate.HEAD:
+                _refuse_unfolded(book, settings.home_path)
+            told["dropped"] = schema.go(book, to, agreed=agreed)
     after = migrate.revision(book)
-    print_fields({"book": name(book), "before": before or "", "after": after}, as_json)
+    print_fields({"book": name(book), "before": before or "", "after": after, **told}, as_json)
+
+
+def _refuse_unfolded(book: Place, home: pathlib.Path) -> None:
+    """CommandError for what only a journal has: another Baton may not be able to read it."""
+    with contextlib.closing(Database(book)) as database:
+        waiting, unreadable = journals(database, home)
+    if waiting or unreadable:
+        what = "; ".join(unreadable) or f"{waiting} requests are in journals only"
+        raise CommandError(f"{what}: start Baton and stop it, so that they come into the book")
 
 
 @app.command("copy")
@@ -121,10 +154,8 @@ def rekey_store(
     given = None if variable is None else parse_master_key(os.environ.get(variable, ""), variable)
     if migrate.revision(book) != migrate.HEAD:
         raise CommandError(f"{name(book)} is no book of this Baton's schema: baton store migrate")
-    if running(home) is not None:
-        raise CommandError(f"Baton runs on {home}: stop it first")
     database = Database(book, limits=PATIENT)
-    with unused(journal_folder(home)), contextlib.closing(database):
+    with _stopped(home), contextlib.closing(database):
         before = master_key(settings.master_key, home)
         if given == before:
             raise CommandError("that is the present master key already")
@@ -134,3 +165,13 @@ def rekey_store(
             rekey.finish(home)
     place_of_key = str(home / FILE_NAME) if in_file else f"set BATON_MASTER_KEY to ${variable}"
     print_fields({"key": place_of_key, **msgspec.structs.asdict(done)}, as_json)
+
+
+@contextlib.contextmanager
+def _stopped(home: pathlib.Path) -> Iterator[None]:
+    """While the block runs no Baton of this home has a journal. CommandError, StoreError where one
+    runs."""
+    if running(home) is not None:
+        raise CommandError(f"Baton runs on {home}: stop it first")
+    with unused(journal_folder(home)):
+        yield

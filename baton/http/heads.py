@@ -1,13 +1,16 @@
 """What the head of a request says, before its body is here. Pure."""
 
+import re
 from collections.abc import Iterable
 from typing import Protocol
 from urllib.parse import unquote
 
 import httptools
 
-from baton.errors import RequestError, body_too_large, encoded_body, invalid
+from baton.errors import RequestError, body_too_large, encoded_body, invalid, misdirected_request
 from baton.http.exchange import HeaderPair
+from baton.http.hosts import Hosts
+from baton.http.paths import PROBE_PATHS
 
 
 class Parser(Protocol):
@@ -20,6 +23,8 @@ class Parser(Protocol):
 
 VERSIONS = ("1.1", "1.0")
 OFFER_HEADERS = (b"upgrade", b"http2-settings")
+AUTHORITY = re.compile(rb"[^:/]*://([^/?#]*).*", re.DOTALL)
+"""The host in a target that is whole."""
 
 
 def fault(noted: dict[bytes, bytes], body_bytes_max: int) -> RequestError | None:
@@ -47,6 +52,23 @@ def misframed(
     hosts = [name for name, _ in headers].count(b"host")
     if hosts > 1 or (not hosts and version == "1.1"):
         return invalid("A request of HTTP/1.1 has one Host header.")
+    return None
+
+
+def misdirected(
+    hosts: Hosts | None, target: bytes, headers: Iterable[HeaderPair]
+) -> RequestError | None:
+    """What asks for Baton by a name that it does not have. Probes may, who know only addresses.
+
+    A target that is whole has a host as well (`POST http://host/v1/completions`): both count."""
+    if hosts is None or located(target)[0] in PROBE_PATHS:
+        return None
+    named = [value for name, value in headers if name == b"host"]
+    if not target.startswith(b"/"):
+        named.append(AUTHORITY.sub(rb"\1", target))
+    for host in [value.decode("latin-1") for value in named] or [""]:
+        if not hosts.have(host):
+            return misdirected_request(host)
     return None
 
 

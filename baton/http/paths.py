@@ -1,4 +1,4 @@
-"""Which request targets are completions. Pure.
+"""Which request targets are completions, and which are probes. Pure.
 
 A target comes as a path or whole (`POST http://host/v1/completions`, RFC 9112, 3.2.2), and may
 percent-encode what needs none (RFC 3986, 6.2.2.2): the same resource all the same.
@@ -27,6 +27,9 @@ PATHS = {
     b"/infill": "infill",
 }
 """Each also under /m/{model}."""
+
+PROBE_PATHS = ("/healthz", "/readyz", "/health")
+"""Answered under any name: load balancers and Kubernetes ask by address."""
 
 
 def completion_path(target: bytes) -> Where | None:

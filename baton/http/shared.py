@@ -15,6 +15,7 @@ from uvicorn.server import ServerState
 from baton.config import Settings
 from baton.http.bodies import bodies
 from baton.http.exchange import Exchange, Line
+from baton.http.hosts import allowed
 from baton.http.usual import Usual
 from baton.telemetry import diary
 
@@ -76,6 +77,8 @@ class Shared:
 
     def __init__(self, settings: Settings, room: Room, board: Boarding | None = None) -> None:
         self.settings, self.room, self.board = settings, room, board
+        self.hosts = allowed(settings.allowed_hosts, settings.own_names)
+        """By which it may be asked for; None for any."""
         self.bodies = bodies(settings.body_bytes_max)
         """On their way."""
         self.draining = False

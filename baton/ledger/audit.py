@@ -28,6 +28,7 @@ from baton.stores import audit, segments
 from baton.stores.allowances import WITHIN, is_free
 from baton.stores.base import PriceRecord, StoreError
 from baton.stores.book import Store, journal_folder
+from baton.stores.database import Database
 from baton.stores.journals import folded_seq
 from baton.stores.segments import Damaged
 from baton.stores.tables import account, attempt, lease, request
@@ -57,7 +58,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 def run(store: Store) -> Audit:
     """Look at the whole book, in one snapshot, while others go on. Raises StoreUnavailable."""
     began = time.monotonic()
-    unfolded, forgotten = journals(store)
+    unfolded, forgotten = journals(store.database, store.home)
     with store.database.reading() as connection:
         found = [*audit.wrong(connection), *forgotten]
         book = store.prices.within(connection)
@@ -202,17 +203,17 @@ def _over_limit(connection: sqlalchemy.Connection) -> list[str]:
     return [row[0] for row in connection.execute(query)]
 
 
-def journals(store: Store) -> tuple[int, list[str]]:
+def journals(database: Database, home: pathlib.Path) -> tuple[int, list[str]]:
     """How many ended requests of this machine's journals, and of those within the book, are not
     folded; and which journals nobody will fold."""
-    folder, (unfolded, forgotten) = journal_folder(store.home), _shared(store)
+    folder, (unfolded, forgotten) = journal_folder(home), _shared(database)
     dead = set()
     for slot in orphans(folder):
         dead.add(slot.path)
         slot.release()
     for path in segments.logs(folder):
         try:
-            waiting = _waiting(store, path)
+            waiting = _waiting(database, path)
         except StoreError as error:
             forgotten.append(f"the journal {path.name} cannot be read: {error}")
             continue
@@ -222,11 +223,11 @@ def journals(store: Store) -> tuple[int, list[str]]:
     return unfolded, forgotten
 
 
-def _shared(store: Store) -> tuple[int, list[str]]:
+def _shared(database: Database) -> tuple[int, list[str]]:
     """The same of the journals within the book."""
     unfolded, forgotten = 0, []
-    for number, mark in waiting(store.database):
-        rows = SharedRows(store.database, number)
+    for number, mark in waiting(database):
+        rows = SharedRows(database, number)
         try:
             while found := rows.after(mark, ROWS_AT_ONCE):
                 unfolded, mark = unfolded + len(found), found[-1][0]
@@ -235,13 +236,13 @@ def _shared(store: Store) -> tuple[int, list[str]]:
     return unfolded, forgotten
 
 
-def _waiting(store: Store, path: pathlib.Path) -> int:
+def _waiting(database: Database, path: pathlib.Path) -> int:
     """Raises StoreError when that cannot be told however often it is tried: of a living journal a
     segment may go while it is read."""
     for left in range(READINGS_MAX, 0, -1):
         try:
             begun = segments.begun(path)
-            mark = folded_seq(store.database, begun[-1].head.identity) if begun else 0
+            mark = folded_seq(database, begun[-1].head.identity) if begun else 0
             return sum(1 for _ in ends_after(path, mark))
         except StoreError:
             if left == 1:

@@ -25,7 +25,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import BigInteger, bindparam, cast, func, select
 
-from baton.stores.base import StoreUnavailable, Unsealable
+from baton.stores.base import StoreError, StoreUnavailable, Unsealable
 from baton.stores.database import Database
 from baton.stores.journal_tables import shared_row, tenure
 from baton.stores.tables import journal, lease
@@ -178,6 +178,16 @@ def living(connection: sqlalchemy.Connection, *those: sqlalchemy.ColumnElement[b
     `those` tenures where some are given."""
     alive = tenure.c.expires_us >= _now_us(connection)
     return connection.scalar(select(tenure.c.journal).where(alive, *those).limit(1)) is not None
+
+
+def refuse_living(connection: sqlalchemy.Connection) -> None:
+    """StoreError while a process counts as alive. None can begin to before the transaction ends, if
+    it is one that writes."""
+    if living(connection):
+        raise StoreError(
+            "Baton runs on this book, or ended without saying so: stop it on all machines,"
+            " or wait until the term of the one that was lost is over"
+        )
 
 
 def _others(connection: sqlalchemy.Connection, number: int, seal: str) -> bool:

@@ -11,8 +11,9 @@ import fcntl
 import importlib
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import sqlalchemy
 from sqlalchemy import text
 
 from baton.stores import glance
@@ -32,17 +33,14 @@ def bring_up(book: Place) -> None:
     first."""
     if revision(book) == HEAD:
         return
-    with _locked(book):
+    with locked(book):
         present = revision(book)
         if present == HEAD:
             return
         if isinstance(book, pathlib.Path):
             book.touch(mode=0o600)  # also where the folder is open to others; SQLite keeps the mode
         if present is not None and present > HEAD:
-            message = (
-                f"{name(book)} was made by a newer Baton (schema {present}, this one knows {HEAD})"
-            )
-            raise StoreError(message)
+            raise StoreError(newer(book, present))
         move(book, HEAD)
 
 
@@ -58,14 +56,27 @@ def revision(book: Place) -> str | None:
     return None if present is None else str(present)
 
 
-def move(book: Place, target: str) -> None:
-    """Up or down to the revision `target`, in one transaction; "base" takes everything away."""
+def newer(book: Place, present: str) -> str:
+    """What to say of a book whose schema this Baton does not know."""
+    return (
+        f"{name(book)} was made by a newer Baton (schema {present}, this one knows {HEAD}), which"
+        f" can move it back: `baton store migrate --to {HEAD}` there"
+    )
+
+
+def move(
+    book: Place, target: str, first: Callable[[sqlalchemy.Connection], None] | None = None
+) -> None:
+    """Up or down to the revision `target`, in one transaction, which begins with `first`; "base"
+    takes everything away."""
     moves = importlib.import_module("baton.stores.moves")
-    moves.move(book, target, down=target == "base" or target < (revision(book) or ""))
+    down = target == "base" or target < (revision(book) or "")
+    moves.move(book, target, first, down=down)
 
 
 @contextlib.contextmanager
-def _locked(book: Place) -> Iterator[None]:
+def locked(book: Place) -> Iterator[None]:
+    """While the block runs nobody else migrates the book."""
     if isinstance(book, pathlib.Path):
         book.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Nobody else's: who may open it may lock it, and keep a start waiting.

@@ -1,7 +1,9 @@
 """Alembic, driven by our own connection: the only importer of it."""
 
 import pathlib
+from collections.abc import Callable
 
+import sqlalchemy
 from alembic import command
 from alembic.config import Config
 
@@ -18,11 +20,15 @@ def configuration() -> Config:
     return config
 
 
-def move(book: Place, target: str, *, down: bool) -> None:
-    """Run the migrations up (or down) to `target` in one transaction."""
+def move(
+    book: Place, target: str, first: Callable[[sqlalchemy.Connection], None] | None, *, down: bool
+) -> None:
+    """Run `first` and the migrations up (or down) to `target` in one transaction, alone."""
     database, config = Database(book, limits=PATIENT), configuration()
     try:
         with database.writing() as connection:
+            if first is not None:
+                first(connection)
             config.attributes["connection"] = connection
             (command.downgrade if down else command.upgrade)(config, target)
     finally:

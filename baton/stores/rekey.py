@@ -50,11 +50,7 @@ def reseal(database: Database, before: bytes, after: bytes, actor: str) -> Resea
     provider key opens with neither; StoreUnavailable. Nothing is changed then."""
     old, new = Vault(before), Vault(after)
     with database.writing() as connection:
-        if journals.living(connection):
-            raise StoreError(
-                "Baton runs on this book, or ended without saying so: stop it on all machines,"
-                " or wait until the term of the one that was lost is over"
-            )
+        journals.refuse_living(connection)
         done = Resealed(
             upstreams=upstreams.reseal(connection, old, new),
             contents=contents.reseal(connection, old, new),

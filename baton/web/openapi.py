@@ -147,8 +147,9 @@ def error_statuses(one: AnyOperation) -> list[int]:
     body.
     """
     statuses = set(one.errors)
-    if one.access is not Access.OPEN:  # 403: from an address that the key does not allow, too
-        statuses |= {401, 403, 503}
+    # 403: from an address that the key does not allow, too; 421: by a name that is not Baton's.
+    if one.access is not Access.OPEN:
+        statuses |= {401, 403, 421, 503}
     if one.has_body:
         statuses |= {400, 413}
     return sorted(statuses)

@@ -1,17 +1,20 @@
 """`baton store`: old requests go to a file, the schema is brought up, the book moves."""
 
+import asyncio
 import gzip
 
 import pytest
+from sqlalchemy import text
 
 from baton.cli.opened import opened
 from baton.ledger.slots import claim
 from baton.running import marked
 from baton.stores import migrate, rekey
 from baton.stores.base import Unsealable
-from baton.stores.book import book_path, journal_folder
+from baton.stores.book import Store, book_path, journal_folder
 from baton.stores.master import master_key
 from baton.stores.rekey import reseal
+from tests.bookkeeping import intent, ledger_of, outcome
 from tests.cli.conftest import Cli
 from tests.servers import Postgres
 from tests.stores.test_contents import heard
@@ -55,6 +58,64 @@ def test_migrate_leaves_what_an_earlier_baton_must_fold(cli: Cli) -> None:
     (journal_folder(cli.home) / "0.db").touch()
     assert "earlier Baton" in cli("store", "migrate").err
     assert "0009" == migrate.revision(book_path(cli.home))
+
+
+def test_migrate_back(cli: Cli) -> None:
+    """To an earlier schema and up again, with Baton stopped; what goes by that has to be agreed to,
+    and is told."""
+    cli("key", "create", "alice", "--keep-content-days", "2")
+    assert "--yes goes with --to" in cli("store", "migrate", "--yes").err
+    back = ["store", "migrate", "--to", "0007"]
+    assert "no place for keys that keep contents (1): --yes" in cli(*back).err
+    with marked(cli.home):
+        assert "stop it first" in cli(*back, "--yes").err
+    slot = claim(journal_folder(cli.home))
+    (journal_folder(cli.home) / "0").mkdir()
+    assert "stop Baton" in cli(*back, "--yes").err
+    slot.release()
+    (journal_folder(cli.home) / "0").rmdir()
+    told = cli.ok(*back, "--yes")
+    assert (migrate.HEAD, "0007") == (told["before"], told["after"])
+    assert {"keys that keep contents": 1} == told["dropped"]
+    assert ("0007", "0009") == tuple(cli.ok(*back[:3], "0009").values())[1:3]
+    assert ("0009", migrate.HEAD) == tuple(cli.ok("store", "migrate").values())[1:]
+    assert [] == cli.ok("audit")["faults"]
+
+
+def test_migrate_back_leaves_no_journal_behind(cli: Cli) -> None:
+    """What only a journal has, an older Baton may not be able to read; up it does not matter."""
+    cli("key", "create", "alice")
+
+    async def spend(store: Store) -> None:
+        async with ledger_of(store) as ledger:
+            hold = await ledger.hold(intent(store.keys.all()[0]))
+            await ledger.durable(ledger.settle(hold, outcome()))
+
+    with opened() as store:
+        asyncio.run(spend(store))
+        with store.database.writing() as connection:
+            connection.execute(text("UPDATE journal SET folded_seq = 0"))
+    back = ["store", "migrate", "--to", "0010"]
+    assert "1 requests are in journals only: start Baton and stop it" in cli(*back).err
+    with opened() as store, store.database.writing() as connection:
+        connection.execute(text("UPDATE journal SET folded_seq = 1000"))
+    assert "0010" == cli.ok(*back)["after"]
+    with opened() as store, store.database.writing() as connection:
+        connection.execute(text("UPDATE journal SET folded_seq = 0"))
+    assert migrate.HEAD == cli.ok(*back[:3], migrate.HEAD)["after"]
+
+
+def test_migrate_back_on_a_server(
+    cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same, and nothing that is secret in the address is told."""
+    monkeypatch.setenv("BATON_DATABASE_URL", cluster.database())
+    assert "the first start makes the tables" in cli("store", "migrate", "--to", "0010").err
+    key = cli.ok("key", "create", "alice")
+    told = cli.ok("store", "migrate", "--to", "0010")
+    assert (migrate.HEAD, "0010", {}) == (told["before"], told["after"], told["dropped"])
+    assert "0010" == cli.ok("store", "migrate")["before"]
+    assert [key["id"]] == [each["id"] for each in cli.ok("key", "list")]
 
 
 def test_copy(cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:

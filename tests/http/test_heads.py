@@ -4,7 +4,15 @@ import httptools
 import pytest
 
 from baton.http.exchange import note
-from baton.http.heads import fault, head_bytes, located, misframed, without_offer
+from baton.http.heads import (
+    fault,
+    head_bytes,
+    located,
+    misdirected,
+    misframed,
+    without_offer,
+)
+from baton.http.hosts import Hosts
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,36 @@ def test_misframed(version: str, names: list[bytes], coding: bytes, wrong: bool)
     headers = [(name, b"x") for name in names]
     headers += [(b"transfer-encoding", coding)] if coding else []
     assert wrong == (misframed(version, headers, note(headers)) is not None)
+
+
+@pytest.mark.parametrize(
+    ("target", "hosts", "wrong"),
+    [
+        (b"/v1/completions", [b"a.test:80"], None),
+        (b"/v1/completions", [b"b.test"], "b.test"),
+        (b"/v1/completions", [], ""),
+        (b"/", [b"a.test@b.test"], "a.test@b.test"),
+        (b"http://a.test/v1/completions", [b"a.test"], None),
+        (b"http://b.test/v1/completions", [b"a.test"], "b.test"),
+        (b"http://a.test:1?x=//b.test", [b"b.test"], "b.test"),
+        (b"HTTP://B.test/#a.test", [b"a.test"], "B.test"),
+        (b"/healthz", [b"10.0.0.7:8080"], None),
+        (b"/health", [], None),
+        (b"/readyz?a", [b"b.test"], None),
+        (b"/healthz/..", [b"b.test"], "b.test"),
+        (b"/x?/healthz", [b"b.test"], "b.test"),
+    ],
+)
+def test_misdirected(target: bytes, hosts: list[bytes], wrong: str | None) -> None:
+    """The Host, and the host of a target that is whole; not of probes, and not without a list."""
+    headers = [(b"x-forwarded-host", b"a.test"), *((b"host", host) for host in hosts)]
+    assert misdirected(None, target, headers) is None
+    error = misdirected(Hosts(["a.test"]), target, headers)
+    if wrong is None:
+        assert error is None
+    else:
+        assert error is not None
+        assert (421, True) == (error.status, f"'{wrong}'" in error.message)
 
 
 def test_an_offer_is_left_out() -> None:

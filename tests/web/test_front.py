@@ -7,7 +7,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from baton.web.front import Front, build
+from baton.http.paths import PROBE_PATHS
+from baton.web.front import PROBES, Front, build
 from baton.web.services import Services, readiness
 from tests.asking import Endpoint
 from tests.fakes.web_parts import Web, serving
@@ -43,6 +44,11 @@ def test_a_probe_is_a_get(site: Web) -> None:
     """Any other method is wrong, as everywhere."""
     answer = site.user.ask("POST", "/readyz")
     assert (405, "GET, HEAD") == (answer.status, answer.headers["allow"])
+
+
+def test_probes_are_known_at_the_door() -> None:
+    """Where names are looked at: they are answered under any."""
+    assert set(PROBE_PATHS) == PROBES.keys()
 
 
 class Slow:

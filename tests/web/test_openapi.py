@@ -80,7 +80,7 @@ def test_operations_are_named_once_and_say_what_they_are() -> None:
 def test_the_statuses_of_a_completion() -> None:
     """All that it can end with: also from an address that the key does not allow, and too late."""
     told = {int(status) for status in DOCUMENT["paths"]["/v1/completions"]["post"]["responses"]}
-    assert told >= {200, 400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504}
+    assert told >= {200, 400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 500, 502, 503, 504}
     assert "403" in DOCUMENT["paths"]["/v1/models"]["get"]["responses"]
 
 
