@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 
 from baton.stores.base import StoreError
 from baton.stores.database import Database
+from baton.stores.folders import sync_folder
 from baton.stores.kept_tables import content
 from baton.stores.sums import DAY_US, adding, sums
 from baton.stores.tables import account, archived, attempt, lease, notice, request
@@ -142,11 +143,7 @@ def _new(file: pathlib.Path) -> int:
     except OSError as error:
         raise StoreError(f"{file} cannot be made: {error.strerror}") from None
     with contextlib.suppress(OSError):  # a folder that one may only write to, a network's
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(file.parent)
     return descriptor
 
 

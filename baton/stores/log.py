@@ -35,6 +35,7 @@ import msgspec
 
 from baton.stores import framing, segments
 from baton.stores.base import StoreUnavailable
+from baton.stores.folders import sync_folder
 from baton.stores.framing import BLOCK_BYTES, HEADER_BYTES, Life
 from baton.stores.segments import Head, Part
 
@@ -74,7 +75,7 @@ class Log:
         self.folder = folder
         with _mapped(), contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         found = segments.begun(folder)
         self.identity = found[-1].head.identity if found else secrets.token_hex(8)
         self.begun: list[Begun] = []
@@ -184,7 +185,7 @@ class Log:
                 if spare is not None:
                     spare.unlink(missing_ok=True)
                 _fill(path, size)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         return _File(path, Life(number, secrets.randbits(64)), 0)
 
     @staticmethod
@@ -308,14 +309,6 @@ def _fill(path: pathlib.Path, size: int) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: pathlib.Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ import pathlib
 import secrets
 
 from baton.stores.base import StoreError
+from baton.stores.folders import sync_folder
 
 MASTER_KEY_BYTES = 32
 FILE_NAME = "master.key"
@@ -56,13 +57,4 @@ def create(path: pathlib.Path, master: bytes) -> None:
         pass  # another process was first; its key is the key
     finally:
         aside.unlink()
-    sync(path.parent)
-
-
-def sync(folder: pathlib.Path) -> None:
-    """What was named or renamed in the folder outlives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)

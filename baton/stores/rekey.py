@@ -27,6 +27,7 @@ from baton.stores import contents, journals, master, upstreams
 from baton.stores.base import StoreError
 from baton.stores.changes import Subject, note
 from baton.stores.database import Database
+from baton.stores.folders import sync_folder
 from baton.stores.kept_tables import idempotency
 from baton.stores.vault import Vault
 
@@ -79,7 +80,7 @@ def begin(home: pathlib.Path, given: bytes | None) -> bytes:
 def finish(home: pathlib.Path) -> None:
     """The next key is the home's key from now on; the one before is gone."""
     os.replace(home / master.NEXT_NAME, home / master.FILE_NAME)
-    master.sync(home)
+    sync_folder(home)
 
 
 def _forget_answers(connection: sqlalchemy.Connection) -> int:

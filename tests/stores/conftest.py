@@ -15,6 +15,7 @@ ONE_KIND = {
 }
 """Modules that are about files, or about both kinds at once."""
 NEED_NO_BOOK = {
+    "test_folders",
     "test_framing",
     "test_history_tables",
     "test_journal_tables",
