@@ -28,7 +28,9 @@ PATHS = {
 }
 """Each also under /m/{model}."""
 
-PROBE_PATHS = ("/healthz", "/readyz", "/health")
+ALIVE_PATH, READY_PATHS = "/healthz", ("/readyz", "/health")
+"""The last is where clients look that were made for vLLM, SGLang or llama-server."""
+PROBE_PATHS = (ALIVE_PATH, *READY_PATHS)
 """Answered under any name: load balancers and Kubernetes ask by address."""
 
 

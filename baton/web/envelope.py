@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from baton.http.paths import READY_PATHS
 from baton.telemetry.log import AccessLine, now
 from baton.web.cors import Cors
 from baton.web.services import Services
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request  # loaded with the rooms that have one
 
 STATE = "baton"
-READINESS = ("/readyz", "/health")
 PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -101,7 +101,7 @@ class Envelope:
         return headers
 
     def _log(self, scope: Scope, trace: Trace) -> None:
-        if scope["path"] in READINESS and trace.status in (200, 503):
+        if scope["path"] in READY_PATHS and trace.status in (200, 503):
             return  # an answer, either way, and asked for every few seconds
         self.services.access_log.append(
             AccessLine(

@@ -14,6 +14,7 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from baton.errors import internal
+from baton.http.paths import ALIVE_PATH, READY_PATHS
 from baton.telemetry import diary
 from baton.web.envelope import STATE, Envelope
 from baton.web.services import Readiness, Services
@@ -38,11 +39,9 @@ async def readyz(services: Services) -> tuple[int, Readiness]:
 
 
 PROBES: dict[str, Callable[[Services], Awaitable[tuple[int, msgspec.Struct]]]] = {
-    "/healthz": healthz,
-    "/readyz": readyz,
-    "/health": readyz,
+    ALIVE_PATH: healthz,
+    **dict.fromkeys(READY_PATHS, readyz),
 }
-"""The last is where clients look that were made for vLLM, SGLang or llama-server."""
 
 
 def load(services: Services) -> ASGIApp:

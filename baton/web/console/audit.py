@@ -1,8 +1,11 @@
 """The audit log: who changed what, what it was before and what it became."""
 
+from typing import get_args
+
 import msgspec
 from starlette.responses import Response
 
+from baton.stores.base import PartyKind
 from baton.web.admin import Seq
 from baton.web.admin_audit import Audited, AuditQuery, list_audit
 from baton.web.console.call import Call
@@ -10,8 +13,7 @@ from baton.web.console.screen import Screen
 from baton.web.operation import Access
 
 PER_PAGE = 50
-PARTIES = ("key", "organisation", "team", "user")
-KINDS = (*PARTIES, "upstream", "price", "content", "session", "master_key")
+KINDS = ("key", *get_args(PartyKind), "upstream", "price", "content", "session", "master_key")
 
 
 class Asked(msgspec.Struct, frozen=True):
