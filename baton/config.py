@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # The embedded model
     model: str = "smollm2-135m-instruct"
-    """A GGUF path, the name of a known model, or `none`."""
+    """A GGUF path, a known name, hf:OWNER/REPO:QUANT, package:NAME==VERSION, or `none`."""
     model_cache: str = ""
     """Folder of fetched models; "" is $XDG_CACHE_HOME/baton/models or ~/.cache/baton/models."""
     engine_eight_bit: bool = True

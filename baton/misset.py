@@ -4,6 +4,7 @@ A sentence about it begins with the setting's name, which the caller knows, and 
 said here: `is '30s', not a number of seconds above 0, at most 86400`.
 """
 
+import importlib
 import ipaddress
 import re
 import typing
@@ -13,6 +14,8 @@ import msgspec
 
 SECRET = ("_key", "_secret", "_url")
 """Ends of the names of settings that may hold a secret: what they hold is never said."""
+MODEL_NAMES = ("hf:", "package:")
+"""Beginnings of what names a model that is fetched (model_names.py)."""
 UNITS = {"_s": " of seconds", "_ms": " of milliseconds"}
 PORT_MAX = 65_535
 ADDRESS = re.compile(
@@ -95,7 +98,16 @@ def _percents(text: str) -> str | None:
     return None
 
 
+def _model(text: str) -> str | None:
+    """A path or a known name may be anything; what is no name of theirs is told later."""
+    if not text.startswith(MODEL_NAMES) and "://" not in text:
+        return None
+    said: str | None = importlib.import_module("baton.model_names").misset(text)  # few starts do
+    return said
+
+
 JUDGES: Mapping[str, Callable[[str], str | None]] = {
+    "model": _model,
     "public_url": _address,
     "allowed_hosts": _hosts,
     "cors_origins": _origins,

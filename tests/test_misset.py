@@ -54,6 +54,16 @@ def judged(name: str, good: list[str], bad: list[str], why: str) -> None:
     assert [True] * len(bad) == [why in (judge(each) or "") for each in bad]
 
 
+def test_models() -> None:
+    """Paths and known names may be anything; names on a hub or in a package are whole, and a URL
+    is none."""
+    good = ["", "none", "smollm2-135m-instruct", "/a/b.gguf", "a:b.gguf", "hf:me/toy:Q8_0"]
+    judged("model", [*good, "hf://me/toy", "package:toy==1.0"], [], "")
+    judged(
+        "model", [], ["hf:toy", "hf:me/../x", "https://hub/me/toy", "package:toy"], "write it as"
+    )
+
+
 @pytest.mark.parametrize("name", ["public_url", "otel_url"])
 def test_addresses(name: str) -> None:
     """Whole ones, with a path where wanted; "" stands for none."""

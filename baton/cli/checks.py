@@ -111,9 +111,10 @@ def model(settings: Settings) -> Finding:
     place = models.locate(settings)
     if place is None:
         return Finding("model", "ok", "none: only upstreams answer")
-    if not place.path.exists() and place.known is not None:
+    if place.path is None or (place.source and not place.fetched):
         remedy = "`baton model fetch` gets it now, `baton serve` at its start"
-        return Finding("model", "warning", f"{place.path} is not fetched yet", remedy)
+        what = f"{place.public_name} is not fetched yet from {place.source}"
+        return Finding("model", "warning", what, remedy)
     try:
         with place.path.open("rb") as file:
             whole = file.read(len(MAGIC)) == MAGIC
@@ -123,7 +124,8 @@ def model(settings: Settings) -> Finding:
     if not whole:
         remedy = "remove the file and fetch it again"
         return Finding("model", "failed", f"{place.path} is no GGUF file", remedy)
-    return Finding("model", "ok", f"{place.public_name} ({place.path})")
+    source = f" from {place.source}" if place.source else ""
+    return Finding("model", "ok", f"{place.public_name} ({place.path}){source}")
 
 
 def folder(settings: Settings) -> Finding:

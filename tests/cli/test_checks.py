@@ -67,6 +67,7 @@ def test_model_file_is_looked_at(settings: config.Settings, tmp_path: pathlib.Pa
     cache = str(tmp_path / "cache")
     expected = {"none": "ok", str(tiny): "ok", str(tmp_path / "page.gguf"): "failed"}
     expected |= {"/nowhere.gguf": "failed", "smollm2-135m-instruct": "warning"}
+    expected |= {"hf:me/toy:Q8_0": "warning", "package:toy==1.0": "warning"}
     found = {
         name: checks.model(changed(settings, model=name, model_cache=cache)).state
         for name in expected
