@@ -105,7 +105,7 @@ class Drain:
 async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
     """Serve until told to stop; then the drain ends after `drain_timeout_s` at the latest."""
     async with Worker(settings) as worker:
-        shared = Shared(_let_in(settings), worker.answer, worker.board)
+        shared = Shared(_let_in(settings), worker.answer, worker.board, worker.room.books.metrics)
         server = Server(configured(settings, worker, shared))
         drain = Drain(worker, shared, server, watch_fd)
         drain.watch()

@@ -28,7 +28,7 @@ from baton.errors import (
 from baton.http.answering import Answering, Cycle
 from baton.http.asgi import cycle
 from baton.http.exchange import Exchange, note, refusal
-from baton.http.heads import fault, head_bytes, misdirected, misframed, without_offer
+from baton.http.heads import fault, head_bytes, misframed, without_offer
 from baton.http.long_body import LONG_BYTES, LongBody, receive
 from baton.http.paths import Where, completion_path
 from baton.http.shared import (
@@ -200,7 +200,7 @@ class Connection(Answering):
         noted = note(self.headers)
         error = fault(noted, self.settings.body_bytes_max)
         error = error or misframed(parser.get_http_version(), self.headers, noted)
-        error = error or misdirected(self.shared.hosts, self.url, self.headers)
+        error = error or self.shared.misdirected(self.url, self.headers)
         if error is not None:
             return self.refuse(error)
         self.expect_100_continue = noted.get(b"expect", b"").lower() == b"100-continue"

@@ -30,7 +30,7 @@ SECONDS = (
 
 Reason = Literal[
     "invalid", "key", "forbidden", "model", "rate", "quota", "overloaded", "context", "size",
-    "other",
+    "host", "other",
 ]  # fmt: skip
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Why a request was refused before any upstream was asked."""

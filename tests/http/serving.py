@@ -18,6 +18,7 @@ from baton.config import Settings
 from baton.http.connection import connection_class
 from baton.http.exchange import Exchange
 from baton.http.shared import SEND_BUFFER_BYTES, Room, Shared, sweep
+from baton.telemetry.metrics import Metrics
 
 TEXT = b"content-type: text/plain\r\n"
 
@@ -42,7 +43,8 @@ class Listener:
 
     def __init__(self, room: Room, settings: Settings, web: ASGIApp | None = None) -> None:
         """`web` is served beside the room; without it a route that tells what it got."""
-        self.shared = Shared(settings, room)
+        self.metrics = Metrics()
+        self.shared = Shared(settings, room, metrics=self.metrics)
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.port: int = self.listening.getsockname()[1]
