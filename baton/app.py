@@ -25,7 +25,6 @@ from baton.completions import Completions
 from baton.config import Settings, SettingsError
 from baton.configured import Configured
 from baton.content import Keeper
-from baton.engine.wire import Description, Tokens
 from baton.fast_path import FastPath
 from baton.http.shared import Boarding
 from baton.ledger import audit
@@ -47,13 +46,12 @@ from baton.tracing import Room, Telemetry, ToldLog, TracedUpstream, around
 from baton.upstreams import registry
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.embedded import EmbeddedUpstream
+from baton.upstreams.embedded_model import EmbeddedModel
 from baton.upstreams.http import HttpUpstream
 from baton.web import front
 from baton.web.services import Headers, Readiness, Services, Standing, UsageQuery, readiness
 
 ENGINE_POLL_S = 0.1
-READY_TIMEOUT_S = 2.0
-"""An engine that says nothing for so long is not ready, whatever it does."""
 LEVELS = ("key", "user", "team", "organisation")
 """Changes of these change who may ask, and how much."""
 ASIDE = (*LEVELS, contents.KIND, SESSION)
@@ -214,10 +212,11 @@ class Worker:
         if self._settings.model == "none":
             return None
         upstream = EmbeddedUpstream(EMBEDDED, str(self._settings.engine_socket))
-        self._embedded = EmbeddedModel(self._settings.model, upstream)
+        path, wait_s = self._settings.engine_socket, self._settings.ready_wait_s
+        self._embedded = EmbeddedModel(self._settings.model, upstream, path, wait_s)
         return upstream
 
-    async def _learn(self, embedded: "EmbeddedModel") -> None:
+    async def _learn(self, embedded: EmbeddedModel) -> None:
         """Ask the engine what it can do, as soon as it is there."""
         while embedded.description is None:
             try:
@@ -259,17 +258,9 @@ class Worker:
         )
 
     async def _readiness(self) -> Readiness:
-        engine = None
-        if self._embedded is not None:
-            try:
-                async with asyncio.timeout(READY_TIMEOUT_S):
-                    await self._embedded.describe()
-                engine = True
-            except (UpstreamError, TimeoutError):
-                engine = False
         return readiness(
             store=not self._ledger.failing,
-            engine=engine,
+            engine="off" if self._embedded is None else await self._embedded.state(),
             upstreams=len(self._configured.current.catalogue.upstreams),
             draining=self._draining,
         )
@@ -314,25 +305,6 @@ class Worker:
             await self.refresh()
         except StoreError as error:
             diary.error("configuration not loaded", reason=str(error))
-
-
-class EmbeddedModel:
-    """The engine's model, as the routes see it (web.services.Embedded)."""
-
-    def __init__(self, model: str, upstream: EmbeddedUpstream) -> None:
-        self.model, self._upstream = model, upstream
-        self.created_s = int(time.time())
-        self.description: Description | None = None
-
-    async def describe(self) -> Description:
-        self.description = await self._upstream.describe()
-        return self.description
-
-    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens:
-        return await self._upstream.tokenize(text, add_special, parse_special)
-
-    async def detokenize(self, ids: list[int]) -> str:
-        return await self._upstream.detokenize(ids)
 
 
 class WebGate:

@@ -91,6 +91,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_stall_timeout_s: Annotated[float, msgspec.Meta(ge=2, le=86_400)] = 20.0
     """An engine that does not get on for so long (it tells each second) hangs: it is killed and
     started again, and its streams go on. A step takes a tenth of a second, by intent."""
+    ready_wait_s: Annotated[float, msgspec.Meta(ge=0, le=3_600)] = 60.0
+    """How long after a start /readyz is 503 while the embedded model is being loaded, though there
+    are upstreams; 0: not at all. An engine that died is not waited for."""
     engine_deterministic: bool = False
     """Deterministic mode for every call, not only for those that ask."""
     engine_speculation: bool = True

@@ -55,6 +55,8 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
         return 1
     _warn(settings, listener.getsockname()[0])
     model = find_model(settings)
+    if model is not None:  # what a former engine left there is not of this one
+        settings.engine_socket.unlink(missing_ok=True)
     settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
     command = None if model is None else engine_command(settings, model)
 

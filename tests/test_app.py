@@ -99,7 +99,8 @@ def test_a_callers_own_usage(tmp_path: pathlib.Path) -> None:
 
 
 def test_embedded(tmp_path: pathlib.Path) -> None:
-    """Its model is listed, tokens and text come from it as soon as the engine is there."""
+    """Its model is listed, tokens and text come from it as soon as the engine is there, which is
+    waited for; not so one that died."""
     model = tiny_gguf.write(tmp_path / "tiny.gguf")
     (tmp_path / "run").mkdir()
     with relaying(tmp_path, model="tiny") as relay:
@@ -110,7 +111,9 @@ def test_embedded(tmp_path: pathlib.Path) -> None:
             body = {"model": "tiny", "prompt": "ab"}
             tokens = relay.user.post("/tokenize", body)
             answer = relay.user.post("/v1/completions", {**body, "max_tokens": 3})
-    assert "down" == before.json["engine"]
+        after = relay.user.get("/readyz")
+    assert (503, "loading") == (before.status, before.json["engine"])
+    assert (200, "down") == (after.status, after.json["engine"])
     assert {"tiny", MODEL} == set(names)
     assert 200 == tokens.status, tokens.text
     assert "embedded" == answer.headers["x-baton-upstream"]

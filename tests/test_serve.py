@@ -326,3 +326,18 @@ def until_unknown(server: running.Server) -> str:
         if answer.status == 404 and "Baton is ready" in server.printed():
             return str(answer.error["code"])
     return f"{answer.status} {server.printed()}"
+
+
+def test_a_start_waits_for_its_model(tmp_path: pathlib.Path) -> None:
+    """Ready once that is loaded, though there is an upstream: also where a former engine, which was
+    killed, left its socket."""
+    home = tmp_path / "home"
+    (home / "run").mkdir(parents=True)
+    with contextlib.closing(open_store(Settings(home=str(home)))) as store:
+        store.upstreams.add(msgspec.structs.replace(SEALED, secret=None), "test")
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as former:
+        former.bind(str(home / "run/engine.sock"))
+    with running.serving(home) as server:
+        assert {"engine": "ok", "upstreams": 1} == {
+            name: server.endpoint.get("/readyz").json[name] for name in ("engine", "upstreams")
+        }

@@ -110,7 +110,7 @@ class Parts:
         self.counters = MachineCounters(home / "run/rates")
         self.gate = Gate(self.store, self.counters)
         self.catalogue: Catalogue = self.store.catalogue()
-        self.ready = readiness(store=True, engine=True, upstreams=0)
+        self.ready = readiness(store=True, engine="ok", upstreams=0)
         self.access = AccessLog("")
         self.asked: list[UsageQuery] = []
         self.turns = turns.Turns()
