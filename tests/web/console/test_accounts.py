@@ -20,10 +20,10 @@ def made(one: Visitor, kind: str, name: str, parent: str = "") -> str:
 
 def test_made_changed_and_closed(site: Web) -> None:
     one = visitor(site)
-    organisation = made(one, "organisation", "accounts <b>co</b>")
+    organisation = made(one, "organisation", "accounts <b>co<b>")
     team = made(one, "team", "accounts-team", organisation)
     page = one.get("/console/accounts").text
-    assert "accounts &lt;b&gt;co&lt;/b&gt;" in page
+    assert "accounts &lt;b&gt;co&lt;b&gt;" in page
     given = {
         "name": "renamed",
         "requests_per_minute": "5",
