@@ -331,6 +331,12 @@ class WebGate:
     async def sign_out(self, headers: Headers) -> None:
         await self._gate.sign_out(sessions.cookies(headers))
 
+    def conceal(self, value: str, about: str) -> str:
+        return self._gate.sessions.conceal(value, about, time.time())
+
+    def revealed(self, sealed: str, about: str) -> str | None:
+        return self._gate.sessions.revealed(sealed, about, time.time())
+
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         names = (caller.record.account, *caller.payer.limited, *further)
         balances = await asyncio.to_thread(self._store.accounts.some, names)

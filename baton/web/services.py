@@ -69,6 +69,14 @@ class Gate(Protocol):
         and StoreError."""
         ...
 
+    def conceal(self, value: str, about: str) -> str:
+        """For a cookie of whoever is to be shown it: any worker reveals it, for two minutes."""
+        ...
+
+    def revealed(self, sealed: str, about: str) -> str | None:
+        """The value; None for what was not concealed about that, or too long ago."""
+        ...
+
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         """With the balances of these further accounts."""
         ...

@@ -132,6 +132,12 @@ class Parts:
     async def sign_out(self, headers: Headers) -> None:
         await WebGate(self.gate, self.store).sign_out(headers)
 
+    def conceal(self, value: str, about: str) -> str:
+        return WebGate(self.gate, self.store).conceal(value, about)
+
+    def revealed(self, sealed: str, about: str) -> str | None:
+        return WebGate(self.gate, self.store).revealed(sealed, about)
+
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         """As it is, but that every key has spent something."""
         found = await WebGate(self.gate, self.store).standing(caller, further)
