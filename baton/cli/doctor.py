@@ -6,6 +6,7 @@ from baton import config
 from baton.cli import checks
 from baton.cli.main import FAILED
 from baton.cli.output import AsJson, print_json
+from baton.cli.rates_check import shared_rates
 from baton.stores.book import open_store
 
 SIGNS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
@@ -37,5 +38,6 @@ def examine(settings: config.Settings) -> list[checks.Finding]:
         store,
         checks.port(settings),
         checks.address(settings),
+        *([shared_rates(settings)] if settings.redis_url else []),
         *(checks.upstream(record) for record in upstreams),
     ]
