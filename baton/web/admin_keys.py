@@ -179,17 +179,15 @@ async def import_key(visit: Visit[KeyImportBody, Nothing]) -> KeyView:
     value, sha256 = visit.body.value, visit.body.sha256
     if (value is None) == (sha256 is None):
         raise invalid("Give either 'value' or 'sha256'.", param="value")
-    if value is not None:
-        if not keys.plausible(value):
-            least = keys.KEY_CHARACTERS_MIN
-            message = f"A key is `sk-` and more, {least} printable characters or longer in all."
-            raise invalid(message, param="value")
-        return shown(await _add(visit, keys.digest(value), keys.shown(value)))
-    digest = keys.parse_digest(sha256 or "")
-    if digest is None:
+    if value is not None and not keys.plausible(value):
+        least = keys.KEY_CHARACTERS_MIN
+        message = f"A key is `sk-` and more, {least} printable characters or longer in all."
+        raise invalid(message, param="value")
+    if sha256 is not None and keys.parse_digest(sha256) is None:
         raise invalid("'sha256' is 64 hexadecimal digits.", param="sha256")
-    ends = (f"sha256:{digest.hex()[:6]}", digest.hex()[-4:])
-    return shown(await _add(visit, digest, ends))
+    found = keys.stored_as(value or sha256 or "")
+    assert found is not None, "it was looked at"
+    return shown(await _add(visit, *found))
 
 
 async def change_key(visit: Visit[KeyChangeBody, Nothing]) -> KeyView:

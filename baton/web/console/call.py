@@ -15,7 +15,7 @@ from baton.stores.base import KeyRecord
 from baton.web.console import navigation
 from baton.web.console.forms import Form
 from baton.web.console.room import Room
-from baton.web.operation import Access, Nothing, Visit, read_query
+from baton.web.operation import Access, Nothing, Visit, opens, read_query
 from baton.web.services import Services
 from baton.web.texts import LANGUAGES, Language, Texts, chosen
 
@@ -73,7 +73,7 @@ class Call:
 
     def may(self, access: Access) -> bool:
         """Whether the visitor's key opens what demands that access."""
-        return self.who is not None and navigation.allowed(access, self.who.record)
+        return self.who is not None and opens(access, self.who.record)
 
     def part(self, name: str) -> str:
         """A part of the path."""
