@@ -19,6 +19,7 @@ ADDRESS = re.compile(
     r"https?://([^\s/?#@]+@)?([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s?#]*)?",
     re.IGNORECASE,
 )
+PLACE = re.compile(r"([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\]):(\d{1,5})", re.IGNORECASE)
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?")
 """As browsers send it: in lower case, without a path."""
 HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE | re.ASCII)
@@ -55,6 +56,13 @@ def _address(text: str) -> str | None:
     if not text or (found is not None and int((found[3] or ":0")[1:]) <= PORT_MAX):
         return None
     return "is no address: write it whole, such as https://relay.example.org"
+
+
+def _place(text: str) -> str | None:
+    found = PLACE.fullmatch(text)
+    if not text or (found is not None and int(found[2]) <= PORT_MAX):
+        return None
+    return f"is {text!r}, not a host and a port, such as 127.0.0.1:9090 or [::1]:9090"
 
 
 def _origins(text: str) -> str | None:
@@ -97,6 +105,8 @@ def _percents(text: str) -> str | None:
 
 JUDGES: Mapping[str, Callable[[str], str | None]] = {
     "public_url": _address,
+    "admin_listen": _place,
+    "admin_url": _address,
     "allowed_hosts": _hosts,
     "cors_origins": _origins,
     "webhook_percents": _percents,

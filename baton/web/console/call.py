@@ -137,7 +137,7 @@ class Call:
     def _keep(
         self, response: Response, name: str, value: str, lasts_s: int, *, http_only: bool
     ) -> None:
-        address = self.services.settings.address
+        address = self.services.settings.admin_address
         response.set_cookie(
             name,
             value,
