@@ -13,8 +13,6 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
 
-from starlette.types import ASGIApp
-
 from baton import __version__, tracing, webhooks
 from baton.admission import keys, sessions
 from baton.admission.counters import Counters, MachineCounters
@@ -66,7 +64,7 @@ class Worker:
     """The room, or what stands around it: what answers completions."""
     board: Boarding | None
     """The fast path; None where each request is told of as a whole, or asks for determinism."""
-    web: ASGIApp
+    web: front.Web
     on_lost: Callable[[], None] = staticmethod(lambda: None)
     """Called when this process must end, and another take its place."""
 
@@ -144,7 +142,7 @@ class Worker:
         _until_the_end(ending, self._configured.probes.run())
         self._tell_of_budgets(ending)
         self._keep(ending, metrics)
-        self.web = front.build(self._services(publisher, log))
+        self.web = front.build_web(self._services(publisher, log))
 
     def _open_room(self, traces: Telemetry | None) -> None:
         """What answers completions, and the fast path beside it."""

@@ -44,7 +44,7 @@ class Process:
                 pass_fds=(ready_write,),
             )
         with told:
-            fds = [self.listener.fileno(), watch_read]
+            fds = [watch_read, self.listener.fileno()]
             socket.send_fds(told, [msgspec.json.encode(settings)], fds)
         os.close(watch_read)
         os.close(ready_write)

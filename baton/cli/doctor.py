@@ -36,8 +36,8 @@ def examine(settings: config.Settings) -> list[checks.Finding]:
         checks.model(settings),
         checks.folder(settings),
         store,
-        checks.port(settings),
-        checks.address(settings),
+        *(checks.port(settings, side) for side in checks.sides(settings)),
+        *(checks.address(side) for side in checks.sides(settings)),
         *([shared_rates(settings)] if settings.redis_url else []),
         *(checks.upstream(record) for record in upstreams),
     ]

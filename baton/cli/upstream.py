@@ -253,7 +253,7 @@ def live_numbers(settings: config.Settings) -> dict[str, UpstreamLive]:
     try:
         while key is not None:
             path = f"/admin/v1/upstreams?limit=100{after}"
-            response = call(settings.address, path, key, timeout_s=LIVE_TIMEOUT_S)
+            response = call(settings.admin_address, path, key, timeout_s=LIVE_TIMEOUT_S)
             page = msgspec.json.decode(response.read(), type=LivePage)
             found.update({each.name: each.live for each in page.data})
             if not page.has_more or not page.data:

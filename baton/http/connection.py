@@ -54,6 +54,8 @@ class Connection(Answering):
     begun: Exchange | None = None
     """Its head was read last."""
     heads: Heads
+    connections_max: int
+    """At this listener."""
 
     # asyncio.Protocol
 
@@ -67,7 +69,7 @@ class Connection(Answering):
         draining = self.shared.draining  # accepted before that, told only now
         timeout_s = DRAIN_HEADER_TIMEOUT_S if draining else self.settings.header_timeout_s
         self._expect("headers", timeout_s)
-        if len(self.connections) > self.settings.connections_max:
+        if len(self.connections) > self.connections_max:
             self.refuse(overloaded("Too many connections.", 1.0))
 
     def data_received(self, data: bytes) -> None:
@@ -336,6 +338,8 @@ class Connection(Answering):
             self.refuse(body_too_slow(self.settings.body_timeout_s))
 
 
-def connection_class(shared: Shared) -> type[Connection]:
-    """The class for uvicorn's config, which makes one per connection without arguments of ours."""
-    return type("WorkerConnection", (Connection,), {"shared": shared})
+def connection_class(shared: Shared, connections_max: int) -> type[Connection]:
+    """The class for a listener's config in uvicorn, which makes one per connection without
+    arguments of ours."""
+    of_all = {"shared": shared, "connections_max": connections_max}
+    return type("WorkerConnection", (Connection,), of_all)

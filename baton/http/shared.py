@@ -6,7 +6,7 @@ early, and late by two sweeps at most.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from email.utils import formatdate
 from typing import Any, Protocol
 
@@ -139,14 +139,14 @@ class Timed:
         raise NotImplementedError
 
 
-async def sweep(shared: Shared, state: ServerState) -> None:
+async def sweep(shared: Shared, states: Sequence[ServerState]) -> None:
     """Renew the date and end what is overdue; runs until its task is cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         with diary.outliving("watching connections"):
             now = loop.time()
             shared.renew(now)
-            for connection in list(state.connections):
+            for connection in [each for state in states for each in state.connections]:
                 if isinstance(connection, Timed) and connection.deadline < now:
                     connection.overdue()
         await asyncio.sleep(SWEEP_S)

@@ -10,7 +10,15 @@ from baton.engine.wire import Description
 from baton.telemetry.exposition import CONTENT_TYPE, render
 from baton.upstreams.base import UpstreamError
 from baton.web.front import Alive
-from baton.web.operation import Access, AnyOperation, AnyQuery, Nothing, Operation, Visit
+from baton.web.operation import (
+    METRICS_PATH,
+    Access,
+    AnyOperation,
+    AnyQuery,
+    Nothing,
+    Operation,
+    Visit,
+)
 from baton.web.services import Embedded, Readiness
 
 
@@ -53,7 +61,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         id="metrics",
         tag="health",
         method="GET",
-        path="/metrics",
+        path=METRICS_PATH,
         access=Access.OPEN,
         run=metrics,
         query=AnyQuery,

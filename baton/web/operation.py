@@ -25,6 +25,7 @@ from baton.web.services import Services
 Body = TypeVar("Body")
 Query = TypeVar("Query")
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
+METRICS_PATH = "/metrics"
 
 
 class Access(enum.Enum):
@@ -132,6 +133,11 @@ class Operation(Generic[Body, Query]):
     def public_path(self) -> str:
         """The path as OpenAPI writes it."""
         return re.sub(r"\{(\w+):\w+\}", r"{\1}", self.path)
+
+    @property
+    def for_operators(self) -> bool:
+        """Whether it is at their listener only, where they have one (docs/decisions/0046)."""
+        return self.access not in (Access.OPEN, Access.KEY) or self.path == METRICS_PATH
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class Listener:
         self.server = uvicorn.Server(
             uvicorn.Config(
                 web or Starlette(routes=[Route("/{path:path}", told, methods=["GET", "POST"])]),
-                http=connection_class(self.shared),
+                http=connection_class(self.shared, self.shared.settings.connections_max),
                 interface="asgi3",
                 loop="none",
                 ws="none",
@@ -64,7 +64,7 @@ class Listener:
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        sweeper = self.loop.create_task(sweep(self.shared, self.server.server_state))
+        sweeper = self.loop.create_task(sweep(self.shared, [self.server.server_state]))
         await self.server._serve([self.listening])
         sweeper.cancel()
 

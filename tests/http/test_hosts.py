@@ -40,7 +40,8 @@ def test_what_ends_so(
     hosts = Hosts([f"*.{case(domain)}{dot}"])
     assert hosts.have(f"{below}.{case(domain)}{dot}{port}")
     assert (domain in ("localhost", "127.0.0.1")) == hosts.have(f"{domain}{port}")
-    assert not hosts.have(f"{below}x{domain}.x{port}")
+    assert not hosts.have(f"{below}x{domain}{port}")
+    assert not hosts.have(f"{below}.{domain}.longer-than-a-label{port}")
 
 
 @given(st.text(max_size=30))

@@ -14,7 +14,7 @@ ADDRESS = "https://relay.test/base"
 
 @pytest.fixture(scope="module")
 def guide() -> Guide:
-    return load(load_texts(), ADDRESS)
+    return load(load_texts(), ADDRESS, ADDRESS)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -88,4 +88,4 @@ def test_a_page_that_is_listed_and_missing_stops_the_start(tmp_path: pathlib.Pat
     """Better than a page that is not there later."""
     (tmp_path / "contents.toml").write_text('[[section]]\nname = "start"\npages = ["gone"]\n')
     with pytest.raises(FileNotFoundError):
-        load(load_texts(), ADDRESS, tmp_path)
+        load(load_texts(), ADDRESS, None, tmp_path)

@@ -138,7 +138,7 @@ class Call:
         self, response: Response, name: str, value: str, lasts_s: int, *, http_only: bool
     ) -> None:
         """With a cookie that lasts so long; 0 takes it away."""
-        address = self.services.settings.address
+        address = self.services.settings.admin_address
         response.set_cookie(
             name,
             value,

@@ -97,7 +97,7 @@ async def enter(screen: Screen, call: Call) -> Call:
         check_role(screen.access, who)
     form = forms.Form()
     if screen.method == "POST":
-        forms.check_origin(request, call.services.settings.address)
+        forms.check_origin(request, call.services.settings.admin_address)
         form = await forms.read(request)
         if who is not None:
             forms.check_mark(request, form, mark)
