@@ -83,6 +83,33 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         ),
     ),
     (
+        "As it should be",
+        (
+            Panel(
+                "Logged",
+                "short",
+                one(f"sum by (level) (increase(baton_log_lines_total{JOB}[5m]))", "{{level}}"),
+                about="Lines of the workers' log in five minutes: what they say stands there.",
+            ),
+            Panel(
+                "Out of order",
+                "short",
+                (
+                    (f"sum (baton_journals_failing{JOB})", "journals that take nothing"),
+                    (f"sum (baton_counting_apart{JOB})", "workers that count rates alone"),
+                    (f"sum (increase(baton_workers_lost_total{JOB}[5m]))", "workers lost"),
+                    (f"count (baton_engine_up{JOB} == 0) or vector(0)", "engines away"),
+                ),
+            ),
+            Panel(
+                "Waits for the book",
+                "s",
+                one(f"max by (instance) (baton_unfolded_seconds{JOB})", "{{instance}}"),
+                about="For how long ended requests could not be written to the book.",
+            ),
+        ),
+    ),
+    (
         "Requests",
         (
             Panel(
