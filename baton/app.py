@@ -37,6 +37,7 @@ from baton.stores.book import Store, open_store
 from baton.stores.changes import SESSION
 from baton.stores.usage import Dimension, Filter
 from baton.telemetry import diary
+from baton.telemetry.condition import Condition
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
 from baton.telemetry.publish import Publisher
@@ -124,8 +125,7 @@ class Worker:
         counters, proxies = self._counters(ending), _proxies(settings)
         self._gate = Gate(store, counters, proxies, settings.console_session_s)
         await self.refresh()
-        metrics, log = Metrics(), self._access_log(ending, traces)
-        metrics.upstreams = self._configured.numbers
+        metrics, log = self._numbers(ending, counters), self._access_log(ending, traces)
         publisher = Publisher(metrics, settings.home_path / "run")
         publisher.start()
         ending.push_async_callback(publisher.stop)
@@ -174,6 +174,14 @@ class Worker:
         log.start()
         ending.push_async_callback(log.stop)
         return log
+
+    def _numbers(self, ending: contextlib.AsyncExitStack, counters: Counters) -> Metrics:
+        """What this process counts, and how it is."""
+        metrics = Metrics()
+        ending.enter_context(diary.tallying(metrics.lines))
+        metrics.upstreams = self._configured.numbers
+        metrics.condition = functools.partial(_condition, self._ledger, counters)
+        return metrics
 
     def _record(self, ending: contextlib.AsyncExitStack, metrics: Metrics) -> None:
         """How upstreams fare, from now on."""
@@ -339,6 +347,14 @@ class WebGate:
         names = (caller.record.account, *caller.payer.limited, *further)
         balances = await asyncio.to_thread(self._store.accounts.some, names)
         return Standing(balances=balances, left=self._gate.left(caller))
+
+
+def _condition(ledger: Ledger, counters: Counters) -> Condition:
+    return Condition(
+        journals_failing=int(ledger.failing),
+        unfolded_s=ledger.unfolded_s,
+        counting_apart=int(counters.apart),
+    )
 
 
 def _until_the_end(ending: contextlib.AsyncExitStack, work: Coroutine[None, None, None]) -> None:

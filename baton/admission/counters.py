@@ -89,6 +89,11 @@ class Counters(Protocol):
         """What each limit would let through now."""
         ...
 
+    @property
+    def apart(self) -> bool:
+        """Whether it counts for this machine alone what it should count over all nodes."""
+        ...
+
 
 class MachineCounters:
     """Counts for all processes that have the same folder. Owned by one event loop."""
@@ -164,6 +169,11 @@ class MachineCounters:
             return tuple(rates.left(limit, self._cells, row, now_ns) for limit, row in pairs)
         finally:
             self._release(held)
+
+    @property
+    def apart(self) -> bool:
+        """Never: all that it is to count is this machine's."""
+        return False
 
     def close(self) -> None:
         """Let go of the slot; what is under way is for the next process to sweep."""

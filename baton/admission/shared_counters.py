@@ -121,6 +121,10 @@ class SharedCounters:
         """Whether the server did not answer just now."""
         return time.monotonic() < self._away_until_s
 
+    @property
+    def apart(self) -> bool:
+        return self._told is not None
+
     async def arrive(self, limits: Limits) -> Decision | None:
         wanted = [(limit, limit.requests_per_minute) for limit in limits]
         return await self._count("requests", wanted, 1, self._own.arrive, limits)
