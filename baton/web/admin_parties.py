@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from baton.errors import forbidden
 from baton.stores.base import BudgetRecord, PartyKind, PartyRecord
-from baton.web.admin import Name, Page, PageQuery, TimeUs, page, stored
+from baton.web.admin import Name, Page, PageQuery, Seen, TimeUs, page, stored
 from baton.web.limits import AtOnce, Budgets, Models, Networks, PerMinute, checked
 from baton.web.operation import Access, AnyOperation, Nothing, Operation, Visit
 
@@ -108,7 +108,9 @@ def maker(kind: PartyKind) -> Callable[[Visit[Any, Nothing]], Awaitable[PartyVie
     return create_party
 
 
-def changer(kind: PartyKind) -> Callable[[Visit[PartyChangeBody, Nothing]], Awaitable[PartyView]]:
+def changer(
+    kind: PartyKind, seen: Seen | None = None
+) -> Callable[[Visit[PartyChangeBody, Nothing]], Awaitable[PartyView]]:
     async def change_party(visit: Visit[PartyChangeBody, Nothing]) -> PartyView:
         party_id, parties = visit.part("id"), visit.services.parties
         given = {name: getattr(visit.body, name) for name in visit.body.__struct_fields__}
@@ -117,7 +119,7 @@ def changer(kind: PartyKind) -> Callable[[Visit[PartyChangeBody, Nothing]], Awai
         check_not_own(visit, present)
         if not changes:
             return shown(present)
-        changed = await stored(parties.update, party_id, visit.actor, visit.within, **changes)
+        changed = await stored(parties.update, party_id, visit.actor, visit.within, seen, **changes)
         await visit.services.refresh()
         return shown(changed)
 
