@@ -61,8 +61,10 @@ def rotate(store: Store, key_id: str, actor: str, until_us: int) -> tuple[KeyRec
     Returns the key and its new value, which nobody can tell again."""
     value = keys.mint(secrets.token_bytes(keys.RANDOM_BYTES))
     head, tail = keys.shown(value)
+    present = store.keys.get(key_id)
     fresh = msgspec.structs.replace(
-        store.keys.get(key_id),
+        present,
+        previous_digest=present.digest,
         digest=keys.digest(value),
         head=head,
         tail=tail,

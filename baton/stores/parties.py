@@ -6,7 +6,7 @@ under it, so that who runs one team cannot reach, or even find, another's.
 
 import time
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import sqlalchemy
@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from baton.stores import budgets
 from baton.stores.base import BudgetRecord, Duplicate, Missing, PartyKind, PartyRecord, Unfit
-from baton.stores.changes import Subject, differences, note
+from baton.stores.changes import Subject, differences, note, refuse_overtaken
 from baton.stores.database import Database
 from baton.stores.tables import party
 
@@ -94,14 +94,21 @@ class Parties:
             return lineage(connection, party_id)
 
     def update(
-        self, party_id: str, actor: str, within: str | None = None, **changes: object
+        self,
+        party_id: str,
+        actor: str,
+        within: str | None = None,
+        seen: Mapping[str, object] | None = None,
+        /,
+        **changes: object,
     ) -> PartyRecord:
         """Change some of CHANGEABLE; returns the party as it is now. Raises Missing, Duplicate,
-        Unfit for a new name."""
+        Unfit for a new name, and Overtaken where one of them is not as it was `seen` any more."""
         assert changes.keys() <= CHANGEABLE, changes
         try:
             with self._database.writing() as connection:
                 present = _reached(connection, party_id, within)[0]
+                refuse_overtaken(present, changes, seen)
                 fields = {**msgspec.structs.asdict(present), **changes}
                 changed = msgspec.convert(fields, PartyRecord)
                 if changed.name != present.name:

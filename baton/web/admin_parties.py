@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from baton.errors import forbidden, invalid
 from baton.stores import parties
 from baton.stores.base import BudgetRecord, PartyKind, PartyRecord, Unfit
-from baton.web.admin import Name, Page, PageQuery, TimeUs, page, stored
+from baton.web.admin import Name, Page, PageQuery, Seen, TimeUs, page, stored
 from baton.web.limits import AtOnce, Budgets, Models, Networks, PerMinute, checked
 from baton.web.operation import Access, AnyOperation, Nothing, Operation, Visit
 
@@ -110,7 +110,9 @@ def maker(kind: PartyKind) -> Callable[[Visit[Any, Nothing]], Awaitable[PartyVie
     return create_party
 
 
-def changer(kind: PartyKind) -> Callable[[Visit[PartyChangeBody, Nothing]], Awaitable[PartyView]]:
+def changer(
+    kind: PartyKind, seen: Seen | None = None
+) -> Callable[[Visit[PartyChangeBody, Nothing]], Awaitable[PartyView]]:
     async def change_party(visit: Visit[PartyChangeBody, Nothing]) -> PartyView:
         party_id, store = visit.part("id"), visit.services.parties
         given = {name: getattr(visit.body, name) for name in visit.body.__struct_fields__}
@@ -121,7 +123,7 @@ def changer(kind: PartyKind) -> Callable[[Visit[PartyChangeBody, Nothing]], Awai
             check_name(changes["name"])
         if not changes:
             return shown(present)
-        changed = await stored(store.update, party_id, visit.actor, visit.within, **changes)
+        changed = await stored(store.update, party_id, visit.actor, visit.within, seen, **changes)
         await visit.services.refresh()
         return shown(changed)
 

@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from baton.stores.base import KeyRecord, PartyRecord, Role
+from baton.stores.keys import CHANGEABLE
 from baton.web import admin_keys
 from baton.web.admin import first, start_after, stored
 from baton.web.console import fields
@@ -99,6 +100,7 @@ async def show_key(call: Call) -> Response:
         "owner": parties.get(record.owner or ""),
         "changeable": call.record.role == "admin" or record.role == "user",
         "done": call.request.query_params.get("done", ""),
+        "seen": fields.told(record, CHANGEABLE),
         "spans": fields.SPANS,
         "units": fields.UNITS,
         "days_max": call.services.settings.content_days_max,
@@ -109,13 +111,14 @@ async def show_key(call: Call) -> Response:
 async def change_key(call: Call) -> Response:
     given = fields.changed(call.form, _changeable)
     body = fields.body(admin_keys.KeyChangeBody, given)
-    changed = await admin_keys.change_key(call.visit(body))
+    changed = await admin_keys.change_key(call.visit(body), fields.seen(call.form))
     return call.go(f"keys/{changed.id}", done="changed")
 
 
 async def rotate_key(call: Call) -> Response:
     overlap = fields.whole(call.form, "overlap_hours")
-    given = {"overlap_s": 3_600 * (24 if overlap is None else overlap)}
+    tail = call.form.text("tail") or None
+    given = {"overlap_s": 3_600 * (24 if overlap is None else overlap), "replaces": tail}
     body = fields.body(admin_keys.KeyRotateBody, given)
     made = await admin_keys.rotate_key(call.visit(body))
     return _show_once(call, made, done="rotated")

@@ -48,7 +48,10 @@ def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
     page = one.get(path)
     before = parties.update(organisation, "test", None, requests_per_minute=5, networks=("::1",))
     assert 303 == one.post(path, form_of(page, path, name="accounts-again")).status
-    assert msgspec.structs.replace(before, name="accounts-again") == parties.get(organisation)
+    after = msgspec.structs.replace(before, name="accounts-again")
+    assert after == parties.get(organisation)
+    assert 409 == one.post(path, form_of(page, path, requests_per_minute="9")).status
+    assert after == parties.get(organisation)
 
 
 def test_what_does_not_fit_is_told(site: Web) -> None:

@@ -118,6 +118,39 @@ def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
     assert dict(form_of(one.get(path), path))["models"] == ", ".join(many[1:])
 
 
+def test_a_key_is_rotated_once_from_a_page(site: Web) -> None:
+    """A button that is pressed twice, and a page that is out of date, end no value early."""
+    one, keys = visitor(site), site.parts.store.keys
+    key_id, value = made(one)
+    path = f"/console/keys/{key_id}"
+    form = form_of(one.get(path), f"{path}/rotate")
+    one.post(f"{path}/rotate", form)
+    rotated = keys.get(key_id)
+    again = one.post(f"{path}/rotate", form)
+    assert (409, True) == (again.status, "has a new value" in again.text)
+    assert rotated == keys.get(key_id)
+    assert 200 == Endpoint(site.user.base_url, value, MODEL).get("/v1/key").status
+
+
+def test_nobody_undoes_what_another_changed(site: Web) -> None:
+    """Of two who add a budget on the same page the second is told to look again; the same change
+    twice is one."""
+    one, keys = visitor(site), site.parts.store.keys
+    key_id, _ = made(one, budget="100")
+    path = f"/console/keys/{key_id}"
+    page = one.get(path)
+    form = [pair for pair in form_of(page, path) if not pair[0].startswith("budget_")]
+    row = {"budget_amount": "7", "budget_unit": "nano_usd", "budget_span": "day", "budget_zone": ""}
+    assert 303 == one.post(path, [*form, *row.items()]).status
+    first = keys.get(key_id)
+    assert 303 == one.post(path, [*form, *row.items()]).status
+    refused = one.post(path, [*form, *{**row, "budget_span": "week"}.items()])
+    assert (409, True) == (refused.status, "was changed meanwhile" in refused.text)
+    assert first == keys.get(key_id)
+    wrong = [("seen", "nothing") if name == "seen" else (name, value) for name, value in form]
+    assert 400 == one.post(path, wrong).status
+
+
 @pytest.mark.parametrize(
     "given",
     [{"name": ""}, {"budget": "much"}, {"networks": "nowhere"}, {"role": "king"}, {"owner": "x"}],
