@@ -222,7 +222,10 @@ class Gate:
         counters = self._counters
         if not isinstance(counters, MachineCounters):
             return None
-        decision = counters.arrive_at_once(caller.limits)
+        try:
+            decision = counters.arrive_at_once(caller.limits)
+        except StoreUnavailable:
+            return None  # whoever refuses it asks again, and is told so
         return decision if decision is not None and decision.allowed else None
 
     def passage(self, caller: Caller, decision: Decision | None) -> Passage:

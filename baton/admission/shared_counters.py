@@ -106,21 +106,7 @@ class SharedCounters:
         """`node` names the machine (its home); workers of one machine have the same. `answer_s`:
         how long the server is waited for. SettingsError for what is no such URL."""
         self._own, self._node, self._answer_s = own, node, answer_s
-        try:
-            _ = urllib.parse.urlsplit(url).port
-        except ValueError:  # it tells what stands there: the beginning of a password, as likely
-            raise SettingsError(f"BATON_REDIS_URL is no address: {WRITTEN}") from None
-        try:
-            self._client = redis.asyncio.Redis.from_url(
-                url,
-                socket_timeout=answer_s,
-                socket_connect_timeout=answer_s,
-                retry=Retry(NoBackoff(), 0),
-            )
-            pool: Any = self._client.connection_pool
-            pool.make_connection()  # connects nowhere yet, but looks at the options
-        except (ValueError, TypeError, redis.exceptions.RedisError) as error:
-            raise SettingsError(f"BATON_REDIS_URL: {error}") from None
+        self._client = client(url, answer_s)
         self._script = self._client.register_script(SCRIPT)
         self._shares: dict[Key, _Share] = {}
         self._asking = asyncio.Lock()
@@ -134,6 +120,10 @@ class SharedCounters:
     def away(self) -> bool:
         """Whether the server did not answer just now."""
         return time.monotonic() < self._away_until_s
+
+    @property
+    def apart(self) -> bool:
+        return self._told is not None
 
     async def arrive(self, limits: Limits) -> Decision | None:
         wanted = [(limit, limit.requests_per_minute) for limit in limits]
@@ -285,6 +275,26 @@ class SharedCounters:
                 del self._shares[key]
         if not self.away:
             await self._exchange(wants)
+
+
+def client(url: str, answer_s: float) -> redis.asyncio.Redis:
+    """Of the server at BATON_REDIS_URL. SettingsError for what is no such URL."""
+    try:
+        _ = urllib.parse.urlsplit(url).port
+    except ValueError:  # it tells what stands there: the beginning of a password, as likely
+        raise SettingsError(f"BATON_REDIS_URL is no address: {WRITTEN}") from None
+    try:
+        made = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=answer_s,
+            socket_connect_timeout=answer_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+        pool: Any = made.connection_pool
+        pool.make_connection()  # connects nowhere yet, but looks at the options
+    except (ValueError, TypeError, redis.exceptions.RedisError) as error:
+        raise SettingsError(f"BATON_REDIS_URL: {error}") from None
+    return made
 
 
 def _spend(shares: list[tuple[Limit, "_Share"]], amount: int) -> bool:

@@ -186,6 +186,11 @@ class Ledger:
         """Whether the journal's last commit failed: for /readyz."""
         return self._journal.failing
 
+    @property
+    def unfolded_s(self) -> int:
+        """For how long ended requests have waited for the book, beyond the usual second."""
+        return self._folder.unfolded_s
+
     async def close(self) -> None:
         """Write and fold everything, return the leases, free the slot."""
         self._tending.cancel()

@@ -204,8 +204,10 @@ def test_that_the_server_is_away_is_told_once(
         server.kill()
         for _ in range(3):
             await shared._exchange({})
+        assert (True, False) == (shared.apart, own.apart)
         server.start()
         await until(lambda: "again" in caplog.text)
+        assert not shared.apart
         await shared.close()
         own.close()
 

@@ -12,11 +12,11 @@ import pytest
 from baton.cli import checks as cli_checks
 from baton.config import Settings
 from baton.ledger import fold
-from baton.ledger.fold import fold_all, open_slot, recover_absent, recover_orphans
+from baton.ledger.fold import Folder, fold_all, open_slot, recover_absent, recover_orphans
 from baton.ledger.journal import Journal
 from baton.ledger.slots import claim
 from baton.stores import audit, backup
-from baton.stores.base import KeyRecord
+from baton.stores.base import KeyRecord, StoreUnavailable
 from baton.stores.book import Store, book_path, journal_folder
 from baton.stores.framing import BLOCK_BYTES
 from baton.stores.journals import Fenced
@@ -102,6 +102,31 @@ class Marks(Posting):
         self.seq += 10
         self.folded_s[self.seq] = time.monotonic()
         return 0, self.seq
+
+
+def test_how_long_rows_have_waited_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first round that could not fold them to the one that can; nothing before or
+    after."""
+    monkeypatch.setattr(fold, "FOLD_S", 0.01)
+    deadline_s, rows, away = time.monotonic() + DEADLINE_S, 10, True
+
+    class Unsure(Marks):
+        def post(self, at_most: int) -> tuple[int, int]:
+            if away:
+                raise StoreUnavailable("the book is away")
+            return super().post(at_most)
+
+    folder = Folder(Unsure(), lambda: rows, lambda _seq: None)
+    assert 0 == folder.unfolded_s
+    rows = 20
+    while folder.unfolded_s < 1:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    away = False
+    while folder.unfolded_s:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    folder.close()
 
 
 @pytest.mark.parametrize("kept_s", [0.0, 0.3])
