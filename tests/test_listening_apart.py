@@ -153,6 +153,7 @@ def test_documents_tell_of_what_is_there(both: Apart) -> None:
     assert {one.public_path for one in OPERATIONS} <= whole.json["paths"].keys()
     page = both.operators().get("/docs/admin/adminlistkeys").text
     assert f"curl {both.admin_url}/admin/v1/keys" in page
+    assert both.server.base_url not in page
     page = both.operators().get("/docs/completions/createcompletion").text
     assert f"curl -N {both.server.base_url}/v1/completions" in page
 
