@@ -5,12 +5,14 @@ Real servers: one with a worker of its own, one with two.
 
 import contextlib
 import dataclasses
+import http.client
 import json
 import os
 import pathlib
 import re
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from tests import running
 from tests.asking import Answer, Endpoint
 from tests.faults.conftest import FAKE_MODEL, add_upstream, fake_upstream, until_known
 from tests.test_supervisor import swap, until_refused
+from tests.upstreams.certified import certificate
 from tests.web.console.browsing import Visitor, form_of
 
 TIMEOUT_S = 15.0
@@ -52,11 +55,16 @@ def apart(home: pathlib.Path, **settings: str) -> Iterator[Apart]:
     """The second listener takes a free port; the banner tells which."""
     given = {"BATON_MODEL": "none", "BATON_ADMIN_LISTEN": "127.0.0.1:0", **settings}
     with running.serving(home, given) as server:
-        deadline = time.monotonic() + running.START_TIMEOUT_S
-        while "/console" not in server.printed():
-            assert time.monotonic() < deadline, server.printed()
-            time.sleep(running.POLL_S)
+        until_said(server, "/console")
         yield Apart(server)
+
+
+def until_said(server: running.Server, text: str) -> None:
+    """Return once it has printed this."""
+    deadline = time.monotonic() + running.START_TIMEOUT_S
+    while text not in server.printed():
+        assert time.monotonic() < deadline, server.printed()
+        time.sleep(running.POLL_S)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +153,7 @@ def test_documents_tell_of_what_is_there(both: Apart) -> None:
     assert {one.public_path for one in OPERATIONS} <= whole.json["paths"].keys()
     page = both.operators().get("/docs/admin/adminlistkeys").text
     assert f"curl {both.admin_url}/admin/v1/keys" in page
+    assert both.server.base_url not in page
     page = both.operators().get("/docs/completions/createcompletion").text
     assert f"curl -N {both.server.base_url}/v1/completions" in page
 
@@ -328,6 +337,37 @@ def apart_at(home: pathlib.Path, given: dict[str, str]) -> Iterator[tuple[Endpoi
     with running.serving(home, settings) as server:
         admin = Endpoint(f"http://127.0.0.1:{port}", server.admin_key, "")
         yield Endpoint(server.base_url, server.key, ""), admin
+
+
+def test_a_certificate_is_for_both(tmp_path: pathlib.Path) -> None:
+    """Neither speaks plain HTTP then; sessions stay on connections with TLS."""
+    _, file = certificate(tmp_path, "relay.test")
+    ports = (running.free_port(), running.free_port())
+    key_file = str(tmp_path / "key.pem")
+    given = {"BATON_TLS_CERTIFICATE_FILE": file, "BATON_TLS_KEY_FILE": key_file}
+    given |= {"BATON_MODEL": "none", "BATON_ADMIN_LISTEN": f"127.0.0.1:{ports[1]}"}
+    server = running.start(tmp_path / "home", given, port=ports[0])
+    try:
+        until_said(server, f"console  https://127.0.0.1:{ports[1]}/console")
+        trust = ssl.create_default_context(cafile=file)
+        statuses = [asked_by_tls(port, trust, "/admin/v1/keys", server) for port in ports]
+        assert [404, 200] == statuses
+        for port in ports:
+            with pytest.raises((http.client.HTTPException, OSError)):
+                Endpoint(f"http://127.0.0.1:{port}", server.key, "").get("/readyz")
+        assert 0 == server.stop()
+    finally:
+        server.kill()
+
+
+def asked_by_tls(port: int, trust: ssl.SSLContext, path: str, server: running.Server) -> int:
+    with (
+        socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as plain,
+        trust.wrap_socket(plain, server_hostname="relay.test") as client,
+    ):
+        head = f"GET {path} HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n"
+        client.sendall(f"{head}Authorization: Bearer {server.admin_key}\r\n\r\n".encode())
+        return int(client.recv(1000).split()[1])
 
 
 def test_one_for_all(tmp_path: pathlib.Path) -> None:

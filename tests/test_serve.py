@@ -18,7 +18,7 @@ from baton.child import MODULE
 from baton.config import Settings
 from baton.engine.models import ModelFile
 from baton.listening import bind_all
-from baton.serve import _banner, _warn, engine_command, find_model, prepare_home, serve
+from baton.serve import _banner, _warn, _with_ports, engine_command, find_model, prepare_home, serve
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import open_store
 from tests import running
@@ -55,6 +55,19 @@ def test_a_second_place_that_cannot_be_had(
     assert 1 == serve(Settings(home=str(tmp_path / "home"), port=0, admin_url="https://a.test"))
     assert "BATON_ADMIN_URL needs BATON_ADMIN_LISTEN" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
+
+
+def test_ports_that_were_taken() -> None:
+    """Each listener's is told where any would do, its host as it was written."""
+    for host in ("127.0.0.1", "localhost"):
+        settings = Settings(port=0, admin_listen=f"{host}:0")
+        with contextlib.ExitStack() as open_ones:
+            listeners = [open_ones.enter_context(each) for each in bind_all(settings)]
+            ports = [each.getsockname()[1] for each in listeners]
+            taken = _with_ports(settings, listeners)
+            assert [taken.port, taken.admin_listen] == [ports[0], f"{host}:{ports[1]}"]
+            alone = _with_ports(Settings(port=0), listeners[:1])
+            assert [alone.port, alone.admin_listen] == [ports[0], ""]
 
 
 def test_an_access_log_that_cannot_be_written(

@@ -113,6 +113,7 @@ def page_of(visit: Visit[Nothing, AnyQuery], site: Site, one: AnyOperation) -> d
         "item": item,
         "needs_key": one.access is not Access.OPEN,
         "statuses": [one.status, *error_statuses(one)],
+        "address": _address(services, one),
         "examples": examples(one, _address(services, one), model),
         "body": None if body is None else msgspec.json.format(msgspec.json.encode(body)).decode(),
         "given": ("page.parameters", "page.request", "page.request.more"),
