@@ -106,8 +106,6 @@ class Description(msgspec.Struct, tag="description", frozen=True, kw_only=True):
     """What runs inside the engine, and how busy it is."""
 
     fingerprint: str
-    model_path: str
-    model_sha256: str
     architecture: str
     vocabulary_size: int
     context_tokens_max: int
@@ -116,7 +114,6 @@ class Description(msgspec.Struct, tag="description", frozen=True, kw_only=True):
     threads: int
     eos_token: str | None
     bos_token: str | None
-    add_bos: bool
     fim: bool
     """Whether the vocabulary has fill-in-the-middle tokens."""
     running: int = 0

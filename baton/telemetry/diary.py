@@ -24,10 +24,6 @@ EVENT_WIDTH = 40
 _logger = logging.getLogger(NAME)
 
 
-def debug(event: str, **fields: object) -> None:
-    _say(logging.DEBUG, event, fields)
-
-
 def info(event: str, **fields: object) -> None:
     _say(logging.INFO, event, fields)
 

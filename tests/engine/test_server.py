@@ -94,8 +94,6 @@ class Served:
     def _describe(self) -> Description:
         return Description(
             fingerprint="fp_0",
-            model_path="",
-            model_sha256="",
             architecture="llama",
             vocabulary_size=self.model.vocabulary_size,
             context_tokens_max=512,
@@ -103,7 +101,6 @@ class Served:
             threads=1,
             eos_token=None,
             bos_token=None,
-            add_bos=False,
             fim=True,
             running=self.scheduler.running,
         )
