@@ -60,7 +60,7 @@ class Run:
         self.scored = call.echo and call.logprobs is not None
         """Whether logprobs of the prompts are wanted."""
         self.alone = call.deterministic or shape.deterministic or self.scored
-        self.cancelled, self.dropped = False, set[int]()
+        self.cancelled = False
         self.cached_tokens = self.completion_tokens = 0
         self.splits: list[list[int]] = [[] for _ in prompts]
         self._replay, self._echoed = request.replay, request.echoed

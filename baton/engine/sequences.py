@@ -130,14 +130,6 @@ class Sequences:
         self._roster.withdraw(run)
         self._runs.discard(run)
 
-    def drop(self, run: Run, index: int) -> None:
-        """One choice of the call is not wanted any more."""
-        run.dropped.add(index)
-        at, sample = divmod(index, run.call.n)
-        for group in run.groups:
-            if group.at == at and self._roster.drop(group, sample):
-                run.end(index, None)
-
     def fail(self, run: Run, code: int, out: Outbox) -> None:
         """End a call that the model cannot compute."""
         if run in self._runs:
@@ -235,7 +227,7 @@ class Sequences:
         while self._starts:
             group, sample, sequence = self._starts.popleft()
             index = group.at * group.run.call.n + sample
-            if index in group.run.dropped or group.run.cancelled:
+            if group.run.cancelled:
                 group.run.end(index, None)
                 self._release(group, sequence)
             else:
@@ -300,17 +292,14 @@ class Sequences:
         self._memory.retire(sequence, keep=not group.run.alone)
 
     def reap(self, out: Outbox) -> None:
-        """Take sequences away from what was cancelled; end calls of which every choice was
-        dropped."""
+        """Take sequences away from what was cancelled."""
         for sequence in list(self.at_work.values()):
             if is_gone(sequence):
                 self._give_up(sequence, out)
-        for run in [run for run in self._runs if run.dropped]:
-            self._settle(run, out)
         self.start_samples(out)
 
     def _give_up(self, sequence: Sequence, out: Outbox) -> None:
-        """Take a sequence away from a cancelled call or a dropped choice."""
+        """Take a sequence away from a cancelled call."""
         for _, reserved in sequence.group.reserved:
             self._release(sequence.group, reserved)
         sequence.group.reserved.clear()
@@ -388,6 +377,5 @@ class Sequences:
 
 
 def is_gone(sequence: Sequence) -> bool:
-    """Its call was cancelled, or its choice dropped."""
-    run, choice = sequence.group.run, sequence.choice
-    return run.cancelled or (choice is not None and choice.index in run.dropped)
+    """Its call was cancelled."""
+    return sequence.group.run.cancelled

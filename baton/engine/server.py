@@ -25,7 +25,6 @@ from baton.engine.scheduler import Scheduler
 from baton.engine.sequences import Post
 from baton.engine.wire import (
     Accepted,
-    Cancel,
     Deltas,
     Description,
     Detokenize,
@@ -148,10 +147,6 @@ class Connection(asyncio.Protocol):
         self._send(message)
 
     def _take(self, message: ToEngine) -> None:
-        if isinstance(message, Cancel):
-            if self._run is not None:
-                self._engine.scheduler.cancel(self._run, message.index)
-            return
         if self._busy:
             self.abort()
             return

@@ -36,12 +36,6 @@ class Generate(msgspec.Struct, tag="generate", frozen=True, omit_defaults=True):
     """With `replay`: whether the call's seed was drawn for it, because the caller gave none."""
 
 
-class Cancel(msgspec.Struct, tag="cancel", frozen=True):
-    """Stop one choice; the others go on. (Closing the connection stops all.)"""
-
-    index: int
-
-
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
     text: str
     add_special: bool = True
@@ -134,7 +128,7 @@ class Description(msgspec.Struct, tag="description", frozen=True, kw_only=True):
     queue: Histogram = msgspec.field(default_factory=Histogram)
 
 
-ToEngine = Generate | Cancel | Tokenize | Detokenize | Describe
+ToEngine = Generate | Tokenize | Detokenize | Describe
 FromEngine = Accepted | Deltas | Finished | Refused | Tokens | Text | Description
 
 

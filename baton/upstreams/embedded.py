@@ -15,7 +15,6 @@ import msgspec
 from baton.engine.frames import FrameError, FrameReader
 from baton.engine.wire import (
     Accepted,
-    Cancel,
     Deltas,
     Describe,
     Description,
@@ -211,11 +210,6 @@ class EmbeddedStream:
                 raise _refusal(message, "stream")
         self.close()
         raise _nonsense("stream")
-
-    def cancel(self, index: int) -> None:
-        """Stop one choice; the others go on."""
-        if not self._ended:
-            self._link.send(Cancel(index))
 
     def close(self) -> None:
         """Let go; a call that is not whole is cancelled."""
