@@ -174,8 +174,7 @@ class Sequences:
         if run.started_s is None:
             run.started_s = time.monotonic()
             self.counters.queue.observe(run.started_s - run.accepted_s)
-        splits = run.planned_splits(group.at)
-        if run.alone or splits:
+        if run.alone:
             self._memory.cut(sequence, 0)
             reused = 0
         else:
@@ -196,7 +195,6 @@ class Sequences:
             alone=run.alone,
             outputs=run.scored,
             position=reused,
-            splits=deque(splits),
         )
 
     def _prompt_done(self, sequence: Sequence, row: Floats, out: Outbox) -> None:
@@ -351,8 +349,6 @@ class Sequences:
             self._score(sequence, rows)
         sequence.position += count
         sequence.computed.append(count)
-        if sequence.splits:
-            sequence.splits.popleft()
         if sequence.position == len(sequence.prompt) and not is_gone(sequence):
             self._prompt_done(sequence, rows[-1], out)
 

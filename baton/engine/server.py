@@ -18,7 +18,7 @@ from typing import cast
 import msgspec
 
 from baton.engine.frames import FrameError, FrameReader
-from baton.engine.llama import BATCH_TOKENS_MAX, Model
+from baton.engine.llama import Model
 from baton.engine.prompts import prepare, refusal
 from baton.engine.runs import Run, Shape
 from baton.engine.scheduler import Scheduler
@@ -239,12 +239,9 @@ def _check_ids(ids: list[int], vocabulary_size: int) -> None:
 def _check_replay(request: Generate, vocabulary_size: int) -> None:
     """A replay comes from a relay, never from a caller; yet it must not break the engine."""
     call, choices = request.call, len(request.call.prompts) * request.call.n
-    lists = [(request.replay, choices), (request.echoed, choices)]
-    lists.append((request.splits, len(call.prompts)))
-    if any(given is not None and len(given) != wanted for given, wanted in lists):
-        raise invalid("A replay needs one entry for each choice and prompt.")
-    if any(size > BATCH_TOKENS_MAX for sizes in request.splits or () for size in sizes):
-        raise invalid(f"A replay's prompts come in chunks of {BATCH_TOKENS_MAX} tokens at most.")
+    lists = (request.replay, request.echoed)
+    if any(given is not None and len(given) != choices for given in lists):
+        raise invalid("A replay needs one entry for each choice.")
     if any(len(ids) > call.max_tokens for ids in request.replay or ()):
         raise invalid("A replay has more ids than the call may generate.")
     for ids in request.replay or ():

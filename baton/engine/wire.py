@@ -10,7 +10,7 @@ socket drains.
 A stream can be replayed exactly after a crash: `Accepted` tells the fingerprint (engine build,
 model file, mode) and the seed; `Generate.replay` feeds received ids back one at a time. Valid only
 on an engine with the same fingerprint, and exact in deterministic mode, where the split of a prompt
-is always the same (`Finished.splits` tells it)."""
+is always the same."""
 
 import struct
 
@@ -28,8 +28,6 @@ class Generate(msgspec.Struct, tag="generate", frozen=True, omit_defaults=True):
 
     call: Call
     replay: list[list[int]] | None = None
-    splits: list[list[int]] | None = None
-    """With `replay`: the chunk sizes in which each prompt was computed the first time."""
     echoed: list[bool] | None = None
     """With `replay`: which choices already sent their echo (it may have come without any id)."""
     drawn: bool = False
@@ -71,8 +69,7 @@ class Finished(msgspec.Struct, tag="finished", frozen=True):
 
     usage: Usage
     splits: list[list[int]]
-    """The chunk sizes in which each prompt was computed (for a replay); a reused prefix is
-    missing."""
+    """The chunk sizes in which each prompt was computed; a reused prefix is missing."""
     queue_s: float = 0.0
     """Seconds between acceptance and the first step that served it."""
 

@@ -272,7 +272,7 @@ class EmbeddedUpstream:
         accepted = lost.accepted
         again = msgspec.structs.replace(call, seed=accepted.seed)
         drawn = call.seed is None
-        stream = await self.generate(Generate(again, begun.ids, None, begun.echoed, drawn))
+        stream = await self.generate(Generate(again, begun.ids, begun.echoed, drawn))
         if stream.fingerprint != accepted.fingerprint:
             stream.close()
             message = "The embedded model is not the one that began this answer."

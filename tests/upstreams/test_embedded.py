@@ -215,7 +215,7 @@ def test_a_replay_goes_on(engine: EngineProcess) -> None:
         seeded = call(
             "abc" * 30, 20, temperature=1.0, deterministic=True, seed=stream.accepted.seed
         )
-        request = Generate(seeded, replay=[ids], splits=stream.finished.splits)
+        request = Generate(seeded, replay=[ids])
         again = await whole(await upstream.generate(request))
         assert deltas[9:] == [event for event in again if isinstance(event, Delta)]
 
