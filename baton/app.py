@@ -346,7 +346,7 @@ class WebGate:
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         names = (caller.record.account, *caller.payer.limited, *further)
         balances = await asyncio.to_thread(self._store.accounts.some, names)
-        return Standing(balances=balances, left=self._gate.left(caller))
+        return Standing(balances=balances, left=await self._gate.left(caller))
 
 
 def _condition(ledger: Ledger, counters: Counters) -> Condition:

@@ -97,12 +97,19 @@ def intent(record: KeyRecord, request_id: str = "r", **fields: Any) -> Intent:
         "payer": payer(record),
         "model": "m",
         "prompt_tokens_max": 10,
-        "prompt_tokens": 10,
         "completions": 1,
         "max_tokens": 10,
         "created_us": time.time_ns() // 1000,
     }
     return Intent(**{**values, **fields})
+
+
+class _Told:
+    usage = Usage(10, 0)
+
+
+TOLD = _Told()
+"""A running answer that knows its prompt, of ten tokens."""
 
 
 def outcome(completion_tokens: int = 10, **fields: Any) -> Outcome:

@@ -70,8 +70,8 @@ Limits = tuple[Limit, ...]
 class Counters(Protocol):
     """Counts requests and tokens against limits: all of a request's limits, or none of them.
 
-    A `Counters` may wait in `arrive` and `reserve` (for a server that several machines share),
-    never in `end`. After an `arrive` that allowed, `end` comes exactly once."""
+    A `Counters` may wait in `arrive`, `reserve` and `learn` (for a server that several machines
+    share), never in `end`. After an `arrive` that allowed, `end` comes exactly once."""
 
     async def arrive(self, limits: Limits) -> Decision | None:
         """A request is there. None where nothing limits requests."""
@@ -85,8 +85,12 @@ class Counters(Protocol):
         """It is over; `reserved` as it was granted, else 0."""
         ...
 
+    async def learn(self, limits: Limits) -> None:
+        """Find out what others have used of them, for `left`."""
+        ...
+
     def left(self, limits: Limits) -> tuple[Left, ...]:
-        """What each limit would let through now."""
+        """What each limit would let through now, by what is known of others."""
         ...
 
     @property
@@ -159,6 +163,9 @@ class MachineCounters:
             self._share(limits, rows, -1, -reserved)
         finally:
             self._release(held)
+
+    async def learn(self, limits: Limits) -> None:
+        """Nothing: all count in the same memory."""
 
     def left(self, limits: Limits) -> tuple[Left, ...]:
         now_ns = time.monotonic_ns()

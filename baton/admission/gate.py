@@ -240,8 +240,9 @@ class Gate:
             raise _refusal(decision, 0)
         return Passage(caller, self._counters, decision)
 
-    def left(self, caller: Caller) -> dict[str, Left]:
+    async def left(self, caller: Caller) -> dict[str, Left]:
         """What its limits would let through now, by the account that each limits."""
+        await self._counters.learn(caller.limits)
         pairs = zip(caller.limits, self._counters.left(caller.limits), strict=True)
         return {limit.scope: left for limit, left in pairs}
 

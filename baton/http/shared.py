@@ -119,7 +119,9 @@ class Shared:
         self._metrics.rejected("host")
         self._misdirected += 1
         if self.now >= self._told_s + MISDIRECTED_TOLD_S:
-            diary.warning("host refused", reason=error.message, requests=self._misdirected)
+            # A terminal may show it, and do as it says.
+            why = error.message.encode("ascii", "backslashreplace").decode()
+            diary.warning("host refused", reason=why, requests=self._misdirected)
             self._misdirected, self._told_s = 0, self.now
 
     def renew(self, now: float) -> None:

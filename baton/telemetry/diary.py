@@ -26,10 +26,6 @@ COUNTED = ("warning", "error")
 _logger = logging.getLogger(NAME)
 
 
-def debug(event: str, **fields: object) -> None:
-    _say(logging.DEBUG, event, fields)
-
-
 def info(event: str, **fields: object) -> None:
     _say(logging.INFO, event, fields)
 

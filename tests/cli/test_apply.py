@@ -107,11 +107,11 @@ def test_a_place_that_must_not_be_called_changes_nothing(applied: Cli, dry: tupl
     """Also where it stands last, of an upstream that is there or not; a dry run says so, too."""
     file = FILE.replace("budget_usd = 25", "budget_usd = 26").replace("0.6", "0.7")
     added = FILE[: FILE.index("[[price]]")].replace('"gpu"', '"other"')
-    before = applied("export").out
+    before = applied("export").out.splitlines()[1:]  # but for the moment
     for wrong in (file.replace("10.0.0.5", "169.254.169.254"), file + added.replace("10.", "0.")):
         done = applied("apply", "-", *dry, stdin=wrong)
         assert (1, True) == (done.code, "is denied" in done.err), done.err
-    assert before == applied("export").out
+    assert before == applied("export").out.splitlines()[1:]
 
 
 def test_prune_removes(applied: Cli) -> None:

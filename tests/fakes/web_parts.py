@@ -79,8 +79,6 @@ class ByteEngine:
 
 DESCRIPTION = Description(
     fingerprint="test-1",
-    model_path="tiny.gguf",
-    model_sha256="0" * 64,
     architecture="llama",
     vocabulary_size=258,
     context_tokens_max=128,
@@ -88,7 +86,6 @@ DESCRIPTION = Description(
     threads=1,
     eos_token="<|end|>",
     bos_token="<|begin|>",
-    add_bos=True,
     fim=False,
     running=1,
     waiting=2,

@@ -150,9 +150,10 @@ def test_an_operator_sees_who_is_refused(
         assert ("WARNING", "host refused") == (first.levelname, first.getMessage())
         assert "'b.test'" in str(fields_of(first)["reason"])
         monkeypatch.setattr(shared, "MISDIRECTED_TOLD_S", 0.0)
-        asked(listener, get + b"d.test\r\n", b"")
+        asked(listener, get + b"d.test\x9b2J\r\n", b"")
         ours = [record for record in caplog.records if record.name == "baton"]
         assert [1, 2] == [fields_of(record)["requests"] for record in ours]
+        assert "d.test\\x9b2J" in str(fields_of(ours[-1])["reason"])
         assert 3 == listener.metrics.snapshot().rejected["host"]
 
 

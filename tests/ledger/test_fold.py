@@ -21,7 +21,7 @@ from baton.stores.book import Store, book_path, journal_folder
 from baton.stores.framing import BLOCK_BYTES
 from baton.stores.journals import Fenced
 from baton.stores.posting import Posting
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import PRICE, TOLD, intent, ledger_of, new_key, new_store, outcome
 
 DEADLINE_S = 10.0
 
@@ -196,7 +196,7 @@ def test_orphans_are_recovered(tmp_path: pathlib.Path) -> None:
             async with ledger_of(store) as second:
                 hold = await second.hold(intent(key))
                 await second.durable(hold.ticket)
-                second.checkpoint(hold, 64)
+                second.checkpoint(hold, 64, TOLD)
                 copied = shutil.copytree(tmp_path, tmp_path.with_name("copy"))
             assert copied.exists()
 

@@ -33,7 +33,7 @@ def test_everything_is_a_json_line() -> None:
     stream = io.StringIO()
     diary.configure("info", stream)
     diary.info("100% engine started", threads=3, path=pathlib.Path("/x"))
-    diary.debug("not told")
+    logging.getLogger("uvicorn.error").debug("not told")
     diary.warning("odd", reason="none")
     diary.error("worse")
     logging.getLogger("uvicorn.error").warning("port %s", 80)
