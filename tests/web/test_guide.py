@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from urllib.parse import unquote
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_anchors_of_links_exist(guide: Guide) -> None:
         for part in page.rendered.html.split('href="')[1:]:
             target, _, anchor = part.partition('"')[0].partition("#")
             if anchor and "/" not in target:
-                assert anchor in anchors[language, target.partition("?")[0] or name]
+                assert unquote(anchor) in anchors[language, target.partition("?")[0] or name]
 
 
 def test_links_stay_here(guide: Guide) -> None:
