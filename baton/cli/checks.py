@@ -221,6 +221,9 @@ def sides(settings: Settings) -> list[Side]:
 def port(settings: Settings, side: Side) -> Finding:
     """Free, or taken by a Baton that answers."""
     check, place = f"{side.name}port", side.place
+    remedy = f"set {place.port_setting} to a free port, or stop what has it"
+    if side.name and settings.port and place[:2] == (settings.host, settings.port):
+        return Finding(check, "failed", f"{place} is the callers', too", remedy)
     try:
         bind(place).close()
     except (OSError, UnicodeError) as error:
@@ -241,7 +244,6 @@ def port(settings: Settings, side: Side) -> Finding:
         pass  # another program
     else:
         return Finding(check, "ok", f"a Baton answers at {place}")
-    remedy = f"set {place.port_setting} to a free port, or stop what has it"
     return Finding(check, "failed", f"{place} is another program's", remedy)
 
 

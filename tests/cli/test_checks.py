@@ -226,6 +226,10 @@ def test_a_listener_for_operators(settings: config.Settings) -> None:
         assert ("admin port", "failed", f"{place} is another program's") == told(found)
         assert "BATON_ADMIN_LISTEN" in found.remedy
         assert ("admin address", "ok", server.url) == told(checks.address(side))
+    same = changed(settings, port=1234, admin_listen="127.0.0.1:1234")
+    found = checks.port(same, checks.sides(same)[1])
+    assert ("admin port", "failed", "127.0.0.1:1234 is the callers', too") == told(found)
+    assert "BATON_ADMIN_LISTEN" in found.remedy
     _, side = checks.sides(changed(settings, admin_listen="0.0.0.0:0"))
     assert ("admin port", "ok", "0.0.0.0:0 is free") == told(checks.port(settings, side))
     found = checks.address(side)
