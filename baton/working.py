@@ -106,6 +106,7 @@ async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) 
     """Serve until told to stop; then the drain ends after `drain_timeout_s` at the latest."""
     async with Worker(settings) as worker:
         shared = Shared(_let_in(settings), worker.answer, worker.board)
+        shared.note = worker.note
         server = Server(configured(settings, worker, shared))
         drain = Drain(worker, shared, server, watch_fd)
         drain.watch()

@@ -6,18 +6,20 @@ early, and late by two sweeps at most.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from email.utils import formatdate
 from typing import Any, Protocol
 
 from uvicorn.server import ServerState
 
 from baton.config import Settings
+from baton.errors import RequestError
 from baton.http.bodies import bodies
-from baton.http.exchange import Exchange, Line
+from baton.http.exchange import Exchange, HeaderPair, Line
 from baton.http.hosts import allowed
 from baton.http.usual import Usual
 from baton.telemetry import diary
+from baton.telemetry.refused import Asked
 
 SWEEP_S = 0.5
 NEVER = float("inf")
@@ -72,8 +74,18 @@ Boarding = Callable[[FlightLine, Usual, bytes], Flight | None]
 not for it."""
 
 
+Noting = Callable[[RequestError, Sequence[HeaderPair], Callable[[], Asked]], None]
+"""Note what was refused at the edge: why, with which headers, and what was asked."""
+
+
+def unnoted(error: RequestError, headers: Sequence[HeaderPair], asked: Callable[[], Asked]) -> None:
+    """Nobody wants to know."""
+
+
 class Shared:
     """One for all connections of a worker."""
+
+    note: Noting = staticmethod(unnoted)
 
     def __init__(self, settings: Settings, room: Room, board: Boarding | None = None) -> None:
         self.settings, self.room, self.board = settings, room, board

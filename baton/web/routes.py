@@ -19,6 +19,7 @@ from baton.doors.infill import InfillAnswer, InfillRequest
 from baton.errors import RequestError, internal, store_unavailable, unknown_path, wrong_method
 from baton.protocol import Completion
 from baton.stores.base import StoreUnavailable
+from baton.telemetry.refused import Asked
 from baton.web import (
     admin_audit,
     admin_checks,
@@ -26,6 +27,7 @@ from baton.web import (
     admin_history,
     admin_keys,
     admin_parties,
+    admin_refusals,
     admin_reports,
     admin_requests,
     admin_upstreams,
@@ -99,6 +101,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *admin_history.OPERATIONS,
     *admin_reports.OPERATIONS,
     *admin_requests.OPERATIONS,
+    *admin_refusals.OPERATIONS,
     *admin_contents.OPERATIONS,
     *admin_audit.OPERATIONS,
     *documents.OPERATIONS,
@@ -167,7 +170,11 @@ def routes(operations: Iterable[AnyOperation]) -> list[Route]:
 async def refuse(request: Request, error: Exception) -> Response:
     """An answer that is not 200, in OpenAI's shape."""
     assert isinstance(error, RequestError)
-    trace(request).error = error.code
+    told = trace(request)
+    told.error = error.code
+    route = f"{request.method} {request.scope['path']}"
+    services: Services = request.app.state.services
+    services.note_refusal(told.key, error, lambda: Asked(told.request_id, route, ""))
     headers = dict(error.headers)
     return Response(error.body(), error.status, headers, media_type="application/json")
 

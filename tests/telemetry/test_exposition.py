@@ -66,6 +66,7 @@ def counted() -> Snapshot:
     metrics.filled(("echo", "n"))
     metrics.filled(("echo",))
     metrics.contents_ended("dropped", 2)
+    metrics.refusal_ended("summed", 9)
     return metrics.snapshot()
 
 
@@ -100,6 +101,9 @@ def test_every_number_is_shown_under_its_name() -> None:
         "baton_fills_total|n": 1,
         "baton_contents_total|dropped": 2,
         "baton_contents_total|kept": 0,
+        "baton_refusals_total|dropped": 0,
+        "baton_refusals_total|kept": 0,
+        "baton_refusals_total|summed": 9,
         "baton_upstream_waiting|embedded": 2,
         "baton_holds_open": 1,
         "baton_requests_in_flight": 0,
