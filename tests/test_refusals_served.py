@@ -111,7 +111,8 @@ def test_each_kind(tmp_path: pathlib.Path) -> None:
 
 
 def test_who_has_no_key_at_other_paths(tmp_path: pathlib.Path) -> None:
-    """Routes beside the completions tell in the same log: who asked for a chat, or may not."""
+    """Routes beside the completions tell in the same log: who asked for a chat, or may not; not
+    what an operator got wrong, whose words may be secrets."""
     with relaying(tmp_path) as relay:
         answers = {
             "POST /v1/chat/completions": relay.user.post("/v1/chat/completions", {"a": CANARY}),
@@ -120,6 +121,10 @@ def test_who_has_no_key_at_other_paths(tmp_path: pathlib.Path) -> None:
             "DELETE /v1/completions": relay.user.ask("DELETE", "/v1/completions"),
         }
         user = relay.store.keys.find(USER)[0].id
+        typed = {"name": "u", "url": "http://u:sesame/word@host/v1", "models": {"m": "m"}}
+        admin = relay.key("admin", role="admin")
+        quoted = admin.post("/admin/v1/upstreams", {**typed, "dialect": "openai"})
+        assert (400, True) == (quoted.status, "sesame" in quoted.text)
     assert [404, 403, 401, 405] == [each.status for each in answers.values()]
     found = rows(tmp_path)
     assert len(answers) == len(found)

@@ -120,6 +120,9 @@ ELSEWHERE = (
 )  # fmt: skip
 """Where clients of other interfaces knock, and those whose base address lacks /v1, has it twice or
 fixes the model: they are told what Baton is for."""
+ADMIN, NOT_LET_IN = "/admin/", (401, 403)
+"""What an operator got wrong there is for nobody else's eyes: such messages quote what was typed,
+of an address its password perhaps. Who was not let in is noted all the same."""
 PAGES = ("/docs", "/console")
 """What people open: a slash at the end is taken away. API paths have none, and no redirect."""
 
@@ -172,9 +175,10 @@ async def refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     told = trace(request)
     told.error = error.code
-    route = f"{request.method} {request.scope['path']}"
-    services: Services = request.app.state.services
-    services.note_refusal(told.key, error, lambda: Asked(told.request_id, route, ""))
+    path, services = request.scope["path"], request.app.state.services
+    if error.status in NOT_LET_IN or not path.startswith(ADMIN):
+        asked = Asked(told.request_id, f"{request.method} {path}", "")
+        services.note_refusal(told.key, error, lambda: asked)
     headers = dict(error.headers)
     return Response(error.body(), error.status, headers, media_type="application/json")
 
