@@ -12,8 +12,6 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
 
-from starlette.types import ASGIApp
-
 from baton import __version__, tracing, webhooks
 from baton.admission import keys, sessions
 from baton.admission.counters import Counters, MachineCounters
@@ -24,7 +22,6 @@ from baton.completions import Completions
 from baton.config import Settings, SettingsError
 from baton.configured import Configured
 from baton.content import Keeper
-from baton.engine.wire import Description, Tokens
 from baton.fast_path import FastPath
 from baton.http.shared import Boarding, Noting
 from baton.ledger import audit
@@ -39,6 +36,7 @@ from baton.stores.base import ChangeRecord, StoreError
 from baton.stores.book import Store, open_store
 from baton.stores.changes import SESSION
 from baton.telemetry import diary
+from baton.telemetry.condition import Condition
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
 from baton.telemetry.publish import Publisher
@@ -46,13 +44,12 @@ from baton.tracing import Room, Telemetry, ToldLog, TracedUpstream, around
 from baton.upstreams import registry
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.embedded import EmbeddedUpstream
+from baton.upstreams.embedded_model import EmbeddedModel
 from baton.upstreams.http import HttpUpstream
 from baton.web import front
 from baton.web.services import Headers, Readiness, Services, Standing, readiness
 
 ENGINE_POLL_S = 0.1
-READY_TIMEOUT_S = 2.0
-"""An engine that says nothing for so long is not ready, whatever it does."""
 LEVELS = ("key", "user", "team", "organisation")
 """Changes of these change who may ask, and how much."""
 ASIDE = (*LEVELS, contents.KIND, SESSION)
@@ -67,7 +64,7 @@ class Worker:
     """The room, or what stands around it: what answers completions."""
     board: Boarding | None
     """The fast path; None where each request is told of as a whole, or asks for determinism."""
-    web: ASGIApp
+    web: front.Web
     note: Noting
     """Told what connections refuse."""
     on_lost: Callable[[], None] = staticmethod(lambda: None)
@@ -129,8 +126,7 @@ class Worker:
         counters, proxies = self._counters(ending), _proxies(settings)
         self._gate = Gate(store, counters, proxies, settings.console_session_s)
         await self.refresh()
-        metrics, log = Metrics(), self._access_log(ending, traces)
-        metrics.upstreams = self._configured.numbers
+        metrics, log = self._numbers(ending, counters), self._access_log(ending, traces)
         publisher = Publisher(metrics, settings.home_path / "run")
         publisher.start()
         ending.push_async_callback(publisher.stop)
@@ -148,7 +144,7 @@ class Worker:
         self._tell_of_budgets(ending)
         self._keep(ending, metrics)
         self._write_refusals(ending)
-        self.web = front.build(self._services(publisher, log))
+        self.web = front.build_web(self._services(publisher, log))
 
     def _open_room(self, traces: Telemetry | None) -> None:
         """What answers completions, and the fast path beside it."""
@@ -190,6 +186,14 @@ class Worker:
         ending.push_async_callback(log.stop)
         return log
 
+    def _numbers(self, ending: contextlib.AsyncExitStack, counters: Counters) -> Metrics:
+        """What this process counts, and how it is."""
+        metrics = Metrics()
+        ending.enter_context(diary.tallying(metrics.lines))
+        metrics.upstreams = self._configured.numbers
+        metrics.condition = functools.partial(_condition, self._ledger, counters)
+        return metrics
+
     def _record(self, ending: contextlib.AsyncExitStack, metrics: Metrics) -> None:
         """How upstreams fare, from now on."""
         recorder = Recorder(
@@ -225,10 +229,11 @@ class Worker:
         if self._settings.model == "none":
             return None
         upstream = EmbeddedUpstream(EMBEDDED, str(self._settings.engine_socket))
-        self._embedded = EmbeddedModel(self._settings.model, upstream)
+        path, wait_s = self._settings.engine_socket, self._settings.ready_wait_s
+        self._embedded = EmbeddedModel(self._settings.model, upstream, path, wait_s)
         return upstream
 
-    async def _learn(self, embedded: "EmbeddedModel") -> None:
+    async def _learn(self, embedded: EmbeddedModel) -> None:
         """Ask the engine what it can do, as soon as it is there."""
         while embedded.description is None:
             try:
@@ -272,17 +277,9 @@ class Worker:
         )
 
     async def _readiness(self) -> Readiness:
-        engine = None
-        if self._embedded is not None:
-            try:
-                async with asyncio.timeout(READY_TIMEOUT_S):
-                    await self._embedded.describe()
-                engine = True
-            except (UpstreamError, TimeoutError):
-                engine = False
         return readiness(
             store=not self._ledger.failing,
-            engine=engine,
+            engine="off" if self._embedded is None else await self._embedded.state(),
             upstreams=len(self._configured.current.catalogue.upstreams),
             draining=self._draining,
         )
@@ -329,25 +326,6 @@ class Worker:
             diary.error("configuration not loaded", reason=str(error))
 
 
-class EmbeddedModel:
-    """The engine's model, as the routes see it (web.services.Embedded)."""
-
-    def __init__(self, model: str, upstream: EmbeddedUpstream) -> None:
-        self.model, self._upstream = model, upstream
-        self.created_s = int(time.time())
-        self.description: Description | None = None
-
-    async def describe(self) -> Description:
-        self.description = await self._upstream.describe()
-        return self.description
-
-    async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens:
-        return await self._upstream.tokenize(text, add_special, parse_special)
-
-    async def detokenize(self, ids: list[int]) -> str:
-        return await self._upstream.detokenize(ids)
-
-
 class WebGate:
     """The gate, as the routes see it (web.services.Gate)."""
 
@@ -372,10 +350,24 @@ class WebGate:
     async def sign_out(self, headers: Headers) -> None:
         await self._gate.sign_out(sessions.cookies(headers))
 
+    def conceal(self, value: str, about: str) -> str:
+        return self._gate.sessions.conceal(value, about, time.time())
+
+    def revealed(self, sealed: str, about: str) -> str | None:
+        return self._gate.sessions.revealed(sealed, about, time.time())
+
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         names = (caller.record.account, *caller.payer.limited, *further)
         balances = await asyncio.to_thread(self._store.accounts.some, names)
-        return Standing(balances=balances, left=self._gate.left(caller))
+        return Standing(balances=balances, left=await self._gate.left(caller))
+
+
+def _condition(ledger: Ledger, counters: Counters) -> Condition:
+    return Condition(
+        journals_failing=int(ledger.failing),
+        unfolded_s=ledger.unfolded_s,
+        counting_apart=int(counters.apart),
+    )
 
 
 def _until_the_end(ending: contextlib.AsyncExitStack, work: Coroutine[None, None, None]) -> None:

@@ -6,7 +6,6 @@ that names them. An empty variable is as one that is not set; where the default 
 An empty host is refused: see `Host`.
 """
 
-import difflib
 import os
 import pathlib
 import re
@@ -46,6 +45,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """0 takes a free one."""
     public_url: str = ""
     """The address that callers use; "" is where it listens, http://host:port or https."""
+    admin_listen: str = ""
+    """host:port of a second listener, for operators: it alone has /admin, /console and /metrics
+    then (and all else, too), the first one only what callers use. "" is one for all."""
+    admin_url: str = ""
+    """The address that operators use; "" is the one in BATON_ADMIN_LISTEN."""
     workers: Workers = 1
     """Relay processes. One serves a few thousand requests a second; more only pay on more cores."""
     home: str = ""
@@ -54,12 +58,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Comma-separated addresses or networks whose X-Forwarded-For is believed."""
     allowed_hosts: str = ""
     """Comma-separated names by which Baton may be asked for (Host), *.example.com for subdomains,
-    addresses, networks; "" for any. With a list also those of BATON_PUBLIC_URL, BATON_HOST and
-    localhost; others are 421. Probes are answered under any."""
+    addresses, networks; "" for any. With a list also those in the settings above, and localhost;
+    others are 421. Probes are answered under any."""
     cors_origins: str = ""
     """Comma-separated origins that browsers may call from; "*" for all; "" for none."""
     tls_certificate_file: str = ""
-    """PEM, with the chain; "" is no TLS: a proxy in front has it."""
+    """PEM, with the chain, for both listeners; "" is no TLS: a proxy in front has it."""
     tls_key_file: str = ""
     """Its key, PEM."""
 
@@ -73,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # The embedded model
     model: str = "smollm2-135m-instruct"
-    """A GGUF path, the name of a known model, or `none`."""
+    """A GGUF path, a known name, hf:OWNER/REPO:QUANT, package:NAME==VERSION, or `none`."""
     model_cache: str = ""
     """Folder of fetched models; "" is $XDG_CACHE_HOME/baton/models or ~/.cache/baton/models."""
     engine_eight_bit: bool = True
@@ -91,6 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_stall_timeout_s: Annotated[float, msgspec.Meta(ge=2, le=86_400)] = 20.0
     """An engine that does not get on for so long (it tells each second) hangs: it is killed and
     started again, and its streams go on. A step takes a tenth of a second, by intent."""
+    ready_wait_s: Annotated[float, msgspec.Meta(ge=0, le=3_600)] = 60.0
+    """How long after a start /readyz is 503 while the embedded model is being loaded, though there
+    are upstreams; 0: not at all. An engine that died is not waited for."""
     engine_deterministic: bool = False
     """Deterministic mode for every call, not only for those that ask."""
     engine_speculation: bool = True
@@ -277,14 +284,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def own_address(self) -> str:
         """Likewise, past whatever is in front of it."""
-        scheme = "https" if self.tls_certificate_file else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{host}:{self.port}"
+        return f"{self._scheme}://{host}:{self.port}"
+
+    @property
+    def admin_address(self) -> str:
+        """What operators type before /console: the same, where there is one place for all."""
+        if not self.admin_listen:
+            return self.address
+        return self.admin_url.rstrip("/") or self.own_admin_address
+
+    @property
+    def own_admin_address(self) -> str:
+        return f"{self._scheme}://{self.admin_listen}" if self.admin_listen else ""
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.tls_certificate_file else "http"
 
     @property
     def own_names(self) -> tuple[str, ...]:
-        """The hosts of both addresses."""
-        return (urlsplit(self.address).hostname or "", self.host)
+        """The hosts of all these addresses."""
+        others = (self.address, self.admin_address, self.own_admin_address)
+        return (*(urlsplit(each).hostname or "" for each in others), self.host)
 
 
 def load(environment: Mapping[str, str] = os.environ, **overrides: object) -> Settings:
@@ -330,30 +352,9 @@ def _wrong(said: str, merged: Mapping[str, object], named: Callable[[str], str])
         hints = get_type_hints(Settings, include_extras=True)
         return f"{named(found[1])} {misset.kind(found[1], hints[found[1]], merged[found[1]])}"
     if (found := re.search(r"unknown field `(.*)`", said)) is not None:
-        near = _near(found[1])
+        near = misset.near(found[1], Settings.__struct_fields__)
         return f"{named(found[1])} is no setting{f': is {near} meant?' if near else ''}"
     return f"settings: {said}"
-
-
-def misspelt(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What to say of `BATON_*` variables that are no settings: they would be ignored in silence.
-
-    `BATON_UPSTREAM_*` are provider keys that a file for `baton apply` names."""
-    said = []
-    for variable in sorted(environment):
-        name = variable.removeprefix("BATON_").lower()
-        known = name in Settings.__struct_fields__ or name.startswith("upstream_")
-        if known or not variable.startswith("BATON_"):
-            continue
-        near = _near(name)
-        hint = f": is BATON_{near.upper()} meant?" if near else "."
-        said.append(f"{variable} is no setting{hint}")
-    return said
-
-
-def _near(name: str) -> str | None:
-    """The setting that may be meant."""
-    return next(iter(difflib.get_close_matches(name, Settings.__struct_fields__, 1)), None)
 
 
 def _home(environment: Mapping[str, str]) -> pathlib.Path:

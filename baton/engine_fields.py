@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from baton import errors
-from baton.explanations import NESTED_TOO_DEEPLY, UNREADABLE, unreadable
+from baton.explanations import NESTED_TOO_DEEPLY, UNREADABLE, explain_field, unreadable
 
 OBJECT_BYTES_MAX = 64 * 1024
 """Of a schema or grammar as it stands in the request: compiling one costs its engine far more."""
@@ -91,6 +91,8 @@ def _value(name: str, raw: bytes) -> object:
         raise errors.too_long(name, OBJECT_BYTES_MAX)
     try:
         value = _DECODERS[name].decode(raw)
+    except msgspec.ValidationError:
+        raise explain_field(name, TYPES[name], raw) from None
     except UNREADABLE as error:
         raise errors.invalid(f"Invalid '{name}': {unreadable(error)}.", name) from None
     if isinstance(value, dict) and _nested_too_deeply(value):

@@ -117,11 +117,13 @@ def wrong_type(param: str, expected: str, got: str) -> RequestError:
     return invalid(message, param.partition(".")[0], "invalid_type")
 
 
-def below_minimum(param: str, noun: str, low: float, got: float) -> RequestError:
+def below_minimum(
+    param: str, noun: str, low: float, got: float, *, sign: str = ">="
+) -> RequestError:
     """400: a number below its range; `noun` is "integer" or "decimal", as in OpenAI's codes."""
     message = (
         f"Invalid '{param}': {noun} below minimum value. "
-        f"Expected a value >= {low}, but got {quoted(got)} instead."
+        f"Expected a value {sign} {low}, but got {quoted(got)} instead."
     )
     return invalid(message, param, f"{noun}_below_min_value")
 
@@ -141,8 +143,8 @@ def too_many(param: str, high: int, got: int) -> RequestError:
     return invalid(message, param, "array_above_max_length")
 
 
-def too_long(param: str, bytes_max: int) -> RequestError:
-    message = f"Invalid '{param}': string too long. Expected at most {bytes_max} bytes of UTF-8."
+def too_long(param: str, size_max: int, unit: str = "bytes of UTF-8") -> RequestError:
+    message = f"Invalid '{param}': string too long. Expected at most {size_max} {unit}."
     return invalid(message, param, "string_above_max_length")
 
 

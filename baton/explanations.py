@@ -1,7 +1,7 @@
 """Why a field of a request was refused, in words and codes that OpenAI's callers know.
 
 Only for requests that are refused: a field that its type did not take is decoded again without any,
-and compared with what the type (from decoding.py) would have taken.
+and compared with what the type (from decoding.py or engine_fields.py) would have taken.
 """
 
 from msgspec import DecodeError, Raw, inspect, json
@@ -24,7 +24,6 @@ _NOUNS: dict[type, str] = {
     inspect.FloatType: "a number",
     inspect.StrType: "a string",
     inspect.BoolType: "a boolean",
-    inspect.ListType: "an array of strings",
     inspect.DictType: "an object",
     inspect.StructType: "an object",
 }
@@ -55,7 +54,7 @@ def explain_body(body: bytes, error: Exception) -> RequestError:
     return errors.malformed_body(unreadable(error)) if body.strip() else errors.empty_body()
 
 
-def explain_field(name: str, kind: object, raw: Raw) -> RequestError:
+def explain_field(name: str, kind: object, raw: Raw | bytes) -> RequestError:
     """The error for a field whose value `raw` the type `kind` did not take."""
     try:
         value = json.decode(raw)
@@ -69,9 +68,9 @@ def explain_field(name: str, kind: object, raw: Raw) -> RequestError:
             case inspect.StructType(), dict():
                 return _explain_options(name, branch, value)
             case inspect.ListType(), list():
-                return errors.wrong_type(name, _NOUNS[type(branch)], _items(value))
+                return _explain_list(name, branch, value)
     return _explain_number(name, allowed[0], value) or errors.wrong_type(
-        name, " or ".join(_NOUNS[type(branch)] for branch in allowed), _KINDS[type(value)]
+        name, " or ".join(_noun(branch) for branch in allowed), _KINDS[type(value)]
     )
 
 
@@ -122,6 +121,19 @@ def _explain_bias(name: str, kind: inspect.DictType, bias: dict[str, object]) ->
     return errors.invalid(f"Invalid '{name}'.", name)
 
 
+def _explain_list(name: str, kind: inspect.ListType, items: list[object]) -> RequestError:
+    if kind.max_length is not None and len(items) > kind.max_length:
+        return errors.too_many(name, kind.max_length, len(items))
+    wanted = kind.item_type
+    for item in items:
+        if fault := _explain_number(name, wanted, item):
+            return fault
+        chars_max = wanted.max_length if isinstance(wanted, inspect.StrType) else None
+        if chars_max is not None and isinstance(item, str) and len(item) > chars_max:
+            return errors.too_long(name, chars_max, "characters")
+    return errors.wrong_type(name, _noun(kind), _items(items))
+
+
 def _explain_options(
     name: str, kind: inspect.StructType, options: dict[str, object]
 ) -> RequestError:
@@ -141,8 +153,10 @@ def _explain_number(name: str, kind: inspect.Type, value: object) -> RequestErro
             return None
         case inspect.IntType(ge=low, le=high), int():
             noun, number = "integer", value
-        case inspect.FloatType(ge=low, le=high), int() | float():
+        case inspect.FloatType(ge=low, gt=above, le=high), int() | float():
             noun, number = "decimal", value
+            if above is not None and number <= above:
+                return errors.below_minimum(name, noun, above, number, sign=">")
         case _:
             return None
     if low is not None and number < low:
@@ -150,6 +164,12 @@ def _explain_number(name: str, kind: inspect.Type, value: object) -> RequestErro
     if high is not None and number > high:
         return errors.above_maximum(name, noun, high, number)
     return None
+
+
+def _noun(kind: inspect.Type) -> str:
+    if isinstance(kind, inspect.ListType):
+        return f"an array of {_NOUNS[type(kind.item_type)].split()[-1]}s"
+    return _NOUNS[type(kind)]
 
 
 def _items(items: list[object]) -> str:

@@ -1,30 +1,75 @@
-"""The address that is listened on: the socket, what keeps from it, and who can reach it."""
+"""The places that are listened at: their sockets, what keeps from one, and who can reach it."""
 
 import errno
 import os
 import socket
 import sys
+from typing import NamedTuple
 
 from baton.config import Settings
 
 LISTEN_BACKLOG = 4096
-REMEDIES = {
-    errno.EADDRINUSE: "another program has the port: stop it, or set BATON_PORT to another one",
-    errno.EACCES: "set BATON_PORT to 1024 or above, or give the process CAP_NET_BIND_SERVICE",
-    errno.EADDRNOTAVAIL: "set BATON_HOST to an address of this machine",
-}
 SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 """Of a Unix socket's path, in every system call that takes one."""
-NO_HOST = "set BATON_HOST to a name or an address of this machine, without a port or brackets"
 
 
-def bind(settings: Settings) -> socket.socket:
+class Place(NamedTuple):
+    """Where to listen, and the settings that say so."""
+
+    host: str
+    port: int
+    host_setting: str = "BATON_HOST"
+    port_setting: str = "BATON_PORT"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class CannotListen(Exception):
+    """At one of the places; the message says which, why, and what setting would help."""
+
+
+def places(settings: Settings) -> list[Place]:
+    """The one where callers come; behind it that of operators, if it is another one."""
+    found = [Place(settings.host, settings.port)]
+    if settings.admin_listen:
+        host, _, port = settings.admin_listen.rpartition(":")
+        name = "BATON_ADMIN_LISTEN"
+        found.append(Place(host.strip("[]"), int(port), name, name))
+    return found
+
+
+def bind_all(settings: Settings) -> list[socket.socket]:
+    """A listening socket for each place. Raises CannotListen, and leaves none open."""
+    listeners: list[socket.socket] = []
+    try:
+        for place in places(settings):
+            listeners.append(_bound(place, len(listeners) > 0 and place.port == settings.port))
+    except CannotListen:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _bound(place: Place, ours: bool) -> socket.socket:
+    """`ours`: where somebody has the port, that is us."""
+    try:
+        return bind(place)
+    except (OSError, UnicodeError) as error:
+        why = refusal(error, place)
+        if ours and getattr(error, "errno", None) == errno.EADDRINUSE:
+            why = f"that is BATON_PORT's, too; set {place.port_setting} to another one"
+        raise CannotListen(f"cannot listen on {place}: {why}") from None
+
+
+def bind(place: Place) -> socket.socket:
     """The listening socket; OSError or UnicodeError when the address is taken, not ours or none."""
-    listener = socket.socket(_family(settings), socket.SOCK_STREAM)
+    listener = socket.socket(_family(place), socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind(_place(settings))
+        listener.bind(_address(place))
         listener.listen(LISTEN_BACKLOG)
         listener.setblocking(False)
     except (OSError, UnicodeError):
@@ -33,14 +78,23 @@ def bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def refusal(error: OSError | UnicodeError) -> str:
+def refusal(error: OSError | UnicodeError, place: Place) -> str:
     """Why `bind` could not, and which setting would help."""
+    host, port = place.host_setting, place.port_setting
+    no_host = f"set {host} to a name or an address of this machine, without a port or brackets"
+    if host == port:
+        no_host = f"set {host} to a name or an address of this machine, and a port"
     if isinstance(error, UnicodeError):
-        return f"that is no name of a host; {NO_HOST}"
+        return f"that is no name of a host; {no_host}"
     if isinstance(error, socket.gaierror):
-        return f"{error.strerror}; {NO_HOST}"
-    remedy = REMEDIES.get(error.errno or 0, "look at BATON_HOST and BATON_PORT")
-    return f"{error.strerror}; {remedy}"
+        return f"{error.strerror}; {no_host}"
+    remedies = {
+        errno.EADDRINUSE: f"another program has the port: stop it, or set {port} to another one",
+        errno.EACCES: f"set {port} to 1024 or above, or give the process CAP_NET_BIND_SERVICE",
+        errno.EADDRNOTAVAIL: f"set {host} to an address of this machine",
+    }
+    names = " and ".join(dict.fromkeys((host, port)))
+    return f"{error.strerror}; {remedies.get(error.errno or 0, f'look at {names}')}"
 
 
 def within_machine(address: str) -> bool:
@@ -48,9 +102,9 @@ def within_machine(address: str) -> bool:
     return address.startswith(("127.", "::ffff:127.")) or address == "::1"
 
 
-def resolved(settings: Settings) -> str:
-    """The address that the host is. Raises OSError or UnicodeError where it is none."""
-    return str(_place(settings)[0])
+def resolved(place: Place) -> str:
+    """The address that its host is. Raises OSError or UnicodeError where it is none."""
+    return str(_address(place)[0])
 
 
 def too_long(settings: Settings) -> str | None:
@@ -62,11 +116,11 @@ def too_long(settings: Settings) -> str | None:
     return f"BATON_HOME is too long for the engine's socket: at most {most} bytes of path"
 
 
-def _family(settings: Settings) -> socket.AddressFamily:
+def _family(place: Place) -> socket.AddressFamily:
     """Names are looked up in IPv4."""
-    return socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.AF_INET6 if ":" in place.host else socket.AF_INET
 
 
-def _place(settings: Settings) -> tuple[int | str | bytes, ...]:
-    found = socket.getaddrinfo(settings.host, settings.port, _family(settings), socket.SOCK_STREAM)
+def _address(place: Place) -> tuple[int | str | bytes, ...]:
+    found = socket.getaddrinfo(place.host, place.port, _family(place), socket.SOCK_STREAM)
     return found[0][4]

@@ -4,21 +4,26 @@ A sentence about it begins with the setting's name, which the caller knows, and 
 said here: `is '30s', not a number of seconds above 0, at most 86400`.
 """
 
+import difflib
+import importlib
 import ipaddress
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
 SECRET = ("_key", "_secret", "_url")
 """Ends of the names of settings that may hold a secret: what they hold is never said."""
+MODEL_NAMES = ("hf:", "package:")
+"""Beginnings of what names a model that is fetched (model_names.py)."""
 UNITS = {"_s": " of seconds", "_ms": " of milliseconds"}
 PORT_MAX = 65_535
 ADDRESS = re.compile(
     r"https?://([^\s/?#@]+@)?([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s?#]*)?",
     re.IGNORECASE,
 )
+PLACE = re.compile(r"([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\]):(\d{1,5})", re.IGNORECASE)
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?")
 """As browsers send it: in lower case, without a path."""
 HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE | re.ASCII)
@@ -30,6 +35,27 @@ def kind(name: str, hint: object, value: object) -> str:
     """`value` does not fit the type `hint` of the setting `name`."""
     given = "" if name.endswith(SECRET) else f" {value!r},"
     return f"is{given} not {_expected(name, hint)}"
+
+
+def near(name: str, settings: Collection[str]) -> str | None:
+    """The one of all settings' names that may be meant."""
+    return next(iter(difflib.get_close_matches(name, settings, 1)), None)
+
+
+def misspelt(environment: Mapping[str, str], settings: Collection[str]) -> list[str]:
+    """What to say of `BATON_*` variables that are no settings: they would be ignored in silence.
+
+    `BATON_UPSTREAM_*` are provider keys that a file for `baton apply` names."""
+    said = []
+    for variable in sorted(environment):
+        name = variable.removeprefix("BATON_").lower()
+        known = name in settings or name.startswith("upstream_")
+        if known or not variable.startswith("BATON_"):
+            continue
+        found = near(name, settings)
+        hint = f": is BATON_{found.upper()} meant?" if found else "."
+        said.append(f"{variable} is no setting{hint}")
+    return said
 
 
 def is_text(value: object) -> bool:
@@ -55,6 +81,13 @@ def _address(text: str) -> str | None:
     if not text or (found is not None and int((found[3] or ":0")[1:]) <= PORT_MAX):
         return None
     return "is no address: write it whole, such as https://relay.example.org"
+
+
+def _place(text: str) -> str | None:
+    found = PLACE.fullmatch(text)
+    if not text or (found is not None and int(found[2]) <= PORT_MAX):
+        return None
+    return f"is {text!r}, not a host and a port, such as 127.0.0.1:9090 or [::1]:9090"
 
 
 def _origins(text: str) -> str | None:
@@ -95,8 +128,19 @@ def _percents(text: str) -> str | None:
     return None
 
 
+def _model(text: str) -> str | None:
+    """A path or a known name may be anything; what is no name of theirs is told later."""
+    if not text.startswith(MODEL_NAMES) and "://" not in text:
+        return None
+    said: str | None = importlib.import_module("baton.model_names").misset(text)  # few starts do
+    return said
+
+
 JUDGES: Mapping[str, Callable[[str], str | None]] = {
+    "model": _model,
     "public_url": _address,
+    "admin_listen": _place,
+    "admin_url": _address,
     "allowed_hosts": _hosts,
     "cors_origins": _origins,
     "webhook_percents": _percents,

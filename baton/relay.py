@@ -156,7 +156,12 @@ class Relay:
         """Within both budgets: a hedge is a retry before the failure."""
         now_s, hedges = self._clock(), self._hedges
         hedges.requests = self._retries.requests
-        return hedges.take(now_s) and self._retries.take(now_s)
+        if not hedges.take(now_s):
+            return False
+        allowed = self._retries.take(now_s)
+        if not allowed:
+            hedges.give_back()
+        return allowed
 
     def _may_retry(self, number: int, last: UpstreamError) -> bool:
         """A call that never left our own queue in front of an upstream was no attempt."""

@@ -5,15 +5,18 @@ import errno
 import importlib
 import os
 import pathlib
+import socket
+from collections.abc import Sequence
 
 import msgspec
 
 from baton.admission import keys
 from baton.child import MODULE
-from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings, misspelt
+from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
-from baton.listening import bind, refusal, too_long, within_machine
+from baton.listening import CannotListen, bind_all, too_long, within_machine
+from baton.misset import misspelt
 from baton.running import marked
 from baton.staged import NO_PROCESS, Staged
 from baton.stores import glance
@@ -33,28 +36,28 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
         say(wrong)
         return 1
     try:
-        listener = bind(settings)
-    except (OSError, UnicodeError) as error:
-        say(f"cannot listen on {settings.host}:{settings.port}: {refusal(error)}")
+        listeners = bind_all(settings)
+    except CannotListen as error:
+        say(str(error))
         return 1
-    settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
-    supervisor = Supervisor(settings, listener, first)
+    settings = _with_ports(settings, listeners)
+    supervisor = Supervisor(settings, listeners, first)
     try:
         supervisor.start_ahead()  # on another core they load while the rest is made ready
     except OSError as error:
-        supervisor.abandon()
-        listener.close()
+        _abandon(supervisor)
         say(f"{NO_PROCESS}: {error.strerror}")
         return 1
     try:
         first_key = prepare_home(settings)
     except (BatonError, OSError) as error:
-        supervisor.abandon()
-        listener.close()
+        _abandon(supervisor)
         say(f"cannot use {_place(settings, error)}: {error}")
         return 1
-    _warn(settings, listener.getsockname()[0])
+    _warn(settings, listeners)
     model = find_model(settings)
+    if model is not None:  # what a former engine left there is not of this one
+        settings.engine_socket.unlink(missing_ok=True)
     settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
     command = None if model is None else engine_command(settings, model)
 
@@ -65,6 +68,21 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
 
     with marked(settings.home_path):
         return supervisor.run(settings, command, announce)
+
+
+def _with_ports(settings: Settings, listeners: Sequence[socket.socket]) -> Settings:
+    """With the ports that were taken where any would do."""
+    port, *others = (listener.getsockname()[1] for listener in listeners)
+    host = settings.admin_listen.rpartition(":")[0]
+    admin = f"{host}:{others[0]}" if others else ""
+    return msgspec.structs.replace(settings, port=port, admin_listen=admin)
+
+
+def _abandon(supervisor: Supervisor) -> None:
+    """Nothing has begun."""
+    supervisor.abandon()
+    for listener in supervisor.listeners:
+        listener.close()
 
 
 def prepare_home(settings: Settings) -> str | None:
@@ -150,6 +168,8 @@ def _misset(settings: Settings) -> str | None:
     """What is wrong with a setting that nothing but a start uses; a key's value is not told."""
     if (why := _unwritable(settings.access_log)) is not None:
         return f"BATON_ACCESS_LOG: {settings.access_log} cannot be written: {why}"
+    if settings.admin_url and not settings.admin_listen:
+        return "BATON_ADMIN_URL needs BATON_ADMIN_LISTEN: without it operators use BATON_PUBLIC_URL"
     return keys.misset(settings.bootstrap_key, settings.admin_key)
 
 
@@ -171,13 +191,15 @@ def _unwritable(access_log: str) -> str | None:
     return None
 
 
-def _warn(settings: Settings, address: str) -> None:
-    """`address`: what the host turned out to be."""
-    for text in misspelt():
+def _warn(settings: Settings, listeners: Sequence[socket.socket]) -> None:
+    for text in misspelt(os.environ, Settings.__struct_fields__):
         say(f"WARNING: {text}")
-    if not within_machine(address) and not settings.tls_certificate_file:
-        say(f"WARNING: {settings.host} is reachable from outside and speaks no TLS: keys and texts")
-        say("cross the network in the clear unless a proxy in front adds TLS.")
+    if settings.tls_certificate_file:
+        return
+    for said, listener in zip((settings.host, settings.admin_listen), listeners, strict=False):
+        if not within_machine(listener.getsockname()[0]):
+            say(f"WARNING: {said} is reachable from outside and speaks no TLS: keys and texts")
+            say("cross the network in the clear unless a proxy in front adds TLS.")
 
 
 def _banner(settings: Settings, first_key: str | None, model: ModelFile | None) -> None:
@@ -186,7 +208,7 @@ def _banner(settings: Settings, first_key: str | None, model: ModelFile | None) 
         "",
         f"Baton is ready at {settings.address}",
         f"  docs     {settings.address}/docs",
-        f"  console  {settings.address}/console",
+        f"  console  {settings.admin_address}/console",
     ]
     if first_key is not None:
         lines.append(f"  key      {first_key}")

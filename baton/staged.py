@@ -3,7 +3,7 @@
 Its modules take longer to load than anything else at a start. So the first one is started before
 all else, even before it is known where to listen, and loads while its supervisor loads too and
 makes the rest ready: the data folder, keys, the model. Then it is told what it needs: its settings,
-the listening socket, and the pipe that it watches. They come over a socket that is its standard
+the listening sockets, and the pipe that it watches. They come over a socket that is its standard
 input, so that secrets are in no argument list; where that ends without a word, because its
 supervisor gave up or is gone, it ends.
 
@@ -15,6 +15,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
 from baton.child import MODULE
@@ -29,8 +30,8 @@ UNUSABLE_EXIT = 3
 library cannot be used: starting it again does not help."""
 NO_PROCESS = "the machine has no process left for a worker"
 STANDARD = (0, 1, 2)
-HANDED = 2
-"""The listening socket, and the pipe whose other end its supervisor alone holds."""
+HANDED_MAX = 3
+"""The pipe whose other end its supervisor alone holds, then the listening sockets."""
 
 
 class Staged:
@@ -41,10 +42,10 @@ class Staged:
         self.ready_fd = ready
         """It says `ready` here; the caller's to close."""
 
-    def tell(self, settings: bytes, listen_fd: int, watch_fd: int) -> None:
+    def tell(self, settings: bytes, watch_fd: int, listen_fds: Sequence[int]) -> None:
         """Now it serves. One that is gone already is noticed by its exit status."""
         with self._told, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            sent = socket.send_fds(self._told, [settings], [listen_fd, watch_fd])
+            sent = socket.send_fds(self._told, [settings], [watch_fd, *listen_fds])
             self._told.sendall(settings[sent:])
 
     def drop(self) -> None:
@@ -106,7 +107,7 @@ def hear() -> tuple[bytes, list[int]] | None:
     """In the worker: its settings, and the descriptors that came with them; None: nobody wants it
     any more."""
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as told:
-        piece, handed, _, _ = socket.recv_fds(told, PIECE_BYTES, HANDED)
+        piece, handed, _, _ = socket.recv_fds(told, PIECE_BYTES, HANDED_MAX)
         pieces = []
         while piece:
             pieces.append(piece)

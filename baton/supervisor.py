@@ -1,6 +1,6 @@
-"""`baton serve`: one small parent that owns the listening socket, the engine and the workers.
+"""`baton serve`: one small parent that owns the listening sockets, the engine and the workers.
 
-Theory of operation. The parent binds the socket once and hands its descriptor to every worker, so
+Theory of operation. The parent has the sockets and hands their descriptors to every worker, so
 that no connection is lost while workers come and go. It starts the engine and N workers, restarts
 what dies (with growing pauses when it dies young), swaps the workers on SIGHUP (new ones first, old
 ones end with their streams), and on SIGTERM drains and ends all: workers first, then the engine
@@ -23,7 +23,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -60,11 +60,14 @@ class Supervisor:
     """Runs until told to stop; `run` returns the exit status."""
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, first: staged.Staged | None = None
+        self,
+        settings: Settings,
+        listeners: Sequence[socket.socket],
+        first: staged.Staged | None = None,
     ) -> None:
         """`first`: a worker that has been started already."""
         self.settings = self._given = settings
-        self.listener = listener
+        self.listeners = listeners
         self._announce: Callable[[], None] | None = None
         self._watch_read, self._watch_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
@@ -107,7 +110,7 @@ class Supervisor:
     def _worker(self, index: int) -> subprocess.Popen[bytes]:
         worker = self._ahead.pop(index, None) or staged.start(index)
         told = msgspec.json.encode(self.settings)
-        worker.tell(told, self.listener.fileno(), self._watch_read)
+        worker.tell(told, self._watch_read, [each.fileno() for each in self.listeners])
         child = self.children[index]
         if child.ready_fd >= 0:  # the one before it never got ready
             os.close(child.ready_fd)
@@ -283,14 +286,16 @@ class Supervisor:
             self._swap_workers()
 
     def _stop(self) -> None:
-        """Tell the workers to drain; asked twice, end everything now. They close the socket, and we
-        do: who comes now is refused, and goes elsewhere, and does not wait where nobody serves."""
+        """Tell the workers to drain; asked twice, end everything now. They close the sockets, and
+        we do: who comes now is refused, and goes elsewhere, and does not wait where nobody
+        serves."""
         if self._stopping_since is not None:
             for process in self._processes():
                 process.kill()
             return
         self._stopping_since = time.monotonic()
-        self.listener.close()
+        for listener in self.listeners:
+            listener.close()
         for child in self.children:
             self._retire_replaced(child)
             if child.process is not None and child.process is not self._engine_process():
@@ -308,7 +313,7 @@ class Supervisor:
         return self.children[-1].process if self.children[-1].name == "engine" else None
 
     def _swap_workers(self) -> None:
-        """New workers on the same socket; each old one drains once its successor is ready. A
+        """New workers on the same sockets; each old one drains once its successor is ready. A
         successor that is not ready yet gives way at once; the one that serves stays."""
         for child in self.children:
             if child.name.startswith("worker") and child.process is not None:

@@ -1,7 +1,7 @@
-"""A relay worker: one process, one event loop, on the socket that the supervisor handed down.
+"""A relay worker: one process, one event loop, on the sockets that the supervisor handed down.
 
-Started as `python -m baton.worker INDEX READY_FD`. Its settings, as JSON, the listening socket and
-a pipe to watch come over standard input (staged.py), once it has loaded what it consists of: that
+Started as `python -m baton.worker INDEX READY_FD`. Its settings, as JSON, a pipe to watch and the
+listening sockets come over standard input (staged.py), once it has loaded what it consists of: that
 is most of a start. It writes `ready` to READY_FD when it accepts connections, and drains and ends
 on SIGTERM or when the watched pipe reports that the supervisor is gone.
 """
@@ -29,7 +29,8 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 50)
     gc.enable()
-    if not working.serve(settings, *told[1], int(sys.argv[2])):
+    watch_fd, *listen_fds = told[1]
+    if not working.serve(settings, watch_fd, listen_fds, int(sys.argv[2])):
         sys.exit(staged.UNUSABLE_EXIT)
 
 

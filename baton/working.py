@@ -9,10 +9,12 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 import msgspec
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from baton import files
 from baton.app import Worker
@@ -30,6 +32,9 @@ CLOCK_S = 0.001
 """The loop counts whole milliseconds, and one of them has begun: what is added is never early."""
 ORPHAN_DRAIN_S = 8.0
 """How long streams may still run in a worker whose supervisor is gone."""
+ADMIN_CONNECTIONS_MAX = 128
+"""To the listener of operators, of one worker: browsers have six each. They are beside those of
+callers, so that a console opens where callers have taken all of theirs."""
 FEW = 1_000
 """Callers of a worker that an operator expects to be served without a thought to files."""
 TICK_S = 1.0
@@ -58,8 +63,10 @@ class Server(uvicorn.Server):
 class Drain:
     """How a worker comes to its end: it takes nothing more, and what runs may end."""
 
-    def __init__(self, worker: Worker, shared: Shared, server: Server, watch_fd: int) -> None:
-        self._worker, self._shared, self._server = worker, shared, server
+    def __init__(
+        self, worker: Worker, shared: Shared, servers: Sequence[Server], watch_fd: int
+    ) -> None:
+        self._worker, self._shared, self._servers = worker, shared, servers
         self._watch_fd, self._loop = watch_fd, asyncio.get_running_loop()
 
     def watch(self) -> None:
@@ -74,7 +81,8 @@ class Drain:
         """Others serve in its place: what runs has all the time that it needs."""
         self._shared.draining = True
         self._worker.drain()
-        self._server.stop()
+        for server in self._servers:
+            server.stop()
 
     def stop(self) -> None:
         """Somebody waits for its end."""
@@ -92,40 +100,57 @@ class Drain:
         self._loop.call_later(ORPHAN_DRAIN_S, self._cut)
 
     def _end(self) -> None:
-        if running := len(self._server.server_state.tasks):
+        if running := len(self._tasks()):
             diary.error("the drain is over: cut", requests=running)
         self._cut()
-        self._server.force_exit = True
+        for server in self._servers:
+            server.force_exit = True
 
     def _cut(self) -> None:
-        for task in list(self._server.server_state.tasks):
+        for task in self._tasks():
             task.cancel()
 
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [task for server in self._servers for task in server.server_state.tasks]
 
-async def run(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> None:
-    """Serve until told to stop; then the drain ends after `drain_timeout_s` at the latest."""
+
+async def run(settings: Settings, watch_fd: int, listen_fds: Sequence[int], ready_fd: int) -> None:
+    """Serve until told to stop; then the drain ends after `drain_timeout_s` at the latest.
+
+    The first socket is the callers', the second one, where there is one, that of operators."""
     async with Worker(settings) as worker:
-        shared = Shared(_let_in(settings), worker.answer, worker.board)
+        let_in = _let_in(settings)
+        shared = Shared(let_in, worker.answer, worker.board, worker.room.books.metrics)
         shared.note = worker.note
-        server = Server(configured(settings, worker, shared))
-        drain = Drain(worker, shared, server, watch_fd)
+        most = (let_in.connections_max, ADMIN_CONNECTIONS_MAX)
+        listeners = [socket.socket(fileno=each) for each in listen_fds]
+        servers = [
+            Server(configured(settings, web, connection_class(shared, connections_max)))
+            for web, connections_max, _ in zip(worker.web, most, listeners, strict=False)
+        ]
+        drain = Drain(worker, shared, servers, watch_fd)
         drain.watch()
-        sweeper = asyncio.get_running_loop().create_task(sweep(shared, server.server_state))
-        listener = socket.socket(fileno=listen_fd)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        states = [server.server_state for server in servers]
+        sweeper = asyncio.get_running_loop().create_task(sweep(shared, states))
+        for listener in listeners:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         with contextlib.suppress(BrokenPipeError):  # replaced already, or the supervisor is gone
             os.write(ready_fd, b"ready\n")
         os.close(ready_fd)
         try:
-            await server._serve([listener])  # `serve` would take the signals for itself
+            async with asyncio.TaskGroup() as serving:
+                for server, listener in zip(servers, listeners, strict=True):
+                    # `serve` would take the signals for itself.
+                    serving.create_task(server._serve([listener]))
         finally:
             sweeper.cancel()
             drain.close()
 
 
 def _let_in(settings: Settings) -> Settings:
-    """With as many connections as there are files for."""
-    enough = files.enough_for(settings.connections_max)
+    """With as many connections of callers as there are files for."""
+    others = ADMIN_CONNECTIONS_MAX if settings.admin_listen else 0
+    enough = max(1, files.enough_for(settings.connections_max + others) - others)
     if enough < min(settings.connections_max, FEW):
         diary.warning(
             "few connections: raise the limit of open files (ulimit -n)", connections=enough
@@ -133,14 +158,16 @@ def _let_in(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, connections_max=enough)
 
 
-def configured(settings: Settings, worker: Worker, shared: Shared) -> uvicorn.Config:
-    """How it serves. Raises SettingsError for a certificate that cannot be used, before it says
-    that it is ready."""
+def configured(
+    settings: Settings, web: ASGIApp, connections: type[asyncio.Protocol]
+) -> uvicorn.Config:
+    """How a listener is served. Raises SettingsError for a certificate that cannot be used, before
+    it says that it is ready."""
     if settings.tls_key_file and not settings.tls_certificate_file:
         raise SettingsError("BATON_TLS_KEY_FILE needs BATON_TLS_CERTIFICATE_FILE")
     config = uvicorn.Config(
-        worker.web,
-        http=connection_class(shared),
+        web,
+        http=connections,
         loop="none",
         ws="none",
         lifespan="off",
@@ -168,11 +195,11 @@ def prepare(told: bytes) -> Settings:
     return settings
 
 
-def serve(settings: Settings, listen_fd: int, watch_fd: int, ready_fd: int) -> bool:
+def serve(settings: Settings, watch_fd: int, listen_fds: Sequence[int], ready_fd: int) -> bool:
     """As `run`, on an event loop of its own; False, and told, where the settings, or a master key
     that is not the book's, keep it from working."""
     try:
-        uvloop.run(run(settings, listen_fd, watch_fd, ready_fd))
+        uvloop.run(run(settings, watch_fd, listen_fds, ready_fd))
     except (SettingsError, Unsealable) as error:
         print(f"baton: {error}", file=sys.stderr, flush=True)
         return False

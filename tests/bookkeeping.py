@@ -25,6 +25,7 @@ from baton.stores import migrate
 from baton.stores.base import KeyRecord, PriceRecord
 from baton.stores.book import Store, book_path, open_store
 from baton.stores.database import Place
+from baton.stores.tables import party
 from tests.servers import create_database
 
 PRICE = PriceRecord(version=0, model="m", effective_us=1, input_pico=1_000, output_pico=2_000)
@@ -96,12 +97,19 @@ def intent(record: KeyRecord, request_id: str = "r", **fields: Any) -> Intent:
         "payer": payer(record),
         "model": "m",
         "prompt_tokens_max": 10,
-        "prompt_tokens": 10,
         "completions": 1,
         "max_tokens": 10,
         "created_us": time.time_ns() // 1000,
     }
     return Intent(**{**values, **fields})
+
+
+class _Told:
+    usage = Usage(10, 0)
+
+
+TOLD = _Told()
+"""A running answer that knows its prompt, of ten tokens."""
 
 
 def outcome(completion_tokens: int = 10, **fields: Any) -> Outcome:
@@ -117,3 +125,9 @@ async def ledger_of(store: Store) -> AsyncIterator[Ledger]:
         yield ledger
     finally:
         await ledger.close()
+
+
+def named_before(store: Store, party_id: str, name: str) -> None:
+    """As an account may have been named when names might have a '/'."""
+    with store.parties._database.writing() as connection:
+        connection.execute(party.update().where(party.c.id == party_id).values(name=name))

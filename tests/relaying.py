@@ -148,7 +148,7 @@ class Relay(Listener):
         await self.worker.answer(exchange)
 
     async def _web(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.worker.web(scope, receive, send)
+        await self.worker.web.callers(scope, receive, send)
 
 
 def fake_of(dialect: str) -> FakeCompletions:

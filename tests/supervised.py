@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from baton.config import Settings
-from baton.listening import bind
+from baton.listening import bind_all
 from baton.supervisor import Supervisor
 from tests.running import session_members
 
@@ -115,7 +115,7 @@ def main() -> int:
         home=given["home"], port=0, drain_timeout_s=20.0, engine_stall_timeout_s=stall_s
     )
     engine = given["engine"] and ["sh", "-c", given["engine"], "engine"]
-    supervisor = Supervisor(settings, bind(settings))
+    supervisor = Supervisor(settings, bind_all(settings))
     supervisor.children[0].start = lambda: script(given["worker"])
     return supervisor.run(settings, engine, lambda: print("announced", flush=True))
 

@@ -13,6 +13,7 @@ from baton.app import Worker
 from baton.config import Settings
 from baton.routing.health import FAILURES_MAX
 from baton.stores.base import ChangeRecord, StoreError
+from baton.telemetry import diary
 from baton.upstreams.failures import failure
 from tests.bookkeeping import new_store
 from tests.engine.process import engine_process
@@ -20,6 +21,7 @@ from tests.fakes import tiny_gguf
 from tests.relaying import MODEL, THEIRS, generated, relaying
 
 WITHIN_S = 2.0
+ERRORS = 'baton_log_lines_total{level="error"}'
 
 
 def soon(condition: Callable[[], bool]) -> None:
@@ -28,6 +30,12 @@ def soon(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def value(exposition: str, name: str) -> str:
+    """Of a sample in what a scraper reads."""
+    [line] = [each for each in exposition.splitlines() if each.startswith(f"{name} ")]
+    return line.rpartition(" ")[2]
 
 
 def test_changes_by_others_take_effect(tmp_path: pathlib.Path) -> None:
@@ -89,6 +97,21 @@ def test_readiness(tmp_path: pathlib.Path) -> None:
     assert [200, 503, 200] == [answer.status for answer in (ready, draining, alive)]
 
 
+def test_how_it_is_stands_in_the_metrics(tmp_path: pathlib.Path) -> None:
+    """A journal that takes nothing, and what was logged of it."""
+    with relaying(tmp_path) as relay:
+        sound = relay.user.get("/metrics").text
+        relay.worker._ledger._journal.failing = True
+        diary.error("the disk is full")
+        broken = relay.user.get("/metrics").text
+        relay.worker._ledger._journal.failing = False
+    for line, words in (("baton_journals_failing", "0.0 1.0"), (ERRORS, "0.0 1.0")):
+        assert words.split() == [value(each, line) for each in (sound, broken)]
+    assert ["0.0"] * 2 == [
+        value(sound, f"baton_{name}") for name in ("unfolded_seconds", "counting_apart")
+    ]
+
+
 def test_a_callers_own_usage(tmp_path: pathlib.Path) -> None:
     """Reports come from the book that completions are folded into."""
     with relaying(tmp_path) as relay:
@@ -99,7 +122,8 @@ def test_a_callers_own_usage(tmp_path: pathlib.Path) -> None:
 
 
 def test_embedded(tmp_path: pathlib.Path) -> None:
-    """Its model is listed, tokens and text come from it as soon as the engine is there."""
+    """Its model is listed, tokens and text come from it as soon as the engine is there, which is
+    waited for; not so one that died."""
     model = tiny_gguf.write(tmp_path / "tiny.gguf")
     (tmp_path / "run").mkdir()
     with relaying(tmp_path, model="tiny") as relay:
@@ -110,7 +134,9 @@ def test_embedded(tmp_path: pathlib.Path) -> None:
             body = {"model": "tiny", "prompt": "ab"}
             tokens = relay.user.post("/tokenize", body)
             answer = relay.user.post("/v1/completions", {**body, "max_tokens": 3})
-    assert "down" == before.json["engine"]
+        after = relay.user.get("/readyz")
+    assert (503, "loading") == (before.status, before.json["engine"])
+    assert (200, "down") == (after.status, after.json["engine"])
     assert {"tiny", MODEL} == set(names)
     assert 200 == tokens.status, tokens.text
     assert "embedded" == answer.headers["x-baton-upstream"]

@@ -2,11 +2,12 @@
 
 import pathlib
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 
-from baton.config import Settings, SettingsError, load, misspelt
+from baton.config import Settings, SettingsError, load
 from baton.protocol import RequestLimits
 
 
@@ -60,6 +61,8 @@ def test_places(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("OTEL_URL", "foo", "is no address"),
         ("PUBLIC_URL", "example.org", "is no address"),
         ("CORS_ORIGINS", "example.com", "has 'example.com', which is no origin"),
+        ("ADMIN_LISTEN", "9090", "is '9090', not a host and a port, such as 127.0.0.1:9090"),
+        ("ADMIN_URL", "example.org:9090", "is no address"),
     ],
 )
 def test_what_cannot_be_used_is_named(name: str, value: str, said: str) -> None:
@@ -149,6 +152,33 @@ def test_address(fields: dict[str, object], address: str) -> None:
     assert address == msgspec.convert(fields, Settings).address
 
 
+@pytest.mark.parametrize(
+    ("fields", "address", "own"),
+    [
+        ({}, "http://127.0.0.1:8080", ""),
+        ({"public_url": "https://a.test"}, "https://a.test", ""),
+        ({"admin_listen": "[::1]:9090"}, "http://[::1]:9090", "http://[::1]:9090"),
+        (
+            {"admin_listen": "b.test:1", "admin_url": "https://c.test/", "public_url": "http://a"},
+            "https://c.test",
+            "http://b.test:1",
+        ),
+        (
+            {"admin_listen": "b.test:1", "tls_certificate_file": "x"},
+            "https://b.test:1",
+            "https://b.test:1",
+        ),
+    ],
+)
+def test_admin_address(fields: dict[str, object], address: str, own: str) -> None:
+    """What operators type: that of callers, unless there is a listener for them; each of its names
+    is one of ours."""
+    settings = msgspec.convert(fields, Settings)
+    assert (address, own) == (settings.admin_address, settings.own_admin_address)
+    names = {urlsplit(each).hostname for each in (settings.address, address, own) if each}
+    assert names <= set(settings.own_names)
+
+
 def test_request_limits() -> None:
     """Every limit of a request that is a setting is passed on, with the same default."""
     assert RequestLimits() == Settings().request_limits()
@@ -160,10 +190,3 @@ def test_request_limits() -> None:
     limits = msgspec.convert(numbers, Settings).request_limits()
     assert numbers == {name: getattr(limits, name) for name in numbers}
     assert 8 == len(numbers)
-
-
-def test_a_variable_that_is_no_setting_is_told() -> None:
-    """With what may be meant; keys of upstreams have names of the operator's choice."""
-    given = {"BATON_PROT": "1", "BATON_PORT": "1", "BATON_UPSTREAM_GPU_KEY": "x", "PORT": "1"}
-    assert ["BATON_PROT is no setting: is BATON_PORT meant?"] == misspelt(given)
-    assert ["BATON_QQQQ is no setting."] == misspelt({"BATON_QQQQ": ""})

@@ -52,6 +52,34 @@ def test_what_is_none_is_refused_by_name(name: str, value: object) -> None:
     assert f"'{name}'" in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "code", "words"),
+    [
+        ("top_k", 40.0, "invalid_type", "expected an integer, but got a decimal number instead."),
+        ("min_p", "0.1", "invalid_type", "expected a number, but got a string instead."),
+        ("ignore_eos", 1, "invalid_type", "expected a boolean, but got an integer instead."),
+        ("guided_json", 5, "invalid_type", "expected an object or a string, but got an integer"),
+        ("stop_token_ids", 2, "invalid_type", "expected an array of integers, but got an integer"),
+        ("stop_token_ids", ["a"], "invalid_type", "integers, but got an array of strings"),
+        ("guided_choice", [1], "invalid_type", "of strings, but got an array of integers"),
+        ("top_k", -2, "integer_below_min_value", "Expected a value >= -1, but got -2 instead."),
+        ("min_p", 2, "decimal_above_max_value", "Expected a value <= 1, but got 2 instead."),
+        ("repetition_penalty", 0, "decimal_below_min_value", "Expected a value > 0, but got 0"),
+        ("stop_token_ids", [1, -1], "integer_below_min_value", "Expected a value >= 0"),
+        ("stop_token_ids", [0] * 65, "array_above_max_length", "at most 64, but got 65 instead."),
+        ("guided_choice", ["é" * 257], "string_above_max_length", "at most 256 characters."),
+    ],
+)
+def test_what_is_wrong_is_told_as_of_any_field(
+    name: str, value: object, code: str, words: str
+) -> None:
+    """With the codes of the guide's table, which programs look for, and in the same words."""
+    with pytest.raises(RequestError) as refused:
+        read(raw({name: value}))
+    assert code == refused.value.code
+    assert words in refused.value.message
+
+
 def test_what_is_nested_too_deeply_is_refused() -> None:
     """As anywhere in a request."""
     deep = b'{"a":' * 20_000 + b"1" + b"}" * 20_000

@@ -188,6 +188,16 @@ def test_budgets_bound_it(poor: str) -> None:
     assert ("one", 1, []) == (found, answer.attempts, two.calls)
 
 
+def test_a_hedge_that_no_retry_is_left_for_is_not_used_up() -> None:
+    """Of two budgets the one that allowed it has it still."""
+    one, two = Slow(said("one"), first_s=3 * HEDGE_S), Slow(said("two"))
+    hedges = Budget(ratio=0.0, tokens_min=1.0)
+    made = hedging(one, two, retries=Budget(ratio=0.0, tokens_min=0.0), hedges=hedges)
+    found, _ = asyncio.run(said_by(made, "a", "b"))
+    assert ("one", []) == (found, two.calls)
+    assert hedges.take(0.0)
+
+
 def test_a_twentieth_of_requests() -> None:
     """By default: of a hundred slow requests five are hedged, and the one of a quiet relay."""
 

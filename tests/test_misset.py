@@ -6,6 +6,9 @@ import msgspec
 import pytest
 
 from baton import misset
+from baton.config import Settings
+
+FIELDS = Settings.__struct_fields__
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,17 @@ def judged(name: str, good: list[str], bad: list[str], why: str) -> None:
     assert [True] * len(bad) == [why in (judge(each) or "") for each in bad]
 
 
-@pytest.mark.parametrize("name", ["public_url", "otel_url"])
+def test_models() -> None:
+    """Paths and known names may be anything; names on a hub or in a package are whole, and a URL
+    is none."""
+    good = ["", "none", "smollm2-135m-instruct", "/a/b.gguf", "a:b.gguf", "hf:me/toy:Q8_0"]
+    judged("model", [*good, "hf://me/toy", "package:toy==1.0"], [], "")
+    judged(
+        "model", [], ["hf:toy", "hf:me/../x", "https://hub/me/toy", "package:toy"], "write it as"
+    )
+
+
+@pytest.mark.parametrize("name", ["public_url", "admin_url", "otel_url"])
 def test_addresses(name: str) -> None:
     """Whole ones, with a path where wanted; "" stands for none."""
     good = [
@@ -133,3 +146,18 @@ def test_percents() -> None:
     assert (5, 80) == misset.percents("80, 5,80")
     bad = ["abc", "0", "101", "50,", "1.5"]
     judged("webhook_percents", ["1", "50,80,100"], bad, "not percents from 1 to 100")
+
+
+def test_places() -> None:
+    """A host, in brackets where it has colons, and a port."""
+    good = ["", "127.0.0.1:9090", "[::1]:9090", "localhost:0", "relay.internal:65535", "0:1"]
+    bad = ["9090", ":9090", "::1:9090", "a:65536", "a:-1", "a:b", "a", "a:", "http://a:1", "a:1/b"]
+    bad += ["a:1 ", "u@a:1", "[::1]", "[a]b:1"]
+    judged("admin_listen", good, bad, "not a host and a port")
+
+
+def test_a_variable_that_is_no_setting_is_told() -> None:
+    """With what may be meant; keys of upstreams have names of the operator's choice."""
+    given = {"BATON_PROT": "1", "BATON_PORT": "1", "BATON_UPSTREAM_GPU_KEY": "x", "PORT": "1"}
+    assert ["BATON_PROT is no setting: is BATON_PORT meant?"] == misset.misspelt(given, FIELDS)
+    assert ["BATON_QQQQ is no setting."] == misset.misspelt({"BATON_QQQQ": ""}, FIELDS)

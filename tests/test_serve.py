@@ -17,7 +17,8 @@ import pytest
 from baton.child import MODULE
 from baton.config import Settings
 from baton.engine.models import ModelFile
-from baton.serve import _banner, _warn, engine_command, find_model, prepare_home, serve
+from baton.listening import bind_all
+from baton.serve import _banner, _warn, _with_ports, engine_command, find_model, prepare_home, serve
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import open_store
 from tests import running
@@ -39,6 +40,34 @@ def test_a_taken_port(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
     assert f"cannot listen on 127.0.0.1:{settings.port}" in said
     assert "BATON_PORT" in said
     assert not (tmp_path / "home").exists()
+
+
+def test_a_second_place_that_cannot_be_had(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same: exit status 1, its own setting named, before anything is made."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert 1 == serve(Settings(home=str(tmp_path / "home"), port=0, admin_listen=place))
+    said = capsys.readouterr().err
+    assert f"cannot listen on {place}: " in said
+    assert "BATON_ADMIN_LISTEN" in said
+    assert 1 == serve(Settings(home=str(tmp_path / "home"), port=0, admin_url="https://a.test"))
+    assert "BATON_ADMIN_URL needs BATON_ADMIN_LISTEN" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+
+
+def test_ports_that_were_taken() -> None:
+    """Each listener's is told where any would do, its host as it was written."""
+    for host in ("127.0.0.1", "localhost"):
+        settings = Settings(port=0, admin_listen=f"{host}:0")
+        with contextlib.ExitStack() as open_ones:
+            listeners = [open_ones.enter_context(each) for each in bind_all(settings)]
+            ports = [each.getsockname()[1] for each in listeners]
+            taken = _with_ports(settings, listeners)
+            assert [taken.port, taken.admin_listen] == [ports[0], f"{host}:{ports[1]}"]
+            alone = _with_ports(Settings(port=0), listeners[:1])
+            assert [alone.port, alone.admin_listen] == [ports[0], ""]
 
 
 def test_an_access_log_that_cannot_be_written(
@@ -112,11 +141,23 @@ def test_first_keys_that_are_none(
 
 
 def test_who_is_warned(capsys: pytest.CaptureFixture[str]) -> None:
-    """Who listens on another address than the machine's own without TLS."""
-    _warn(Settings(host="127.1"), "127.0.0.1")
-    assert "" == capsys.readouterr().err
-    _warn(Settings(host="0"), "0.0.0.0")
-    assert "WARNING: 0 is reachable from outside" in capsys.readouterr().err
+    """Who listens on another address than the machine's own without TLS, at each of two places."""
+    for host, admin_listen, said in (
+        ("127.1", "", []),
+        ("0", "", ["0"]),
+        ("127.1", "127.0.0.2:0", []),
+        ("127.1", "0:0", ["0:0"]),
+        ("0", "127.0.0.2:0", ["0"]),
+        ("0", "0:0", ["0", "0:0"]),
+    ):
+        settings = Settings(host=host, port=0, admin_listen=admin_listen)
+        with contextlib.ExitStack() as open_ones:
+            listeners = [open_ones.enter_context(each) for each in bind_all(settings)]
+            _warn(settings, listeners)
+            warned = re.findall(r"WARNING: (\S+) is reachable", capsys.readouterr().err)
+            assert said == warned
+            _warn(msgspec.structs.replace(settings, tls_certificate_file="x"), listeners)
+            assert "" == capsys.readouterr().err
 
 
 def test_a_home_that_cannot_be_used(
@@ -326,3 +367,18 @@ def until_unknown(server: running.Server) -> str:
         if answer.status == 404 and "Baton is ready" in server.printed():
             return str(answer.error["code"])
     return f"{answer.status} {server.printed()}"
+
+
+def test_a_start_waits_for_its_model(tmp_path: pathlib.Path) -> None:
+    """Ready once that is loaded, though there is an upstream: also where a former engine, which was
+    killed, left its socket."""
+    home = tmp_path / "home"
+    (home / "run").mkdir(parents=True)
+    with contextlib.closing(open_store(Settings(home=str(home)))) as store:
+        store.upstreams.add(msgspec.structs.replace(SEALED, secret=None), "test")
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as former:
+        former.bind(str(home / "run/engine.sock"))
+    with running.serving(home) as server:
+        assert {"engine": "ok", "upstreams": 1} == {
+            name: server.endpoint.get("/readyz").json[name] for name in ("engine", "upstreams")
+        }

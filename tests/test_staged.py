@@ -40,7 +40,7 @@ def test_it_serves_once_it_is_told(worker: staged.Staged, tmp_path: pathlib.Path
         listener.setblocking(False)
         assert ([], [], []) == select.select([ready], [], [], 0)
         settings = Settings(home=str(tmp_path), model="none", cors_origins=",".join(ORIGINS))
-        worker.tell(msgspec.json.encode(settings), listener.fileno(), watch_read)
+        worker.tell(msgspec.json.encode(settings), watch_read, [listener.fileno()])
         assert b"ready\n" == ready.read(100)
         os.close(watch_write)
         os.close(watch_read)
@@ -57,7 +57,7 @@ def test_it_is_gone_when_it_is_told(worker: staged.Staged) -> None:
     """Its exit status says so, to whoever watches it."""
     worker.process.kill()
     worker.process.wait()
-    worker.tell(b"{}", 0, 0)
+    worker.tell(b"{}", 0, [0])
     os.close(worker.ready_fd)
 
 

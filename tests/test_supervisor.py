@@ -17,8 +17,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from baton.config import Settings
-from baton.listening import bind
+from baton.listening import Place, bind
 from baton.supervisor import reap_orphans, say
 from tests import running
 from tests.faults.conftest import FAKE_MODEL, add_upstream, until_known
@@ -101,13 +100,13 @@ def test_a_successor_that_cannot_work_ends_nothing(tmp_path: pathlib.Path) -> No
 
 REFUSED_ONCE = """import os, sys
 from baton.config import Settings
-from baton.listening import bind
+from baton.listening import bind_all
 from baton.supervisor import Supervisor
 from tests.faults.conftest import FAKE_MODEL, add_upstream, until_known
 from tests.supervised import script
 
 settings = Settings(home=sys.argv[1], port=0)
-supervisor = Supervisor(settings, bind(settings))
+supervisor = Supervisor(settings, bind_all(settings))
 tries = [BlockingIOError(11, "no process left")]
 def start():
     if tries:
@@ -319,7 +318,7 @@ def test_children_end_with_a_killed_supervisor(tmp_path: pathlib.Path) -> None:
             time.sleep(running.POLL_S)
     finally:
         server.kill()
-    with contextlib.closing(bind(Settings(port=server.endpoint.port))) as again:
+    with contextlib.closing(bind(Place("127.0.0.1", server.endpoint.port))) as again:
         assert server.endpoint.port == again.getsockname()[1]
 
 

@@ -44,7 +44,7 @@ class Process:
                 pass_fds=(ready_write,),
             )
         with told:
-            fds = [self.listener.fileno(), watch_read]
+            fds = [watch_read, self.listener.fileno()]
             socket.send_fds(told, [msgspec.json.encode(settings)], fds)
         os.close(watch_read)
         os.close(ready_write)
@@ -218,3 +218,18 @@ def test_its_log(tmp_path: pathlib.Path, fake_url: str) -> None:
         told = [json.loads(line) for line in (home / "errors").read_text().splitlines()]
         assert lines == len(told), told
         assert ("upstream not usable", "odd") == (told[0]["event"], told[0]["upstream"])
+
+
+def test_it_tells_who_was_refused_for_a_host(tmp_path: pathlib.Path, fake_url: str) -> None:
+    """In its numbers and in its log."""
+    with working(tmp_path, fake_url, allowed_hosts="a.test") as worker:
+        told = []
+        for host in ("b.test", "a.test"):
+            with socket.create_connection(("127.0.0.1", worker.port), timeout=TIMEOUT_S) as client:
+                head = f"GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+                client.sendall(head.encode())
+                told.append(rest(client))
+        assert told[0].startswith(b"HTTP/1.1 421 ")
+        assert b'baton_rejected_total{reason="host"} 1.0' in told[1]
+    lines = [json.loads(line) for line in (tmp_path / "errors").read_text().splitlines()]
+    assert "'b.test'" in {line["event"]: line for line in lines}["host refused"]["reason"]

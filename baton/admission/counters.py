@@ -11,7 +11,9 @@ sweeps what dead ones left under way: their slots can be locked. Sums are made a
 then, so that a process killed between two writes leaves nothing wrong for good.
 
 A process that is stopped while it holds the lock must not stop the others: after `LOCK_WAIT_S` they
-go on without it until it can be had again, and may count two requests as one.
+go on without it until it can be had again, and may count two requests as one. A row is never begun
+twice, which would forget all that was counted in it: that has a lock of its own, and who does not
+get it (a disk that takes long to write is the likeliest reason) refuses the request.
 
 A file instead of a server or leased shares: shares refuse early (a worker has its n-th part, and
 the kernel gives connections to workers as it likes), a server costs a round trip; this costs 3 µs.
@@ -55,6 +57,8 @@ LOCK_WAIT_S = 1.0
 START_WAIT_S = 10.0
 """At its start a process waits longer: no request waits with it, and others that start hold the
 lock while they make files, which a slow disk may make long."""
+BEGIN_WAIT_S = 0.02
+"""For the lock of who begins a row: with the other one, nobody else wants it."""
 LOCK_RETRY_S = 20e-6
 """Others hold the lock for less; a process that shares its core may have to wait for its turn."""
 
@@ -66,8 +70,8 @@ Limits = tuple[Limit, ...]
 class Counters(Protocol):
     """Counts requests and tokens against limits: all of a request's limits, or none of them.
 
-    A `Counters` may wait in `arrive` and `reserve` (for a server that several machines share),
-    never in `end`. After an `arrive` that allowed, `end` comes exactly once."""
+    A `Counters` may wait in `arrive`, `reserve` and `learn` (for a server that several machines
+    share), never in `end`. After an `arrive` that allowed, `end` comes exactly once."""
 
     async def arrive(self, limits: Limits) -> Decision | None:
         """A request is there. None where nothing limits requests."""
@@ -81,8 +85,17 @@ class Counters(Protocol):
         """It is over; `reserved` as it was granted, else 0."""
         ...
 
+    async def learn(self, limits: Limits) -> None:
+        """Find out what others have used of them, for `left`."""
+        ...
+
     def left(self, limits: Limits) -> tuple[Left, ...]:
-        """What each limit would let through now."""
+        """What each limit would let through now, by what is known of others."""
+        ...
+
+    @property
+    def apart(self) -> bool:
+        """Whether it counts for this machine alone what it should count over all nodes."""
         ...
 
 
@@ -96,6 +109,7 @@ class MachineCounters:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._begins = os.open(folder / "begin", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             held = self._take()
             self._file = _open(folder)
             self._map = mmap.mmap(self._file, FILE_BYTES)
@@ -141,11 +155,17 @@ class MachineCounters:
         now_ns = time.monotonic_ns()
         held = self._take()
         try:
-            rows = self._rows(limits, now_ns)
+            rows = [self._known(limit.scope) for limit in limits]
+            if -1 in rows:
+                limits = tuple(limit for limit, row in zip(limits, rows, strict=True) if row >= 0)
+                rows = [row for row in rows if row >= 0]
             rates.end(limits, self._cells, rows, (reserved, used), now_ns)
             self._share(limits, rows, -1, -reserved)
         finally:
             self._release(held)
+
+    async def learn(self, limits: Limits) -> None:
+        """Nothing: all count in the same memory."""
 
     def left(self, limits: Limits) -> tuple[Left, ...]:
         now_ns = time.monotonic_ns()
@@ -157,11 +177,16 @@ class MachineCounters:
         finally:
             self._release(held)
 
+    @property
+    def apart(self) -> bool:
+        """Never: all that it is to count is this machine's."""
+        return False
+
     def close(self) -> None:
         """Let go of the slot; what is under way is for the next process to sweep."""
         self._cells.release()
         self._map.close()
-        for descriptor in (self._file, self._held, self._lock):
+        for descriptor in (self._file, self._held, self._begins, self._lock):
             os.close(descriptor)
 
     def _share(self, limits: Limits, rows: Sequence[int], requests: int, tokens: int) -> None:
@@ -191,47 +216,76 @@ class MachineCounters:
             at = self._find(scope, now_ns, taken)[0]
         return at + NAME_CELLS
 
+    def _known(self, scope: str) -> int:
+        """Where the cells of that limit begin, or -1: what has no row has nothing under way."""
+        place = self._places.get(scope)
+        if place is not None and self._cells[place[0]] == place[1]:
+            return place[0] + NAME_CELLS
+        at = self._found(*_name(scope))
+        return at if at < 0 else at + NAME_CELLS
+
     def _find(self, scope: str, now_ns: int, taken: Sequence[int]) -> tuple[int, int, int]:
         """The row of that name, or an idle one of its set that becomes it."""
-        digest = hashlib.blake2b(scope.encode(), digest_size=16).digest()
-        first, second = (int.from_bytes(part, signed=True) for part in (digest[:8], digest[8:]))
-        begin, found = first % SETS * SET_CELLS, self._copy(first % SETS * SET_CELLS, SET_CELLS)
-        ways = range(0, SET_CELLS, ROW_CELLS)
-        way = next((way for way in ways if found[way] == first and found[way + 1] == second), -1)
-        if way < 0:
-            free = (way for way in ways if begin + way + NAME_CELLS not in taken)
-            way = next((way for way in free if rates.idle(found, way + NAME_CELLS, now_ns)), -1)
-            if way < 0:
-                raise StoreUnavailable("too many limits are in use at once")
-            self._begin(begin + way, first, second)
-        at = begin + way
+        first, second = _name(scope)
+        at = self._found(first, second)
+        if at < 0:
+            self._wait_to_begin()
+            try:
+                at = self._found(first, second)  # it may have been begun without the other lock
+                if at < 0:
+                    at = self._begin(first, second, now_ns, taken)
+            finally:
+                fcntl.flock(self._begins, fcntl.LOCK_UN)
         if len(self._places) >= PLACES_MAX:
             self._places.clear()
         place = self._places[scope] = (at, first, second)
         return place
 
-    def _begin(self, at: int, first: int, second: int) -> None:
+    def _found(self, first: int, second: int) -> int:
+        """Where the row of that name is, or -1."""
+        begin = first % SETS * SET_CELLS
+        cells, ways = self._copy(begin, SET_CELLS), range(0, SET_CELLS, ROW_CELLS)
+        found = (begin + way for way in ways if cells[way] == first and cells[way + 1] == second)
+        return next(found, -1)
+
+    def _wait_to_begin(self) -> None:
+        deadline_s = time.monotonic() + BEGIN_WAIT_S
+        while not _locked(self._begins):
+            if time.monotonic() >= deadline_s:
+                raise StoreUnavailable("another limit cannot be counted at the moment")
+            time.sleep(LOCK_RETRY_S)
+
+    def _begin(self, first: int, second: int, now_ns: int, taken: Sequence[int]) -> int:
         """A row of that name, with nothing in it."""
-        row = (first, second, *[0] * rates.CELLS)
+        begin = first % SETS * SET_CELLS
+        cells, ways = self._copy(begin, SET_CELLS), range(0, SET_CELLS, ROW_CELLS)
+        free = (way for way in ways if begin + way + NAME_CELLS not in taken)
+        way = next((way for way in free if rates.idle(cells, way + NAME_CELLS, now_ns)), -1)
+        if way < 0:
+            raise StoreUnavailable("too many limits are in use at once")
+        at = begin + way
         try:
             self._write(SHARES + at // ROW_CELLS * SHARE_CELLS, [0] * SHARE_CELLS)
-            self._write(at, row)
+            self._write(at, (first, second, *[0] * rates.CELLS))
         except OSError as error:
             raise StoreUnavailable(f"another limit cannot be counted: {error}") from error
+        return at
 
     def _copy(self, at: int, cells: int) -> memoryview:
         return memoryview(os.pread(self._file, 8 * cells, 8 * at)).cast("q")
 
     def _write(self, at: int, cells: Sequence[int]) -> None:
         """Whole pages, as memory has them: of one that has blocks for a part, the rest has none.
-        Raises OSError where the disk has no room for them."""
-        given = array.array("q", cells).tobytes()
-        start = 8 * at // mmap.PAGESIZE * mmap.PAGESIZE
-        begin = 8 * at - start
-        pages = -(-(begin + len(given)) // mmap.PAGESIZE)
-        data = bytearray(os.pread(self._file, pages * mmap.PAGESIZE, start))
-        data[begin : begin + len(given)] = given
-        if os.pwrite(self._file, data, start) != len(data):
+        Of a page that has something in it, as it was written whole before, only these cells: others
+        may count in those beside meanwhile. Raises OSError where the disk has no room for them."""
+        given, page = array.array("q", cells).tobytes(), mmap.PAGESIZE
+        first, last = 8 * at, 8 * at + len(given)
+        start, end = first // page * page, -(-last // page) * page
+        data, nothing = bytearray(os.pread(self._file, end - start, start)), bytes(page)
+        written = (data[:page] != nothing, data[-page:] != nothing)
+        data[first - start : last - start] = given
+        first, last = first if written[0] else start, last if written[1] else end
+        if os.pwrite(self._file, data[first - start : last - start], first) != last - first:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _sweep(self, folder: pathlib.Path) -> None:
@@ -260,7 +314,7 @@ class MachineCounters:
 
     def _wait(self) -> bool:
         deadline_s = 0.0
-        while not self._try_lock():
+        while not _locked(self._lock):
             now_s = time.monotonic()
             deadline_s = deadline_s or now_s + self._patience_s
             if now_s >= deadline_s:
@@ -272,16 +326,23 @@ class MachineCounters:
         self._patience_s = LOCK_WAIT_S
         return True
 
-    def _try_lock(self) -> bool:
-        try:
-            fcntl.flock(self._lock, TRY)
-        except BlockingIOError:
-            return False
-        return True
-
     def _release(self, held: bool) -> None:
         if held:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _name(scope: str) -> tuple[int, int]:
+    """What a row is known by."""
+    digest = hashlib.blake2b(scope.encode(), digest_size=16).digest()
+    return int.from_bytes(digest[:8], signed=True), int.from_bytes(digest[8:], signed=True)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, TRY)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open(folder: pathlib.Path) -> int:

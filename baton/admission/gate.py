@@ -222,7 +222,10 @@ class Gate:
         counters = self._counters
         if not isinstance(counters, MachineCounters):
             return None
-        decision = counters.arrive_at_once(caller.limits)
+        try:
+            decision = counters.arrive_at_once(caller.limits)
+        except StoreUnavailable:
+            return None  # whoever refuses it asks again, and is told so
         return decision if decision is not None and decision.allowed else None
 
     def passage(self, caller: Caller, decision: Decision | None) -> Passage:
@@ -237,8 +240,9 @@ class Gate:
             raise _refusal(decision, 0)
         return Passage(caller, self._counters, decision)
 
-    def left(self, caller: Caller) -> dict[str, Left]:
+    async def left(self, caller: Caller) -> dict[str, Left]:
         """What its limits would let through now, by the account that each limits."""
+        await self._counters.learn(caller.limits)
         pairs = zip(caller.limits, self._counters.left(caller.limits), strict=True)
         return {limit.scope: left for limit, left in pairs}
 

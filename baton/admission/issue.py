@@ -40,13 +40,10 @@ def import_key(
 def imported(name: str, value_or_digest: str, **options: object) -> KeyRecord:
     """A key from elsewhere, given by its value (`sk-…`) or the SHA-256 of it in hex, as it is
     stored. StoreError when it is neither."""
-    digest = keys.parse_digest(value_or_digest)
-    if digest is not None:
-        head, tail = f"sha256:{digest.hex()[:6]}", digest.hex()[-4:]
-    elif keys.plausible(value_or_digest):
-        digest, (head, tail) = keys.digest(value_or_digest), keys.shown(value_or_digest)
-    else:
+    found = keys.stored_as(value_or_digest)
+    if found is None:
         raise StoreError(keys.WANTED)
+    digest, (head, tail) = found
     fields = {
         "id": f"key_{secrets.token_hex(8)}",
         "name": name,
@@ -64,8 +61,10 @@ def rotate(store: Store, key_id: str, actor: str, until_us: int) -> tuple[KeyRec
     Returns the key and its new value, which nobody can tell again."""
     value = keys.mint(secrets.token_bytes(keys.RANDOM_BYTES))
     head, tail = keys.shown(value)
+    present = store.keys.get(key_id)
     fresh = msgspec.structs.replace(
-        store.keys.get(key_id),
+        present,
+        previous_digest=present.digest,
         digest=keys.digest(value),
         head=head,
         tail=tail,

@@ -69,6 +69,17 @@ def parse_digest(text: str) -> bytes | None:
     return bytes.fromhex(text) if re.fullmatch(r"[0-9a-fA-F]{64}", text) else None
 
 
+def stored_as(value_or_digest: str) -> tuple[bytes, tuple[str, str]] | None:
+    """Digest, and what it is shown by, of a key given by its value or by the SHA-256 of that; None
+    for what is neither."""
+    found = parse_digest(value_or_digest)
+    if found is not None:
+        return found, (f"sha256:{found.hex()[:6]}", found.hex()[-4:])
+    if plausible(value_or_digest):
+        return digest(value_or_digest), shown(value_or_digest)
+    return None
+
+
 def misset(first: str, admin: str) -> str | None:
     """What is wrong with the settings of the first keys, "" where one is not set; None: nothing.
     What they hold is not told."""

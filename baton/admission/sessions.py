@@ -15,6 +15,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
@@ -24,8 +25,11 @@ from baton.stores.vault import Seal
 COOKIE = "baton_session"
 MARK_HEADER = b"x-baton-csrf"
 LASTS_S = 12 * 3600.0
+CONCEALED_S = 120.0
+"""How long a value may be on its way to the page that shows it."""
 TOKEN_CHARACTERS_MAX = 512
 _ABOUT = b"session"
+_CONCEALED = b"concealed "
 _SCHEME = b"Session "
 
 
@@ -44,6 +48,16 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
         return hashlib.sha256(msgspec.msgpack.encode(self)).hexdigest()[:32]
 
 
+class Concealed(msgspec.Struct, frozen=True, array_like=True):
+    """What a page shows once."""
+
+    value: str
+    ends_s: float
+
+
+Told = TypeVar("Told", Session, Concealed)
+
+
 class Sessions:
     """Makes and opens tokens. `lasts_s`: how long one lasts, at most."""
 
@@ -52,20 +66,34 @@ class Sessions:
 
     def begin(self, digest: bytes, now_s: float) -> str:
         """A new token for the key with that digest."""
-        plain = msgspec.msgpack.encode(Session(digest, now_s + self.lasts_s))
-        return base64.urlsafe_b64encode(self._seal.seal(_ABOUT, plain)).decode().rstrip("=")
+        return self._sealed(_ABOUT, Session(digest, now_s + self.lasts_s))
 
     def open(self, token: str, now_s: float) -> Session | None:
         """What it says; None for one that is not ours, or over."""
+        return self._opened(_ABOUT, token, Session, now_s)
+
+    def conceal(self, value: str, about: str, now_s: float) -> str:
+        """For a cookie: what one answer makes and the page after it shows, in whatever process."""
+        return self._sealed(_CONCEALED + about.encode(), Concealed(value, now_s + CONCEALED_S))
+
+    def revealed(self, token: str, about: str, now_s: float) -> str | None:
+        """None for what was not concealed about that, or too long ago."""
+        found = self._opened(_CONCEALED + about.encode(), token, Concealed, now_s)
+        return None if found is None else found.value
+
+    def _sealed(self, about: bytes, told: Session | Concealed) -> str:
+        sealed = self._seal.seal(about, msgspec.msgpack.encode(told))
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def _opened(self, about: bytes, token: str, kind: type[Told], now_s: float) -> Told | None:
         if len(token) > TOKEN_CHARACTERS_MAX:
             return None
         try:
             sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-            plain = self._seal.open(_ABOUT, sealed)
-            session = msgspec.msgpack.decode(plain, type=Session)
+            told = msgspec.msgpack.decode(self._seal.open(about, sealed), type=kind)
         except (binascii.Error, ValueError, StoreError, msgspec.MsgspecError):
             return None
-        return session if now_s < session.ends_s else None
+        return told if now_s < told.ends_s else None
 
     def mark(self, token: str) -> str:
         """What a page must show beside the token."""

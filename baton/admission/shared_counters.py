@@ -24,7 +24,7 @@ import contextlib
 import math
 import time
 import urllib.parse
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -93,6 +93,10 @@ class _Share:
         used_us = max(0.0, self.used_us - (now_s - self.told_s) * 1e6)
         return MINUTE_US - used_us + self.credit * MINUTE_US / self.limit
 
+    def remaining(self, now_s: float) -> int:
+        """The same in requests, or tokens."""
+        return max(0, int(self.spare_us(now_s) * self.limit / MINUTE_US))
+
     def short(self, amount: int, now_s: float) -> bool:
         """Whether the server has just told that there is not so much."""
         told = now_s - self.told_s < TOLD_S
@@ -106,21 +110,7 @@ class SharedCounters:
         """`node` names the machine (its home); workers of one machine have the same. `answer_s`:
         how long the server is waited for. SettingsError for what is no such URL."""
         self._own, self._node, self._answer_s = own, node, answer_s
-        try:
-            _ = urllib.parse.urlsplit(url).port
-        except ValueError:  # it tells what stands there: the beginning of a password, as likely
-            raise SettingsError(f"BATON_REDIS_URL is no address: {WRITTEN}") from None
-        try:
-            self._client = redis.asyncio.Redis.from_url(
-                url,
-                socket_timeout=answer_s,
-                socket_connect_timeout=answer_s,
-                retry=Retry(NoBackoff(), 0),
-            )
-            pool: Any = self._client.connection_pool
-            pool.make_connection()  # connects nowhere yet, but looks at the options
-        except (ValueError, TypeError, redis.exceptions.RedisError) as error:
-            raise SettingsError(f"BATON_REDIS_URL: {error}") from None
+        self._client = client(url, answer_s)
         self._script = self._client.register_script(SCRIPT)
         self._shares: dict[Key, _Share] = {}
         self._asking = asyncio.Lock()
@@ -134,6 +124,10 @@ class SharedCounters:
     def away(self) -> bool:
         """Whether the server did not answer just now."""
         return time.monotonic() < self._away_until_s
+
+    @property
+    def apart(self) -> bool:
+        return self._told is not None
 
     async def arrive(self, limits: Limits) -> Decision | None:
         wanted = [(limit, limit.requests_per_minute) for limit in limits]
@@ -155,8 +149,38 @@ class SharedCounters:
                 share.apart -= apart
                 share.credit += reserved - apart - used
 
+    async def learn(self, limits: Limits) -> None:
+        """By a question that wants nothing, where the last answer is old; without an answer this
+        machine's own count stands."""
+        now_s = time.monotonic()
+        shares = {key: self._share(key, allowed) for key, allowed in _counted(limits)}
+        old = [key for key, share in shares.items() if now_s - share.told_s >= TOLD_S]
+        for key in old:
+            if not shares[key].credit:
+                shares[key].since_s = now_s  # else it may be forgotten before the answer is here
+        if old and not self.away:
+            async with self._asking:
+                await self._exchange(dict.fromkeys(old, 0))
+
     def left(self, limits: Limits) -> tuple[Left, ...]:
-        return self._own.left(self._parts(limits))
+        """Of this machine's own count and what the server last told, the less."""
+        found = self._own.left(self._parts(limits))
+        if self.away:
+            return found
+        return tuple(map(self._less, limits, found))
+
+    def _less(self, limit: Limit, own: Left) -> Left:
+        return Left(
+            self._less_of((limit.scope, "requests"), own.requests),
+            self._less_of((limit.scope, "tokens"), own.tokens),
+            own.at_once,
+        )
+
+    def _less_of(self, key: Key, own: int | None) -> int | None:
+        share = self._shares.get(key)
+        if own is None or share is None:
+            return own
+        return min(own, share.remaining(time.monotonic()))
 
     async def close(self) -> None:
         """Give back what is unused, and let go of the server."""
@@ -287,6 +311,35 @@ class SharedCounters:
             await self._exchange(wants)
 
 
+def client(url: str, answer_s: float) -> redis.asyncio.Redis:
+    """Of the server at BATON_REDIS_URL. SettingsError for what is no such URL."""
+    try:
+        _ = urllib.parse.urlsplit(url).port
+    except ValueError:  # it tells what stands there: the beginning of a password, as likely
+        raise SettingsError(f"BATON_REDIS_URL is no address: {WRITTEN}") from None
+    try:
+        made = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=answer_s,
+            socket_connect_timeout=answer_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+        pool: Any = made.connection_pool
+        pool.make_connection()  # connects nowhere yet, but looks at the options
+    except (ValueError, TypeError, redis.exceptions.RedisError) as error:
+        raise SettingsError(f"BATON_REDIS_URL: {error}") from None
+    return made
+
+
+def _counted(limits: Limits) -> Iterator[tuple[Key, int]]:
+    """What nodes share of them: requests at once are each machine's."""
+    for limit in limits:
+        if limit.requests_per_minute is not None:
+            yield (limit.scope, "requests"), limit.requests_per_minute
+        if limit.tokens_per_minute is not None:
+            yield (limit.scope, "tokens"), limit.tokens_per_minute
+
+
 def _spend(shares: list[tuple[Limit, "_Share"]], amount: int) -> bool:
     for _, share in shares:
         share.credit -= amount
@@ -320,9 +373,8 @@ def _refused(kind: Kind, shares: list[tuple[Limit, "_Share"]], amount: int) -> D
 def _decision(kind: Kind, name: str, share: _Share, now_s: float, wait_s: float = 0.0) -> Decision:
     """`wait_s` of a refusal."""
     spare_us = share.spare_us(now_s)
-    remaining = max(0, int(spare_us * share.limit / MINUTE_US))
     reset_s = max(0.0, MINUTE_US - spare_us) / 1e6
-    return Decision(kind, name, not wait_s, share.limit, remaining, reset_s, wait_s)
+    return Decision(kind, name, not wait_s, share.limit, share.remaining(now_s), reset_s, wait_s)
 
 
 def _part(limit: Limit, nodes: int) -> Limit:

@@ -38,7 +38,9 @@ def run(
     """Apply a declaration. Applying it again changes nothing. Secrets come from the environment."""
     wanted = parse(_read(file), "standard input" if file == "-" else file)
     with opened() as store:
-        differing = changes(wanted, read(store), os.environ, prune=prune)
+        present = read(store)
+        differing = changes(wanted, present, os.environ, prune=prune)
+        _check_places(differing, present)
         days = (cast(int, each.fields.get("keep_content_days", 0)) for each in differing)
         allowed_days(max(days, default=0))
         if not dry_run:
@@ -49,6 +51,16 @@ def run(
         fields = f" ({', '.join(change.fields)})" if change.action == "update" else ""
         print(f"{change.action} {change.kind} {change.name}{fields}")
     print("Nothing was changed: a dry run." if dry_run else f"{len(differing)} changes.")
+
+
+def _check_places(differing: Iterable[Change], present: Present) -> None:
+    """CommandError for an upstream that must not be called, before anything is changed."""
+    there = {record.name: record for record in present.upstreams}
+    for change in differing:
+        if change.kind == "upstream" and change.action == "create":
+            check_place(new_record(change.fields))
+        elif change.kind == "upstream" and change.action == "update":
+            check_place(msgspec.structs.replace(there[change.name], **change.fields))
 
 
 def read(store: Store) -> Present:
@@ -63,7 +75,8 @@ def read(store: Store) -> Present:
 
 
 def perform(store: Store, differing: Iterable[Change]) -> None:
-    """Do the changes in order; each is a transaction of its own, but for keys that are made."""
+    """Do the changes in order; each is a transaction of its own, but for keys that are made. What
+    may be wrong with them was looked at before."""
     ids = by_path(store.parties.all())
     for making, some in itertools.groupby(differing, _makes_key):
         if making:
@@ -122,12 +135,8 @@ def _perform_account(store: Store, change: Change, ids: dict[str, list[Known]]) 
 
 def _perform_upstream(store: Store, change: Change) -> None:
     if change.action == "create":
-        record = new_record(change.fields)
-        check_place(record)
-        store.upstreams.add(record, ACTOR)
+        store.upstreams.add(new_record(change.fields), ACTOR)
     elif change.action == "update":
-        present = store.upstreams.get(change.name)
-        check_place(msgspec.structs.replace(present, **change.fields))
         store.upstreams.update(change.name, ACTOR, **change.fields)
     else:
         store.upstreams.remove(change.name, ACTOR)

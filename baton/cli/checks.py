@@ -17,7 +17,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ from baton.engine import models
 from baton.engine.gguf import MAGIC
 from baton.errors import BatonError
 from baton.ledger.audit import journals
-from baton.listening import bind, refusal, resolved, too_long, within_machine
+from baton.listening import Place, bind, places, refusal, resolved, too_long, within_machine
 from baton.probes import question
 from baton.running import running
 from baton.stores import glance, migrate
@@ -52,7 +52,6 @@ CPU_FLAGS = frozenset({"avx", "avx2", "fma", "f16c", "bmi2"})
 """What the x86-64 build of the engine's library is compiled for."""
 SECRET_FILES = (FILE_NAME, NEXT_NAME, FIRST_KEY_FILE, ADMIN_KEY_FILE)
 ALIVE_TIMEOUT_S = 2.0
-PORT_REMEDY = "set BATON_PORT to a free port, or stop what has it"
 MASTER_KEY_REMEDY = (
     "put master.key or BATON_MASTER_KEY back as it was (where there is a master.key.next, run"
     " `baton store rekey` again); where it is lost, `baton upstream remove` each one that has a"
@@ -111,9 +110,10 @@ def model(settings: Settings) -> Finding:
     place = models.locate(settings)
     if place is None:
         return Finding("model", "ok", "none: only upstreams answer")
-    if not place.path.exists() and place.known is not None:
+    if place.path is None or (place.source and not place.fetched):
         remedy = "`baton model fetch` gets it now, `baton serve` at its start"
-        return Finding("model", "warning", f"{place.path} is not fetched yet", remedy)
+        what = f"{place.public_name} is not fetched yet from {place.source}"
+        return Finding("model", "warning", what, remedy)
     try:
         with place.path.open("rb") as file:
             whole = file.read(len(MAGIC)) == MAGIC
@@ -123,7 +123,8 @@ def model(settings: Settings) -> Finding:
     if not whole:
         remedy = "remove the file and fetch it again"
         return Finding("model", "failed", f"{place.path} is no GGUF file", remedy)
-    return Finding("model", "ok", f"{place.public_name} ({place.path})")
+    source = f" from {place.source}" if place.source else ""
+    return Finding("model", "ok", f"{place.public_name} ({place.path}){source}")
 
 
 def folder(settings: Settings) -> Finding:
@@ -197,30 +198,51 @@ def _unfit(settings: Settings, remedy: str) -> Finding | None:
     return Finding("store", "warning", what, remedy)
 
 
-def port(settings: Settings) -> Finding:
+class Side(NamedTuple):
+    """A listener, and how findings name it."""
+
+    name: str
+    place: Place
+    own_address: str
+    address: str
+    url_setting: str
+
+
+def sides(settings: Settings) -> list[Side]:
+    """The callers' listener, and that of operators if it is another one."""
+    first, *others = places(settings)
+    found = [Side("", first, settings.own_address, settings.address, "BATON_PUBLIC_URL")]
+    for place in others:
+        own, address = settings.own_admin_address, settings.admin_address
+        found.append(Side("admin ", place, own, address, "BATON_ADMIN_URL"))
+    return found
+
+
+def port(settings: Settings, side: Side) -> Finding:
     """Free, or taken by a Baton that answers."""
-    local = f"{settings.host}:{settings.port}"
+    check, place = f"{side.name}port", side.place
     try:
-        bind(settings).close()
+        bind(place).close()
     except (OSError, UnicodeError) as error:
-        why = refusal(error)
+        why = refusal(error, place)
         if getattr(error, "errno", None) != errno.EADDRINUSE:
-            return Finding("port", "failed", f"{local}: {why}", "change that setting")
+            return Finding(check, "failed", f"{place}: {why}", "change that setting")
     else:
-        return Finding("port", "ok", f"{local} is free")
+        return Finding(check, "ok", f"{place} is free")
     try:
         answer = call(
-            settings.own_address, "/healthz", timeout_s=ALIVE_TIMEOUT_S, trust=_any_certificate()
+            side.own_address, "/healthz", timeout_s=ALIVE_TIMEOUT_S, trust=_any_certificate()
         )
         msgspec.json.decode(answer.read(), type=Alive)
     except TimeoutError:
         if (supervisor := running(settings.home_path)) is not None:
-            return _silent(local, supervisor)
+            return _silent(check, place, supervisor)
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         pass  # another program
     else:
-        return Finding("port", "ok", f"a Baton answers at {local}")
-    return Finding("port", "failed", f"{local} is another program's", PORT_REMEDY)
+        return Finding(check, "ok", f"a Baton answers at {place}")
+    remedy = f"set {place.port_setting} to a free port, or stop what has it"
+    return Finding(check, "failed", f"{place} is another program's", remedy)
 
 
 def _any_certificate() -> ssl.SSLContext:
@@ -230,10 +252,10 @@ def _any_certificate() -> ssl.SSLContext:
     return trust
 
 
-def _silent(local: str, supervisor: int) -> Finding:
+def _silent(check: str, place: Place, supervisor: int) -> Finding:
     what = f"the Baton there (process {supervisor}) has not answered in {ALIVE_TIMEOUT_S:g} s"
     remedy = "its workers hang, or have far too much to do: restart it if that does not end"
-    return Finding("port", "failed", f"{local}: {what}", remedy)
+    return Finding(check, "failed", f"{place}: {what}", remedy)
 
 
 def upstream(record: UpstreamRecord) -> Finding:
@@ -264,23 +286,26 @@ async def _status(record: UpstreamRecord) -> int:
         await asked.close()
 
 
-def address(settings: Settings) -> Finding:
-    """What callers are told to use."""
+def address(side: Side) -> Finding:
+    """What callers, or operators, are told to use."""
+    check = f"{side.name}address"
     try:
-        parts = urllib.parse.urlsplit(settings.address)
+        parts = urllib.parse.urlsplit(side.address)
     except ValueError:
         parts = urllib.parse.urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        remedy = "set BATON_PUBLIC_URL to what callers type, such as https://relay.example.org"
-        return Finding("address", "failed", f"{settings.address} is no address", remedy)
-    if parts.scheme == "http" and not _within_machine(settings):
-        remedy = "put a proxy with TLS in front and set BATON_PUBLIC_URL, or set BATON_TLS_*_FILE"
-        return Finding("address", "warning", f"{settings.address} has no TLS", remedy)
-    return Finding("address", "ok", settings.address)
+        remedy = f"set {side.url_setting} to what they type, such as https://relay.example.org"
+        return Finding(check, "failed", f"{side.address} is no address", remedy)
+    if parts.scheme == "http" and not _within_machine(side.place):
+        remedy = (
+            f"put a proxy with TLS in front and set {side.url_setting}, or set BATON_TLS_*_FILE"
+        )
+        return Finding(check, "warning", f"{side.address} has no TLS", remedy)
+    return Finding(check, "ok", side.address)
 
 
-def _within_machine(settings: Settings) -> bool:
+def _within_machine(place: Place) -> bool:
     """Whether only this machine can reach it; a host that is none is the port's finding."""
     with contextlib.suppress(OSError, UnicodeError):
-        return within_machine(resolved(settings))
+        return within_machine(resolved(place))
     return True

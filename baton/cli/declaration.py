@@ -31,6 +31,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from baton.admission import keys
 from baton.cli import limits
 from baton.cli.checked import key_fields, upstream_fields
 from baton.cli.declared_accounts import (
@@ -345,6 +346,8 @@ def _key_changes(wanted: Iterable[KeyEntry], present: Present, prune: bool) -> I
             if sha256 in before:
                 message = "its value was rotated: write the SHA-256 of the new one"
                 raise CommandError(f"key {entry.name}: {message}")
+            if keys.stored_as(sha256) is None:
+                raise CommandError(f"key {entry.name}: {keys.WANTED}")
             yield Change(kind="key", action="create", name=entry.name, sha256=sha256, fields=fields)
             continue
         owner = record.owner or ""

@@ -24,8 +24,8 @@ from baton.cli import limits
 from baton.cli.checked import party_fields
 from baton.cli.main import CommandError
 from baton.cli.output import moment_us, when
-from baton.stores.base import BudgetRecord, PartyKind, PartyRecord
-from baton.stores.parties import PARENTS
+from baton.stores.base import BudgetRecord, PartyKind, PartyRecord, Unfit
+from baton.stores.parties import PARENTS, check_name
 
 KINDS: tuple[PartyKind, ...] = ("organisation", "team", "user")
 FIELDS = (
@@ -124,6 +124,7 @@ def account_changes(
         record = there.pop((entry.kind, entry.path), None)
         fields = _fields(entry, now_us)
         if record is None:
+            _check_name(entry)
             made = {**fields, "name": entry.name, "kind": entry.kind, "parent": entry.parent}
             yield AccountChange(action="create", path=entry.path, fields=made)
             continue
@@ -166,6 +167,13 @@ def texts(budgets: Iterable[BudgetRecord]) -> Mapping[str, list[str]]:
 def ordered(budgets: Iterable[BudgetRecord]) -> tuple[BudgetRecord, ...]:
     """As the store lists them."""
     return tuple(sorted(budgets, key=lambda each: (each.unit, each.span)))
+
+
+def _check_name(entry: AccountEntry) -> None:
+    try:
+        check_name(entry.name)
+    except Unfit as error:
+        raise CommandError(f"account {entry.path}: {error}") from None
 
 
 def _entry(record: PartyRecord, parent: str) -> AccountEntry:

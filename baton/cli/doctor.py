@@ -6,6 +6,7 @@ from baton import config
 from baton.cli import checks
 from baton.cli.main import FAILED
 from baton.cli.output import AsJson, print_json
+from baton.cli.rates_check import shared_rates
 from baton.stores.book import open_store
 
 SIGNS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
@@ -35,7 +36,8 @@ def examine(settings: config.Settings) -> list[checks.Finding]:
         checks.model(settings),
         checks.folder(settings),
         store,
-        checks.port(settings),
-        checks.address(settings),
+        *(checks.port(settings, side) for side in checks.sides(settings)),
+        *(checks.address(side) for side in checks.sides(settings)),
+        *([shared_rates(settings)] if settings.redis_url else []),
         *(checks.upstream(record) for record in upstreams),
     ]

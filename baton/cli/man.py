@@ -15,7 +15,11 @@ ENVIRONMENT = (
     ("BATON_HOST", "The address to listen on; default 127.0.0.1."),
     ("BATON_PORT", "The port; default 8080."),
     ("BATON_WORKERS", "Relay processes; default 1."),
-    ("BATON_MODEL", "The embedded model: a GGUF path, the name of a known model, or none."),
+    (
+        "BATON_MODEL",
+        "The embedded model: a GGUF path, a known name, hf:OWNER/REPO:QUANT, package:NAME==VERSION,"
+        " or none.",
+    ),
     ("BATON_DATABASE_URL", "postgresql://… for several nodes; default SQLite in the data folder."),
     ("BATON_REDIS_URL", "redis://… on which nodes count rates together."),
 )

@@ -1,5 +1,7 @@
 """`baton model`: what callers can write in `model`, and where it comes from."""
 
+from typing import Annotated
+
 import typer
 
 from baton import config
@@ -9,6 +11,12 @@ from baton.cli.progress import shown
 from baton.engine import models
 
 app = typer.Typer()
+Newest = Annotated[
+    bool,
+    typer.Option(
+        "--newest", help="Ask the hub what the name means now, and take that from now on."
+    ),
+]
 
 
 @app.command("list")
@@ -18,19 +26,19 @@ def list_models(as_json: AsJson = False) -> None:
     rows: dict[str, dict[str, object]] = {}
     located = models.locate(settings)
     if located is not None:
-        state = "embedded" if located.path.exists() else "embedded, not fetched yet"
+        state = "embedded" if located.fetched else "embedded, not fetched yet"
         rows[located.public_name] = {
             "model": located.public_name,
             "embedded": state,
-            "file": str(located.path),
+            "file": None if located.path is None else str(located.path),
+            "source": located.source or None,
             "upstreams": [],
         }
     with opened(settings) as store:
         for upstream in store.upstreams.all():
             for public, theirs in upstream.models.items():
-                row = rows.setdefault(
-                    public, {"model": public, "embedded": None, "file": None, "upstreams": []}
-                )
+                unknown = dict.fromkeys(("embedded", "file", "source"))
+                row = rows.setdefault(public, {"model": public, **unknown, "upstreams": []})
                 there = row["upstreams"]
                 assert isinstance(there, list)
                 there.append(f"{upstream.name}:{theirs}")
@@ -39,12 +47,18 @@ def list_models(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def fetch(as_json: AsJson = False) -> None:
+def fetch(newest: Newest = False, as_json: AsJson = False) -> None:
     """Get the embedded model that BATON_MODEL means, unless it is there already."""
     settings = config.load()
     with shown(f"Fetching the model {settings.model}") as progress:
-        found = models.resolve(settings, progress)
+        found = models.resolve(settings, progress, newest=newest)
     if found is None:
         return print_fields({"model": None}, as_json) if as_json else None
-    row = {"model": found.public_name, "file": str(found.path), "sha256": found.sha256}
+    place = models.locate(settings)
+    row = {
+        "model": found.public_name,
+        "source": place.source if place else None,
+        "file": str(found.path),
+        "sha256": found.sha256,
+    }
     print_fields(row, as_json)

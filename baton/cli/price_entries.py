@@ -119,8 +119,10 @@ def new_prices(
     wanted: Iterable[PriceEntry], present: Iterable[PriceRecord], now_us: int
 ) -> Iterator[PriceRecord]:
     """What is to be set so that the wanted prices hold; what holds already is left out. That
-    nothing is set is no price of nothing: others of the file may come before it."""
-    book = PriceBook(present)
+    nothing is set is no price of nothing: others of the file may come before it. CommandError for a
+    markup on a cost that is neither set nor before it."""
+    known = list(present)
+    book = PriceBook(known)
     for given in wanted:
         effective = given.effective and moment_us(given.effective, now_us)
         at_us, made = effective or now_us, record(given, effective or 0)
@@ -130,7 +132,22 @@ def new_prices(
             holding = book.cost(given.model, given.upstream, at_us)
         dated = effective is None or holding.effective_us == effective
         if not (holding.version and dated and _same(made, holding)):
+            _check_cost(made, known, at_us)
+            known.append(msgspec.structs.replace(made, effective_us=at_us))
             yield made
+
+
+def _check_cost(made: PriceRecord, known: Iterable[PriceRecord], at_us: int) -> None:
+    if made.markup_bp is None:
+        return
+    for each in known:
+        if (each.model, each.upstream) == (
+            made.model,
+            made.markup_of,
+        ) and each.effective_us <= at_us:
+            return
+    where = f"{made.model!r} at {made.markup_of!r}"
+    raise CommandError(f"a markup needs the cost that it follows: none is set for {where}")
 
 
 def parse(text: str) -> list[PriceEntry]:

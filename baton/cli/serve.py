@@ -13,7 +13,7 @@ def run(
     home: Annotated[str | None, typer.Option(help="BATON_HOME: the data folder.")] = None,
     workers: Annotated[int | None, typer.Option(help="BATON_WORKERS: relay processes.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="BATON_MODEL: a GGUF path, a known name, or none.")
+        str | None, typer.Option(help="BATON_MODEL: a GGUF path, a name, or none.")
     ] = None,
 ) -> None:
     """Start Baton in the foreground; Ctrl-C or SIGTERM stops it, SIGHUP swaps its workers."""

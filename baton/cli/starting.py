@@ -20,13 +20,13 @@ def start(first: Staged | None = None, /, **given: object) -> int:
 
 
 def with_model(settings: config.Settings) -> config.Settings:
-    """Fetch a known model that is not here yet, and show it; go on without when it fails."""
+    """Fetch a model that is not here yet, and show it; go on without when it fails."""
     place = models.locate(settings)
-    if place is None or place.known is None or place.path.exists():
+    if place is None or not place.source or place.fetched:
         return settings
     progress = importlib.import_module("baton.cli.progress")  # rich, for this once only
     try:
-        with progress.shown(f"Fetching {place.known.name}") as shown:
+        with progress.shown(f"Fetching {place.public_name}") as shown:
             models.resolve(settings, shown)
     except models.ModelError as error:
         print(f"baton: {error}", file=sys.stderr)

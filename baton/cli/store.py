@@ -122,7 +122,7 @@ def copy_store(
     origin, target = (
         place("" if each == "sqlite" else each, file, option) for option, each in given.items()
     )
-    with unused(journal_folder(settings.home_path)):
+    with _stopped(settings.home_path):
         counts = copy_book(origin, target)
     if found := audit.faults(target):
         raise CommandError(f"{name(target)} is not right: {'; '.join(found)}")

@@ -118,9 +118,9 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add an upstream. The key is encrypted before it is stored, and never shown again."""
-    secret = read_key(key)
+    secret, headers = read_key(key), headers_of(header or (), os.environ)
     if dialect == AUTO:
-        dialect = found_dialect(url, secret, proxy, allow_private=not public_only)
+        dialect = found_dialect(url, secret, proxy, headers, allow_private=not public_only)
     given = {
         "name": name,
         "url": url,
@@ -128,7 +128,7 @@ def add(
         "models": model_names(model),
         "secret": secret,
         "more_secrets": keys_of(more_key or (), os.environ),
-        "headers": headers_of(header or (), os.environ),
+        "headers": headers,
         "proxy": proxy,
         "overrides": overrides_of(force or (), default or (), leave_out or (), forbid or ()),
         "allow_private": not public_only,
@@ -211,10 +211,17 @@ async def checked_rows(record: UpstreamRecord, theirs: str) -> list[dict[str, ob
     ]
 
 
-def found_dialect(url: str, key: str | None, proxy: str | None, *, allow_private: bool) -> str:
+def found_dialect(
+    url: str,
+    key: str | None,
+    proxy: str | None,
+    headers: Mapping[str, str],
+    *,
+    allow_private: bool,
+) -> str:
     """What the server says that it is; told to whoever asked."""
     try:
-        found = asyncio.run(judged_probe(url, key, proxy, allow_private=allow_private))
+        found = asyncio.run(judged_probe(url, key, proxy, headers, allow_private=allow_private))
     except ValueError as error:
         raise CommandError(f"{url}: {error}") from None
     how = "found" if found.certain else "assumed"
@@ -225,13 +232,18 @@ def found_dialect(url: str, key: str | None, proxy: str | None, *, allow_private
 
 
 async def judged_probe(
-    url: str, key: str | None, proxy: str | None, *, allow_private: bool
+    url: str,
+    key: str | None,
+    proxy: str | None,
+    headers: Mapping[str, str],
+    *,
+    allow_private: bool,
 ) -> Finding:
     """Nothing is asked of a place that must not be called."""
     await judge(endpoint.parse(url, allow_private=allow_private))
     if proxy is not None:
         await judge(parse_proxy(proxy))
-    return await probe(url, key, allow_private=allow_private, proxy=proxy)
+    return await probe(url, key, allow_private=allow_private, proxy=proxy, headers=headers)
 
 
 def live_numbers(settings: config.Settings) -> dict[str, UpstreamLive]:
@@ -241,7 +253,7 @@ def live_numbers(settings: config.Settings) -> dict[str, UpstreamLive]:
     try:
         while key is not None:
             path = f"/admin/v1/upstreams?limit=100{after}"
-            response = call(settings.address, path, key, timeout_s=LIVE_TIMEOUT_S)
+            response = call(settings.admin_address, path, key, timeout_s=LIVE_TIMEOUT_S)
             page = msgspec.json.decode(response.read(), type=LivePage)
             found.update({each.name: each.live for each in page.data})
             if not page.has_more or not page.data:

@@ -122,8 +122,6 @@ class Process:
         )
         return Description(
             fingerprint=fingerprint(identity),
-            model_path=options.model,
-            model_sha256=sha256,
             architecture=model.metadata("general.architecture") or "",
             vocabulary_size=model.vocabulary_size,
             context_tokens_max=self._context.sequence_tokens_max,
@@ -131,7 +129,6 @@ class Process:
             threads=self._threads,
             eos_token=model.name(model.eos),
             bos_token=model.name(model.bos),
-            add_bos=model.add_bos,
             fim=model.fim is not None,
         )
 

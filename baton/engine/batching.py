@@ -74,8 +74,6 @@ class Sequence(msgspec.Struct, eq=False, kw_only=True):
     """Tokens that its memory holds."""
     computed: list[int] = msgspec.field(default_factory=list)
     """Chunk sizes in which its prompt was computed so far."""
-    splits: deque[int] = msgspec.field(default_factory=deque)
-    """Chunk sizes that a replay prescribes."""
     choice: Choice | None = None
     """None while the prompt is computed."""
     token: int = 0
@@ -105,8 +103,6 @@ class Sequence(msgspec.Struct, eq=False, kw_only=True):
     def chunk(self, room: int, tail: int) -> int:
         """How much of its prompt the next step computes: `room` tokens, or all if at most `tail`
         more would be left, where it can be split freely."""
-        if self.splits:
-            return self.splits[0]
         if self.alone:
             return min(self.left, ALONE_CHUNK_TOKENS)
         return self.left if self.left <= room + tail else room
@@ -188,17 +184,13 @@ class Rounds:
         """The oldest prompt that would hold streams up for too many rounds, where there are any.
 
         Not in a burst: there rounds have room for large chunks, and prompts one after the other
-        have first tokens sooner. Not one whose split is prescribed: another thread splits by its
-        own rules."""
+        have first tokens sooner. Not one in deterministic shape: another thread splits by its own
+        rules."""
         able = [s for s in sequences if not s.group.paused and not s.aside]
         waiting = [s for s in able if not s.decoding]
         if len(waiting) == len(able) or len(waiting) ** 2 >= BUDGETS_MAX:
             return None
-        long = (
-            s
-            for s in waiting
-            if not s.alone and not s.splits and self._left_s(s) > budget_s * LONG_BUDGETS
-        )
+        long = (s for s in waiting if not s.alone and self._left_s(s) > budget_s * LONG_BUDGETS)
         return min(long, key=lambda s: s.order, default=None)
 
     def _turn(self, able: list[Sequence]) -> list[Step]:
@@ -228,7 +220,7 @@ class Rounds:
         if step[0].tokens == first.left and (self._packs(first) or not first.alone):
             for other in prompts:
                 kin = self._packs(other) if first.alone else not other.alone
-                if kin and other is not first and other.left <= room and not other.splits:
+                if kin and other is not first and other.left <= room:
                     step.append(Part(other, other.left))
                     room -= other.left
         used_s = sum(self._pace.seconds(n, sequence.position) for sequence, n in step)

@@ -109,15 +109,6 @@ class Roster:
                     group.pending.clear()
             self._keep(tenant, deque(group for group in queue if group.call is not call))
 
-    def drop(self, group: Group, sample: int) -> bool:
-        """One waiting sample shall not run; False when it does not wait."""
-        if sample not in group.pending:
-            return False
-        group.pending.remove(sample)
-        if not group.pending:
-            self._leave(group)
-        return True
-
     def _groups(self) -> Iterable[Group]:
         return (group for queue in self._waiting.values() for group in queue)
 

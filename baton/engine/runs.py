@@ -60,11 +60,10 @@ class Run:
         self.scored = call.echo and call.logprobs is not None
         """Whether logprobs of the prompts are wanted."""
         self.alone = call.deterministic or shape.deterministic or self.scored
-        self.cancelled, self.dropped = False, set[int]()
+        self.cancelled = False
         self.cached_tokens = self.completion_tokens = 0
         self.splits: list[list[int]] = [[] for _ in prompts]
         self._replay, self._echoed = request.replay, request.echoed
-        self._planned = request.splits
         ends = shape.fim_ends if call.suffix is not None else shape.words.ends
         self._words = Vocabulary(shape.words.piece, ends)
         self._how = _sampling(call, seed, apart=request.drawn or call.seed is None)
@@ -117,12 +116,6 @@ class Run:
     def replayed(self, index: int) -> list[int]:
         """Ids that a choice already has."""
         return [] if self._replay is None else self._replay[index]
-
-    def planned_splits(self, at: int) -> list[int]:
-        """How a replay prescribes to compute a prompt, if it does so consistently."""
-        splits = self._planned[at] if self._planned is not None else []
-        fits = sum(splits) == len(self.prompts[at].ids) and all(size > 0 for size in splits)
-        return splits if fits else []
 
     def _skip_finished(self) -> None:
         """Choices that a replay brings along whole have nothing left to say."""

@@ -111,13 +111,10 @@ class Scheduler:
         self._wake.set()
         return refused
 
-    def cancel(self, run: Run, index: int | None = None) -> None:
-        """No further step for the call, or for one choice of it."""
+    def cancel(self, run: Run) -> None:
+        """No further step for the call."""
         with self._lock:
-            if index is not None:
-                self._sequences.drop(run, index)
-            else:
-                self._sequences.withdraw(run)
+            self._sequences.withdraw(run)
             if self._in_step and all(other.cancelled for other in self._in_step):
                 self._context.abort()
         self._wake.set()

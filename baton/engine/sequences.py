@@ -130,14 +130,6 @@ class Sequences:
         self._roster.withdraw(run)
         self._runs.discard(run)
 
-    def drop(self, run: Run, index: int) -> None:
-        """One choice of the call is not wanted any more."""
-        run.dropped.add(index)
-        at, sample = divmod(index, run.call.n)
-        for group in run.groups:
-            if group.at == at and self._roster.drop(group, sample):
-                run.end(index, None)
-
     def fail(self, run: Run, code: int, out: Outbox) -> None:
         """End a call that the model cannot compute."""
         if run in self._runs:
@@ -182,8 +174,7 @@ class Sequences:
         if run.started_s is None:
             run.started_s = time.monotonic()
             self.counters.queue.observe(run.started_s - run.accepted_s)
-        splits = run.planned_splits(group.at)
-        if run.alone or splits:
+        if run.alone:
             self._memory.cut(sequence, 0)
             reused = 0
         else:
@@ -204,7 +195,6 @@ class Sequences:
             alone=run.alone,
             outputs=run.scored,
             position=reused,
-            splits=deque(splits),
         )
 
     def _prompt_done(self, sequence: Sequence, row: Floats, out: Outbox) -> None:
@@ -235,7 +225,7 @@ class Sequences:
         while self._starts:
             group, sample, sequence = self._starts.popleft()
             index = group.at * group.run.call.n + sample
-            if index in group.run.dropped or group.run.cancelled:
+            if group.run.cancelled:
                 group.run.end(index, None)
                 self._release(group, sequence)
             else:
@@ -300,17 +290,14 @@ class Sequences:
         self._memory.retire(sequence, keep=not group.run.alone)
 
     def reap(self, out: Outbox) -> None:
-        """Take sequences away from what was cancelled; end calls of which every choice was
-        dropped."""
+        """Take sequences away from what was cancelled."""
         for sequence in list(self.at_work.values()):
             if is_gone(sequence):
                 self._give_up(sequence, out)
-        for run in [run for run in self._runs if run.dropped]:
-            self._settle(run, out)
         self.start_samples(out)
 
     def _give_up(self, sequence: Sequence, out: Outbox) -> None:
-        """Take a sequence away from a cancelled call or a dropped choice."""
+        """Take a sequence away from a cancelled call."""
         for _, reserved in sequence.group.reserved:
             self._release(sequence.group, reserved)
         sequence.group.reserved.clear()
@@ -362,8 +349,6 @@ class Sequences:
             self._score(sequence, rows)
         sequence.position += count
         sequence.computed.append(count)
-        if sequence.splits:
-            sequence.splits.popleft()
         if sequence.position == len(sequence.prompt) and not is_gone(sequence):
             self._prompt_done(sequence, rows[-1], out)
 
@@ -388,6 +373,5 @@ class Sequences:
 
 
 def is_gone(sequence: Sequence) -> bool:
-    """Its call was cancelled, or its choice dropped."""
-    run, choice = sequence.group.run, sequence.choice
-    return run.cancelled or (choice is not None and choice.index in run.dropped)
+    """Its call was cancelled."""
+    return sequence.group.run.cancelled

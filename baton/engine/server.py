@@ -18,14 +18,13 @@ from typing import cast
 import msgspec
 
 from baton.engine.frames import FrameError, FrameReader
-from baton.engine.llama import BATCH_TOKENS_MAX, Model
+from baton.engine.llama import Model
 from baton.engine.prompts import prepare, refusal
 from baton.engine.runs import Run, Shape
 from baton.engine.scheduler import Scheduler
 from baton.engine.sequences import Post
 from baton.engine.wire import (
     Accepted,
-    Cancel,
     Deltas,
     Description,
     Detokenize,
@@ -148,10 +147,6 @@ class Connection(asyncio.Protocol):
         self._send(message)
 
     def _take(self, message: ToEngine) -> None:
-        if isinstance(message, Cancel):
-            if self._run is not None:
-                self._engine.scheduler.cancel(self._run, message.index)
-            return
         if self._busy:
             self.abort()
             return
@@ -244,12 +239,9 @@ def _check_ids(ids: list[int], vocabulary_size: int) -> None:
 def _check_replay(request: Generate, vocabulary_size: int) -> None:
     """A replay comes from a relay, never from a caller; yet it must not break the engine."""
     call, choices = request.call, len(request.call.prompts) * request.call.n
-    lists = [(request.replay, choices), (request.echoed, choices)]
-    lists.append((request.splits, len(call.prompts)))
-    if any(given is not None and len(given) != wanted for given, wanted in lists):
-        raise invalid("A replay needs one entry for each choice and prompt.")
-    if any(size > BATCH_TOKENS_MAX for sizes in request.splits or () for size in sizes):
-        raise invalid(f"A replay's prompts come in chunks of {BATCH_TOKENS_MAX} tokens at most.")
+    lists = (request.replay, request.echoed)
+    if any(given is not None and len(given) != choices for given in lists):
+        raise invalid("A replay needs one entry for each choice.")
     if any(len(ids) > call.max_tokens for ids in request.replay or ()):
         raise invalid("A replay has more ids than the call may generate.")
     for ids in request.replay or ():

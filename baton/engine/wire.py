@@ -10,7 +10,7 @@ socket drains.
 A stream can be replayed exactly after a crash: `Accepted` tells the fingerprint (engine build,
 model file, mode) and the seed; `Generate.replay` feeds received ids back one at a time. Valid only
 on an engine with the same fingerprint, and exact in deterministic mode, where the split of a prompt
-is always the same (`Finished.splits` tells it)."""
+is always the same."""
 
 import struct
 
@@ -28,18 +28,10 @@ class Generate(msgspec.Struct, tag="generate", frozen=True, omit_defaults=True):
 
     call: Call
     replay: list[list[int]] | None = None
-    splits: list[list[int]] | None = None
-    """With `replay`: the chunk sizes in which each prompt was computed the first time."""
     echoed: list[bool] | None = None
     """With `replay`: which choices already sent their echo (it may have come without any id)."""
     drawn: bool = False
     """With `replay`: whether the call's seed was drawn for it, because the caller gave none."""
-
-
-class Cancel(msgspec.Struct, tag="cancel", frozen=True):
-    """Stop one choice; the others go on. (Closing the connection stops all.)"""
-
-    index: int
 
 
 class Tokenize(msgspec.Struct, tag="tokenize", frozen=True):
@@ -77,8 +69,7 @@ class Finished(msgspec.Struct, tag="finished", frozen=True):
 
     usage: Usage
     splits: list[list[int]]
-    """The chunk sizes in which each prompt was computed (for a replay); a reused prefix is
-    missing."""
+    """The chunk sizes in which each prompt was computed; a reused prefix is missing."""
     queue_s: float = 0.0
     """Seconds between acceptance and the first step that served it."""
 
@@ -106,8 +97,6 @@ class Description(msgspec.Struct, tag="description", frozen=True, kw_only=True):
     """What runs inside the engine, and how busy it is."""
 
     fingerprint: str
-    model_path: str
-    model_sha256: str
     architecture: str
     vocabulary_size: int
     context_tokens_max: int
@@ -116,7 +105,6 @@ class Description(msgspec.Struct, tag="description", frozen=True, kw_only=True):
     threads: int
     eos_token: str | None
     bos_token: str | None
-    add_bos: bool
     fim: bool
     """Whether the vocabulary has fill-in-the-middle tokens."""
     running: int = 0
@@ -137,7 +125,7 @@ class Description(msgspec.Struct, tag="description", frozen=True, kw_only=True):
     queue: Histogram = msgspec.field(default_factory=Histogram)
 
 
-ToEngine = Generate | Cancel | Tokenize | Detokenize | Describe
+ToEngine = Generate | Tokenize | Detokenize | Describe
 FromEngine = Accepted | Deltas | Finished | Refused | Tokens | Text | Description
 
 

@@ -1,9 +1,10 @@
 """Several calls as one source: a few at a time, read as they come, numbered as one.
 
-Theory of operation. A lane is one part under way: first it is opened, then read, batch by batch, in
-a task of its own. A batch is handed over as soon as it is there, whichever lane has it; the lane is
-read again only when the caller comes back, so what waits in memory is one batch a lane, and a slow
-caller slows all its upstream calls. When a lane has ended the next part takes its place.
+Theory of operation. A strand is one part under way: first it is opened, then read, batch by batch,
+in a task of its own. A batch is handed over as soon as it is there, whichever strand has it; the
+strand is read again only when the caller comes back, so what waits in memory is one batch a strand,
+and a slow caller slows all its upstream calls. When a strand has ended the next part takes its
+place.
 
 A part that fails fails the whole, and the others are closed: an answer is whole or is none. The one
 exception is a part for which there is no room (the upstream is overloaded, all connections are
@@ -23,7 +24,7 @@ Task = asyncio.Task[Sequence[Delta] | None]
 """Brings a batch (an empty one at the end), or nothing where it has opened a call."""
 
 
-class _Lane:
+class _Strand:
     """One part under way."""
 
     __slots__ = ("part", "source")
@@ -42,17 +43,17 @@ class FanOut:
         self._n, self._open, self._parallel_max = n, open, parallel_max
         self._again: list[Part] = []
         """Parts for which there was no room."""
-        self._idle: list[_Lane] = []
-        """Lanes whose last batch the caller has."""
-        self._tasks: dict[Task, _Lane] = {}
-        self._lanes: list[_Lane] = []
+        self._idle: list[_Strand] = []
+        """Strands whose last batch the caller has."""
+        self._tasks: dict[Task, _Strand] = {}
+        self._strands: list[_Strand] = []
         """All that were accepted, also those that have ended: what was used."""
         self._closed = False
 
     async def open(self) -> None:
         """Returns once a first part is accepted. Raises as Upstream.open does."""
         try:
-            while not self._lanes:
+            while not self._strands:
                 await self._step()
         except BaseException:
             self.close()
@@ -78,20 +79,22 @@ class FanOut:
                 _forget(task)
         self._tasks.clear()
         self._idle.clear()
-        for lane in self._lanes:
-            if lane.source is not None:
-                lane.source.close()
+        for strand in self._strands:
+            if strand.source is not None:
+                strand.source.close()
 
     @property
     def usage(self) -> Usage:
-        return total((lane.part, lane.source.usage) for lane in self._lanes if lane.source)
+        return total(
+            (strand.part, strand.source.usage) for strand in self._strands if strand.source
+        )
 
     @property
     def generated(self) -> int:
-        return sum(lane.source.generated for lane in self._lanes if lane.source)
+        return sum(strand.source.generated for strand in self._strands if strand.source)
 
     async def _step(self) -> list[Delta] | None:
-        """Whatever is there next: perhaps only that a lane was accepted or has ended. None once
+        """Whatever is there next: perhaps only that a strand was accepted or has ended. None once
         nothing is left."""
         self._launch()
         if not self._tasks:
@@ -103,45 +106,45 @@ class FanOut:
         return found
 
     def _launch(self) -> None:
-        """Read the lanes that wait for it, and begin parts while there is room for them."""
+        """Read the strands that wait for it, and begin parts while there is room for them."""
         idle, self._idle = self._idle, []
-        for lane in idle:
-            self._run(lane, self._read(lane))
+        for strand in idle:
+            self._run(strand, self._read(strand))
         while len(self._tasks) < self._parallel_max:
             part = self._again.pop() if self._again else next(self._parts, None)
             if part is None:
                 break
-            lane = _Lane(part)
-            self._run(lane, self._begin(lane))
+            strand = _Strand(part)
+            self._run(strand, self._begin(strand))
 
-    def _run(self, lane: _Lane, work: Coroutine[None, None, Sequence[Delta] | None]) -> None:
-        self._tasks[asyncio.get_running_loop().create_task(work)] = lane
+    def _run(self, strand: _Strand, work: Coroutine[None, None, Sequence[Delta] | None]) -> None:
+        self._tasks[asyncio.get_running_loop().create_task(work)] = strand
 
-    async def _begin(self, lane: _Lane) -> None:
-        """Open the lane's call."""
-        lane.source = await self._open(lane.part.call)
-        self._lanes.append(lane)
+    async def _begin(self, strand: _Strand) -> None:
+        """Open the strand's call."""
+        strand.source = await self._open(strand.part.call)
+        self._strands.append(strand)
         if self._closed:
-            lane.source.close()
+            strand.source.close()
 
-    async def _read(self, lane: _Lane) -> Sequence[Delta]:
-        assert lane.source is not None
-        return await lane.source.read()
+    async def _read(self, strand: _Strand) -> Sequence[Delta]:
+        assert strand.source is not None
+        return await strand.source.read()
 
-    def _taken(self, lane: _Lane, task: Task) -> list[Delta]:
+    def _taken(self, strand: _Strand, task: Task) -> list[Delta]:
         """What a task has brought. Raises what it failed with."""
         try:
             deltas = task.result()
         except UpstreamError as error:
             under_way = len(self._idle) + len(self._tasks)
-            if lane.source is not None or error.kind != "overloaded" or not under_way:
+            if strand.source is not None or error.kind != "overloaded" or not under_way:
                 raise
-            self._again.append(lane.part)
+            self._again.append(strand.part)
             self._parallel_max = under_way
             return []
         if deltas is None or deltas:
-            self._idle.append(lane)
-        return renumbered(deltas, lane.part, self._n) if deltas else []
+            self._idle.append(strand)
+        return renumbered(deltas, strand.part, self._n) if deltas else []
 
 
 def _forget(task: Task) -> None:

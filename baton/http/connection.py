@@ -28,7 +28,7 @@ from baton.errors import (
 from baton.http.answering import Answering, Cycle
 from baton.http.asgi import cycle
 from baton.http.exchange import Exchange, edge_id, note, refusal
-from baton.http.heads import fault, head_bytes, misdirected, misframed, without_offer
+from baton.http.heads import fault, head_bytes, misframed, without_offer
 from baton.http.long_body import LONG_BYTES, LongBody, receive
 from baton.http.paths import Where, completion_path
 from baton.http.shared import (
@@ -55,6 +55,8 @@ class Connection(Answering):
     begun: Exchange | None = None
     """Its head was read last."""
     heads: Heads
+    connections_max: int
+    """At this listener."""
 
     # asyncio.Protocol
 
@@ -68,7 +70,7 @@ class Connection(Answering):
         draining = self.shared.draining  # accepted before that, told only now
         timeout_s = DRAIN_HEADER_TIMEOUT_S if draining else self.settings.header_timeout_s
         self._expect("headers", timeout_s)
-        if len(self.connections) > self.settings.connections_max:
+        if len(self.connections) > self.connections_max:
             self.refuse(overloaded("Too many connections.", 1.0))
 
     def data_received(self, data: bytes) -> None:
@@ -201,7 +203,7 @@ class Connection(Answering):
         noted = note(self.headers)
         error = fault(noted, self.settings.body_bytes_max)
         error = error or misframed(parser.get_http_version(), self.headers, noted)
-        error = error or misdirected(self.shared.hosts, self.url, self.headers)
+        error = error or self.shared.misdirected(self.url, self.headers)
         if error is not None:
             return self.refuse(error)
         self.expect_100_continue = noted.get(b"expect", b"").lower() == b"100-continue"
@@ -345,6 +347,8 @@ class Connection(Answering):
             self.refuse(body_too_slow(self.settings.body_timeout_s))
 
 
-def connection_class(shared: Shared) -> type[Connection]:
-    """The class for uvicorn's config, which makes one per connection without arguments of ours."""
-    return type("WorkerConnection", (Connection,), {"shared": shared})
+def connection_class(shared: Shared, connections_max: int) -> type[Connection]:
+    """The class for a listener's config in uvicorn, which makes one per connection without
+    arguments of ours."""
+    of_all = {"shared": shared, "connections_max": connections_max}
+    return type("WorkerConnection", (Connection,), of_all)

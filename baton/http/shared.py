@@ -6,7 +6,7 @@ early, and late by two sweeps at most.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from email.utils import formatdate
 from typing import Any, Protocol
 
@@ -16,9 +16,11 @@ from baton.config import Settings
 from baton.errors import RequestError
 from baton.http.bodies import bodies
 from baton.http.exchange import Exchange, HeaderPair, Line
+from baton.http.heads import misdirected
 from baton.http.hosts import allowed
 from baton.http.usual import Usual
 from baton.telemetry import diary
+from baton.telemetry.metrics import Metrics
 from baton.telemetry.refused import Asked
 
 SWEEP_S = 0.5
@@ -29,6 +31,7 @@ DRAIN_IDLE_S = 2.0
 """How long a stopping server waits for one more request on a connection that was used before."""
 LINGER_S = 2.0
 """How long what a refused client still sends is read, and thrown away."""
+MISDIRECTED_TOLD_S = 60.0
 WRITE_BUFFER_BYTES = 8 * 1024
 """Unsent bytes beyond which a stream waits for its client: about forty tokens."""
 SEND_BUFFER_BYTES = 32 * 1024
@@ -87,8 +90,16 @@ class Shared:
 
     note: Noting = staticmethod(unnoted)
 
-    def __init__(self, settings: Settings, room: Room, board: Boarding | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        room: Room,
+        board: Boarding | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.settings, self.room, self.board = settings, room, board
+        self._metrics = metrics or Metrics()
+        self._misdirected, self._told_s = 0, -NEVER
         self.hosts = allowed(settings.allowed_hosts, settings.own_names)
         """By which it may be asked for; None for any."""
         self.bodies = bodies(settings.body_bytes_max)
@@ -105,6 +116,24 @@ class Shared:
     def crowded(self) -> bool:
         """Whether no more completions may begin."""
         return self.exchanges >= self.settings.requests_in_flight_max
+
+    def misdirected(self, target: bytes, headers: Iterable[HeaderPair]) -> RequestError | None:
+        """What is wrong with the name that Baton is asked for by. It is counted, and told, a line a
+        minute at most: a list that lacks a name shuts its callers out, but anybody may ask by any.
+        """
+        error = None if self.hosts is None else misdirected(self.hosts, target, headers)
+        if error is not None:
+            self._refused_host(error)
+        return error
+
+    def _refused_host(self, error: RequestError) -> None:
+        self._metrics.rejected("host")
+        self._misdirected += 1
+        if self.now >= self._told_s + MISDIRECTED_TOLD_S:
+            # A terminal may show it, and do as it says.
+            why = error.message.encode("ascii", "backslashreplace").decode()
+            diary.warning("host refused", reason=why, requests=self._misdirected)
+            self._misdirected, self._told_s = 0, self.now
 
     def renew(self, now: float) -> None:
         """Note the time, as the loop tells it."""
@@ -123,14 +152,14 @@ class Timed:
         raise NotImplementedError
 
 
-async def sweep(shared: Shared, state: ServerState) -> None:
+async def sweep(shared: Shared, states: Sequence[ServerState]) -> None:
     """Renew the date and end what is overdue; runs until its task is cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         with diary.outliving("watching connections"):
             now = loop.time()
             shared.renew(now)
-            for connection in list(state.connections):
+            for connection in [each for state in states for each in state.connections]:
                 if isinstance(connection, Timed) and connection.deadline < now:
                     connection.overdue()
         await asyncio.sleep(SWEEP_S)

@@ -173,8 +173,6 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     completions: int
     """prompts × max(n, best_of, fill candidates)."""
     max_tokens: int
-    prompt_tokens: int | None = None
-    """The exact count, where the tokenizer is known: what checkpoints charge for the prompt."""
     user: str | None = None
     stream: bool = False
     created_us: int

@@ -58,9 +58,18 @@ class Folder:
         self._marks: collections.deque[tuple[float, int]] = collections.deque()
         """When each was folded that may not be pruned yet."""
         self._mark = self._pruned = self._due = written()
+        self._since_s: float | None = None
+        """Since when there are rows that are not folded; None where there are none, or new ones."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fold", daemon=True)
         self._thread.start()
+
+    @property
+    def unfolded_s(self) -> int:
+        """From any thread: for how many whole seconds rows have waited, that could not be folded
+        when they were to be."""
+        since_s = self._since_s
+        return 0 if since_s is None else int(time.monotonic() - since_s)
 
     def close(self) -> None:
         """End the thread. Blocks while it folds."""
@@ -75,11 +84,13 @@ class Folder:
     def _fold(self, written: int) -> None:
         if written == self._mark:
             return
+        if self._since_s is None:
+            self._since_s = time.monotonic()
         try:
             folded_seq = fold_all(self._posting)
         except FAULTS as error:
             return diary.warning("folding failed; it is tried again", reason=str(error))
-        self._mark = written
+        self._mark, self._since_s = written, None
         self._marks.append((time.monotonic(), folded_seq))
         self._prune(time.monotonic() - self._kept_s)
 

@@ -18,13 +18,15 @@ from baton.telemetry import diary
 
 class _Balance:
     """One account's lease. `low` is the least that was available since the last look at
-    idleness; `elsewhere` what others had when question number `asked` was answered."""
+    idleness; `elsewhere` what others had when question number `asked` was answered. `dry`: the book
+    had less than the last question asked for, and nothing went back since."""
 
-    __slots__ = ("asked", "available", "elsewhere", "low")
+    __slots__ = ("asked", "available", "dry", "elsewhere", "low")
 
     def __init__(self) -> None:
         self.available, self.low = 0, 0
         self.asked = self.elsewhere = 0
+        self.dry = False
 
     def add(self, amount: int) -> None:
         self.available += amount
@@ -83,7 +85,9 @@ class Leases:
         """Take, asking the book for more. None when taken, else the account that falls short.
 
         Those who wait share one question; each then takes in the order of asking, so that near the
-        limit as many pass as fit. Raises StoreUnavailable."""
+        limit as many pass as fit. What was granted to one who waits may be gone before its turn:
+        taken by a request that did not have to wait, recalled, or gone back as idle. It asks again
+        then; only what the book did not have is refused. Raises StoreUnavailable."""
         needs = {name: need(name, amount, tokens) for name in limited}
         for name in limited:
             self._wanted[name] += needs[name]
@@ -93,13 +97,16 @@ class Leases:
                 if self.lapsed:
                     raise StoreUnavailable("the leases have lapsed")
                 included = self._questions > asked_before  # in a question asked while we waited
-                if not included and not self._fits(limited, amount, tokens):
+                while not self.take(limited, amount, tokens):
+                    if included:
+                        if self._unanswered or self.lapsed:  # it may have lapsed meanwhile
+                            raise StoreUnavailable("the book did not answer")
+                        dry = self._dry(limited, amount, tokens)
+                        if dry is not None:
+                            return dry
                     await self._ask()
-                if self.take(limited, amount, tokens):
-                    return None
-                if self._unanswered or self.lapsed:  # it may have lapsed meanwhile
-                    raise StoreUnavailable("the book did not answer")
-                return self.short(limited, amount, tokens)[0]
+                    included = True
+                return None
         finally:
             for name in limited:
                 self._wanted[name] -= needs[name]
@@ -117,6 +124,11 @@ class Leases:
         """Those of the accounts of which not so much is available."""
         balances = self._balances
         return [n for n in limited if balances[n].available < need(n, amount, tokens)]
+
+    def _dry(self, limited: tuple[str, ...], amount: int, tokens: int) -> str | None:
+        """The first of those that fall short of which the book has no more."""
+        short = self.short(limited, amount, tokens)
+        return next((name for name in short if self._balances[name].dry), None)
 
     async def within_reach(self, name: str) -> int:
         """What is available of an account that fell short, and what other processes hold of it,
@@ -153,7 +165,9 @@ class Leases:
         self._unanswered = True
         granted = await asyncio.to_thread(self._accounts.lend, self._number, wants, self._epoch)
         for name, amount in granted.items():
-            self._balances[name].add(amount)
+            balance = self._balances[name]
+            balance.add(amount)
+            balance.dry = amount < wants[name]
         self._unanswered = False
 
     def idle(self) -> dict[str, int]:
@@ -187,6 +201,8 @@ class Leases:
         async with self._asking:
             amounts = withdraw()
             if amounts:
+                for name in amounts:
+                    self._balances[name].dry = False
                 await self._returned(amounts)
 
     async def _returned(self, amounts: dict[str, int]) -> None:

@@ -124,21 +124,17 @@ class Ledger:
             self._ageing = self._loop.call_later(BRIEF_S, self._age)
         return hold
 
-    def checkpoint(
-        self, hold: Hold, completion_tokens: int, progress: Progress | None = None
-    ) -> bool:
+    def checkpoint(self, hold: Hold, completion_tokens: int, progress: Progress) -> bool:
         """Tell how far a running answer is; written after 64 tokens or a second, whichever comes
-        first. Returns whether it was. Recovery charges the last one written. Its prompt is that of
-        the intent where it is known exactly, else as `progress` knows or guesses it."""
+        first. Returns whether it was. Recovery charges the last one written, with its prompt as
+        `progress` knows or guesses it."""
         fresh = completion_tokens - hold.checkpoint_tokens
         if hold.state != "reserved" or fresh <= 0:
             return False
         now_s = time.monotonic()
         if fresh < self.checkpoint_tokens and now_s - hold.checkpoint_s < CHECKPOINT_S:
             return False
-        prompt_tokens = hold.intent.prompt_tokens
-        if prompt_tokens is None:
-            prompt_tokens = progress.usage.prompt_tokens if progress is not None else 0
+        prompt_tokens = progress.usage.prompt_tokens
         charge = prices.tokens_charge(hold.price, prompt_tokens, 0, completion_tokens)
         charge = min(charge, hold.amount)
         self._write(hold)
@@ -185,6 +181,11 @@ class Ledger:
     def failing(self) -> bool:
         """Whether the journal's last commit failed: for /readyz."""
         return self._journal.failing
+
+    @property
+    def unfolded_s(self) -> int:
+        """For how long ended requests have waited for the book, beyond the usual second."""
+        return self._folder.unfolded_s
 
     async def close(self) -> None:
         """Write and fold everything, return the leases, free the slot."""

@@ -1,16 +1,16 @@
 """Which upstream has the beginning of a prompt in its cache, without asking it. Pure.
 
 Rendezvous hashing (Thaler and Ravishankar, 1998): the upstream with the highest hash of (beginning,
-name) is a prompt's home. Every worker finds the same one, and an upstream that comes or goes moves
+name) is a prompt's seat. Every worker finds the same one, and an upstream that comes or goes moves
 only its own share.
 
 How much of a prompt is its beginning? Prompts that share anything share their first characters, so
 the shallowest depth brings all of them together. Where too many do (a system prompt that all
-callers have), one home cannot bear them, and each must go by more of its text, so that every
+callers have), one seat cannot bear them, and each must go by more of its text, so that every
 conversation stays together: depths at which more than one upstream's part of the recent prompts are
 alike say nothing, and the next deeper one decides (`Popularity`).
 
-A prompt shorter than the first depth has no home: there is too little to find in a cache.
+A prompt shorter than the first depth has no seat: there is too little to find in a cache.
 """
 
 import math
@@ -75,8 +75,8 @@ class Popularity:
         self._counts = {each: count // 2 for each, count in self._counts.items() if count > 1}
 
 
-def home(beginning: int, names: Sequence[str], weights: Sequence[float]) -> int:
-    """The place of the name at which this beginning is at home; each gets its weight's share
+def seat(beginning: int, names: Sequence[str], weights: Sequence[float]) -> int:
+    """The place of the name at which this beginning sits; each gets its weight's share
     (with weight 0 none)."""
     best, best_score = 0, -math.inf
     for place, name in enumerate(names):

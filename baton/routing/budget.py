@@ -47,6 +47,10 @@ class Budget:
         self._tokens -= 1.0
         return True
 
+    def give_back(self) -> None:
+        """What was taken last, for an attempt that something else did not allow."""
+        self._tokens = min(self._tokens + 1.0, self._max)
+
     def _earn(self, now_s: float) -> None:
         earned = (self.requests - self._seen) * self._ratio
         self._seen = self.requests

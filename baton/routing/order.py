@@ -3,8 +3,8 @@
 Priority comes first. Among equals the first place goes, in this order of reasons, to one that
 
 1. is neither ejected, suspect nor paused (`health.py`) and has room (`in_flight_max`),
-2. is at home to the prompt (`affinity.py`) and carries at most LOAD_MAX times its share of what
-   runs; with too much on it, the home of the next deeper beginning is asked; without a home,
+2. is the seat of the prompt (`affinity.py`) and carries at most LOAD_MAX times its share of what
+   runs; with too much on it, the seat of the next deeper beginning is asked; without a seat,
 3. the less loaded of two that are drawn by weight (Mitzenmacher's power of two choices), where load
    is calls under way for each unit of weight, and weight shrinks while an upstream warms up.
 
@@ -22,11 +22,11 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from baton.routing.affinity import drawn, home
+from baton.routing.affinity import drawn, seat
 from baton.routing.health import Health
 
 LOAD_MAX = 1.25
-"""Of the mean: what the home of a hot beginning bears (Mirrokni et al., 2016)."""
+"""Of the mean: what the seat of a hot beginning bears (Mirrokni et al., 2016)."""
 EJECTED_SHARE_MAX = 0.5
 """Of the upstreams of one priority."""
 
@@ -116,14 +116,14 @@ def _arrange(opened: list[Open], seed: int, beginnings: Callable[[], list[int]])
     drawable = [one for one in opened if one.weight and one.trusted and not one.full]
     first = None
     if len(drawable) > 1:
-        first = _at_home(drawable, beginnings()) or _of_two(drawable, seed)
+        first = _seated(drawable, beginnings()) or _of_two(drawable, seed)
     opened.sort(
         key=lambda one: (one is not first, not one.weight, one.full, not one.trusted, one.load)
     )
 
 
-def _at_home(opened: list[Open], beginnings: list[int]) -> Open | None:
-    """Where the prompt's beginning is at home, unless that bears too much already."""
+def _seated(opened: list[Open], beginnings: list[int]) -> Open | None:
+    """Where the prompt's beginning sits, unless that bears too much already."""
     if not beginnings:
         return None
     weights = [one.weight for one in opened]
@@ -132,12 +132,12 @@ def _at_home(opened: list[Open], beginnings: list[int]) -> Open | None:
     fair = LOAD_MAX * running / sum(weights)
     fit = [one.place.in_flight + 1 <= math.ceil(fair * one.weight) for one in opened]
     for beginning in beginnings:
-        number = home(beginning, names, weights)
+        number = seat(beginning, names, weights)
         if fit[number]:
             return opened[number]
     for number, fits in enumerate(fit):
         weights[number] *= fits
-    return opened[home(beginnings[-1], names, weights)]
+    return opened[seat(beginnings[-1], names, weights)]
 
 
 def _of_two(opened: list[Open], seed: int) -> Open:

@@ -9,13 +9,19 @@ import time
 import urllib.parse
 
 import sqlalchemy
+from sqlalchemy import text
 
 from baton.stores import prices, windows
 from baton.stores.base import Allowance, BudgetRecord
-from baton.stores.tables import account
 
 WITHIN = "s:free/"
 """In the name of every such account, and in no other's."""
+
+_FOLLOW = text(
+    "INSERT INTO account(id, limit_nano, posted_nano) VALUES (:account, :amount, 0)"
+    " ON CONFLICT(id) DO UPDATE SET limit_nano = excluded.limit_nano"
+)
+"""One statement: when a window begins several nodes open its account in the same moment."""
 
 
 def name(payer: str, model: str, allowance: Allowance, at_us: int) -> str:
@@ -33,12 +39,8 @@ def is_free(scopes: str) -> bool:
 def follow(connection: sqlalchemy.Connection, account_id: str) -> None:
     """Open the account, or bring its limit to what the price in force allows; 0 where it allows
     nothing of the kind any more."""
-    limit = _allowed(connection, account_id)
-    mine = account.c.id == account_id
-    changed = account.update().where(mine).values(limit_nano=limit)
-    if connection.execute(changed).rowcount == 0:
-        opened = account.insert().values(id=account_id, limit_nano=limit, posted_nano=0)
-        connection.execute(opened)
+    given = {"account": account_id, "amount": _allowed(connection, account_id)}
+    connection.execute(_FOLLOW, given)
 
 
 def _allowed(connection: sqlalchemy.Connection, account_id: str) -> int:

@@ -63,6 +63,8 @@ def archive(
                 _write(page, raw)
                 moved.contents += _remove(database, page)
                 moved.count(page, raw.tell())
+            if not moved.requests:
+                _write([], raw)  # no bytes at all are no gzip
             windows = _forget_windows(database, before)
         except (StoreError, OSError) as error:
             unwritten = raw.tell() == moved.end

@@ -49,6 +49,10 @@ class Duplicate(StoreError):
     """Something of that name, or that very key, is stored already."""
 
 
+class Overtaken(StoreError):
+    """It is not any more as whoever changes it saw it."""
+
+
 class Missing(StoreError):
     """Nothing of that name is stored."""
 

@@ -6,7 +6,7 @@ first lease is asked for; while it is open its limit follows the budget.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy
 from sqlalchemy import bindparam, select, text
@@ -41,17 +41,21 @@ def check(budgets: Iterable[BudgetRecord]) -> None:
 
 
 def put(connection: sqlalchemy.Connection, subject: str, budgets: Sequence[BudgetRecord]) -> None:
-    """Make these the subject's budgets; windows that are open and not over get the new limits."""
+    """Make these the subject's budgets; windows that are open and not over get the new limits, in
+    the order of their names: leases are granted and charges posted in that order, too, and where
+    two wait for each other a server ends one of them."""
     check(budgets)
-    now_us = time.time_ns() // 1000
+    now_us, limits = time.time_ns() // 1000, dict[str, int | None]()
     for gone in within(connection, [subject])[subject]:
         connection.execute(budget.delete().where(budget.c.id == windows.budget_id(subject, gone)))
-        _limit(connection, subject, gone, now_us, None)
+        limits |= dict.fromkeys(_accounts(subject, gone, now_us))
     for each in budgets:
         fields = {"id": windows.budget_id(subject, each), "subject": subject, "unit": each.unit}
         fields |= {"span": each.span, "zone": each.zone}
         connection.execute(budget.insert().values(**fields, amount=each.amount))
-        _limit(connection, subject, each, now_us, each.amount)
+        limits |= dict.fromkeys(_accounts(subject, each, now_us), each.amount)
+    for name, amount in sorted(limits.items()):
+        connection.execute(account.update().where(account.c.id == name).values(limit_nano=amount))
 
 
 def within(
@@ -76,18 +80,10 @@ def open_account(connection: sqlalchemy.Connection, account_id: str) -> None:
     connection.execute(_OPEN, given)
 
 
-def _limit(
-    connection: sqlalchemy.Connection,
-    subject: str,
-    of: BudgetRecord,
-    now_us: int,
-    amount: int | None,
-) -> None:
-    """Of those of its accounts that are open, from the window under way on."""
-    at_us = now_us
+def _accounts(subject: str, of: BudgetRecord, at_us: int) -> Iterator[str]:
+    """Those of its accounts that may be open, from the window under way on."""
     for _ in range(1 + AHEAD):
-        mine = account.c.id == windows.account(subject, of, at_us)
-        connection.execute(account.update().where(mine).values(limit_nano=amount))
+        yield windows.account(subject, of, at_us)
         end_us = windows.of(of, at_us).end_us
         if end_us is None:
             return

@@ -4,13 +4,13 @@ Workers poll it to drop what they cached; operators read it as the audit log.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 import sqlalchemy
 from sqlalchemy import bindparam, func, select
 
-from baton.stores.base import ChangeRecord
+from baton.stores.base import ChangeRecord, Overtaken
 from baton.stores.database import Database
 from baton.stores.tables import change
 
@@ -116,6 +116,17 @@ def differences(
             told["before"][name] = "hidden" if name in hidden else old
             told["after"][name] = "hidden" if name in hidden else new
     return dict(told)
+
+
+def refuse_overtaken(
+    present: msgspec.Struct, changes: Mapping[str, object], seen: Mapping[str, object] | None
+) -> None:
+    """Raises Overtaken where another has changed one of these fields since it was as `seen` (as in
+    JSON). Who makes the same change overtakes nobody."""
+    for name in changes.keys() & (seen or {}).keys():
+        now = msgspec.json.encode(getattr(present, name))
+        if now not in map(msgspec.json.encode, ((seen or {})[name], changes[name])):
+            raise Overtaken(f"'{name}' was changed meanwhile: look at it again, then change it")
 
 
 def _as_text(value: object) -> str:

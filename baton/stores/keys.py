@@ -1,15 +1,15 @@
 """Keys in the book. Nothing here knows a key's value: only its digest comes in."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 import sqlalchemy
 from sqlalchemy import or_, select
 
 from baton.stores import budgets, contents, parties
-from baton.stores.base import BudgetRecord, Duplicate, KeyRecord, Missing, Unfit
-from baton.stores.changes import Subject, differences, note
+from baton.stores.base import BudgetRecord, Duplicate, KeyRecord, Missing, Overtaken, Unfit
+from baton.stores.changes import Subject, differences, note, refuse_overtaken
 from baton.stores.database import Database
 from baton.stores.tables import account, key
 
@@ -88,16 +88,23 @@ class Keys:
         key_id: str,
         actor: str,
         owners: Collection[str] | None = None,
+        seen: Mapping[str, object] | None = None,
+        /,
         **changes: object,
     ) -> KeyRecord:
-        """Change some of CHANGEABLE; returns the key as it is now. Raises Missing.
+        """Change some of CHANGEABLE; returns the key as it is now. Raises Missing; Overtaken where
+        one of them is not as it was `seen` any more; Unfit for a default model that the key may not
+        use, also where another has just taken it away.
 
         What was kept of a key that keeps no content any more is removed."""
         assert changes.keys() <= CHANGEABLE, changes
         with self._database.writing() as connection:
             present = _get(connection, key_id, owners)
+            refuse_overtaken(present, changes, seen)
             fields = {**msgspec.structs.asdict(present), **changes}
             changed = msgspec.convert(fields, KeyRecord, builtin_types=(bytes,))
+            if changes.keys() & {"models", "default_model"}:
+                _check_default(changed)
             mine = account.c.id == changed.account
             connection.execute(account.update().where(mine).values(limit_nano=changed.budget_nano))
             if changed.budgets != present.budgets:
@@ -108,20 +115,23 @@ class Keys:
         return changed
 
     def rotate(self, fresh: KeyRecord, actor: str) -> KeyRecord:
-        """Give a key the new digest, head and tail of `fresh`; its present value stays valid until
-        `fresh.previous_until_us`, one before that no longer. Raises Missing, and Duplicate when
-        that value is stored already."""
+        """Give a key the new digest, head and tail of `fresh`; its present value, which
+        `fresh.previous_digest` names, stays valid until `fresh.previous_until_us`, one before that
+        no longer. Raises Missing, Duplicate when that value is stored already, and Overtaken when
+        the present value is another by now: the one that was seen would end at once."""
         try:
             with self._database.writing() as connection:
                 present = _get(connection, fresh.id, None)
                 if present.revoked_us is not None:
                     raise Unfit(f"{fresh.id} was revoked, and a revoked key never comes back")
+                if present.digest != fresh.previous_digest:
+                    raise Overtaken(f"{fresh.id} has a new value by now")
                 changed = msgspec.structs.replace(
                     present,
                     digest=fresh.digest,
                     head=fresh.head,
                     tail=fresh.tail,
-                    previous_digest=present.digest,
+                    previous_digest=fresh.previous_digest,
                     previous_until_us=fresh.previous_until_us,
                 )
                 _put(connection, present, changed, Subject("key", fresh.id, actor), "rotate")
@@ -138,6 +148,11 @@ class Keys:
             revoked = msgspec.structs.replace(present, revoked_us=time.time_ns() // 1000)
             _put(connection, present, revoked, Subject("key", key_id, actor), "revoke")
         return revoked
+
+
+def _check_default(record: KeyRecord) -> None:
+    if record.models and record.default_model not in (None, *record.models):
+        raise Unfit("the default model is not among the key's models")
 
 
 def _add(connection: sqlalchemy.Connection, record: KeyRecord, actor: str) -> None:

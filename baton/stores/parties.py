@@ -5,7 +5,8 @@ under it, so that who runs one team cannot reach, or even find, another's.
 """
 
 import time
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import sqlalchemy
@@ -13,7 +14,7 @@ from sqlalchemy import select
 
 from baton.stores import budgets
 from baton.stores.base import BudgetRecord, Duplicate, Missing, PartyKind, PartyRecord, Unfit
-from baton.stores.changes import Subject, differences, note
+from baton.stores.changes import Subject, differences, note, refuse_overtaken
 from baton.stores.database import Database
 from baton.stores.tables import party
 
@@ -42,7 +43,8 @@ class Parties:
 
     def add(self, record: PartyRecord, actor: str, within: str | None = None) -> None:
         """Store a party. Duplicate when its parent has one of that kind and name, Missing without
-        its parent, Unfit when that is of the wrong kind or closed."""
+        its parent, Unfit when that is of the wrong kind or closed, or for the name."""
+        check_name(record.name)
         try:
             with self._database.writing() as connection:
                 if within is not None:
@@ -92,15 +94,25 @@ class Parties:
             return lineage(connection, party_id)
 
     def update(
-        self, party_id: str, actor: str, within: str | None = None, **changes: object
+        self,
+        party_id: str,
+        actor: str,
+        within: str | None = None,
+        seen: Mapping[str, object] | None = None,
+        /,
+        **changes: object,
     ) -> PartyRecord:
-        """Change some of CHANGEABLE; returns the party as it is now. Raises Missing, Duplicate."""
+        """Change some of CHANGEABLE; returns the party as it is now. Raises Missing, Duplicate,
+        Unfit for a new name, and Overtaken where one of them is not as it was `seen` any more."""
         assert changes.keys() <= CHANGEABLE, changes
         try:
             with self._database.writing() as connection:
                 present = _reached(connection, party_id, within)[0]
+                refuse_overtaken(present, changes, seen)
                 fields = {**msgspec.structs.asdict(present), **changes}
                 changed = msgspec.convert(fields, PartyRecord)
+                if changed.name != present.name:
+                    check_name(changed.name)
                 _put(connection, changed)
                 if changed.budgets != present.budgets:
                     budgets.put(connection, subject(changed), changed.budgets)
@@ -121,6 +133,15 @@ class Parties:
             _put(connection, closed)
             note(connection, _named(closed, actor), "close", differences(present, closed))
         return closed
+
+
+def check_name(name: str) -> None:
+    """Unfit for a new one that a path could not be made of: names from the organisation down, with
+    '/' between them. Two accounts would have one path. What is there from before is left alone."""
+    if "/" in name:
+        raise Unfit("there is no '/' in the name of an account, as that is between those of a path")
+    if any(unicodedata.category(each) in ("Cc", "Zl", "Zp") for each in name):
+        raise Unfit("there are no control characters in the name of an account")
 
 
 def subject(record: PartyRecord) -> str:

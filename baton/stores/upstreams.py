@@ -4,12 +4,14 @@ Sealed is the provider key as it stands, or, where there are further keys or hea
 JSON behind a NUL, which no key begins with.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 import sqlalchemy
 from sqlalchemy import select
 
 from baton.stores.base import Duplicate, Missing, Unsealable, UpstreamRecord
-from baton.stores.changes import Subject, note
+from baton.stores.changes import Subject, note, refuse_overtaken
 from baton.stores.database import Database
 from baton.stores.tables import upstream
 from baton.stores.vault import Vault
@@ -58,11 +60,20 @@ class Upstreams:
         with self._database.reading() as connection:
             return self._get(connection, name, secrets)
 
-    def update(self, name: str, actor: str, **changes: object) -> UpstreamRecord:
-        """Change any field but `name`; `secret=None` forgets the provider key. Raises Missing."""
+    def update(
+        self,
+        name: str,
+        actor: str,
+        seen: Mapping[str, object] | None = None,
+        /,
+        **changes: object,
+    ) -> UpstreamRecord:
+        """Change any field but `name`; `secret=None` forgets the provider key. Raises Missing, and
+        Overtaken where one of them is not as it was `seen` any more."""
         assert changes.keys() <= set(UpstreamRecord.__struct_fields__) - {"name"}, changes.keys()
         with self._database.writing() as connection:
             present = self._get(connection, name, secrets=True)
+            refuse_overtaken(present, changes, seen)
             fields = {**msgspec.structs.asdict(present), **changes}
             changed = msgspec.convert(fields, UpstreamRecord)
             mine = upstream.c.name == name

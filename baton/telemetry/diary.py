@@ -8,7 +8,7 @@ variables: prompts are among them.
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -20,12 +20,10 @@ FIELDS = "baton_fields"
 COLOURS = {"debug": 36, "info": 32, "warning": 33, "error": 31, "critical": 31}
 """Of a level's word on a terminal, by ANSI's numbers."""
 EVENT_WIDTH = 40
+COUNTED = ("warning", "error")
+"""Levels whose lines are counted; what is critical counts as an error."""
 
 _logger = logging.getLogger(NAME)
-
-
-def debug(event: str, **fields: object) -> None:
-    _say(logging.DEBUG, event, fields)
 
 
 def info(event: str, **fields: object) -> None:
@@ -98,6 +96,30 @@ class Columns(logging.Formatter):
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text.rstrip()
+
+
+class Tally(logging.Handler):
+    """Counts what is logged, by level: an operator need not read the log to hear that there is
+    something to read. Other programs' records count too."""
+
+    def __init__(self, counts: MutableMapping[str, int]) -> None:
+        """`counts` has each of COUNTED."""
+        super().__init__(logging.WARNING)
+        self._counts = counts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._counts["error" if record.levelno >= logging.ERROR else "warning"] += 1
+
+
+@contextlib.contextmanager
+def tallying(counts: MutableMapping[str, int]) -> Iterator[None]:
+    """What is logged meanwhile counts there; levels that are kept out of the log do not."""
+    tally = Tally(counts)
+    logging.getLogger().addHandler(tally)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(tally)
 
 
 def configure(level: str, stream: TextIO = sys.stderr) -> None:

@@ -55,6 +55,19 @@ UPSTREAM_GAUGES = (
     ("in_flight", "Calls under way or waiting."),
     ("waiting", "Of these, calls that wait for a place there."),
 )
+CONDITIONS = (
+    ("journals_failing", "journals_failing", "Relay processes whose journal takes no rows."),
+    (
+        "unfolded_s",
+        "unfolded_seconds",
+        "For how long ended requests have waited to be in the book; the longest of all processes.",
+    ),
+    (
+        "counting_apart",
+        "counting_apart",
+        "Relay processes that count rates without the other nodes (BATON_REDIS_URL).",
+    ),
+)
 ENGINE_GAUGES = (
     ("running", "Choices that the engine computes now."),
     ("waiting", "Choices that wait for the engine."),
@@ -78,6 +91,10 @@ ENGINE_HISTOGRAMS = (
     ("step", "What the engine takes for one batch."),
     ("queue", "From a call's acceptance to the first batch that serves it."),
 )
+
+
+class Silent:
+    """An engine that should answer and does not."""
 
 
 class EngineNumbers(Protocol):
@@ -120,11 +137,11 @@ class EngineNumbers(Protocol):
 
 
 class Exposition(Collector):
-    """One scrape: a merged snapshot, and what the engine says of itself (None: it does not
-    answer).
-    """
+    """One scrape: a merged snapshot, and what the engine says of itself."""
 
-    def __init__(self, snapshot: Snapshot, engine: EngineNumbers | None, version: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, engine: EngineNumbers | Silent | None, version: str
+    ) -> None:
         self.snapshot, self.engine, self.version = snapshot, engine, version
 
     def collect(self) -> Iterator[Metric]:
@@ -133,6 +150,7 @@ class Exposition(Collector):
         yield from self._series()
         yield from self._upstreams()
         yield from self._ledger()
+        yield from self._condition()
         if self.engine is not None:
             yield from engine_families(self.engine)
 
@@ -198,6 +216,15 @@ class Exposition(Collector):
         meaning = "Refused requests, by whether each has a row, is counted in one, or gave way."
         yield by_name("baton_refusals", meaning, "end", one.refusals)
 
+    def _condition(self) -> Iterator[Metric]:
+        one = self.snapshot
+        for attribute, name, meaning in CONDITIONS:
+            yield GaugeMetricFamily(f"baton_{name}", meaning, getattr(one.condition, attribute))
+        meaning = "Relay processes that ended other than they should: killed, or by a crash."
+        yield CounterMetricFamily("baton_workers_lost", meaning, value=one.lost)
+        meaning = "Lines that relay processes logged of what is not as it should be, by level."
+        yield by_name("baton_log_lines", meaning, "level", one.lines)
+
 
 def by_name(
     name: str,
@@ -240,7 +267,11 @@ def buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     return [(name, float(count)) for name, count in zip(names, sums, strict=True)], histogram.sum_s
 
 
-def engine_families(engine: EngineNumbers) -> Iterator[Metric]:
+def engine_families(engine: EngineNumbers | Silent) -> Iterator[Metric]:
+    up = not isinstance(engine, Silent)
+    yield GaugeMetricFamily("baton_engine_up", "1 where the engine answers, else 0.", int(up))
+    if isinstance(engine, Silent):
+        return
     for name, meaning in ENGINE_GAUGES:
         yield GaugeMetricFamily(f"baton_engine_{name}", meaning, getattr(engine, name))
     for name, meaning in ENGINE_COUNTERS:
@@ -251,8 +282,8 @@ def engine_families(engine: EngineNumbers) -> Iterator[Metric]:
         yield family
 
 
-def render(snapshot: Snapshot, engine: EngineNumbers | None, version: str) -> bytes:
-    """The body of GET /metrics."""
+def render(snapshot: Snapshot, engine: EngineNumbers | Silent | None, version: str) -> bytes:
+    """The body of GET /metrics; `engine` is None where there is none to answer."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Exposition(snapshot, engine, version))
     return generate_latest(registry)

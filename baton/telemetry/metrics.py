@@ -16,6 +16,8 @@ from typing import Literal, Protocol, get_args
 
 import msgspec
 
+from baton.telemetry.condition import Condition
+from baton.telemetry.diary import COUNTED
 from baton.telemetry.upstreams import UpstreamNumbers, added
 
 SERIES_MAX = 1_000
@@ -30,7 +32,7 @@ SECONDS = (
 
 Reason = Literal[
     "invalid", "key", "forbidden", "model", "rate", "quota", "overloaded", "context", "size",
-    "other",
+    "host", "other",
 ]  # fmt: skip
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Why a request was refused before any upstream was asked."""
@@ -141,10 +143,19 @@ class Snapshot(msgspec.Struct, kw_only=True):
     processes: int = 1
     """Relay processes that live now: gauges of dead ones are dropped, their counters are kept."""
     upstreams: list[UpstreamNumbers] = []
+    lines: dict[str, int] = {}
+    """Of the log, by level (`diary.COUNTED`)."""
+    condition: Condition = msgspec.field(default_factory=Condition)
+    left: bool = False
+    """Whether its process has ended as it should."""
+    lost: int = 0
+    """Processes that ended otherwise: killed, or by a crash."""
 
     def end(self) -> None:
         """Its process is no more: only what it counted stands."""
         self.in_flight = self.holds_open = self.processes = 0
+        self.condition = Condition()
+        self.lost += not self.left
         self.upstreams = [each.ended() for each in self.upstreams]
 
     def upstream(self, name: str) -> UpstreamNumbers:
@@ -177,6 +188,7 @@ class Metrics:
         "_ended",
         "_pairs",
         "_past_upstreams",
+        "condition",
         "contents",
         "ends",
         "fills",
@@ -184,6 +196,8 @@ class Metrics:
         "holds_lost",
         "in_flight",
         "journal_wait",
+        "lines",
+        "lost",
         "refusals",
         "rejections",
         "upstreams",
@@ -192,6 +206,8 @@ class Metrics:
     def __init__(self) -> None:
         self.upstreams: Callable[[], list[UpstreamNumbers]] = list
         """Asked when somebody wants to know: set by who has the upstreams."""
+        self.condition: Callable[[], Condition] = Condition
+        """Likewise."""
         self._past_upstreams: list[UpstreamNumbers] = []
         self._pairs: dict[tuple[str, str], Series] = {}
         self._ended: list[Counting] = []
@@ -206,6 +222,8 @@ class Metrics:
         self.fills: dict[str, int] = {}
         self.contents: dict[ContentEnd, int] = dict.fromkeys(CONTENT_ENDS, 0)
         self.refusals: dict[RefusalEnd, int] = dict.fromkeys(REFUSAL_ENDS, 0)
+        self.lines: dict[str, int] = dict.fromkeys(COUNTED, 0)
+        self.lost = 0
 
     def series(self, model: str, upstream: str) -> Series:
         """The numbers of this pair. Give only configured names, or "" for what was never routed."""
@@ -258,6 +276,9 @@ class Metrics:
             in_flight=self.in_flight,
             holds_open=self.holds - self.holds_lost - sum(self.ends.values()),
             upstreams=added([*self._past_upstreams, *self.upstreams()]),
+            lines=self.lines,
+            condition=self.condition(),
+            lost=self.lost,
         )
 
     def adopt(self, past: Snapshot) -> None:
@@ -279,6 +300,9 @@ class Metrics:
         for noted in REFUSAL_ENDS:
             self.refusals[noted] += past.refusals.get(noted, 0)
         self.journal_wait.add(past.journal_wait)
+        for level in COUNTED:
+            self.lines[level] += past.lines.get(level, 0)
+        self.lost += past.lost
 
     def _new(self, model: str, upstream: str) -> Series:
         if len(self._pairs) >= SERIES_MAX:
@@ -298,4 +322,6 @@ def merge(live: Iterable[Snapshot]) -> Snapshot:
     merged.in_flight = sum(each.in_flight for each in snapshots)
     merged.holds_open = sum(each.holds_open for each in snapshots)
     merged.processes = sum(each.processes for each in snapshots)
+    for each in snapshots:
+        merged.condition.add(each.condition)
     return merged

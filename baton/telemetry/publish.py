@@ -50,11 +50,14 @@ class Publisher:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self.publish()
+        self.publish(left=True)
 
-    def publish(self) -> bool:
-        """Write the file if a number changed or the heartbeat is due; whether it was written."""
-        body = self._encoder.encode(self.metrics.snapshot())
+    def publish(self, *, left: bool = False) -> bool:
+        """Write the file if a number changed or the heartbeat is due; whether it was written.
+        `left`: for the last time, as this process ends."""
+        snapshot = self.metrics.snapshot()
+        snapshot.left = left
+        body = self._encoder.encode(snapshot)
         now = time.monotonic()
         if body == self._last and now - self._last_write_s < HEARTBEAT_S:
             return False

@@ -6,7 +6,8 @@ as what it refuses. Only statuses and effects are told, never what the server sa
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from baton.errors import RequestError, Unheeded
 from baton.semantics.events import Call, Delta, Event, UsageReported
 from baton.upstreams.base import Capabilities, HttpRequest, UpstreamError
 from baton.upstreams.endpoint import TransportLimits, parse
+from baton.upstreams.headers import check_headers
 from baton.upstreams.http import HttpUpstream
 from baton.upstreams.probing import (
     BODY_BYTES_MAX,
@@ -33,6 +35,7 @@ PROBE_LIMITS = TransportLimits(connect_timeout_s=3.0, first_byte_timeout_s=4.0, 
 PROMPT = "The capital of France is"
 SUFFIX = ", which lies on the Seine."
 TOKENS = 6
+NONE: Mapping[str, str] = MappingProxyType({})
 BATON_MARK = b"\r\nx-baton-"
 
 Effect = Literal["works", "refused", "ignored", "failed", "not asked"]
@@ -52,18 +55,24 @@ class Row(msgspec.Struct, frozen=True):
 
 
 async def probe(
-    url: str, key: str | None, *, allow_private: bool = True, proxy: str | None = None
+    url: str,
+    key: str | None,
+    *,
+    allow_private: bool = True,
+    proxy: str | None = None,
+    headers: Mapping[str, str] = NONE,
 ) -> Finding:
-    """What server answers there. Never raises for what it says; ValueError for a bad URL of it or
-    of the proxy."""
+    """What server answers there, asked with those headers too. Never raises for what it says;
+    ValueError for a bad URL of it or of the proxy, or a header that cannot be sent."""
+    check_headers(headers)
     endpoint = parse(url, allow_private=allow_private, limits=PROBE_LIMITS)
     known = vendor(endpoint.host)
     if known is not None:
         return known
     root = msgspec.structs.replace(endpoint, prefix=endpoint.prefix.removesuffix("/v1"), query="")
-    headers = (("Authorization", f"Bearer {key}"),) if key else ()
+    keyed = (("Authorization", f"Bearer {key}"),) if key else ()
     dialer = None if proxy is None else ProxyDialer(root, parse_proxy(proxy))
-    transport = Transport(root, headers, dialer)
+    transport = Transport(root, (*keyed, *headers.items()), dialer)
     answers: dict[str, Told] = {}
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):

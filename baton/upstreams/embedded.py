@@ -15,7 +15,6 @@ import msgspec
 from baton.engine.frames import FrameError, FrameReader
 from baton.engine.wire import (
     Accepted,
-    Cancel,
     Deltas,
     Describe,
     Description,
@@ -212,11 +211,6 @@ class EmbeddedStream:
         self.close()
         raise _nonsense("stream")
 
-    def cancel(self, index: int) -> None:
-        """Stop one choice; the others go on."""
-        if not self._ended:
-            self._link.send(Cancel(index))
-
     def close(self) -> None:
         """Let go; a call that is not whole is cancelled."""
         if not self._ended:
@@ -278,7 +272,7 @@ class EmbeddedUpstream:
         accepted = lost.accepted
         again = msgspec.structs.replace(call, seed=accepted.seed)
         drawn = call.seed is None
-        stream = await self.generate(Generate(again, begun.ids, None, begun.echoed, drawn))
+        stream = await self.generate(Generate(again, begun.ids, begun.echoed, drawn))
         if stream.fingerprint != accepted.fingerprint:
             stream.close()
             message = "The embedded model is not the one that began this answer."

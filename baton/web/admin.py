@@ -3,13 +3,20 @@ errors.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Generic, ParamSpec, TypeVar
 
 import msgspec
 
 from baton.errors import RequestError, invalid, store_unavailable
-from baton.stores.base import TIME_US_MAX, Duplicate, Missing, StoreUnavailable, Unfit
+from baton.stores.base import (
+    TIME_US_MAX,
+    Duplicate,
+    Missing,
+    Overtaken,
+    StoreUnavailable,
+    Unfit,
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +30,10 @@ Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """The number of a row, as databases hold it."""
 HttpStatus = Annotated[int, msgspec.Meta(ge=100, le=599)]
 PageLimit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+
+
+Seen = Mapping[str, object]
+"""How fields were when whoever changes them saw them, as in JSON."""
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
@@ -80,5 +91,12 @@ async def stored(
     except Duplicate as error:
         message = f"Conflict: {error}."
         raise RequestError(409, message, code="already_exists") from error
+    except Overtaken as error:
+        raise overtaken(f"{error}") from error
     except StoreUnavailable as error:
         raise store_unavailable() from error
+
+
+def overtaken(told: str) -> RequestError:
+    """409: another was faster."""
+    return RequestError(409, f"Conflict: {told}.", code="changed_meanwhile")

@@ -18,7 +18,9 @@ from baton.web.admin import (
     Nano,
     Page,
     PageQuery,
+    Seen,
     TimeUs,
+    overtaken,
     page,
     stored,
 )
@@ -95,6 +97,9 @@ class KeyRotateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How long the present value stays valid beside the new one."""
 
     overlap_s: OverlapS = 86_400
+    replaces: str | None = None
+    """The `tail` of the value that is to be replaced; refused (409) where the key has another by
+    now. So of two such requests, or of one that is sent again, only the first is done."""
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,20 +184,18 @@ async def import_key(visit: Visit[KeyImportBody, Nothing]) -> KeyView:
     value, sha256 = visit.body.value, visit.body.sha256
     if (value is None) == (sha256 is None):
         raise invalid("Give either 'value' or 'sha256'.", param="value")
-    if value is not None:
-        if not keys.plausible(value):
-            least = keys.KEY_CHARACTERS_MIN
-            message = f"A key is `sk-` and more, {least} printable characters or longer in all."
-            raise invalid(message, param="value")
-        return shown(await _add(visit, keys.digest(value), keys.shown(value)))
-    digest = keys.parse_digest(sha256 or "")
-    if digest is None:
+    if value is not None and not keys.plausible(value):
+        least = keys.KEY_CHARACTERS_MIN
+        message = f"A key is `sk-` and more, {least} printable characters or longer in all."
+        raise invalid(message, param="value")
+    if sha256 is not None and keys.parse_digest(sha256) is None:
         raise invalid("'sha256' is 64 hexadecimal digits.", param="sha256")
-    ends = (f"sha256:{digest.hex()[:6]}", digest.hex()[-4:])
-    return shown(await _add(visit, digest, ends))
+    found = keys.stored_as(value or sha256 or "")
+    assert found is not None, "it was looked at"
+    return shown(await _add(visit, *found))
 
 
-async def change_key(visit: Visit[KeyChangeBody, Nothing]) -> KeyView:
+async def change_key(visit: Visit[KeyChangeBody, Nothing], seen: Seen | None = None) -> KeyView:
     given = {name: getattr(visit.body, name) for name in visit.body.__struct_fields__}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not UNSET}
     key_id, store, owners = visit.part("id"), visit.services.keys, await reach(visit)
@@ -205,7 +208,7 @@ async def change_key(visit: Visit[KeyChangeBody, Nothing]) -> KeyView:
         return shown(before)
     if (days := changes.get("keep_content_days", 0)) > before.keep_content_days:
         check_keep_days(days, visit.services.settings.content_days_max)
-    changed = await stored(store.update, key_id, visit.actor, owners, **checked(changes))
+    changed = await stored(store.update, key_id, visit.actor, owners, seen, **checked(changes))
     await visit.services.refresh()
     return shown(changed)
 
@@ -222,10 +225,13 @@ async def rotate_key(visit: Visit[KeyRotateBody, Nothing]) -> NewKeyView:
     services, owners = visit.services, await reach(visit)
     present = await stored(services.keys.get, visit.part("id"), owners)
     check_power(visit, present.role)
+    if visit.body.replaces not in (None, present.tail):
+        raise overtaken(f"{present.id} has a new value by now")
     value = services.mint_key()
     head, tail = keys.shown(value)
     fresh = msgspec.structs.replace(
         present,
+        previous_digest=present.digest,
         digest=keys.digest(value),
         head=head,
         tail=tail,
@@ -356,6 +362,6 @@ OPERATIONS = (
         run=rotate_key,
         body=KeyRotateBody,
         answer=NewKeyView,
-        errors=(400, 404),
+        errors=(400, 404, 409),
     ),
 )

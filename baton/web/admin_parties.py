@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from baton.errors import forbidden
-from baton.stores.base import BudgetRecord, PartyKind, PartyRecord
-from baton.web.admin import Name, Page, PageQuery, TimeUs, page, stored
+from baton.errors import forbidden, invalid
+from baton.stores import parties
+from baton.stores.base import BudgetRecord, PartyKind, PartyRecord, Unfit
+from baton.web.admin import Name, Page, PageQuery, Seen, TimeUs, page, stored
 from baton.web.limits import AtOnce, Budgets, Models, Networks, PerMinute, checked
 from baton.web.operation import Access, AnyOperation, Nothing, Operation, Visit
 
@@ -98,6 +99,7 @@ def maker(kind: PartyKind) -> Callable[[Visit[Any, Nothing]], Awaitable[PartyVie
     async def create_party(visit: Visit[Any, Nothing]) -> PartyView:
         services = visit.services
         fields = checked({name: getattr(visit.body, name) for name in visit.body.__struct_fields__})
+        check_name(visit.body.name)
         record = PartyRecord(
             id=services.new_id(kind), kind=kind, created_us=services.clock_us(), **fields
         )
@@ -108,16 +110,20 @@ def maker(kind: PartyKind) -> Callable[[Visit[Any, Nothing]], Awaitable[PartyVie
     return create_party
 
 
-def changer(kind: PartyKind) -> Callable[[Visit[PartyChangeBody, Nothing]], Awaitable[PartyView]]:
+def changer(
+    kind: PartyKind, seen: Seen | None = None
+) -> Callable[[Visit[PartyChangeBody, Nothing]], Awaitable[PartyView]]:
     async def change_party(visit: Visit[PartyChangeBody, Nothing]) -> PartyView:
-        party_id, parties = visit.part("id"), visit.services.parties
+        party_id, store = visit.part("id"), visit.services.parties
         given = {name: getattr(visit.body, name) for name in visit.body.__struct_fields__}
         changes = checked({name: value for name, value in given.items() if value is not UNSET})
-        present = await stored(parties.get, party_id, visit.within, kind)
+        present = await stored(store.get, party_id, visit.within, kind)
         check_not_own(visit, present)
+        if changes.get("name", present.name) != present.name:
+            check_name(changes["name"])
         if not changes:
             return shown(present)
-        changed = await stored(parties.update, party_id, visit.actor, visit.within, **changes)
+        changed = await stored(store.update, party_id, visit.actor, visit.within, seen, **changes)
         await visit.services.refresh()
         return shown(changed)
 
@@ -126,13 +132,21 @@ def changer(kind: PartyKind) -> Callable[[Visit[PartyChangeBody, Nothing]], Awai
 
 def closer(kind: PartyKind) -> Callable[[Visit[Nothing, Nothing]], Awaitable[PartyView]]:
     async def close_party(visit: Visit[Nothing, Nothing]) -> PartyView:
-        party_id, parties = visit.part("id"), visit.services.parties
-        check_not_own(visit, await stored(parties.get, party_id, visit.within, kind))
-        closed = await stored(parties.close, party_id, visit.actor, visit.within)
+        party_id, store = visit.part("id"), visit.services.parties
+        check_not_own(visit, await stored(store.get, party_id, visit.within, kind))
+        closed = await stored(store.close, party_id, visit.actor, visit.within)
         await visit.services.refresh()
         return shown(closed)
 
     return close_party
+
+
+def check_name(name: str) -> None:
+    """Raises RequestError (400)."""
+    try:
+        parties.check_name(name)
+    except Unfit as error:
+        raise invalid(f"Invalid 'name': {error}.", "name") from None
 
 
 def check_not_own(visit: Visit[Any, Any], record: PartyRecord) -> None:

@@ -14,7 +14,7 @@ from baton.telemetry.metrics import Snapshot
 from baton.upstreams import endpoint, registry
 from baton.upstreams.judging import judge
 from baton.upstreams.proxy import parse_proxy
-from baton.web.admin import Deleted, ModelName, Page, PageQuery, first, stored
+from baton.web.admin import Deleted, ModelName, Page, PageQuery, Seen, first, stored
 from baton.web.operation import Access, Nothing, Operation, Visit
 from baton.web.services import Services
 from baton.web.upstream_live import UpstreamLive, live
@@ -233,7 +233,9 @@ async def create_upstream(visit: Visit[UpstreamBody, Nothing]) -> UpstreamView:
     return shown(record, services.numbers())
 
 
-async def change_upstream(visit: Visit[UpstreamChangeBody, Nothing]) -> UpstreamView:
+async def change_upstream(
+    visit: Visit[UpstreamChangeBody, Nothing], seen: Seen | None = None
+) -> UpstreamView:
     given, upstreams = msgspec.structs.asdict(visit.body), visit.services.upstreams
     changes = {name: value for name, value in given.items() if value is not UNSET}
     check(visit.services, changes.get("url"), changes.get("dialect"))
@@ -247,7 +249,7 @@ async def change_upstream(visit: Visit[UpstreamChangeBody, Nothing]) -> Upstream
         check_ways(future.dialect, future.continuation)
         check_options(future)
         await check_places(future)
-    changed = await stored(upstreams.update, visit.part("name"), visit.actor, **changes)
+    changed = await stored(upstreams.update, visit.part("name"), visit.actor, seen, **changes)
     await visit.services.refresh()
     return shown(changed, visit.services.numbers())
 

@@ -9,6 +9,7 @@ meanwhile. Who asks while they are being loaded waits for the same rooms.
 import asyncio
 import importlib
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -44,15 +45,36 @@ PROBES: dict[str, Callable[[Services], Awaitable[tuple[int, msgspec.Struct]]]] =
 }
 
 
+class Web(NamedTuple):
+    """What each listener answers beside completions."""
+
+    callers: ASGIApp
+    operators: ASGIApp
+
+
 def load(services: Services) -> ASGIApp:
     """Everything that is not a probe. Takes a moment and blocks."""
     app: ASGIApp = importlib.import_module("baton.web.routes").build(services)
     return app
 
 
+def load_for_callers(services: Services) -> ASGIApp:
+    """The same, without what is for operators."""
+    app: ASGIApp = importlib.import_module("baton.web.routes").build(services, for_callers=True)
+    return app
+
+
 def build(services: Services, load: Load = load) -> ASGIApp:
-    """The ASGI application of one worker."""
+    """What answers at a listener."""
     return Envelope(Front(services, load), services)
+
+
+def build_web(services: Services) -> Web:
+    """The ASGI applications of one worker: one for both, unless operators' listener is apart."""
+    all_of_it = build(services)
+    if not services.settings.admin_listen:
+        return Web(all_of_it, all_of_it)
+    return Web(build(services, load_for_callers), all_of_it)
 
 
 class Front:

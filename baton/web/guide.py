@@ -70,7 +70,8 @@ class Page:
 
 
 class Guide:
-    """All pages. `texts` are the words around them, by language; `address` is what callers type."""
+    """All pages. `texts` are the words around them, by language; `address` is what callers type,
+    `admin_address` what operators do (None: not told)."""
 
     def __init__(
         self,
@@ -78,10 +79,12 @@ class Guide:
         files: Mapping[tuple[Language, str], str],
         texts: Mapping[Language, Texts],
         address: str,
+        admin_address: str | None,
     ) -> None:
         self.sections = contents.section
         self.names = tuple(name for section in self.sections for name in section.pages)
-        self._files, self._texts, self._address = files, texts, address
+        self._files, self._texts = files, texts
+        self._address, self._admin_address = address, admin_address
         self._titles = {
             place: text.partition("\n")[0].removeprefix("# ") for place, text in files.items()
         }
@@ -130,6 +133,7 @@ class Guide:
             table=texts["guide.table"],
             anchor=texts["guide.anchor"],
             address=self._address,
+            admin_address=self._admin_address,
         )
         rendered: Rendered = markdown.render(
             self._files[language, name], lambda href: self.link(language, href), labels
@@ -154,7 +158,12 @@ class Guide:
         return Neighbour(name, self._titles[language, name])
 
 
-def load(texts: Mapping[Language, Texts], address: str, folder: pathlib.Path = FOLDER) -> Guide:
+def load(
+    texts: Mapping[Language, Texts],
+    address: str,
+    admin_address: str | None,
+    folder: pathlib.Path = FOLDER,
+) -> Guide:
     """Reads all files. A page that is listed and not there is our bug: FileNotFoundError."""
     written = tomllib.loads((folder / CONTENTS).read_text(encoding="utf-8"))
     contents = msgspec.convert(written, Contents)
@@ -164,4 +173,4 @@ def load(texts: Mapping[Language, Texts], address: str, folder: pathlib.Path = F
         for section in contents.section
         for name in section.pages
     }
-    return Guide(contents, files, texts, address)
+    return Guide(contents, files, texts, address, admin_address)

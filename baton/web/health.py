@@ -7,10 +7,18 @@ import msgspec
 from starlette.responses import Response
 
 from baton.engine.wire import Description
-from baton.telemetry.exposition import CONTENT_TYPE, render
+from baton.telemetry.exposition import CONTENT_TYPE, Silent, render
 from baton.upstreams.base import UpstreamError
 from baton.web.front import Alive
-from baton.web.operation import Access, AnyOperation, AnyQuery, Nothing, Operation, Visit
+from baton.web.operation import (
+    METRICS_PATH,
+    Access,
+    AnyOperation,
+    AnyQuery,
+    Nothing,
+    Operation,
+    Visit,
+)
 from baton.web.services import Embedded, Readiness
 
 
@@ -21,13 +29,13 @@ async def metrics(visit: Visit[Nothing, AnyQuery]) -> Response:
     return Response(body, headers={"content-type": CONTENT_TYPE})
 
 
-async def _described(embedded: Embedded | None) -> Description | None:
+async def _described(embedded: Embedded | None) -> Description | Silent | None:
     if embedded is None:
         return None
     try:
         return await embedded.describe()
     except UpstreamError:
-        return None
+        return Silent()
 
 
 def _probe(name: str, answer: type[msgspec.Struct], errors: tuple[int, ...] = ()) -> AnyOperation:
@@ -53,7 +61,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         id="metrics",
         tag="health",
         method="GET",
-        path="/metrics",
+        path=METRICS_PATH,
         access=Access.OPEN,
         run=metrics,
         query=AnyQuery,

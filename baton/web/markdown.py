@@ -24,6 +24,7 @@ TITLE_TOKENS = 3
 PASSAGE_CHARS_MAX = 1_500
 """Of one passage in the index of the search: its beginning is enough to be found by."""
 EXAMPLE_ADDRESS = "http://127.0.0.1:8080"
+_EXAMPLE = re.compile(re.escape(EXAMPLE_ADDRESS) + r"(?=(/admin/|/console|/metrics)?)")
 NAMES = {
     "sh": "Shell",
     "python": "Python",
@@ -33,6 +34,9 @@ NAMES = {
     "toml": "TOML",
     "lua": "Lua",
     "vim": "Vim script",
+    "go": "Go",
+    "java": "Java",
+    "rust": "Rust",
     "ini": "INI",
     "nginx": "nginx",
     "haproxy": "HAProxy",
@@ -57,6 +61,8 @@ class Labels:
     anchor: str
     address: str
     """Stands in code where the pages have EXAMPLE_ADDRESS."""
+    admin_address: str | None
+    """Likewise before what is for operators; None leaves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +191,12 @@ def _plain(inline: Token) -> str:
     )
 
 
+def placed(code: str, address: str, admin_address: str | None) -> str:
+    """An example with the addresses of this server."""
+    own = {True: admin_address or EXAMPLE_ADDRESS, False: address}
+    return _EXAMPLE.sub(lambda found: own[found[1] is not None], code)
+
+
 class _Renderer(RendererHTML):
     """markdown-it's own, but for headings, code and tables."""
 
@@ -199,7 +211,7 @@ class _Renderer(RendererHTML):
         if language not in NAMES:
             raise PageError(f"a block of code in {language!r}: not among NAMES")
         labels = self._labels
-        code = tokens[idx].content.replace(EXAMPLE_ADDRESS, labels.address)
+        code = placed(tokens[idx].content, labels.address, labels.admin_address)
         return (
             f'<figure class="code"><figcaption>{NAMES[language]} '
             f'<button type="button" data-copy="{escaped(labels.copied)}" '

@@ -25,6 +25,7 @@ from baton.web.services import Services
 Body = TypeVar("Body")
 Query = TypeVar("Query")
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
+METRICS_PATH = "/metrics"
 
 
 class Access(enum.Enum):
@@ -134,6 +135,11 @@ class Operation(Generic[Body, Query]):
         return re.sub(r"\{(\w+):\w+\}", r"{\1}", self.path)
 
     @property
+    def for_operators(self) -> bool:
+        """Whether it is at their listener only, where they have one (docs/decisions/0046)."""
+        return self.access not in (Access.OPEN, Access.KEY) or self.path == METRICS_PATH
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         return tuple(re.findall(r"\{(\w+)", self.path))
 
@@ -178,9 +184,14 @@ async def authorise(access: Access, services: Services, request: Request) -> Cal
 
 def check_role(access: Access, caller: Caller) -> None:
     """Raises RequestError (403) where the key's role does not open what demands that access."""
-    role, owner = caller.record.role, caller.record.owner
-    if role not in ROLES.get(access, ()) or (role == "team_admin" and owner is None):
+    if not opens(access, caller.record):
         raise forbidden(f"This needs {NEEDED[access]}.")
+
+
+def opens(access: Access, record: KeyRecord) -> bool:
+    """Whether a key's role opens what demands that access; who runs a team has one to run."""
+    has_all = record.role != "team_admin" or record.owner is not None
+    return has_all and record.role in ROLES.get(access, ())
 
 
 async def read_body(operation: AnyOperation, bytes_max: int, request: Request) -> Any:

@@ -23,6 +23,7 @@ from baton.web.fields import Reader, Row
 from baton.web.models import found_models
 from baton.web.openapi import error_statuses
 from baton.web.operation import Access, AnyOperation, AnyQuery, Nothing, Operation, Visit
+from baton.web.services import Services
 from baton.web.site import Site, pretty
 from baton.web.texts import LANGUAGES, Texts, chosen
 
@@ -33,8 +34,8 @@ TITLES = {"request": WireFields.__name__, "response": Completion.__name__}
 
 
 async def get_root(visit: Visit[Nothing, AnyQuery]) -> Response:
-    """Whoever opens the bare address finds the way."""
-    return RedirectResponse("docs")
+    """Whoever opens the bare address finds the way: operators to the console."""
+    return RedirectResponse("console" if site_of(visit).apart else "docs")
 
 
 async def get_index(visit: Visit[Nothing, AnyQuery]) -> Response:
@@ -112,7 +113,8 @@ def page_of(visit: Visit[Nothing, AnyQuery], site: Site, one: AnyOperation) -> d
         "item": item,
         "needs_key": one.access is not Access.OPEN,
         "statuses": [one.status, *error_statuses(one)],
-        "examples": examples(one, services.settings.address, model),
+        "address": _address(services, one),
+        "examples": examples(one, _address(services, one), model),
         "body": None if body is None else msgspec.json.format(msgspec.json.encode(body)).decode(),
         "given": ("page.parameters", "page.request", "page.request.more"),
         "tables": tables(site, one, reader),
@@ -120,6 +122,12 @@ def page_of(visit: Visit[Nothing, AnyQuery], site: Site, one: AnyOperation) -> d
         "contract_path": contract_link(),
         "error_rows": reader.rows(site.relay["components"]["schemas"][ErrorBody.__name__]),
     }
+
+
+def _address(services: Services, one: AnyOperation) -> str:
+    """Where it is called."""
+    settings = services.settings
+    return settings.admin_address if one.for_operators else settings.address
 
 
 def a_model(visit: Visit[Nothing, AnyQuery]) -> str:

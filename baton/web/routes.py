@@ -127,10 +127,16 @@ PAGES = ("/docs", "/console")
 """What people open: a slash at the end is taken away. API paths have none, and no redirect."""
 
 
-def build(services: Services) -> ASGIApp:
-    """All of them; probes, and what every answer wears, are before it (front.py)."""
+CALLERS = tuple(one for one in OPERATIONS if not one.for_operators)
+"""What a listener has that is for callers alone; no page of the console."""
+
+
+def build(services: Services, *, for_callers: bool = False) -> ASGIApp:
+    """All of them, or those for callers alone; probes, and what every answer wears, are before it
+    (front.py)."""
+    operations = CALLERS if for_callers else OPERATIONS
     app = Starlette(
-        routes=[*routes(OPERATIONS), *screens(SCREENS, services)],
+        routes=[*routes(operations), *([] if for_callers else screens(SCREENS, services))],
         exception_handlers={
             RequestError: refuse,
             HTTPException: unmatched,
@@ -140,7 +146,7 @@ def build(services: Services) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.services = services
-    app.state.site = Site(services, OPERATIONS)
+    app.state.site = Site(services, operations)
     return app
 
 

@@ -73,6 +73,14 @@ class Gate(Protocol):
         and StoreError."""
         ...
 
+    def conceal(self, value: str, about: str) -> str:
+        """For a cookie of whoever is to be shown it: any worker reveals it, for two minutes."""
+        ...
+
+    def revealed(self, sealed: str, about: str) -> str | None:
+        """The value; None for what was not concealed about that, or too long ago."""
+        ...
+
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         """With the balances of these further accounts."""
         ...
@@ -135,12 +143,17 @@ class Embedded(Protocol):
     async def detokenize(self, ids: list[int]) -> str: ...
 
 
+Engine = Literal["ok", "loading", "down", "off"]
+"""`loading`: it has not been there yet, and is waited for. `off`: no embedded model is
+configured."""
+
+
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this worker can answer completions, and if not, what is missing."""
 
     status: Literal["ready", "unready"]
     store: Literal["ok", "down"]
-    engine: Literal["ok", "down", "off"]
+    engine: Engine
     upstreams: int
     """Configured ones."""
     draining: bool = False
@@ -150,20 +163,20 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
         return self.status == "ready"
 
 
-def readiness(
-    *, store: bool, engine: bool | None, upstreams: int, draining: bool = False
-) -> Readiness:
+def readiness(*, store: bool, engine: Engine, upstreams: int, draining: bool = False) -> Readiness:
     """Ready: the ledger can be written, nobody asked to stop, and the engine, where one is
-    configured, runs or has upstreams beside it.
+    configured, runs, or died and has upstreams beside it. While its model is loaded for the first
+    time the relay that is to be replaced can answer for it.
 
-    `engine` None: no embedded model is configured. Then a Baton without upstreams is ready too: it
-    can be reached to be given some.
+    Without an embedded model a Baton that has no upstreams is ready too: it can be reached to be
+    given some.
     """
-    able = store and not draining and (engine is not False or upstreams > 0)
+    answers = engine in ("ok", "off") or (engine == "down" and upstreams > 0)
+    able = store and not draining and answers
     return Readiness(
         status="ready" if able else "unready",
         store="ok" if store else "down",
-        engine="off" if engine is None else "ok" if engine else "down",
+        engine=engine,
         upstreams=upstreams,
         draining=draining,
     )

@@ -36,9 +36,13 @@ class Site:
     def __init__(self, services: Services, operations: Sequence[AnyOperation]) -> None:
         self.operations = tuple(operations)
         self.texts: dict[Language, Texts] = load()
-        address = services.settings.address
-        self.relay = openapi.document(self.operations, address, services.version, self.texts["en"])
-        self.guide = guide.load(self.texts, address)
+        settings, address = services.settings, services.settings.address
+        whole = any(one.for_operators for one in self.operations)
+        self.apart = whole and settings.admin_listen != ""
+        """Whether it is that of a listener for operators."""
+        own, version = settings.admin_address if whole else address, services.version
+        self.relay = openapi.document(self.operations, own, version, self.texts["en"])
+        self.guide = guide.load(self.texts, address, settings.admin_address if whole else None)
         self.contract = contract(address, self.texts["zh"])
         self.static = {path.name: static_file(path) for path in (HERE / "static").iterdir()}
         self.templates = jinja2.Environment(

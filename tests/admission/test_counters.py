@@ -30,7 +30,7 @@ BOTH = (
 
 
 def passes(counters: MachineCounters, *limits: Limit) -> bool:
-    decision = asyncio.run(counters.arrive(limits))
+    decision = counters.arrive_at_once(limits)
     return decision is None or decision.allowed
 
 
@@ -105,6 +105,20 @@ def test_rows_are_taken_over_when_idle(
     assert not any(passes(counters, limit) for limit in busy[1:])
     with pytest.raises(StoreUnavailable):
         passes(counters, busy[0])
+
+
+def test_a_request_ends_where_its_row_is_gone(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had nothing under way in it (its tokens were refused), and there is no room for it."""
+    monkeypatch.setattr(module, "SETS", 1)
+    counters = MachineCounters(tmp_path)
+    refused, left = Limit("key:a", "a", tokens_per_minute=9), Limit("b", "b", requests_at_once=1)
+    assert passes(counters, refused, left)
+    busy = [Limit(f"key:{number}", "", requests_at_once=1) for number in range(module.WAYS - 1)]
+    assert all(passes(counters, limit) for limit in busy)
+    counters.end((refused, left), 0, 0)
+    assert passes(counters, left)
 
 
 def test_limits_of_one_request_have_a_row_each(

@@ -5,8 +5,10 @@ import pathlib
 
 import pytest
 
+from baton.admission import counters as counting
 from baton.admission.gate import Gate
 from baton.errors import RequestError
+from baton.stores.base import StoreUnavailable
 from tests.admission.test_gate import gate_of, made
 from tests.bookkeeping import new_store
 
@@ -52,3 +54,20 @@ def test_who_has_no_limit_is_not_let_in_by_one(tmp_path: pathlib.Path) -> None:
     gate = gate_of(store)
     caller = asyncio.run(gate.identify(shown))
     assert (False, None) == (caller.restricted, gate.enter_at_once(caller))
+
+
+def test_a_limit_that_cannot_be_counted_is_for_who_refuses_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is let in at once by it, or told of it where it would be a fault of ours."""
+    monkeypatch.setattr(counting, "SET_CELLS", 0)
+    store = new_store(tmp_path)
+    _, shown = made(store, requests_per_minute=FEW)
+
+    async def run(gate: Gate) -> None:
+        caller = await gate.identify(shown)
+        assert gate.enter_at_once(caller) is None
+        with pytest.raises(StoreUnavailable, match="too many limits"):
+            await gate.enter(caller)
+
+    asyncio.run(run(gate_of(store)))

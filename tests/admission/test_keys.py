@@ -76,6 +76,18 @@ def test_digests_are_read_in_hex(digest: bytes) -> None:
     assert keys.parse_digest("sk-" + digest.hex()) is None
 
 
+def test_a_value_and_its_digest_are_stored_as_one() -> None:
+    """Shown by what is known of it; anything else is no key."""
+    value = keys.mint(b"r" * 16)
+    digest = keys.digest(value)
+    assert (digest, keys.shown(value)) == keys.stored_as(value)
+    expected = (digest, (f"sha256:{digest.hex()[:6]}", digest.hex()[-4:]))
+    assert [expected] * 2 == [
+        keys.stored_as(text) for text in (digest.hex(), f"sha256:{digest.hex()}")
+    ]
+    assert [None] * 3 == [keys.stored_as(text) for text in ("", "sk-short", digest.hex()[1:])]
+
+
 def test_digest_is_sha256() -> None:
     """As any other tool computes it, so that keys can be imported by it."""
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

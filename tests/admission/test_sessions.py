@@ -52,3 +52,15 @@ def test_a_cookie_alone_shows_nothing() -> None:
 
 def test_keys_are_no_sessions() -> None:
     assert parts(b"Bearer sk-bt-1") is None
+
+
+def test_a_value_on_its_way() -> None:
+    """Opened about what it was concealed for, until its time is over; it is no session, and no
+    session is one."""
+    token = sessions().conceal("sk-bt-value", "key_1 for key_2", NOW_S)
+    assert "sk-bt-value" == sessions().revealed(token, "key_1 for key_2", NOW_S + 119)
+    assert sessions().revealed(token, "key_1 for key_2", NOW_S + 120) is None
+    assert sessions().revealed(token, "key_1 for key_3", NOW_S) is None
+    assert sessions(b"n" * 32).revealed(token, "key_1 for key_2", NOW_S) is None
+    assert sessions().open(token, NOW_S) is None
+    assert sessions().revealed(sessions().begin(DIGEST, NOW_S), "", NOW_S) is None

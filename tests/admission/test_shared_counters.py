@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import math
 import pathlib
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import msgspec
 import pytest
 
+from baton.admission import shared_counters
 from baton.admission.counters import MachineCounters
-from baton.admission.rates import Decision, Limit
+from baton.admission.rates import Decision, Left, Limit
 from baton.admission.shared_counters import ANSWER_S, SharedCounters
 from baton.config import SettingsError
 from baton.telemetry.diary import FIELDS
@@ -67,6 +70,37 @@ def test_a_limit_holds_over_all_nodes(tmp_path: pathlib.Path, server: Redis) -> 
         async with nodes(tmp_path, server, DEADLINE_S) as found:
             count = await passed(found, limit, 500)
             assert 97 <= count <= 101  # one comes back each 0.6 s
+
+    asyncio.run(run())
+
+
+def test_what_is_left_is_told_of_all_nodes(
+    tmp_path: pathlib.Path, server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has counted nothing asks; without the server it tells its own part."""
+    monkeypatch.setattr(shared_counters, "TOLD_S", 60.0)
+    limit = Limit("key:told", "t", requests_per_minute=60, tokens_per_minute=6_000)
+    own = msgspec.structs.replace(limit, scope="key:at-once", requests_at_once=2)
+    alone = Limit("key:alone", "a", requests_at_once=2)
+
+    async def run() -> None:
+        async with nodes(tmp_path, server, DEADLINE_S) as (first, second, third):
+            for _ in range(20):
+                await first.arrive((limit,))
+            await first.reserve((limit,), 3_000)
+            await second.learn((limit, own, alone))
+            told = second.left((limit, own, alone))
+            assert 38 <= (told[0].requests or 0) <= 41  # one comes back each second
+            assert 2_900 <= (told[0].tokens or 0) <= 3_200
+            assert (60, 6_000, 2) == (told[1].requests, told[1].tokens, told[1].at_once)
+            assert Left(None, None, 2) == told[2]
+            asked = second._questions, second._shares["key:told", "requests"].told_s
+            await second.learn((limit,))
+            assert asked == (second._questions, second._shares["key:told", "requests"].told_s)
+            third._away_until_s = math.inf
+            third._nodes = 3
+            await third.learn((limit,))
+            assert (Left(20, 2_000, None),) == third.left((limit,))
 
     asyncio.run(run())
 
@@ -204,8 +238,10 @@ def test_that_the_server_is_away_is_told_once(
         server.kill()
         for _ in range(3):
             await shared._exchange({})
+        assert (True, False) == (shared.apart, own.apart)
         server.start()
         await until(lambda: "again" in caplog.text)
+        assert not shared.apart
         await shared.close()
         own.close()
 

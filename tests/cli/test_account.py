@@ -52,6 +52,9 @@ def test_changes_touch_what_is_given(cli: Cli) -> None:
         ("change Acme --clear everything", "there is only"),
         ("show Nobody", "no account"),
         ("close twin", "several accounts"),
+        ("create organisation A/B", "no '/' in the name"),
+        ("change Acme --name A/B", "no '/' in the name"),
+        ("create organisation A\x07B", "control characters"),
     ],
 )
 def test_what_cannot_be(cli: Cli, words: str, part: str) -> None:

@@ -75,6 +75,45 @@ def test_dry_run_does_nothing(applied: Cli) -> None:
     assert "active" == applied.ok("key", "show", "team-a")["state"]
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("entry", "part"),
+    [
+        ('[[key]]\nname = "k"\nsha256 = "zz"', "key k: a key is `sk-`"),
+        ('[[price]]\nmodel = "x"\nmarkup = "20%"\nmarkup_of = "gpu"', "for 'x' at 'gpu'"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_done(
+    cli: Cli, dry: tuple[str], entry: str, part: str
+) -> None:
+    """Also where it comes last."""
+    first = '[[account]]\nkind = "organisation"\nname = "first"\n'
+    done = cli("apply", "-", *dry, stdin=first + entry)
+    assert (1, True) == (done.code, part in done.err), done.err
+    assert [] == cli.ok("account", "list")
+
+
+def test_a_markup_follows_a_cost_of_its_file(cli: Cli) -> None:
+    """That stands before it, and holds by then."""
+    cost = '[[price]]\nmodel = "x"\nupstream = "gpu"\ninput = 1\n'
+    markup = '[[price]]\nmodel = "x"\nmarkup = "20%"\nmarkup_of = "gpu"\n'
+    assert 2 == len(cli.ok("apply", "-", stdin=cost + markup))
+    assert [] == cli.ok("apply", "-", stdin=cost + markup)
+    assert [] == cli.ok("apply", "-", stdin=markup)
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_place_that_must_not_be_called_changes_nothing(applied: Cli, dry: tuple[str]) -> None:
+    """Also where it stands last, of an upstream that is there or not; a dry run says so, too."""
+    file = FILE.replace("budget_usd = 25", "budget_usd = 26").replace("0.6", "0.7")
+    added = FILE[: FILE.index("[[price]]")].replace('"gpu"', '"other"')
+    before = applied("export").out.splitlines()[1:]  # but for the moment
+    for wrong in (file.replace("10.0.0.5", "169.254.169.254"), file + added.replace("10.", "0.")):
+        done = applied("apply", "-", *dry, stdin=wrong)
+        assert (1, True) == (done.code, "is denied" in done.err), done.err
+    assert before == applied("export").out.splitlines()[1:]
+
+
 def test_prune_removes(applied: Cli) -> None:
     """What the file does not name is gone."""
     applied.ok("apply", "-", "--prune", stdin="")

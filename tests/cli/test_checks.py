@@ -33,6 +33,15 @@ def changed(settings: config.Settings, **fields: object) -> config.Settings:
     return msgspec.structs.replace(settings, **fields)
 
 
+def port_of(settings: config.Settings) -> checks.Finding:
+    """Of the callers' listener."""
+    return checks.port(settings, checks.sides(settings)[0])
+
+
+def address_of(settings: config.Settings) -> checks.Finding:
+    return checks.address(checks.sides(settings)[0])
+
+
 def test_python_is_named() -> None:
     """The version and the machine, for bug reports."""
     assert "ok" == checks.python().state
@@ -67,6 +76,7 @@ def test_model_file_is_looked_at(settings: config.Settings, tmp_path: pathlib.Pa
     cache = str(tmp_path / "cache")
     expected = {"none": "ok", str(tiny): "ok", str(tmp_path / "page.gguf"): "failed"}
     expected |= {"/nowhere.gguf": "failed", "smollm2-135m-instruct": "warning"}
+    expected |= {"hf:me/toy:Q8_0": "warning", "package:toy==1.0": "warning"}
     found = {
         name: checks.model(changed(settings, model=name, model_cache=cache)).state
         for name in expected
@@ -170,16 +180,16 @@ def test_another_master_key_is_told(settings: config.Settings) -> None:
 
 def test_port_is_free_or_a_servers_or_anothers(settings: config.Settings) -> None:
     """A running Baton is no fault; another program is."""
-    assert "ok" == checks.port(settings).state
+    assert "ok" == port_of(settings).state
     with file_server.serving({"/healthz": b'{"status":"ok","version":"1"}'}) as server:
         port = int(server.url.rpartition(":")[2])
-        found = checks.port(changed(settings, port=port))
+        found = port_of(changed(settings, port=port))
         assert ("ok", True) == (found.state, "answers" in found.message)
         server.files["/healthz"] = b"<html></html>"
-        found = checks.port(changed(settings, port=port))
+        found = port_of(changed(settings, port=port))
         assert "failed" == found.state
         del server.files["/healthz"]
-        found = checks.port(changed(settings, port=port))
+        found = port_of(changed(settings, port=port))
         assert ("failed", True) == (found.state, "BATON_PORT" in found.remedy)
 
 
@@ -191,7 +201,7 @@ def test_a_baton_with_a_certificate_of_its_own(
     alive = {"/healthz": b'{"status":"ok","version":"1"}'}
     with file_server.serving(alive, context) as server:
         port = int(server.url.rpartition(":")[2])
-        found = checks.port(changed(settings, port=port, tls_certificate_file=file))
+        found = port_of(changed(settings, port=port, tls_certificate_file=file))
     assert ("ok", True) == (found.state, "a Baton answers" in found.message)
 
 
@@ -199,9 +209,32 @@ def test_a_host_that_is_none_is_found(settings: config.Settings) -> None:
     """No other program is blamed, and nothing said of who can reach it."""
     for host, state in (("127.0.0.1:8080", "failed"), ("ключ..b", "ok")):
         given = changed(settings, host=host)
-        found = checks.port(given)
+        found = port_of(given)
         assert ("failed", True) == (found.state, "BATON_HOST" in found.message)
-        assert state == checks.address(given).state
+        assert state == address_of(given).state
+
+
+def test_a_listener_for_operators(settings: config.Settings) -> None:
+    """It is looked at as the first one is, and its own settings are named."""
+    with file_server.serving({"/healthz": b'{"status":"ok","version":"1"}'}) as server:
+        place = server.url.removeprefix("http://")
+        _, side = checks.sides(changed(settings, admin_listen=place))
+        found = checks.port(settings, side)
+        assert ("admin port", "ok", f"a Baton answers at {place}") == told(found)
+        server.files["/healthz"] = b"<html></html>"
+        found = checks.port(settings, side)
+        assert ("admin port", "failed", f"{place} is another program's") == told(found)
+        assert "BATON_ADMIN_LISTEN" in found.remedy
+        assert ("admin address", "ok", server.url) == told(checks.address(side))
+    _, side = checks.sides(changed(settings, admin_listen="0.0.0.0:0"))
+    assert ("admin port", "ok", "0.0.0.0:0 is free") == told(checks.port(settings, side))
+    found = checks.address(side)
+    assert ("admin address", "warning", "http://0.0.0.0:0 has no TLS") == told(found)
+    assert "BATON_ADMIN_URL" in found.remedy
+
+
+def told(found: checks.Finding) -> tuple[str, str, str]:
+    return found.check, found.state, found.message
 
 
 def test_a_baton_that_does_not_answer(
@@ -211,9 +244,9 @@ def test_a_baton_that_does_not_answer(
     monkeypatch.setattr(checks, "ALIVE_TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         given = changed(settings, port=silent.getsockname()[1])
-        assert "another program's" in checks.port(given).message
+        assert "another program's" in port_of(given).message
         with marked(given.home_path):
-            found = checks.port(given)
+            found = port_of(given)
     assert "failed" == found.state
     assert f"the Baton there (process {os.getpid()}) has not answered" in found.message
     assert "restart it" in found.remedy
@@ -279,4 +312,4 @@ def test_address_is_one_and_has_tls(
     settings: config.Settings, fields: dict[str, str], state: str
 ) -> None:
     """A public address needs TLS in front or here, and must be an address."""
-    assert state == checks.address(changed(settings, **fields)).state
+    assert state == address_of(changed(settings, **fields)).state

@@ -4,6 +4,8 @@ import pathlib
 
 import pytest
 
+from baton.cli.opened import opened
+from tests.bookkeeping import named_before
 from tests.cli.conftest import Cli
 
 FILE = """
@@ -93,6 +95,23 @@ def test_accounts_of_two_kinds_with_one_path(
     assert 4 == len(applied(cli, tmp_path, left))
 
 
+def test_names_with_a_slash_from_before(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """They are exported, and what the file says of them is applied; elsewhere none is made so."""
+    made = cli.ok("account", "create", "organisation", "O")
+    cli.ok("account", "create", "team", "x", "--in", "O")
+    cli.ok("key", "create", "k", "--owner", "x")
+    with opened() as store:
+        named_before(store, made["id"], "O/P")
+    exported = cli("export").out
+    assert [] == applied(cli, tmp_path, exported)
+    changed = exported.replace('name = "O/P"\n', 'name = "O/P"\nrequests_per_minute = 5\n')
+    assert [("update", "O/P")] == applied(cli, tmp_path, changed)
+    assert 5 == cli.ok("account", "change", "O/P", "--model", "m")["requests_per_minute"]
+    assert "no '/' in the name" in cli("account", "change", "O/P", "--name", "O/Q").err
+    assert "P" == cli.ok("account", "change", "O/P", "--name", "P")["name"]
+    assert "account O/P: there is no '/'" in cli("apply", "-", stdin=exported).err
+
+
 def test_differences_are_brought_about(cli: Cli, tmp_path: pathlib.Path) -> None:
     """A changed limit is updated, one left out is lifted, an account that is not named is closed
     when asked for."""
@@ -112,6 +131,7 @@ def test_differences_are_brought_about(cli: Cli, tmp_path: pathlib.Path) -> None
         ('parent = "Acme"\n', 'parent = "Nobody"\n', "no account 'Nobody'"),
         ("5/day", "5/year", "a window is one of"),
         ("10.0.0.0/8", "nowhere", "networks"),
+        ('name = "Core"', 'name = "Co/re"', "account Acme/Co/re: there is no '/'"),
         ('owner = "Acme/Core/ann"', 'owner = "Acme/ann"', "no account 'Acme/ann'"),
     ],
 )

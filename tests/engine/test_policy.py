@@ -122,15 +122,13 @@ def test_an_array_does_not_shut_others_out() -> None:
     assert roster.admits(2000)
 
 
-def test_withdraw_and_drop() -> None:
+def test_withdraw() -> None:
     """What was cancelled never gets an id."""
     roster, call = Roster(8, 10), object()
     other = group("a", 3)
     roster.push([group("a", call=call), other, group("b", 2, call)])
     roster.withdraw(call)
-    assert roster.drop(other, 1)
-    assert not roster.drop(other, 1)
-    assert [("a", 0, 0), ("a", 2, 1)] == drain(roster)
+    assert [("a", 0, 0), ("a", 1, 1), ("a", 2, 2)] == drain(roster)
     assert 0 == roster.waiting
 
 

@@ -79,15 +79,6 @@ def test_replay_knows_what_came_before() -> None:
     assert ([1], 5) == (made.replayed(0), made.completion_tokens)
 
 
-def test_planned_splits_must_fit() -> None:
-    """A split that does not add up to the prompt is not followed."""
-    of, replay = call("a"), [[1]]
-    assert [1, 1] == run(of, replay=replay, splits=[[1, 1]]).planned_splits(0)
-    assert [] == run(of, replay=replay, splits=[[1]]).planned_splits(0)
-    assert [] == run(of, replay=replay, splits=[[3, -1]]).planned_splits(0)
-    assert [] == run(of, replay=replay).planned_splits(0)
-
-
 def test_usage_counts_each_prompt_once() -> None:
     """And every generated token of every choice, the end token included."""
     made = run(call("a", "b", n=2))

@@ -160,29 +160,6 @@ def test_cancel_breaks_off_a_prefill(rig: Rig) -> None:
     assert len(rig.complete(call(VILLAGE, max_tokens=3)).ids()) == 3
 
 
-def test_dropped_choices_leave_the_others(tiny_rig: Rig) -> None:
-    """One choice is stopped, running or waiting; the rest and the end come as ever."""
-    ban = {token: -100.0 for token in tiny_rig.model.ends}
-    many = tiny_rig.start(call("abc", n=9, max_tokens=100, logit_bias=ban, temperature=1.0))
-    many.step()
-    for index in (0, 2, 8):
-        tiny_rig.scheduler.cancel(many.run, index)
-    many.wait()
-    finishes = {i: many.finish(i) for i in range(9) if many.of(i)}
-    assert {1, 3, 4, 5, 6, 7} == {i for i, reason in finishes.items() if reason == "length"}
-    assert many.finished.usage.completion_tokens < 6 * 100 + 2 * 100
-
-
-def test_dropping_all_choices_ends_the_call(tiny_rig: Rig) -> None:
-    """With nothing left to do its end is told."""
-    ban = {token: -100.0 for token in tiny_rig.model.ends}
-    both = tiny_rig.start(call("abc", n=2, max_tokens=250, logit_bias=ban))
-    both.step()
-    tiny_rig.scheduler.cancel(both.run, 0)
-    tiny_rig.scheduler.cancel(both.run, 1)
-    assert both.wait().finished.usage.completion_tokens < 500
-
-
 def test_a_paused_call_waits(tiny_rig: Rig) -> None:
     """While its reader is slow it gets no step; others do; then it goes on."""
     ban = {token: -100.0 for token in tiny_rig.model.ends}

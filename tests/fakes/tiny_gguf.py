@@ -39,7 +39,17 @@ def write(
 ) -> pathlib.Path:
     """Write the model to `path`. Another seed is another model; `fim=False` has no FIM tokens;
     `begins` puts a token before every prompt."""
-    writer = gguf.GGUFWriter(path, "llama")
+    _write(gguf.GGUFWriter(path, "llama"), seed, context, fim, begins)
+    return path
+
+
+def write_parts(path: pathlib.Path) -> list[pathlib.Path]:
+    """Write the model in three files, as llama.cpp splits one; the first names the others."""
+    _write(gguf.GGUFWriter(path, "llama", split_max_tensors=8), 0, 512, True, False)
+    return sorted(path.parent.glob(f"{path.stem}-0000?-of-00003.gguf"))
+
+
+def _write(writer: gguf.GGUFWriter, seed: int, context: int, fim: bool, begins: bool) -> None:
     _describe(writer, context)
     _add_vocabulary(writer, fim, begins)
     for name, values in _weights(seed):
@@ -48,7 +58,6 @@ def write(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
 
 
 def byte_symbols() -> list[str]:

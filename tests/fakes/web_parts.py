@@ -78,8 +78,6 @@ class ByteEngine:
 
 DESCRIPTION = Description(
     fingerprint="test-1",
-    model_path="tiny.gguf",
-    model_sha256="0" * 64,
     architecture="llama",
     vocabulary_size=258,
     context_tokens_max=128,
@@ -87,7 +85,6 @@ DESCRIPTION = Description(
     threads=1,
     eos_token="<|end|>",
     bos_token="<|begin|>",
-    add_bos=True,
     fim=False,
     running=1,
     waiting=2,
@@ -110,7 +107,7 @@ class Parts:
         self.counters = MachineCounters(home / "run/rates")
         self.gate = Gate(self.store, self.counters)
         self.catalogue: Catalogue = self.store.catalogue()
-        self.ready = readiness(store=True, engine=True, upstreams=0)
+        self.ready = readiness(store=True, engine="ok", upstreams=0)
         self.access = AccessLog("")
         self.asked: list[UsageQuery] = []
         self.turns = turns.Turns()
@@ -131,6 +128,12 @@ class Parts:
 
     async def sign_out(self, headers: Headers) -> None:
         await WebGate(self.gate, self.store).sign_out(headers)
+
+    def conceal(self, value: str, about: str) -> str:
+        return WebGate(self.gate, self.store).conceal(value, about)
+
+    def revealed(self, sealed: str, about: str) -> str | None:
+        return WebGate(self.gate, self.store).revealed(sealed, about)
 
     async def standing(self, caller: Caller, further: Sequence[str] = ()) -> Standing:
         """As it is, but that every key has spent something."""

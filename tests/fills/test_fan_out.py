@@ -97,7 +97,7 @@ def test_no_more_at_once_than_allowed() -> None:
 
 
 def test_what_is_not_read_is_not_received() -> None:
-    """A caller that waits finds one batch of each lane read, and none more."""
+    """A caller that waits finds one batch of each strand read, and none more."""
     host = Host(length=50)
 
     async def run() -> None:

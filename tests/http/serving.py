@@ -18,6 +18,7 @@ from baton.config import Settings
 from baton.http.connection import connection_class
 from baton.http.exchange import Exchange
 from baton.http.shared import SEND_BUFFER_BYTES, Room, Shared, sweep
+from baton.telemetry.metrics import Metrics
 
 TEXT = b"content-type: text/plain\r\n"
 
@@ -42,7 +43,8 @@ class Listener:
 
     def __init__(self, room: Room, settings: Settings, web: ASGIApp | None = None) -> None:
         """`web` is served beside the room; without it a route that tells what it got."""
-        self.shared = Shared(settings, room)
+        self.metrics = Metrics()
+        self.shared = Shared(settings, room, metrics=self.metrics)
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self.port: int = self.listening.getsockname()[1]
@@ -50,7 +52,7 @@ class Listener:
         self.server = uvicorn.Server(
             uvicorn.Config(
                 web or Starlette(routes=[Route("/{path:path}", told, methods=["GET", "POST"])]),
-                http=connection_class(self.shared),
+                http=connection_class(self.shared, self.shared.settings.connections_max),
                 interface="asgi3",
                 loop="none",
                 ws="none",
@@ -62,7 +64,7 @@ class Listener:
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        sweeper = self.loop.create_task(sweep(self.shared, self.server.server_state))
+        sweeper = self.loop.create_task(sweep(self.shared, [self.server.server_state]))
         await self.server._serve([self.listening])
         sweeper.cancel()
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baton.http import shared
 from baton.http.exchange import Exchange
 from baton.http.hosts import Hosts, allowed, bare
+from baton.telemetry.diary import fields_of
 from tests.http.serving import TEXT, Listener, echo, listening, post, received, rest
 
 LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=8)
@@ -38,7 +40,8 @@ def test_what_ends_so(
     hosts = Hosts([f"*.{case(domain)}{dot}"])
     assert hosts.have(f"{below}.{case(domain)}{dot}{port}")
     assert (domain in ("localhost", "127.0.0.1")) == hosts.have(f"{domain}{port}")
-    assert not hosts.have(f"{below}x{domain}.x{port}")
+    assert not hosts.have(f"{below}x{domain}{port}")
+    assert not hosts.have(f"{below}.{domain}.longer-than-a-label{port}")
 
 
 @given(st.text(max_size=30))
@@ -133,6 +136,25 @@ def test_on_the_wire() -> None:
         assert b"HTTP/1.1 200 OK" == asked(listener, get % b"/docs" + b"Host: A.test:1\r\n", b"")
         assert b"HTTP/1.1 200 OK" == asked(listener, completion + b"Host: 127.0.0.1:8080\r\n")
         assert [b"!"] == ran
+
+
+def test_an_operator_sees_who_is_refused(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is counted; the log names the first, and then one a minute, with how many there were."""
+    get = b"GET /docs HTTP/1.1\r\nHost: "
+    with listening(echo, allowed_hosts="a.test") as listener:
+        for host in (b"a.test", b"b.test", b"c.test"):
+            asked(listener, get + host + b"\r\n", b"")
+        [first] = [record for record in caplog.records if record.name == "baton"]
+        assert ("WARNING", "host refused") == (first.levelname, first.getMessage())
+        assert "'b.test'" in str(fields_of(first)["reason"])
+        monkeypatch.setattr(shared, "MISDIRECTED_TOLD_S", 0.0)
+        asked(listener, get + b"d.test\x9b2J\r\n", b"")
+        ours = [record for record in caplog.records if record.name == "baton"]
+        assert [1, 2] == [fields_of(record)["requests"] for record in ours]
+        assert "d.test\\x9b2J" in str(fields_of(ours[-1])["reason"])
+        assert 3 == listener.metrics.snapshot().rejected["host"]
 
 
 def test_names_of_its_own() -> None:

@@ -26,15 +26,17 @@ async def nobody(exchange: Exchange) -> None:
 
 
 def test_deadlines_are_kept() -> None:
-    """What is overdue ends once; what has time is left alone; the date and the time are renewed."""
+    """What is overdue ends once, at every listener; what has time is left alone; the date and the
+    time are renewed."""
 
     async def swept() -> tuple[Shared, Timing, Timing]:
         now = asyncio.get_running_loop().time()
         past, future = Timing(now - 1), Timing(now + 100)
-        state = ServerState()
-        state.connections.update([past, future])  # type: ignore[list-item]  # stand-ins
+        states = [ServerState(), ServerState()]
+        for state, timing in zip(states, (future, past), strict=True):
+            state.connections.add(timing)  # type: ignore[arg-type]  # a stand-in
         shared = Shared(Settings(), nobody)
-        task = asyncio.get_running_loop().create_task(sweep(shared, state))
+        task = asyncio.get_running_loop().create_task(sweep(shared, states))
         await asyncio.wait_for(past.ended.wait(), 5)
         task.cancel()
         return shared, past, future

@@ -25,7 +25,7 @@ from baton.stores import allowances, journals
 from baton.stores.base import Allowance, BudgetRecord, KeyRecord, PriceDetails
 from baton.stores.book import Store
 from baton.stores.windows import account
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import PRICE, TOLD, intent, ledger_of, new_key, new_store, outcome
 
 THREE = Allowance(amount=3, unit="requests", span="day")
 TOKENS = Allowance(amount=50, span="month")
@@ -196,7 +196,7 @@ def test_what_a_crash_leaves(tmp_path: pathlib.Path) -> None:
     async def run() -> None:
         async with ledger_of(store) as ledger:
             hold = await ledger.hold(intent(key, "cut", max_tokens=500))
-            ledger.checkpoint(hold, 100)
+            ledger.checkpoint(hold, 100, TOLD)
             await ledger.durable(hold.ticket)
 
     asyncio.run(run())

@@ -30,7 +30,7 @@ from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
 from baton.stores.book import Store, book_path
-from tests.bookkeeping import POSTGRES, PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import POSTGRES, PRICE, TOLD, intent, ledger_of, new_key, new_store, outcome
 
 KINDS = PriceRecord(
     version=0,
@@ -254,7 +254,7 @@ def test_what_recovery_charged_is_right(tmp_path: pathlib.Path) -> None:
             for name in ("with", "without"):
                 hold = await ledger.hold(intent(key, name, max_tokens=500))
                 if name == "with":
-                    ledger.checkpoint(hold, 100)
+                    ledger.checkpoint(hold, 100, TOLD)
                 await ledger.durable(hold.ticket)
 
     asyncio.run(run())

@@ -12,16 +12,16 @@ import pytest
 from baton.cli import checks as cli_checks
 from baton.config import Settings
 from baton.ledger import fold
-from baton.ledger.fold import fold_all, open_slot, recover_absent, recover_orphans
+from baton.ledger.fold import Folder, fold_all, open_slot, recover_absent, recover_orphans
 from baton.ledger.journal import Journal
 from baton.ledger.slots import claim
 from baton.stores import audit, backup
-from baton.stores.base import KeyRecord
+from baton.stores.base import KeyRecord, StoreUnavailable
 from baton.stores.book import Store, book_path, journal_folder
 from baton.stores.framing import BLOCK_BYTES
 from baton.stores.journals import Fenced
 from baton.stores.posting import Posting
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import PRICE, TOLD, intent, ledger_of, new_key, new_store, outcome
 
 DEADLINE_S = 10.0
 
@@ -104,6 +104,31 @@ class Marks(Posting):
         return 0, self.seq
 
 
+def test_how_long_rows_have_waited_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first round that could not fold them to the one that can; nothing before or
+    after."""
+    monkeypatch.setattr(fold, "FOLD_S", 0.01)
+    deadline_s, rows, away = time.monotonic() + DEADLINE_S, 10, True
+
+    class Unsure(Marks):
+        def post(self, at_most: int) -> tuple[int, int]:
+            if away:
+                raise StoreUnavailable("the book is away")
+            return super().post(at_most)
+
+    folder = Folder(Unsure(), lambda: rows, lambda _seq: None)
+    assert 0 == folder.unfolded_s
+    rows = 20
+    while folder.unfolded_s < 1:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    away = False
+    while folder.unfolded_s:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    folder.close()
+
+
 @pytest.mark.parametrize("kept_s", [0.0, 0.3])
 def test_what_is_folded_may_go_later(monkeypatch: pytest.MonkeyPatch, kept_s: float) -> None:
     """Not before its time, many rows at once, and up to the newest whose time has come."""
@@ -171,7 +196,7 @@ def test_orphans_are_recovered(tmp_path: pathlib.Path) -> None:
             async with ledger_of(store) as second:
                 hold = await second.hold(intent(key))
                 await second.durable(hold.ticket)
-                second.checkpoint(hold, 64)
+                second.checkpoint(hold, 64, TOLD)
                 copied = shutil.copytree(tmp_path, tmp_path.with_name("copy"))
             assert copied.exists()
 

@@ -14,7 +14,7 @@ import sys
 
 from baton.stores import audit
 from baton.stores.book import book_path
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import PRICE, TOLD, intent, ledger_of, new_key, new_store, outcome
 
 KILLS = int(os.environ.get("BATON_KILLS", "10"))
 WRITERS = 16
@@ -32,7 +32,7 @@ async def work(home: pathlib.Path, life: int) -> None:
             hold = await ledger.hold(intent(key, name, max_tokens=200))
             await ledger.durable(hold.ticket)
             os.write(1, f"H {name}\n".encode())
-            ledger.checkpoint(hold, 64)
+            ledger.checkpoint(hold, 64, TOLD)
             await asyncio.sleep(0)
             ticket = ledger.settle(hold, outcome(100))
             await ledger.durable(ticket)

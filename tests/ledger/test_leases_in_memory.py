@@ -1,6 +1,7 @@
 """Leases between two questions: what is spent without the book, and what is asked of it."""
 
 import asyncio
+import functools
 import pathlib
 from collections.abc import Mapping
 
@@ -91,3 +92,42 @@ def test_what_is_there_is_not_asked_for(tmp_path: pathlib.Path) -> None:
 
     asyncio.run(run())
     assert [{account: 30}, {account: 10}] == questions
+
+
+def test_what_was_withdrawn_before_its_turn_is_asked_for_again(tmp_path: pathlib.Path) -> None:
+    """What was granted to one who waits may be recalled before, or go back as idle: it is in the
+    book, so nobody is refused for it."""
+    store = new_store(tmp_path)
+    key = new_key(store, budget_nano=100)
+    alone = (key.account,)
+
+    async def run() -> list[object]:
+        leases = Leases(store.accounts, 1)
+        recall = leases.give_back(functools.partial(leases.recalled, key.id))
+        asking = (leases.acquire(alone, 10) for _ in range(3))
+        return await asyncio.gather(next(asking), next(asking), recall, *asking)
+
+    assert [None] * 4 == asyncio.run(run())
+
+
+def test_what_another_took_before_its_turn_is_asked_for_again(tmp_path: pathlib.Path) -> None:
+    """Requests that find enough take it without waiting, also what was granted to one who waits:
+    that one is refused where the book has no more, and not before."""
+    store = new_store(tmp_path)
+    alone = (new_key(store, budget_nano=50).account,)
+
+    async def quick(leases: Leases) -> str | None:
+        refused = await leases.acquire(alone, 10)
+        assert leases.take(alone, 10)
+        return refused
+
+    async def run() -> list[str | None]:
+        leases = Leases(store.accounts, 1)
+        first = await asyncio.gather(
+            leases.acquire(alone, 5), quick(leases), leases.acquire(alone, 10)
+        )
+        more = await asyncio.gather(*(leases.acquire(alone, each) for each in (5, 10, 10)))
+        return [*first, *more]
+
+    # 35 are spent when the second three come.
+    assert [None] * 5 + [alone[0]] == asyncio.run(run())

@@ -17,7 +17,7 @@ from baton.semantics.events import Usage
 from baton.stores import audit, windows
 from baton.stores.base import BudgetRecord, StoreUnavailable
 from baton.stores.book import book_path
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome
+from tests.bookkeeping import PRICE, TOLD, intent, ledger_of, new_key, new_store, outcome
 
 
 def test_settled_request_stands_in_the_book(tmp_path: pathlib.Path) -> None:
@@ -253,27 +253,22 @@ def test_checkpoints_come_every_so_many_tokens(tmp_path: pathlib.Path) -> None:
     async def run() -> list[int]:
         async with ledger_of(store) as ledger:
             hold = await ledger.hold(intent(key))
-            written = [tokens for tokens in range(200) if ledger.checkpoint(hold, tokens)]
+            written = [tokens for tokens in range(200) if ledger.checkpoint(hold, tokens, TOLD)]
             hold.checkpoint_s -= CHECKPOINT_S
-            assert [False, True, False] == [ledger.checkpoint(hold, at) for at in (192, 193, 194)]
+            assert [False, True, False] == [
+                ledger.checkpoint(hold, at, TOLD) for at in (192, 193, 194)
+            ]
             ledger.settle(hold, outcome())
-            assert not ledger.checkpoint(hold, 10_000)
+            assert not ledger.checkpoint(hold, 10_000, TOLD)
             return written
 
     assert [64, 128, 192] == asyncio.run(run())
 
 
-class Told:
-    """A running answer that knows its prompt."""
-
-    usage = Usage(7, 0)
-
-
 def test_checkpoints_know_the_prompt(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exactly where the intent does, else as the running answer does: recovery charges it, at most
-    the hold."""
+    """As the running answer does: recovery charges it, at most the hold."""
     store = new_store(tmp_path)
     store.prices.set(PRICE, "test")
     key = new_key(store)
@@ -282,19 +277,13 @@ def test_checkpoints_know_the_prompt(
     async def run() -> None:
         async with ledger_of(store) as ledger:
             monkeypatch.setattr(ledger._journal, "checkpoint", rows.append)
-            for exact, told, most in (
-                (None, Told(), 100),
-                (5, Told(), 100),
-                (None, None, 100),
-                (5, None, 50),
-            ):
-                asked = intent(key, max_tokens=most, prompt_tokens=exact)
-                hold = await ledger.hold(asked)
-                ledger.checkpoint(hold, 64, told)
+            for most in (100, 50):
+                hold = await ledger.hold(intent(key, max_tokens=most))
+                ledger.checkpoint(hold, 64, TOLD)
                 ledger.release(hold, 200)
 
     asyncio.run(run())
-    worth = [(7, 64, 7 + 2 * 64), (5, 64, 5 + 2 * 64), (0, 64, 2 * 64), (5, 64, 10 + 2 * 50)]
+    worth = [(10, 64, 10 + 2 * 64), (10, 64, 10 + 2 * 50)]
     assert worth == [(row.prompt_tokens, row.completion_tokens, row.charge) for row in rows]
 
 

@@ -16,7 +16,7 @@ from baton.ledger.holds import Hold
 from baton.ledger.prices import AMOUNT_NANO_MAX
 from baton.ledger.settle import Ledger
 from baton.stores.base import Allowance, KeyRecord, PriceRecord, StoreUnavailable
-from tests.bookkeeping import PRICE, intent, ledger_of, new_key, new_store, outcome, payer
+from tests.bookkeeping import PRICE, TOLD, intent, ledger_of, new_key, new_store, outcome, payer
 from tests.ledger.machine_process import Watched
 from tests.ledger.test_journal import until
 
@@ -134,7 +134,7 @@ def test_after_the_end(tmp_path: pathlib.Path) -> None:
         with pytest.raises(RequestError) as refused:
             await ledger.hold(intent(key))
         assert 503 == refused.value.status
-        assert ledger.checkpoint(late, 64)
+        assert ledger.checkpoint(late, 64, TOLD)
         for hold in (before, late):
             ticket = ledger.settle(hold, outcome(4))
             with pytest.raises(StoreUnavailable):
@@ -158,9 +158,9 @@ def test_a_short_one_is_never_written(
     async def scenario(ledger: Ledger, key: KeyRecord) -> None:
         watched = ledger._journal._file = Watched(ledger._journal._file)
         short, seen = made(ledger, key, "short"), made(ledger, key, "seen")
-        assert ledger.checkpoint(seen, 64)
+        assert ledger.checkpoint(seen, 64, TOLD)
         await ledger.durable(seen.ticket)
-        assert ledger.checkpoint(seen, 128)
+        assert ledger.checkpoint(seen, 128, TOLD)
         for hold in (short, seen):
             await ledger.durable(ledger.settle(hold, outcome(4)))
         assert ["seen"] == [row.request_id for row in watched.holds.values()]

@@ -29,7 +29,7 @@ from baton.ledger.holds import Hold, Outcome
 from baton.ledger.prices import bound
 from baton.stores import audit
 from baton.stores.base import KeyRecord
-from tests.bookkeeping import PRICE, intent, outcome
+from tests.bookkeeping import PRICE, TOLD, intent, outcome
 from tests.ledger.machine_books import FileBook, ServerBook, fast_folder
 from tests.ledger.machine_process import Process
 
@@ -146,7 +146,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def checkpoint(self, index: int, tokens: int) -> None:
         found = self.open_holds()
         process, hold = found[index % len(found)]
-        process.ledger.checkpoint(hold, tokens)
+        process.ledger.checkpoint(hold, tokens, TOLD)
 
     @precondition(lambda self: self.open_holds())
     @rule(

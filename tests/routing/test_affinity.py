@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from baton.routing.affinity import Popularity, beginnings, drawn, home
+from baton.routing.affinity import Popularity, beginnings, drawn, seat
 
 NAMES = ["a", "b", "c", "d"]
 EVEN = [1.0] * 4
@@ -25,9 +25,9 @@ def test_depths() -> None:
 
 def test_homes_are_shared_by_weight() -> None:
     """Many beginnings are spread evenly, or as the weights say."""
-    even = Counter(home(number, NAMES, EVEN) for number in range(8000))
+    even = Counter(seat(number, NAMES, EVEN) for number in range(8000))
     assert all(1850 < even[place] < 2150 for place in range(4))
-    heavy = Counter(home(number, NAMES, [5.0, 1.0, 1.0, 1.0]) for number in range(8000))
+    heavy = Counter(seat(number, NAMES, [5.0, 1.0, 1.0, 1.0]) for number in range(8000))
     assert 4800 < heavy[0] < 5200
 
 
@@ -35,11 +35,11 @@ def test_who_goes_takes_only_his_own() -> None:
     """Without one name all others keep what they had; and it does not matter how names are
     ordered."""
     for number in range(1000):
-        before = NAMES[home(number, NAMES, EVEN)]
-        assert before == NAMES[::-1][home(number, NAMES[::-1], EVEN)]
+        before = NAMES[seat(number, NAMES, EVEN)]
+        assert before == NAMES[::-1][seat(number, NAMES[::-1], EVEN)]
         if before != "b":
             rest = ["a", "c", "d"]
-            assert before == rest[home(number, rest, EVEN[:3])]
+            assert before == rest[seat(number, rest, EVEN[:3])]
 
 
 def test_draws() -> None:
@@ -65,6 +65,6 @@ def test_what_too_many_share_says_nothing() -> None:
 
 
 def test_a_few_are_not_many() -> None:
-    """The first prompts of a kind have a home at once."""
+    """The first prompts of a kind have a seat at once."""
     seen = Popularity()
     assert all([1, number] == seen.parting([1, number], 4) for number in range(2, 30))

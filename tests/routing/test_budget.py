@@ -38,6 +38,17 @@ def test_the_quiet_get_some_back() -> None:
     assert 10 == taken(budget, 100.0)
 
 
+def test_what_was_not_used_comes_back() -> None:
+    """Once more may be taken, and nothing beyond what may be saved."""
+    budget = Budget(tokens_min=2.0, tokens_max=2.0)
+    assert budget.take(0.0)
+    budget.give_back()
+    assert 2 == taken(budget, 0.0)
+    for _ in range(3):
+        budget.give_back()
+    assert 2 == taken(budget, 0.0)
+
+
 @given(st.lists(st.tuples(st.integers(0, 100), st.floats(0, 5)), max_size=40))
 def test_never_more_than_granted(steps: list[tuple[int, float]]) -> None:
     """Whatever comes when: a tenth of all requests, the start, and one a second."""

@@ -152,13 +152,13 @@ def test_home() -> None:
 
 
 def test_a_hot_beginning_is_parted_by_the_next() -> None:
-    """Beyond the first home's share, each deeper beginning has its own home."""
+    """Beyond the first seat's share, each deeper beginning has its own seat."""
     found = places("abcd", in_flight=10)
     [first] = firsts(found, [12345])
     next(each for each in found if each.name == first).in_flight = 100
-    homes = [set(firsts(found, [12345, deeper])) for deeper in range(20)]
-    assert {1} == {len(names) for names in homes}
-    assert set("abcd") - {first} == set().union(*homes)
+    seats = [set(firsts(found, [12345, deeper])) for deeper in range(20)]
+    assert {1} == {len(names) for names in seats}
+    assert set("abcd") - {first} == set().union(*seats)
 
 
 healths = st.sampled_from(["healthy", "suspect", "ejected", "paused"])

@@ -1,10 +1,14 @@
 """Accounts of free allowances: named for good, limited by the price that holds now."""
 
+import concurrent.futures
 import pathlib
 import time
 
+from sqlalchemy import text
+
 from baton.stores import allowances, journals
 from baton.stores.base import Allowance, PriceRecord
+from baton.stores.book import Store
 from baton.stores.notices import Notices
 from tests.bookkeeping import new_store
 
@@ -49,6 +53,30 @@ def test_the_limit_is_that_of_the_price_in_force(tmp_path: pathlib.Path) -> None
             store.accounts.give_back(held.number, {name: lent - 6})
     assert [(0, 0), (12, 100), (1, 8), (0, 0)] == told
     store.close()
+
+
+def test_two_processes_that_begin_one_at_once(tmp_path: pathlib.Path) -> None:
+    """Both are lent something of it, whoever of them opens its account."""
+    store = new_store(tmp_path)
+    store.prices.set(price(Allowance(amount=100, unit="requests", span="day")), "test")
+    free = Allowance(amount=100, unit="requests", span="day")
+    name = allowances.name("key:k", MODEL, free, time.time_ns() // 1000)
+    held = journals.enter(store.database, "one", "0")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with store.database.writing(alone=False) as connection:
+            allowances.follow(connection, name)
+            lent = pool.submit(store.accounts.lend, held.number, {name: 1})
+            while store.database.on_server and not (lent.done() or somebody_waits(store)):
+                """It opens the account before that one is there for all to see."""
+        assert {name: 12} == lent.result()
+    assert 100 == store.accounts.get(name).limit_nano
+    store.close()
+
+
+def somebody_waits(store: Store) -> bool:
+    with store.database.reading() as connection:
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(connection.scalar(waiting))
 
 
 def test_nobody_is_noticed_of_it(tmp_path: pathlib.Path) -> None:

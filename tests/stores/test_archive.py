@@ -73,6 +73,13 @@ def test_old_requests_leave(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPa
     assert len(before) == len(store.usage.sums(["day", "model"]))
 
 
+def test_a_file_of_no_requests(tmp_path: pathlib.Path) -> None:
+    """Is one that can be read as all others: a script that archives each night meets such days."""
+    store, file = new_store(tmp_path), tmp_path / "a.gz"
+    assert 0 == archive.archive(store.database, EPOCH, TODAY, file).requests
+    assert (True, b"") == (file.stat().st_size > 0, gzip.decompress(file.read_bytes()))
+
+
 def test_contents_leave_with_their_requests(tmp_path: pathlib.Path) -> None:
     """And are in no file: what is sealed in the book would be in clear there."""
     store = new_store(tmp_path)

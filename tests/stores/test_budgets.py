@@ -74,6 +74,27 @@ def test_a_window_that_opens_while_its_budget_is_changed(tmp_path: pathlib.Path)
     assert 5 == store.accounts.get(day).limit_nano
 
 
+def test_a_change_and_a_lease_do_not_wait_for_each_other(tmp_path: pathlib.Path) -> None:
+    """Both take accounts in the order of their names, however the budgets are given: else the
+    server would end one of them."""
+    store = new_store(tmp_path)
+    key = new_key(store, budgets=(DAY, TOKENS))
+    names = sorted(windows.account(key.account, each, now_us()) for each in (DAY, TOKENS))
+    store.accounts.lend(1, dict.fromkeys(names, 1))
+    store.keys.update(key.id, "test", budgets=())
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with store.database.writing(alone=False) as connection:
+            taken = text("UPDATE account SET posted_nano = 7 WHERE id = :name")
+            connection.execute(taken, {"name": names[0]})
+            changed = pool.submit(store.keys.update, key.id, "test", budgets=(TOKENS, DAY))
+            while store.database.on_server and not somebody_waits(store):
+                """It comes to the account that is taken."""
+            connection.execute(taken, {"name": names[1]})
+        assert (TOKENS, DAY) == changed.result().budgets
+    found = [store.accounts.get(name) for name in names]
+    assert [(100, 7), (50, 7)] == [(each.limit_nano, each.posted_nano) for each in found]
+
+
 def somebody_waits(store: Store) -> bool:
     with store.database.reading() as connection:
         waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")

@@ -2,6 +2,10 @@
 
 import pathlib
 
+import pytest
+
+from baton.stores.base import BudgetRecord, Overtaken, PartyRecord
+from baton.stores.changes import refuse_overtaken
 from tests.bookkeeping import PRICE, new_key, new_store
 
 
@@ -20,3 +24,17 @@ def test_every_change_is_logged_in_order(tmp_path: pathlib.Path) -> None:
     assert found[1:] == store.changes.since(1)
     assert found[:2] == store.changes.since(0, at_most=2)
     assert 3 == store.changes.latest()
+
+
+def test_who_was_overtaken() -> None:
+    """Who changes what another changed since it was seen, unless to the same; nobody who said
+    nothing of what was seen, or changes something else."""
+    day, week = BudgetRecord(amount=5, span="day"), BudgetRecord(amount=5, span="week")
+    now = PartyRecord(id="t", kind="team", name="n", budgets=(day,), requests_per_minute=6)
+    seen = {"name": "n", "budgets": [], "requests_per_minute": 6, "networks": []}
+    refuse_overtaken(now, {"budgets": (week,)}, None)
+    refuse_overtaken(now, {"budgets": (week,)}, {"name": "x"})
+    refuse_overtaken(now, {"name": "new", "requests_per_minute": None}, seen)
+    refuse_overtaken(now, {"budgets": (day,)}, seen)
+    with pytest.raises(Overtaken, match="'budgets'"):
+        refuse_overtaken(now, {"name": "new", "budgets": (week,)}, seen)

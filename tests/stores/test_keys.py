@@ -8,7 +8,16 @@ import pytest
 
 from baton.admission import keys
 from baton.admission.issue import imported
-from baton.stores.base import BudgetRecord, Duplicate, KeyRecord, Missing, PartyRecord, StoreError
+from baton.stores.base import (
+    BudgetRecord,
+    Duplicate,
+    KeyRecord,
+    Missing,
+    Overtaken,
+    PartyRecord,
+    StoreError,
+    Unfit,
+)
 from baton.stores.keys import CHANGEABLE
 from tests.bookkeeping import new_key, new_store
 
@@ -113,7 +122,8 @@ def test_no_key_is_stored(tmp_path: pathlib.Path) -> None:
 
 def rotated(record: KeyRecord, value: str, until_us: int) -> KeyRecord:
     fields = {"digest": keys.digest(value), "head": "sk-new", "tail": "2"}
-    return msgspec.structs.replace(record, **fields, previous_until_us=until_us)
+    more = {"previous_digest": record.digest, "previous_until_us": until_us}
+    return msgspec.structs.replace(record, **fields, **more)
 
 
 def test_rotation_keeps_the_value_before(tmp_path: pathlib.Path) -> None:
@@ -132,8 +142,9 @@ def test_rotation_keeps_the_value_before(tmp_path: pathlib.Path) -> None:
     assert store.keys.by_digest(first.digest) is None
     assert third == store.keys.by_digest(second.digest)
     other = new_key(store, "other")
+    again = rotated(third, "again", 9)
     with pytest.raises(Duplicate):
-        store.keys.rotate(msgspec.structs.replace(third, digest=other.digest), "operator")
+        store.keys.rotate(msgspec.structs.replace(again, digest=other.digest), "operator")
     log = "".join(change.detail for change in store.changes.since(0))
     assert "hidden" in log
     for record in (first, second, third):
@@ -142,6 +153,45 @@ def test_rotation_keeps_the_value_before(tmp_path: pathlib.Path) -> None:
     store.keys.revoke(third.id, "operator")
     with pytest.raises(StoreError, match="revoked"):
         store.keys.rotate(rotated(third, "fourth", 9), "operator")
+
+
+def test_of_two_rotations_at_once_one_is_done(tmp_path: pathlib.Path) -> None:
+    """The value that both saw stays valid for the overlap: a second one would end it at once, and
+    the first one's new value was shown to somebody."""
+    store = new_store(tmp_path)
+    first = new_key(store)
+    second = store.keys.rotate(rotated(first, "second", 7), "operator")
+    with pytest.raises(Overtaken, match="new value"):
+        store.keys.rotate(rotated(first, "third", 8), "operator")
+    assert second == store.keys.by_digest(first.digest) == store.keys.by_digest(second.digest)
+
+
+def test_a_default_model_stays_among_the_models(tmp_path: pathlib.Path) -> None:
+    """Whichever of two changes is written last, each of which fitted what its maker saw. What is
+    there already does not keep other things from being changed."""
+    store = new_store(tmp_path)
+    key = new_key(store, models=("a", "b"))
+    store.keys.update(key.id, "one", models=("a",))
+    with pytest.raises(Unfit, match="default model"):
+        store.keys.update(key.id, "another", default_model="b")
+    store.keys.update(key.id, "another", default_model="a")
+    with pytest.raises(Unfit, match="default model"):
+        store.keys.update(key.id, "one", models=("b",))
+    older = new_key(store, "older", models=("a",), default_model="b")
+    assert "new" == store.keys.update(older.id, "test", name="new").name
+
+
+def test_what_another_changed_is_not_undone(tmp_path: pathlib.Path) -> None:
+    """A change is of what its maker saw: else it is refused, and nothing of it is done."""
+    store = new_store(tmp_path)
+    key, seen = new_key(store, strict=True), {"budgets": [], "name": "k"}
+    day, tokens = BudgetRecord(amount=5, span="day"), BudgetRecord(amount=9, unit="tokens")
+    store.keys.update(key.id, "one", None, seen, budgets=(day,))
+    with pytest.raises(Overtaken, match="budgets"):
+        store.keys.update(key.id, "another", None, seen, name="new", budgets=(tokens,))
+    assert ("k", (day,)) == (store.keys.get(key.id).name, store.keys.get(key.id).budgets)
+    store.keys.update(key.id, "another", None, seen, name="new", budgets=(day,))
+    assert ("new", (day,)) == (store.keys.get(key.id).name, store.keys.get(key.id).budgets)
 
 
 def test_keys_of_a_party(tmp_path: pathlib.Path) -> None:

@@ -6,10 +6,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from baton.stores.base import BudgetRecord, Duplicate, Missing, PartyKind, PartyRecord, StoreError
+from baton.stores.base import (
+    BudgetRecord,
+    Duplicate,
+    Missing,
+    PartyKind,
+    PartyRecord,
+    StoreError,
+    Unfit,
+)
 from baton.stores.book import Store
 from baton.stores.parties import CHANGEABLE
-from tests.bookkeeping import new_store
+from tests.bookkeeping import named_before, new_store
 
 FULL: dict[str, Any] = {
     "name": "renamed",
@@ -143,3 +151,18 @@ def test_what_cannot_be(
     with pytest.raises(error):
         store.parties.add(record, "test")
     assert (there, seq) == (store.parties.all(), store.changes.latest())
+
+
+def test_a_name_is_a_part_of_a_path(tmp_path: pathlib.Path) -> None:
+    """So none gets a '/' or a control character; one that has it keeps it."""
+    store = new_store(tmp_path)
+    for name in ("a/b", "/", "a\x00", "a\nb", "a\x7f", "a\x85", "a\u2028"):
+        with pytest.raises(Unfit, match=r"no ('/'|control characters)"):
+            store.parties.add(party("organisation", name), "test")
+    store.parties.add(party("organisation", "Größe 1 – 部门 (a.b)"), "test")
+    [there] = store.parties.all()
+    with pytest.raises(Unfit):
+        store.parties.update(there.id, "test", name="a/b")
+    assert [there] == store.parties.all()
+    named_before(store, there.id, "a/b")
+    assert "a/b" == store.parties.update(there.id, "test", name="a/b", tokens_per_minute=1).name

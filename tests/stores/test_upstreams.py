@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from baton.stores.base import Duplicate, Missing, UpstreamRecord
+from baton.stores.base import Duplicate, Missing, Overtaken, UpstreamRecord
 from tests.bookkeeping import new_store
 
 SECRET = "sk-provider-canary-5f2c9e"
@@ -53,6 +53,20 @@ def test_update_keeps_the_secret(tmp_path: pathlib.Path) -> None:
     assert store.upstreams.get("far", secrets=True).secret is None
     with pytest.raises(Missing):
         store.upstreams.update("nowhere", "test", weight=1)
+
+
+def test_what_another_changed_is_not_undone(tmp_path: pathlib.Path) -> None:
+    """A change is of what its maker saw: else it is refused, and nothing of it is done."""
+    store = new_store(tmp_path)
+    store.upstreams.add(FULL, "test")
+    seen = {"models": dict(FULL.models), "weight": FULL.weight}
+    more = {**FULL.models, "more": "its/own"}
+    store.upstreams.update(FULL.name, "one", seen, models=more)
+    with pytest.raises(Overtaken, match="models"):
+        store.upstreams.update(FULL.name, "another", seen, models={"other": "o"}, weight=7)
+    store.upstreams.update(FULL.name, "another", seen, weight=8)
+    found = store.upstreams.get(FULL.name)
+    assert (more, 8) == (found.models, found.weight)
 
 
 def test_remove(tmp_path: pathlib.Path) -> None:

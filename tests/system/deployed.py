@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from baton import config
+from baton import config, misset
 from baton.config import Settings
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -57,7 +57,7 @@ def baton_only(variables: Iterable[str]) -> set[str]:
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
     """The settings that a process in the image has: raises where one cannot be used."""
-    assert [] == config.misspelt(environment)
+    assert [] == misset.misspelt(environment, Settings.__struct_fields__)
     assert baton_only(environment) <= KNOWN
     return config.load({**image_environment(), **environment})
 

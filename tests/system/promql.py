@@ -1,4 +1,4 @@
-"""The part of Prometheus' language that the dashboard uses: a strict parser.
+"""The part of Prometheus' language that the dashboard and the alerts use: a strict parser.
 
 Whatever it does not know is an error, so that a typing mistake in an expression cannot pass.
 """
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+(?:\.\d+)?(?:e\d+)?)|(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)"""
     r"""|(?P<text>"[^"]*")|(?P<range>\[(?:\$__rate_interval|\d+[smh])\])"""
-    r"""|(?P<sign>=~|!=|!~|[-+*/(){},=]))"""
+    r"""|(?P<sign>=~|==|!=|!~|[-+*/(){},=<>]))"""
 )
-AGGREGATIONS = ("sum", "max", "min", "avg")
+AGGREGATIONS = ("sum", "max", "min", "avg", "count")
 RANGED = ("rate", "increase")
 """Functions that take one selector over a range."""
-OPERATORS = ("+", "-", "*", "/", "or", "and")
+OPERATORS = ("+", "-", "*", "/", "or", "and", "==", ">", "<")
 
 
 class NotUnderstood(Exception):

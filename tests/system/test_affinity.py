@@ -21,7 +21,7 @@ from tests.relaying import Relay, relaying
 
 GROUPS = 12
 EACH = 16
-"""A home that has too much is passed over, at four callers once in eight times: each beginning may
+"""A seat that has too much is passed over, at four callers once in eight times: each beginning may
 be computed at both, which costs a fifteenth at most."""
 SHARED_CHARACTERS = 300
 OWN_CHARACTERS = 40

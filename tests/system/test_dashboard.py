@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from baton.telemetry.diary import COUNTED
 from baton.telemetry.exposition import render
 from baton.telemetry.metrics import ENDS, REASONS, Metrics
 from baton.telemetry.upstreams import WORST_FIRST, UpstreamNumbers
@@ -22,6 +23,7 @@ VALUES: dict[str, set[str]] = {
     "end": {*ENDS},
     "reason": {*REASONS},
     "status": {"gone", "1xx", "2xx", "3xx", "4xx", "5xx"},
+    "level": {*COUNTED},
 }
 UNSHOWN = {"baton_build_info": "the version; nothing to draw"}
 """Metrics that the dashboard leaves out, and why."""
@@ -144,7 +146,7 @@ def test_panels_lie_beside_each_other() -> None:
 
 
 def test_the_file_is_current() -> None:
-    """It is what the table in scripts/dashboard.py makes."""
+    """It is what scripts/dashboard.py makes of its panels."""
     assert 0 == main(["--check"])
 
 

@@ -33,7 +33,7 @@ def test_everything_is_a_json_line() -> None:
     stream = io.StringIO()
     diary.configure("info", stream)
     diary.info("100% engine started", threads=3, path=pathlib.Path("/x"))
-    diary.debug("not told")
+    logging.getLogger("uvicorn.error").debug("not told")
     diary.warning("odd", reason="none")
     diary.error("worse")
     logging.getLogger("uvicorn.error").warning("port %s", 80)
@@ -93,3 +93,16 @@ def test_columns_on_a_terminal() -> None:
     assert re.fullmatch(r"\S+Z warning  upstream ejected {25}upstream=gpu seconds=30\n", plain), (
         plain
     )
+
+
+def test_what_is_told_of_is_counted() -> None:
+    """By level, other programs' lines too; not what is kept out of the log or comes after."""
+    diary.configure("warning", io.StringIO())
+    counts = dict.fromkeys(diary.COUNTED, 0)
+    with diary.tallying(counts):
+        diary.info("as it should be")
+        diary.warning("odd")
+        diary.error("worse")
+        logging.getLogger("uvicorn.error").critical("worst")
+    diary.error("afterwards")
+    assert {"warning": 1, "error": 2} == counts

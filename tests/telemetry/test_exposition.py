@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from baton.telemetry.condition import Condition
 from baton.telemetry.exposition import CONTENT_TYPE, render
 from baton.telemetry.metrics import Histogram, Metrics, Snapshot
 from baton.telemetry.upstreams import UpstreamNumbers
@@ -67,6 +68,8 @@ def counted() -> Snapshot:
     metrics.filled(("echo",))
     metrics.contents_ended("dropped", 2)
     metrics.refusal_ended("summed", 9)
+    metrics.condition = lambda: Condition(journals_failing=1, unfolded_s=7)
+    metrics.lines["error"], metrics.lost = 2, 3
     return metrics.snapshot()
 
 
@@ -101,13 +104,12 @@ def test_every_number_is_shown_under_its_name() -> None:
         "baton_fills_total|n": 1,
         "baton_contents_total|dropped": 2,
         "baton_contents_total|kept": 0,
-        "baton_refusals_total|dropped": 0,
-        "baton_refusals_total|kept": 0,
         "baton_refusals_total|summed": 9,
         "baton_upstream_waiting|embedded": 2,
         "baton_holds_open": 1,
         "baton_requests_in_flight": 0,
         "baton_workers": 1,
+        "baton_engine_up": 1,
         "baton_journal_wait_seconds_count": 0,
         "baton_engine_running": 2,
         "baton_engine_waiting": 3,
@@ -128,6 +130,20 @@ def test_every_number_is_shown_under_its_name() -> None:
         "baton_engine_step_seconds_bucket|0.025": 1,
         "baton_engine_queue_seconds_sum": 0.3,
         "baton_build_info|9.9": 1,
+    }
+    assert expected == {name: shown.get(name) for name in expected}
+
+
+def test_how_processes_are_is_shown() -> None:
+    """What an operator is to be woken for."""
+    shown = samples(counted())
+    expected = {
+        "baton_journals_failing": 1,
+        "baton_unfolded_seconds": 7,
+        "baton_counting_apart": 0,
+        "baton_workers_lost_total": 3,
+        "baton_log_lines_total|warning": 0,
+        "baton_log_lines_total|error": 2,
     }
     assert expected == {name: shown.get(name) for name in expected}
 

@@ -1,12 +1,14 @@
 """Numbers of several processes: files that replace each other, sums that never fall."""
 
 import asyncio
+import functools
 import os
 import pathlib
 import time
 
 import msgspec
 
+from baton.telemetry.condition import Condition
 from baton.telemetry.metrics import Metrics
 from baton.telemetry.publish import DEAD_AFTER_S, Publisher
 from baton.telemetry.upstreams import UpstreamNumbers
@@ -110,3 +112,38 @@ def test_a_full_disk_does_not_end_the_counting(tmp_path: pathlib.Path) -> None:
         return publisher.path.exists()
 
     assert asyncio.run(run())
+
+
+def test_who_was_killed_is_counted_once(tmp_path: pathlib.Path) -> None:
+    """A process that took its leave is not; the other counts as soon as it counts as dead, and for
+    good once it is adopted."""
+    neighbour(tmp_path, 1, age_s=DEAD_AFTER_S + 1)
+
+    async def run() -> list[int]:
+        first = Publisher(Metrics(), tmp_path)
+        found = [first.merged().lost, first.merged().lost]
+        first.start()
+        found.append(first.merged().lost)
+        await first.stop()
+        second = Publisher(Metrics(), tmp_path)  # takes the file over: it has the same number
+        second.start()
+        found.append(second.merged().lost)
+        await second.stop()
+        return found
+
+    assert [1, 1, 1, 1] == asyncio.run(run())
+
+
+def test_the_condition_of_the_living_is_told(tmp_path: pathlib.Path) -> None:
+    """Of this process and its neighbours, not of the dead."""
+    mine, theirs, gone = (Publisher(Metrics(), tmp_path) for _ in range(3))
+    for publisher, seconds in ((mine, 1), (theirs, 70), (gone, 900)):
+        publisher.metrics.condition = functools.partial(
+            Condition, unfolded_s=seconds, counting_apart=1
+        )
+    theirs.path, gone.path = tmp_path / "metrics-1.msgpack", tmp_path / "metrics-2.msgpack"
+    theirs.publish()
+    gone.publish()
+    then = time.time() - DEAD_AFTER_S - 1
+    os.utime(gone.path, (then, then))
+    assert Condition(unfolded_s=70, counting_apart=2) == mine.merged().condition

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baton.errors import RequestError
-from baton.stores.base import Duplicate, Missing, StoreError, StoreUnavailable, Unstorable
+from baton.stores.base import (
+    Duplicate,
+    Missing,
+    Overtaken,
+    StoreError,
+    StoreUnavailable,
+    Unstorable,
+)
 from baton.web.admin import PageQuery, page, stored
 
 
@@ -37,6 +44,7 @@ def test_an_unknown_start_is_refused() -> None:
     [
         (Missing("there is no key 'x'"), 404, "not_found"),
         (Duplicate("the key is stored already"), 409, "already_exists"),
+        (Overtaken("'name' was changed meanwhile"), 409, "changed_meanwhile"),
         (Unstorable("it holds what the database cannot store"), 400, None),
         (StoreUnavailable("disk I/O error on /secret/path"), 503, "overloaded"),
     ],

@@ -186,6 +186,21 @@ def test_rotation_overlaps(site: Web) -> None:
     assert 400 == site.admin.post(f"{KEYS}/{key_id}/rotate", {}).status, "revoked for good"
 
 
+def test_a_rotation_that_is_sent_again_is_done_once(site: Web) -> None:
+    """Where it names what it replaces: a second one would end the value before at once, which was
+    to stay valid, and the first one's answer would be of no use any more."""
+    answer = made(site)
+    key_id, first = answer.json["id"], answer.json["value"]
+    asked = {"replaces": answer.json["tail"]}
+    second = site.admin.post(f"{KEYS}/{key_id}/rotate", asked).json
+    again = site.admin.post(f"{KEYS}/{key_id}/rotate", asked)
+    assert (409, "changed_meanwhile") == (again.status, again.error["code"])
+    for value in (first, second["value"]):
+        assert 200 == Endpoint(site.user.base_url, value, MODEL).get("/v1/models").status
+    asked = {"replaces": second["tail"]}
+    assert 200 == site.admin.post(f"{KEYS}/{key_id}/rotate", asked).status
+
+
 def test_a_team_admin_belongs_to_what_it_runs(site: Web) -> None:
     """To a team or an organisation that exists; nobody else's key needs one."""
     organisation = site.admin.post("/admin/v1/organisations", {"name": "run"}).json["id"]

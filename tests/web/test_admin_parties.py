@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from tests.asking import Answer
+from tests.bookkeeping import named_before
 from tests.fakes.web_parts import Web
 
 NUMBERS = itertools.count(1)
@@ -75,6 +76,8 @@ def test_a_change_touches_only_what_is_given(site: Web) -> None:
         ("organisations", {"budgets": [{**DAY, "amount": -1}]}, 400, "budgets"),
         ("organisations", {"budgets": [{**DAY, "span": "year"}]}, 400, "budgets"),
         ("organisations", {"requests_at_once": 0}, 400, "requests_at_once"),
+        ("organisations", {"name": "a/b"}, 400, "name"),
+        ("organisations", {"name": "a\nb"}, 400, "name"),
     ],
 )
 def test_what_cannot_be(
@@ -103,6 +106,18 @@ def test_names_are_taken_once(site: Web) -> None:
     other = made(site, "teams", parent=first).json["id"]
     taken = site.admin.ask("PATCH", f"/admin/v1/teams/{other}", b'{"name": "same"}')
     assert (409, "already_exists") == (taken.status, taken.error["code"])
+
+
+def test_a_name_from_before_stays(site: Web) -> None:
+    """One with a '/', which none gets any more, is read and written as ever."""
+    organisation = made(site, "organisations").json["id"]
+    named_before(site.parts.store, organisation, "a/b")
+    path = f"/admin/v1/organisations/{organisation}"
+    kept = site.admin.ask("PATCH", path, b'{"name": "a/b", "requests_per_minute": 5}')
+    assert (200, "a/b", 5) == (kept.status, kept.json["name"], kept.json["requests_per_minute"])
+    refused = site.admin.ask("PATCH", path, b'{"name": "a/c"}')
+    assert (400, "name") == (refused.status, refused.error["param"])
+    assert 200 == site.admin.ask("PATCH", path, b'{"name": "ab"}').status
 
 
 def test_closing_ends_the_keys_under_it(site: Web) -> None:

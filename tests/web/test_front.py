@@ -25,7 +25,7 @@ def test_ready_or_not(site: Web) -> None:
     """200 with the parts when ready, 503 with the same shape when not."""
     assert 200 == site.user.get("/readyz").status
     before = site.parts.ready
-    site.parts.ready = readiness(store=False, engine=False, upstreams=2)
+    site.parts.ready = readiness(store=False, engine="down", upstreams=2)
     answer, same = site.user.get("/readyz"), site.user.get("/health")
     site.parts.ready = before
     expected = {

@@ -13,7 +13,7 @@ from tests.web.test_pages import page_of
 
 
 def guide() -> Guide:
-    return load(load_texts(), "https://relay.test/base")
+    return load(load_texts(), "https://relay.test/base", "https://relay.test/base")
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

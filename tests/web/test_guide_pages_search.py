@@ -29,7 +29,7 @@ def search(language: Language, *queries: str) -> list[list[str]]:
     node = shutil.which("node")
     if node is None:
         pytest.fail("Node is needed for this test: apt-get install nodejs")
-    entries = json.loads(load(load_texts(), "http://127.0.0.1:8080").index(language))
+    entries = json.loads(load(load_texts(), "http://127.0.0.1:8080", None).index(language))
     done = _run(node, json.dumps({"queries": queries, "entries": entries}))
     found: list[list[str]] = json.loads(done.stdout)
     return found

@@ -21,3 +21,5 @@ def test_metrics_outlive_the_engine(site: Web) -> None:
     site.parts.engine.down = False
     assert 200 == answer.status
     assert "baton_engine_waiting" not in answer.text
+    assert "baton_engine_up 0.0" in answer.text
+    assert "baton_engine_up 1.0" in site.user.get("/metrics").text

@@ -3,9 +3,9 @@
 import pytest
 
 from baton.web.guide import PageError
-from baton.web.markdown import Labels, Rendered, blocks, render, slug, title_of
+from baton.web.markdown import Labels, Rendered, blocks, placed, render, slug, title_of
 
-LABELS = Labels("Copy", "Copied", "Not copied", "Table", "Link", "https://relay.test/base")
+LABELS = Labels("Copy", "Copied", "Not copied", "Table", "Link", "https://relay.test/base", None)
 
 
 def rendered(text: str) -> Rendered:
@@ -26,6 +26,22 @@ def test_code_can_be_copied_and_names_this_server() -> None:
     assert "<figcaption>Shell <button" in html
     assert "curl https://relay.test/base/v1 -d &quot;&lt;a&gt;&quot;" in html
     assert 'data-copy="Copied"' in html
+
+
+@pytest.mark.parametrize(
+    ("path", "operators", "written"),
+    [
+        ("/v1/models", "http://10.0.0.1:9090", "https://a.test/v1/models"),
+        ("/admin/v1/keys", "http://10.0.0.1:9090", "http://10.0.0.1:9090/admin/v1/keys"),
+        ("/metrics", "http://10.0.0.1:9090", "http://10.0.0.1:9090/metrics"),
+        ("/console", "http://10.0.0.1:9090", "http://10.0.0.1:9090/console"),
+        ("/admin/v1/keys", None, "http://127.0.0.1:8080/admin/v1/keys"),
+    ],
+)
+def test_where_an_example_is_sent(path: str, operators: str | None, written: str) -> None:
+    """What is for operators goes to their address, and stays an example where that is not told."""
+    code = f"curl http://127.0.0.1:8080{path}"
+    assert f"curl {written}" == placed(code, "https://a.test", operators)
 
 
 def test_headings_have_anchors() -> None:

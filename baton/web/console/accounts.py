@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from baton.errors import invalid
 from baton.stores.base import PartyKind, PartyRecord
+from baton.stores.parties import CHANGEABLE
 from baton.web import admin_parties
 from baton.web.admin import stored
 from baton.web.console import fields
@@ -74,6 +75,7 @@ async def show_account(call: Call) -> Response:
         "changeable": record.id != within
         and (record.kind != "organisation" or call.record.role == "admin"),
         "done": call.request.query_params.get("done", ""),
+        "seen": fields.told(record, CHANGEABLE),
         "spans": fields.SPANS,
         "units": fields.UNITS,
     }
@@ -85,7 +87,8 @@ async def change_account(call: Call) -> Response:
         call.form, lambda form: {"name": form.text("name"), **fields.limits(form)}
     )
     body = fields.body(admin_parties.PartyChangeBody, given)
-    changed = await admin_parties.changer(await _present_kind(call))(call.visit(body))
+    change = admin_parties.changer(await _present_kind(call), fields.seen(call.form))
+    changed = await change(call.visit(body))
     return call.go(f"accounts/{changed.id}", done="changed")
 
 

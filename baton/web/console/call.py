@@ -15,7 +15,7 @@ from baton.stores.base import KeyRecord
 from baton.web.console import navigation
 from baton.web.console.forms import Form
 from baton.web.console.room import Room
-from baton.web.operation import Access, Nothing, Visit, read_query
+from baton.web.operation import Access, Nothing, Visit, opens, read_query
 from baton.web.services import Services
 from baton.web.texts import LANGUAGES, Language, Texts, chosen
 
@@ -73,7 +73,7 @@ class Call:
 
     def may(self, access: Access) -> bool:
         """Whether the visitor's key opens what demands that access."""
-        return self.who is not None and navigation.allowed(access, self.who.record)
+        return self.who is not None and opens(access, self.who.record)
 
     def part(self, name: str) -> str:
         """A part of the path."""
@@ -114,10 +114,10 @@ class Call:
         for name, (cookie, values_known) in CHOICES.items():
             asked = self.request.query_params.get(name)
             if asked in values_known:
-                self._keep(response, cookie, str(asked), CHOICE_S, http_only=False)
+                self.keep(response, cookie, str(asked), CHOICE_S, http_only=False)
         return response
 
-    def go(self, path: str, **query: str) -> Response:
+    def go(self, path: str, /, **query: str) -> Response:
         """See another page of the console (303: with GET)."""
         target = f"{self.root}console/{quote(path)}" if path else f"{self.root}console"
         more = f"?{urlencode(query)}" if query else ""
@@ -131,13 +131,14 @@ class Call:
     def signed(self, response: Response, token: str | None) -> Response:
         """With a session's cookie; None takes it away."""
         lasts_s = 0 if token is None else int(self.services.settings.console_session_s)
-        self._keep(response, COOKIE, token or "", lasts_s, http_only=True)
+        self.keep(response, COOKIE, token or "", lasts_s, http_only=True)
         return response
 
-    def _keep(
+    def keep(
         self, response: Response, name: str, value: str, lasts_s: int, *, http_only: bool
     ) -> None:
-        address = self.services.settings.address
+        """With a cookie that lasts so long; 0 takes it away."""
+        address = self.services.settings.admin_address
         response.set_cookie(
             name,
             value,

@@ -1,23 +1,36 @@
 """The way in and out: sign-in with a key, sign-out, and the files that pages use."""
 
+import msgspec
 from starlette.responses import Response
 
+from baton.admission.gate import Caller
 from baton.errors import RequestError, unknown_path
-from baton.web.console import navigation
+from baton.web.console import back, navigation
 from baton.web.console.call import Call
 from baton.web.console.screen import Screen
 from baton.web.operation import Access
 from baton.web.pages import CACHED_FOR_GOOD
 
 
+class EntranceQuery(msgspec.Struct, frozen=True):
+    """What came of a page that asked for a session."""
+
+    to: str = ""
+    """The page to go on with (back.py)."""
+    unread: str = ""
+    """Whether a form was sent in vain."""
+
+
 async def show_entrance(call: Call) -> Response:
     """The form; whoever is in already goes on."""
+    asked = call.query(EntranceQuery)
     peer = call.request.client.host if call.request.client is not None else ""
     try:
         who, _ = await call.services.gate.signed_in(call.request.headers.raw, peer)
     except RequestError:
-        return call.page("entrance.html")
-    return call.go(navigation.home(who.record))
+        problem = call.texts["entrance.unread"] if asked.unread else ""
+        return call.page("entrance.html", {"to": asked.to, "problem": problem})
+    return _on(call, who, asked.to)
 
 
 async def sign_in(call: Call) -> Response:
@@ -29,8 +42,16 @@ async def sign_in(call: Call) -> Response:
         who, token = await call.services.gate.sign_in(value, request.headers.raw, peer)
     except RequestError as error:
         shown = call.texts["entrance.refused"] if error.status == 401 else error.message
-        return call.page("entrance.html", {"problem": shown}, error.status)
-    return call.signed(call.go(navigation.home(who.record)), token)
+        given = {"to": call.form.text("to"), "problem": shown}
+        return call.page("entrance.html", given, error.status)
+    return call.signed(_on(call, who, call.form.text("to")), token)
+
+
+def _on(call: Call, who: Caller, to: str) -> Response:
+    found = back.place(to)
+    if found is None:
+        return call.go(navigation.home(who.record))
+    return call.go(found.path, **found.query)
 
 
 async def sign_out(call: Call) -> Response:

@@ -8,7 +8,7 @@ field.
 import datetime
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -24,6 +24,7 @@ INTEGER_MAX = 2**63 - 1
 WHOLE_MAX = 10**15
 SPANS = ("total", "day", "week", "month")
 UNITS = ("nano_usd", "tokens")
+SEEN = "seen"
 
 
 def whole(form: Form, name: str) -> int | None:
@@ -131,6 +132,21 @@ def changed(form: Form, read: Callable[[Form], dict[str, Any]]) -> dict[str, Any
     return {
         name: value for name, value in given.items() if name not in before or before[name] != value
     }
+
+
+def told(record: msgspec.Struct, names: Collection[str]) -> str:
+    """For `seen`: a page says in a hidden field how these were when it was shown."""
+    return msgspec.json.encode({name: getattr(record, name) for name in names}).decode()
+
+
+def seen(form: Form) -> dict[str, Any] | None:
+    """How fields were, where the page of the form said it."""
+    if SEEN not in form:
+        return None
+    try:
+        return msgspec.json.decode(form[SEEN], type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise invalid(f"'{SEEN}' is not what the page said.", param=SEEN) from None
 
 
 def body(wanted: type[Any], fields: dict[str, Any]) -> Any:

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from baton.admission.sessions import MARK_HEADER
 from baton.errors import body_too_large, forbidden, invalid
 
-FORM_BYTES_MAX = 256 * 1024
+FORM_BYTES_MAX = 512 * 1024
+"""A form of lists says them three times: as they are meant, were shown, and were."""
 FIELDS_MAX = 500
 FORM_TYPE = "application/x-www-form-urlencoded"
 MARK_FIELD = "csrf"

@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from baton.stores.base import KeyRecord, PartyRecord, Role
+from baton.stores.keys import CHANGEABLE
 from baton.web import admin_keys
 from baton.web.admin import first, start_after, stored
 from baton.web.console import fields
@@ -19,6 +20,9 @@ from baton.web.console.screen import Screen
 from baton.web.operation import Access
 
 PER_PAGE = 50
+MADE_COOKIE = "baton_made"
+MADE_S = 120
+"""How long a new value waits to be shown."""
 FLAGS = ("strict", "deterministic", "parse_special")
 
 
@@ -83,7 +87,7 @@ async def create_key(call: Call) -> Response:
         "owner": form.text("owner") or None,
     }
     made = await admin_keys.create_key(call.visit(fields.body(admin_keys.KeyBody, given)))
-    return call.page("key_made.html", {"made": made, "rotated": False}, 201)
+    return _show_once(call, made)
 
 
 async def show_key(call: Call) -> Response:
@@ -96,6 +100,7 @@ async def show_key(call: Call) -> Response:
         "owner": parties.get(record.owner or ""),
         "changeable": call.record.role == "admin" or record.role == "user",
         "done": call.request.query_params.get("done", ""),
+        "seen": fields.told(record, CHANGEABLE),
         "spans": fields.SPANS,
         "units": fields.UNITS,
         "days_max": call.services.settings.content_days_max,
@@ -106,16 +111,43 @@ async def show_key(call: Call) -> Response:
 async def change_key(call: Call) -> Response:
     given = fields.changed(call.form, _changeable)
     body = fields.body(admin_keys.KeyChangeBody, given)
-    changed = await admin_keys.change_key(call.visit(body))
+    changed = await admin_keys.change_key(call.visit(body), fields.seen(call.form))
     return call.go(f"keys/{changed.id}", done="changed")
 
 
 async def rotate_key(call: Call) -> Response:
     overlap = fields.whole(call.form, "overlap_hours")
-    given = {"overlap_s": 3_600 * (24 if overlap is None else overlap)}
+    tail = call.form.text("tail") or None
+    given = {"overlap_s": 3_600 * (24 if overlap is None else overlap), "replaces": tail}
     body = fields.body(admin_keys.KeyRotateBody, given)
     made = await admin_keys.rotate_key(call.visit(body))
-    return call.page("key_made.html", {"made": made, "rotated": True})
+    return _show_once(call, made, done="rotated")
+
+
+def _show_once(call: Call, made: admin_keys.NewKeyView, **query: str) -> Response:
+    """On to a page that may be loaded again without making another one. The value goes along
+    sealed, for this visitor alone: which worker shows it nobody knows."""
+    response = call.go(f"keys/{made.id}/made", **query)
+    sealed = call.services.gate.conceal(made.value, _about(call, made.id))
+    call.keep(response, MADE_COOKIE, sealed, MADE_S, http_only=True)
+    return response
+
+
+async def show_made(call: Call) -> Response:
+    """The value, once; then the key without it."""
+    record = await stored(call.services.keys.get, call.part("id"), await _reach(call))
+    sealed = call.request.cookies.get(MADE_COOKIE, "")
+    value = call.services.gate.revealed(sealed, _about(call, record.id))
+    if value is None:
+        return call.go(f"keys/{record.id}")
+    rotated = call.request.query_params.get("done") == "rotated"
+    response = call.page("key_made.html", {"made": record, "value": value, "rotated": rotated})
+    call.keep(response, MADE_COOKIE, "", 0, http_only=True)
+    return response
+
+
+def _about(call: Call, key_id: str) -> str:
+    return f"{key_id} for {call.record.id}"
 
 
 async def revoke_key(call: Call) -> Response:
@@ -147,6 +179,7 @@ SCREENS = (
     Screen(method="POST", path="/console/keys", access=Access.TEAM, run=create_key),
     Screen(method="GET", path="/console/keys/{id}", access=Access.TEAM, run=show_key),
     Screen(method="POST", path="/console/keys/{id}", access=Access.TEAM, run=change_key),
+    Screen(method="GET", path="/console/keys/{id}/made", access=Access.TEAM, run=show_made),
     Screen(method="POST", path="/console/keys/{id}/rotate", access=Access.TEAM, run=rotate_key),
     Screen(method="POST", path="/console/keys/{id}/revoke", access=Access.TEAM, run=revoke_key),
 )

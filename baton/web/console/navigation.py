@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from baton.stores.base import KeyRecord
-from baton.web.operation import ROLES, Access
+from baton.web.operation import Access, opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Item:
     access: Access
 
 
+OWN = "own"
 MENU = (
     Item("overview", Access.REPORTS),
     Item("usage", Access.KEY),
@@ -24,22 +25,15 @@ MENU = (
     Item("upstreams", Access.ADMIN),
     Item("models", Access.KEY),
     Item("audit", Access.ADMIN),
-    Item("own", Access.KEY),
+    Item(OWN, Access.KEY),
 )
 
 
 def menu(record: KeyRecord) -> list[Item]:
     """What this key's bearer finds there."""
-    return [item for item in MENU if allowed(item.access, record)]
-
-
-def allowed(access: Access, record: KeyRecord) -> bool:
-    """Whether a key's role opens what demands that access."""
-    if record.role == "team_admin" and record.owner is None:
-        return access is Access.KEY
-    return record.role in ROLES.get(access, ())
+    return [item for item in MENU if opens(item.access, record)]
 
 
 def home(record: KeyRecord) -> str:
-    """Where a sign-in leads."""
-    return menu(record)[0].name
+    """Where a sign-in leads; to what that key is where it opens nothing."""
+    return next((item.name for item in menu(record)), OWN)

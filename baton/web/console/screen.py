@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from baton.errors import RequestError, wrong_method
-from baton.web.console import forms
+from baton.web.console import back, forms
 from baton.web.console.call import Call
 from baton.web.console.room import Room
 from baton.web.envelope import trace
@@ -69,13 +69,21 @@ async def show(screen: Screen, call: Call) -> Response:
     except RequestError as error:
         trace(call.request).error = error.code
         if error.status == 401:
-            return call.signed(call.go(""), None)
+            return _to_sign_in(call)
         return problem(call, error)
     try:
         return await screen.run(call)
     except RequestError as error:
         trace(call.request).error = error.code
         return problem(call, error)
+
+
+def _to_sign_in(call: Call) -> Response:
+    """With the page to go on with, and the word that a form was not read."""
+    found = {"to": back.asked_for(call.request)}
+    if call.request.method == "POST":
+        found["unread"] = "1"
+    return call.signed(call.go("", **{name: value for name, value in found.items() if value}), None)
 
 
 async def enter(screen: Screen, call: Call) -> Call:
@@ -89,7 +97,7 @@ async def enter(screen: Screen, call: Call) -> Call:
         check_role(screen.access, who)
     form = forms.Form()
     if screen.method == "POST":
-        forms.check_origin(request, call.services.settings.address)
+        forms.check_origin(request, call.services.settings.admin_address)
         form = await forms.read(request)
         if who is not None:
             forms.check_mark(request, form, mark)

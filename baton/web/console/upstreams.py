@@ -26,6 +26,7 @@ TIMES = {
     "probe_interval_s": None,
 }
 """Seconds that an upstream may have of its own, and the setting that holds where it has none."""
+SEEN = ("url", "dialect", "models", "weight", "priority", "in_flight_max", *TIMES)
 
 
 async def list_upstreams(call: Call) -> Response:
@@ -72,6 +73,7 @@ async def _values(call: Call, **more: Any) -> dict[str, Any]:
     found: UpstreamView = await admin_upstreams.get_upstream(call.visit())
     return {
         "one": found,
+        "seen": fields.told(found, SEEN),
         "dialects": call.services.dialects(),
         "done": call.request.query_params.get("done", ""),
         "checked": None,
@@ -97,13 +99,14 @@ async def change_upstream(call: Call) -> Response:
     if secret := call.form.text("secret"):
         given["secret"] = secret
     body = fields.body(admin_upstreams.UpstreamChangeBody, given)
-    changed = await admin_upstreams.change_upstream(call.visit(body))
+    changed = await admin_upstreams.change_upstream(call.visit(body), fields.seen(call.form))
     return call.go(f"upstreams/{changed.name}", done="changed")
 
 
 async def set_weight(call: Call) -> Response:
-    weight, priority = fields.whole(call.form, "weight"), fields.whole(call.form, "priority")
-    given = {name: value for name, value in (("weight", weight), ("priority", priority))}
+    given = fields.changed(
+        call.form, lambda form: {name: fields.whole(form, name) for name in ("weight", "priority")}
+    )
     if None in given.values():
         raise invalid("Give weight and priority.", param="weight")
     body = fields.body(admin_upstreams.UpstreamChangeBody, given)

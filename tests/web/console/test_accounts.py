@@ -20,10 +20,10 @@ def made(one: Visitor, kind: str, name: str, parent: str = "") -> str:
 
 def test_made_changed_and_closed(site: Web) -> None:
     one = visitor(site)
-    organisation = made(one, "organisation", "accounts <b>co</b>")
+    organisation = made(one, "organisation", "accounts <b>co<b>")
     team = made(one, "team", "accounts-team", organisation)
     page = one.get("/console/accounts").text
-    assert "accounts &lt;b&gt;co&lt;/b&gt;" in page
+    assert "accounts &lt;b&gt;co&lt;b&gt;" in page
     given = {
         "name": "renamed",
         "requests_per_minute": "5",
@@ -48,7 +48,10 @@ def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
     page = one.get(path)
     before = parties.update(organisation, "test", None, requests_per_minute=5, networks=("::1",))
     assert 303 == one.post(path, form_of(page, path, name="accounts-again")).status
-    assert msgspec.structs.replace(before, name="accounts-again") == parties.get(organisation)
+    after = msgspec.structs.replace(before, name="accounts-again")
+    assert after == parties.get(organisation)
+    assert 409 == one.post(path, form_of(page, path, requests_per_minute="9")).status
+    assert after == parties.get(organisation)
 
 
 def test_what_does_not_fit_is_told(site: Web) -> None:

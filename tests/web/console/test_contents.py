@@ -126,7 +126,7 @@ def test_the_forms_of_keys(site: Web) -> None:
     """Set when it is made and later; empty is off; both languages say what off does."""
     one, store = visitor(site), site.parts.store
     made = one.post("/console/keys", {"name": "contents-form", "keep_content_days": "7"})
-    found = re.search(r"keys/(key_\w+)", made.text)
+    found = re.search(r"keys/(key_\w+)", made.headers["location"])
     assert found is not None
     key_id = found.group(1)
     assert 7 == store.keys.get(key_id).keep_content_days

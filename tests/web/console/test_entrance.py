@@ -3,7 +3,7 @@
 import pytest
 
 from tests.fakes.web_parts import USER_KEY, Web
-from tests.web.console.browsing import mark_of, visitor
+from tests.web.console.browsing import form_of, mark_of, visitor
 
 
 def test_sign_in_and_out(site: Web) -> None:
@@ -30,7 +30,7 @@ def test_signing_out_ends_the_session(site: Web) -> None:
     assert 303 == one.post("/console/sign-out").status
     for one.cookie in kept:
         answer = one.get("/console/own")
-        assert (303, "../console") == (answer.status, answer.headers["location"])
+        assert (303, "../console?to=own") == (answer.status, answer.headers["location"])
         assert 401 == one.get("/v1/models", X_Baton_CSRF=one.mark).status
     assert 200 == other.get("/console/own").status
     assert 200 == site.user.ask("GET", "/v1/models").status
@@ -38,6 +38,31 @@ def test_signing_out_ends_the_session(site: Web) -> None:
     assert ("session", "sign_out") == (last.kind, last.action)
     admin = visitor(site)
     assert "signed out" in admin.get("/console/audit?kind=session").text
+
+
+def test_who_signs_in_goes_on(site: Web) -> None:
+    """With the page that was asked for, or that a form was on; also after a wrong key."""
+    one = visitor(site, None)
+    sent = one.post("/console/keys/x/rotate", Referer="https://h/p/console/keys/x?done=a%26b")
+    assert "../../../console?to=keys%2Fx%3Fdone%3Da%2526b&unread=1" == sent.headers["location"]
+    page = one.get("/console?to=keys%2Fx%3Fdone%3Da%2526b&unread=1")
+    assert "nothing of what was sent was done" in page.text
+    fields = dict(form_of(page, "console", key="sk-bt-wrong"))
+    again = form_of(one.post("/console", fields), "console", key=USER_KEY)
+    answer = one.post("/console", again)
+    assert (303, "console/keys/x?done=a%26b") == (answer.status, answer.headers["location"])
+    one = visitor(site)
+    assert (
+        "console/keys?state=ended"
+        == one.get("/console?to=keys%3Fstate%3Dended").headers["location"]
+    )
+
+
+@pytest.mark.parametrize("to", ["", "https://evil.test", "//evil.test/x", "../admin", "/x", "a//b"])
+def test_the_way_leads_nowhere_else(site: Web, to: str) -> None:
+    """What is no page of the console is not gone to."""
+    answer = visitor(site, None).post("/console", {"key": USER_KEY, "to": to})
+    assert (303, "console/usage") == (answer.status, answer.headers["location"])
 
 
 @pytest.mark.parametrize("key", ["", "sk-bt-wrong", "sk-test-nobody-has-this-key-1", "<b>" * 50])

@@ -7,7 +7,7 @@ import pytest
 
 from baton.stores.base import KeyRecord, PartyRecord
 from baton.web.console import keys
-from tests.asking import Endpoint
+from tests.asking import Answer, Endpoint
 from tests.bookkeeping import new_key
 from tests.fakes.web_parts import MODEL, Web
 from tests.web.console.browsing import Visitor, form_of, visitor
@@ -18,12 +18,27 @@ HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\"'"
 def made(one: Visitor, **given: str) -> tuple[str, str]:
     """A new key's id and value."""
     answer = one.post("/console/keys", {"name": "made", **given})
-    assert 201 == answer.status, answer.text
-    value = re.search(r'id="value">([^<]+)<', answer.text)
-    found = re.search(r"keys/(key_\w+)", answer.text)
-    assert value is not None
+    found = re.search(r"keys/(key_\w+)/made$", answer.headers.get("location", answer.text))
     assert found is not None
-    return found.group(1), value.group(1)
+    value = value_in(shown_once(one, answer))
+    assert value is not None
+    return found.group(1), value
+
+
+def shown_once(one: Visitor, answer: Answer) -> Answer:
+    """The page that a new value is shown on, after the answer that made it."""
+    assert 303 == answer.status, answer.text
+    path = "/console/" + answer.headers["location"].partition("console/")[2]
+    return with_cookie(one, path, answer.headers["set-cookie"].partition(";")[0])
+
+
+def with_cookie(one: Visitor, path: str, cookie: str) -> Answer:
+    return one.get(path, Cookie=f"{one.cookie}; {cookie}")
+
+
+def value_in(page: Answer) -> str | None:
+    found = re.search(r'id="value">([^<]+)<', page.text)
+    return None if found is None else found.group(1)
 
 
 def test_a_key_is_made_limited_rotated_and_revoked(site: Web) -> None:
@@ -44,12 +59,42 @@ def test_a_key_is_made_limited_rotated_and_revoked(site: Web) -> None:
         record.parse_special,
     )
     rotated = one.post(f"/console/keys/{key_id}/rotate", {"overlap_hours": "0"})
-    assert 200 == rotated.status
-    assert value not in rotated.text
+    shown = shown_once(one, rotated)
+    assert "rotated" in shown.text
+    assert value_in(shown) not in (None, value)
     assert 303 == one.post(f"/console/keys/{key_id}/revoke").status
     page = one.get(f"/console/keys/{key_id}").text
     assert ("revoked" in page, "rpm" in page) == (True, False)
     assert site.parts.store.keys.get(key_id).revoked_us is not None
+
+
+def test_a_value_is_shown_once_and_made_once(site: Web) -> None:
+    """Loading its page again makes no other key, and shows none; the address and the cookie do not
+    hold the value, and it is for who made it."""
+    one, store = visitor(site), site.parts.store
+    answer = one.post("/console/keys", {"name": "once"})
+    keys_there = [each.name for each in store.keys.all()]
+    path = "/console/" + answer.headers["location"].partition("console/")[2]
+    made_cookie = answer.headers["set-cookie"].partition(";")[0]
+    assert {"httponly", "samesite=strict", "max-age=120"} <= {
+        part.strip() for part in answer.headers["set-cookie"].lower().split(";")
+    }
+    other = visitor(site, site.key(role="admin").key)
+    assert 303 == with_cookie(other, path, made_cookie).status
+    key_id = path.split("/")[3]
+    another = path.replace(key_id, made(one, name="another")[0])
+    assert 303 == with_cookie(one, another, made_cookie).status
+    page = shown_once(one, answer)
+    value = value_in(page)
+    assert value is not None
+    assert 200 == Endpoint(site.user.base_url, value, MODEL).get("/v1/key").status
+    assert value not in str(answer.headers)
+    assert "baton_made=" in page.headers["set-cookie"]
+    assert "max-age=0" in page.headers["set-cookie"].lower()
+    for cookie in ("a=b", "baton_made=", "baton_made=AAAA"):
+        again = with_cookie(one, path, cookie)
+        assert (303, f"../../../console/keys/{key_id}") == (again.status, again.headers["location"])
+    assert [*keys_there, "other", "another"] == [each.name for each in store.keys.all()]
 
 
 def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
@@ -71,6 +116,39 @@ def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
     after = keys.get(key_id)
     assert (many[1:], None, False) == (after.models, after.expires_us, after.strict)
     assert dict(form_of(one.get(path), path))["models"] == ", ".join(many[1:])
+
+
+def test_a_key_is_rotated_once_from_a_page(site: Web) -> None:
+    """A button that is pressed twice, and a page that is out of date, end no value early."""
+    one, keys = visitor(site), site.parts.store.keys
+    key_id, value = made(one)
+    path = f"/console/keys/{key_id}"
+    form = form_of(one.get(path), f"{path}/rotate")
+    one.post(f"{path}/rotate", form)
+    rotated = keys.get(key_id)
+    again = one.post(f"{path}/rotate", form)
+    assert (409, True) == (again.status, "has a new value" in again.text)
+    assert rotated == keys.get(key_id)
+    assert 200 == Endpoint(site.user.base_url, value, MODEL).get("/v1/key").status
+
+
+def test_nobody_undoes_what_another_changed(site: Web) -> None:
+    """Of two who add a budget on the same page the second is told to look again; the same change
+    twice is one."""
+    one, keys = visitor(site), site.parts.store.keys
+    key_id, _ = made(one, budget="100")
+    path = f"/console/keys/{key_id}"
+    page = one.get(path)
+    form = [pair for pair in form_of(page, path) if not pair[0].startswith("budget_")]
+    row = {"budget_amount": "7", "budget_unit": "nano_usd", "budget_span": "day", "budget_zone": ""}
+    assert 303 == one.post(path, [*form, *row.items()]).status
+    first = keys.get(key_id)
+    assert 303 == one.post(path, [*form, *row.items()]).status
+    refused = one.post(path, [*form, *{**row, "budget_span": "week"}.items()])
+    assert (409, True) == (refused.status, "was changed meanwhile" in refused.text)
+    assert first == keys.get(key_id)
+    wrong = [("seen", "nothing") if name == "seen" else (name, value) for name, value in form]
+    assert 400 == one.post(path, wrong).status
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Every screen asks who comes, and believes only pages of ours."""
 
+from urllib.parse import urlencode
+
 import pytest
 
 from baton.web.console.screen import Screen
@@ -30,7 +32,9 @@ def test_nobody_without_a_session(site: Web, screen: Screen) -> None:
         stranger.cookie = cookie
         answer = stranger.get(at(screen)) if screen.method == "GET" else stranger.post(at(screen))
         assert 303 == answer.status
-        assert answer.headers["location"].endswith("console")
+        place = at(screen).removeprefix("/console/")
+        query = urlencode({"to": place} if screen.method == "GET" else {"unread": "1"})
+        assert answer.headers["location"].endswith(f"console?{query}")
 
 
 @pytest.mark.parametrize("screen", POSTS, ids=name)

@@ -52,6 +52,19 @@ def test_added_changed_and_removed(site: Web) -> None:
 
 
 @pytest.mark.usefixtures("_no_upstreams_left")
+def test_a_weight_brings_no_priority_back(site: Web) -> None:
+    """The list's form says both; what its visitor did not move may be another's by now."""
+    one, upstreams = visitor(site), site.parts.store.upstreams
+    assert 303 == one.post("/console/upstreams", GIVEN).status
+    path = "/console/upstreams/gpu/weight"
+    page = one.get("/console/upstreams")
+    upstreams.update("gpu", "test", priority=3)
+    assert 303 == one.post(path, form_of(page, path, weight="7")).status
+    found = upstreams.get("gpu")
+    assert (7, 3) == (found.weight, found.priority)
+
+
+@pytest.mark.usefixtures("_no_upstreams_left")
 def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
     """What others set since the page was shown stays, and all of a long list of models."""
     one, upstreams = visitor(site), site.parts.store.upstreams
@@ -61,6 +74,9 @@ def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
     before = upstreams.update("gpu", "test", url="http://127.0.0.1:10/v1", stall_timeout_s=2.0)
     sent = form_of(page, "/console/upstreams/gpu", weight="7")
     assert 303 == one.post("/console/upstreams/gpu", sent).status
+    assert msgspec.structs.replace(before, weight=7) == upstreams.get("gpu", secrets=True)
+    refused = form_of(page, "/console/upstreams/gpu", url="http://127.0.0.1:11/v1", weight="8")
+    assert 409 == one.post("/console/upstreams/gpu", refused).status
     assert msgspec.structs.replace(before, weight=7) == upstreams.get("gpu", secrets=True)
     shown = dict(form_of(one.get("/console/upstreams/gpu"), "/console/upstreams/gpu"))
     assert models == shown["models"].strip()

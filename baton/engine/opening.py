@@ -1,0 +1,105 @@
+"""How a URL is opened to fetch something: certificates, proxies, and where a secret may go.
+
+Credentials go to the first host and to redirects within it (a hub redirects to where a repository
+is now), never to another one (where the bytes lie). A redirect from TLS to none is not followed.
+Proxies are those of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+"""
+
+import os
+import pathlib
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from http.client import HTTPMessage, HTTPResponse
+from typing import IO
+
+SECRET = "Authorization"
+
+
+class Insecure(OSError):
+    """A server wanted to go on without TLS."""
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """`within`: only redirects to the same host are followed; the others are an HTTPError."""
+
+    def __init__(self, within: bool) -> None:
+        self._within = within
+
+    def http_error_302(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+    ) -> HTTPResponse | None:
+        """As ever; what leads to no address is closed."""
+        try:
+            following: HTTPResponse | None = super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:
+            fp.close()
+            raise
+        return following
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        before, after = _origin(req.full_url), _origin(newurl)
+        if self._within and before != after:
+            return None
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if following is None:
+            return None
+        fp.close()  # what a redirect says beside its address is not read, however long it is
+        if after[0] not in ("https", before[0]):
+            raise Insecure("the server leads to an address without TLS")
+        following.method = req.get_method()
+        if before == after and (secret := req.unredirected_hdrs.get(SECRET)) is not None:
+            following.add_unredirected_header(SECRET, secret)
+        return following
+
+
+def open_url(
+    request: urllib.request.Request,
+    secrets: Mapping[str, str],
+    timeout_s: float,
+    within: bool = False,
+) -> HTTPResponse:
+    """The answer, which the caller closes. Raises OSError (URLError, HTTPError) and HTTPException.
+
+    `secrets`: headers that go to this host alone."""
+    for name, value in secrets.items():
+        request.add_unredirected_header(name, value)
+    https = urllib.request.HTTPSHandler(context=_tls())
+    opener = urllib.request.build_opener(https, _Redirects(within))
+    try:
+        answer: HTTPResponse = opener.open(request, timeout=timeout_s)
+    except ValueError:  # also of a redirect; what it says may be a signed address
+        raise urllib.error.URLError("there is no such address") from None
+    return answer
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
+
+
+def _tls() -> ssl.SSLContext:
+    """The system's certificates and, where pip or requests are told of others, those too."""
+    context = ssl.create_default_context()
+    for variable in ("PIP_CERT", "REQUESTS_CA_BUNDLE"):
+        path = os.environ.get(variable, "")
+        if path and pathlib.Path(path).is_file():
+            context.load_verify_locations(cafile=path)
+    return context
