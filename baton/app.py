@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import datetime
 import functools
 import importlib
 import os
@@ -24,18 +23,18 @@ from baton.config import Settings, SettingsError
 from baton.configured import Configured
 from baton.content import Keeper
 from baton.fast_path import FastPath
-from baton.http.shared import Boarding
+from baton.http.shared import Boarding, Noting
 from baton.ledger import audit
 from baton.ledger.prices import PriceBook
 from baton.ledger.settle import Ledger, open_ledger
 from baton.once import Once
 from baton.recording import Recorder
+from baton.refusals import RefusalWriter, at_the_edge
 from baton.routing.routes import EMBEDDED
 from baton.stores import contents
 from baton.stores.base import ChangeRecord, StoreError
 from baton.stores.book import Store, open_store
 from baton.stores.changes import SESSION
-from baton.stores.usage import Dimension, Filter
 from baton.telemetry import diary
 from baton.telemetry.condition import Condition
 from baton.telemetry.log import AccessLog
@@ -48,7 +47,7 @@ from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.embedded_model import EmbeddedModel
 from baton.upstreams.http import HttpUpstream
 from baton.web import front
-from baton.web.services import Headers, Readiness, Services, Standing, UsageQuery, readiness
+from baton.web.services import Headers, Readiness, Services, Standing, readiness
 
 ENGINE_POLL_S = 0.1
 LEVELS = ("key", "user", "team", "organisation")
@@ -66,6 +65,8 @@ class Worker:
     board: Boarding | None
     """The fast path; None where each request is told of as a whole, or asks for determinism."""
     web: front.Web
+    note: Noting
+    """Told what connections refuse."""
     on_lost: Callable[[], None] = staticmethod(lambda: None)
     """Called when this process must end, and another take its place."""
 
@@ -142,6 +143,7 @@ class Worker:
         _until_the_end(ending, self._configured.probes.run())
         self._tell_of_budgets(ending)
         self._keep(ending, metrics)
+        self._write_refusals(ending)
         self.web = front.build_web(self._services(publisher, log))
 
     def _open_room(self, traces: Telemetry | None) -> None:
@@ -160,6 +162,15 @@ class Worker:
         ending.push_async_callback(room.keeper.close)
         room.once = Once(store.idempotency, room, settings, store.contents.prune)
         ending.push_async_callback(room.once.close)
+
+    def _write_refusals(self, ending: contextlib.AsyncExitStack) -> None:
+        """What is refused, here and at the edge, goes into the book."""
+        settings, refusals = self._settings, self.room.books.refusals
+        self.note = at_the_edge(self._gate, refusals)
+        days, rows_max = settings.refusals_days, settings.refusals_rows_max
+        writer = RefusalWriter(self._store.refusals, refusals, days, rows_max)
+        writer.start()
+        ending.push_async_callback(writer.close)
 
     async def _telemetry(self, ending: contextlib.AsyncExitStack) -> Telemetry | None:
         """OpenTelemetry's, where a collector is named; loading it takes a moment."""
@@ -243,9 +254,11 @@ class Worker:
             upstreams=store.upstreams,
             prices=store.prices,
             changes=store.changes,
-            usage=lambda query: store.usage.sums(*_report(query)),
+            usage=lambda query: store.usage.sums(*query.told()),
             ledger=store.usage,
             contents=store.contents,
+            refusals=store.refusals,
+            note_refusal=self.room.books.refusals.note,
             traffic=store.traffic,
             history=store.history,
             audit=lambda: audit.run(store),
@@ -367,24 +380,6 @@ def _proxies(settings: Settings) -> Networks:
         return trusted(settings.trusted_proxies)
     except ValueError as error:
         raise SettingsError(f"BATON_TRUSTED_PROXIES: {error}") from None
-
-
-def _report(query: UsageQuery) -> tuple[list[Dimension], Filter]:
-    """A question of the routes, in the store's words."""
-    by: list[Dimension] = ["key_id" if word == "key" else word for word in query.group_by]
-    return by, Filter(
-        since=_day(query.from_us),
-        until=_day(query.until_us - 1),
-        key_id=query.key_id,
-        model=query.model,
-        upstream=query.upstream,
-        party=query.party,
-        end_user=query.end_user,
-    )
-
-
-def _day(at_us: int) -> datetime.date:
-    return datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC).date()
 
 
 def _purpose(dialect: str) -> str:

@@ -49,6 +49,7 @@ from baton.stores.base import StoreUnavailable
 from baton.telemetry import diary
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
+from baton.telemetry.refused import Refusals
 from baton.turn import Books, Turn
 from baton.under_way import UnderWay
 from baton.upstreams.base import UpstreamError
@@ -93,7 +94,8 @@ class Completions:
         self._fill_limits = settings.fill_limits()
         self._deterministic = settings.engine_deterministic
         self._configured, self._gate = configured, gate
-        self.books = Books(Randomness(), ledger, metrics, log)
+        refusals = Refusals(metrics, kept=settings.refusals_days > 0)
+        self.books = Books(Randomness(), ledger, metrics, log, refusals)
         self.under_way = UnderWay()
         self._cors = Cors.of(settings.cors_origins) if settings.cors_origins else None
 

@@ -147,6 +147,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     content_bytes_max: Count = 64 * 1024
     """Kept of one request, prompts and completions together; what is cut says so."""
 
+    # Refused requests, which are on no ledger
+    refusals_days: Annotated[int, msgspec.Meta(ge=0, le=3_650)] = 7
+    """For so long one can be looked up: callers ask within a week. 0: none are kept."""
+    refusals_rows_max: Count = 100_000
+    """The newest so many, in all: some 40 MB, whoever is refused how often."""
+
     # Limits of a connection and a request
     body_bytes_max: Count = 8 * 1024 * 1024
     """2,048 long prompts fit; a larger body is 413."""

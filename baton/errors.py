@@ -31,6 +31,9 @@ class BatonError(Exception):
 class RequestError(Exception):
     """An answer other than 200, in OpenAI's shape. `headers` are added to the response."""
 
+    key_id = ""
+    """Of a key that was shown and is known, but over: for the operator, not for the caller."""
+
     def __init__(
         self,
         status: int,
@@ -182,9 +185,12 @@ def missing_key() -> RequestError:
     return RequestError(401, message, code="missing_api_key")
 
 
-def bad_key() -> RequestError:
-    """401 without a word of the key: it may be somebody's real one, mistyped."""
-    return RequestError(401, "Incorrect API key provided.", code="invalid_api_key")
+def bad_key(key_id: str = "") -> RequestError:
+    """401 without a word of the key: it may be somebody's real one, mistyped. `key_id`: where it is
+    known, and over."""
+    error = RequestError(401, "Incorrect API key provided.", code="invalid_api_key")
+    error.key_id = key_id
+    return error
 
 
 def ended_key() -> RequestError:

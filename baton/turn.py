@@ -28,6 +28,7 @@ from baton.semantics.events import Delta
 from baton.semantics.headers import identity, provenance
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics
+from baton.telemetry.refused import Asked, Refusals
 from baton.upstreams.base import UpstreamError
 
 QUEUED_MIN_S = 0.001
@@ -48,6 +49,7 @@ class Books(NamedTuple):
     ledger: Ledger
     metrics: Metrics
     log: AccessLog
+    refusals: Refusals
 
 
 class Arrival(NamedTuple):
@@ -259,7 +261,11 @@ class Turn:
             return
         if not exchange.started:
             lines = self._common() + error_lines(error)
-            return exchange.respond(error.status, lines, error.body())
+            exchange.respond(error.status, lines, error.body())
+            if self._hold is None and not self.stood_in:  # else it is on the ledger, or another's
+                key_id = self.caller.record.id if hasattr(self, "caller") else ""
+                self._books.refusals.note(key_id, error, self._asked)
+            return None
         if self.encoder is None:  # the stream is another turn's: its shape is not known here
             return exchange.abort()
         exchange.keep_alive = False
@@ -332,6 +338,10 @@ class Turn:
             (self._last_at - first) / gaps if gaps > 0 else 0.0,
             self._settling_s,
         )
+
+    def _asked(self) -> Asked:
+        model = None if self.request is None else self.request.model
+        return self.exchange.asked(self.request_id, model)
 
     def _open_state(self) -> State:
         """How a hold ends that was not settled: left by its caller, who pays for what was generated

@@ -121,6 +121,7 @@ async def run(settings: Settings, watch_fd: int, listen_fds: Sequence[int], read
     async with Worker(settings) as worker:
         let_in = _let_in(settings)
         shared = Shared(let_in, worker.answer, worker.board, worker.room.books.metrics)
+        shared.note = worker.note
         most = (let_in.connections_max, ADMIN_CONNECTIONS_MAX)
         listeners = [socket.socket(fileno=each) for each in listen_fds]
         servers = [

@@ -133,7 +133,7 @@ class Relay(Listener):
                     await ending.enter_async_context(fake)
                     self.add_upstream(name, fake, priority=number)
                 self.worker = await ending.enter_async_context(Worker(self.shared.settings))
-                self.shared.board = self.worker.board
+                self.shared.board, self.shared.note = self.worker.board, self.worker.note
                 self.loop = asyncio.get_running_loop()
                 self.ready.set()
                 await super()._serve()

@@ -291,7 +291,7 @@ class Gate:
         ends_s = min(until_s, _ends_s(record, digest))
         caller = Caller(record, levels.levels(record, lineage), ends_s, now_s)
         if not caller.valid(now_s):
-            raise errors.bad_key()
+            raise errors.bad_key(record.id)
         _put(self._callers, hashlib.sha256(authorization).digest(), caller, CALLERS_MAX)
         return caller
 
@@ -315,7 +315,7 @@ class Gate:
         if record is None:
             return None
         if session is not None and self._store.changes.session_ended(record.id, session.name):
-            raise errors.bad_key()
+            raise errors.bad_key(record.id)
         if record.owner is None:
             return record, ()
         try:

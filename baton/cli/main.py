@@ -49,6 +49,7 @@ COMMANDS = {
     ),
     "price": Command("price", "Set and list prices.", True),
     "usage": Command("usage", "What was used and what it cost."),
+    "refusals": Command("refusals", "Requests that were refused, and what callers were told."),
     "audit": Command("audit", "Work out every charge and sum of the ledger anew."),
     "backup": Command("backup", "Copy the store while Baton runs."),
     "restore": Command("restore", "Put a backup into a new home."),

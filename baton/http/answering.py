@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from baton.errors import overloaded
-from baton.http.exchange import Exchange, edge_lines
+from baton.http.exchange import Exchange, edge_id, edge_lines
 from baton.http.shared import (
     DRAIN_IDLE_S,
     NEVER,
@@ -75,11 +75,15 @@ class Answering(HttpToolsProtocol, Timed):
         if exchange is not self.active or self.transport.is_closing():
             return  # gone since it was its turn
         if self.shared.crowded:
-            error = overloaded("Too many requests in flight.", 1.0)
-            return exchange.respond(error.status, edge_lines(error), error.body())
+            return self._shed(exchange)
         self.shared.exchanges += 1
         exchange.task = task = self.loop.create_task(self._serve(exchange, self.shared.room))
         self.tasks.add(task)
+
+    def _shed(self, exchange: Exchange) -> None:
+        error, request_id = overloaded("Too many requests in flight.", 1.0), edge_id()
+        exchange.respond(error.status, edge_lines(error, request_id), error.body())
+        self.shared.note(error, exchange.headers, lambda: exchange.asked(request_id))
 
     async def _serve(self, exchange: Exchange, room: Room) -> None:
         exchange.begun = True

@@ -27,7 +27,7 @@ from baton.errors import (
 )
 from baton.http.answering import Answering, Cycle
 from baton.http.asgi import cycle
-from baton.http.exchange import Exchange, note, refusal
+from baton.http.exchange import Exchange, edge_id, note, refusal
 from baton.http.heads import fault, head_bytes, misframed, without_offer
 from baton.http.long_body import LONG_BYTES, LongBody, receive
 from baton.http.paths import Where, completion_path
@@ -40,6 +40,7 @@ from baton.http.shared import (
     Shared,
 )
 from baton.http.usual import Heads, Usual
+from baton.telemetry.refused import Asked
 
 CHUNK_BYTES = 8
 """What a body's byte may take on the wire, in a chunk of its own."""
@@ -62,7 +63,7 @@ class Connection(Answering):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         # uvicorn itself narrows BaseTransport in this way.
         super().connection_made(transport)
-        self.heads = Heads()
+        self.heads, self.url, self.headers = Heads(), b"", []
         transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         if not self.shared.date:
             self.shared.renew(self.loop.time())
@@ -307,12 +308,20 @@ class Connection(Answering):
         if isinstance(receiving, tuple):
             receiving[0].disconnected = True
             receiving[0].message_event.set()
-        self.transport.write(refusal(error, self.shared.date))
+        request_id = edge_id()
+        self.transport.write(refusal(error, self.shared.date, request_id))
+        self.shared.note(error, self.headers, lambda: self._asked(request_id))
         if not self.head_bytes or not self.transport.can_write_eof():
             return self._close()
         self.transport.write_eof()
         self.flow.resume_reading()
         self._expect("answer", LINGER_S)
+
+    def _asked(self, request_id: str) -> Asked:
+        """What is asked for, as far as its head is read."""
+        path = self.url.partition(b"?")[0].decode("utf-8", "replace")
+        route = f"{self.parser.get_method().decode()} {path}" if path else ""
+        return Asked(request_id, route, "")
 
     def _let_go(self, receiving: Exchange | Cycle | None) -> None:
         """What came of a body that is refused: its client may stay for a while."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from baton.errors import RequestError
-from baton.http.paths import Where
+from baton.http.paths import Where, path_to
+from baton.telemetry.refused import Asked, model_in
 
 HeaderPair = tuple[bytes, bytes]
 REASONS = {
@@ -121,6 +122,12 @@ class Exchange:
     @property
     def body(self) -> bytes:
         return self._body if self._chunks is None else bytes(self._chunks)
+
+    def asked(self, request_id: str, model: str | None = None) -> Asked:
+        """What is asked for. `model`: where the body is decoded; None: as far as it tells that."""
+        if model is None:
+            model = self.model or model_in(self.body)
+        return Asked(request_id, f"POST {path_to(self.where)}", model)
 
     def take(self, body: bytes) -> None:
         """The whole body, which is within its limit."""
@@ -246,13 +253,18 @@ def error_lines(error: RequestError) -> bytes:
     return header_lines(pairs)
 
 
-def refusal(error: RequestError, date: bytes) -> bytes:
+def refusal(error: RequestError, date: bytes, request_id: str) -> bytes:
     """A whole answer outside any exchange, the last one of its connection."""
     body, first = error.body(), STATUS_LINES[error.status]
     end = b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
-    return b"".join([first, date, edge_lines(error), end])
+    return b"".join([first, date, edge_lines(error, request_id), end])
 
 
-def edge_lines(error: RequestError) -> bytes:
-    """Of an error that no exchange tells: an id to ask about, too."""
-    return b"%bx-request-id: req_%b\r\n" % (error_lines(error), secrets.token_hex(8).encode())
+def edge_id() -> str:
+    """To ask about a request that is refused before it has an id."""
+    return f"req_{secrets.token_hex(8)}"
+
+
+def edge_lines(error: RequestError, request_id: str) -> bytes:
+    """Of an error that no turn tells."""
+    return b"%bx-request-id: %b\r\n" % (error_lines(error), request_id.encode())

@@ -27,6 +27,7 @@ PATHS = {
     b"/infill": "infill",
 }
 """Each also under /m/{model}."""
+DOOR_PATHS = {door: path.decode() for path, door in PATHS.items() if not path.endswith(b"/")}
 
 ALIVE_PATH, READY_PATHS = "/healthz", ("/readyz", "/health")
 """The last is where clients look that were made for vLLM, SGLang or llama-server."""
@@ -55,3 +56,12 @@ def completion_path(target: bytes) -> Where | None:
             if path.endswith(suffix) and len(path) > len(suffix) + 3:
                 return Where(unquote(path[3 : -len(suffix)].decode("latin-1")), door)
     return None
+
+
+def path_to(where: Where) -> str:
+    """The path on which that is asked for, as people write it.
+
+    >>> path_to(Where()), path_to(Where("a/b", "infill"))
+    ('/v1/completions', '/m/a/b/infill')
+    """
+    return (f"/m/{where.model}" if where.model else "") + DOOR_PATHS[where.door]

@@ -21,6 +21,7 @@ from baton.http.hosts import allowed
 from baton.http.usual import Usual
 from baton.telemetry import diary
 from baton.telemetry.metrics import Metrics
+from baton.telemetry.refused import Asked
 
 SWEEP_S = 0.5
 NEVER = float("inf")
@@ -76,8 +77,18 @@ Boarding = Callable[[FlightLine, Usual, bytes], Flight | None]
 not for it."""
 
 
+Noting = Callable[[RequestError, Sequence[HeaderPair], Callable[[], Asked]], None]
+"""Note what was refused at the edge: why, with which headers, and what was asked."""
+
+
+def unnoted(error: RequestError, headers: Sequence[HeaderPair], asked: Callable[[], Asked]) -> None:
+    """Nobody wants to know."""
+
+
 class Shared:
     """One for all connections of a worker."""
+
+    note: Noting = staticmethod(unnoted)
 
     def __init__(
         self,

@@ -14,6 +14,7 @@
     store.notices   take leave make due delivered failed              (webhooks.py)
     store.idempotency  begin keep charged drop renew prune            (answers: once.py)
     store.contents  keep about read prune                             (content.py)
+    store.refusals  add page get prune                                (refusals.py)
     store.database                          reading() and writing(), for those who own tables
     store.close()
     backup.backup(home, folder) / backup.check(folder)                (stores/backup.py)
@@ -38,6 +39,7 @@ from baton.stores.master import master_key
 from baton.stores.notices import Notices
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
+from baton.stores.refusals import RefusalLog
 from baton.stores.traffic import Traffic
 from baton.stores.upstreams import Upstreams
 from baton.stores.usage import Usage
@@ -76,6 +78,7 @@ class Store:
         self.notices = Notices(self.database)
         self.idempotency = Idempotency(self.database, vault.derive("idempotency"))
         self.contents = Contents(self.database, seal_of(vault))
+        self.refusals = RefusalLog(self.database)
         self.seal = vault.derive("nodes").digest().hex()
         """Names the master key (journals.enter)."""
         self.session_seal = vault.derive("session")

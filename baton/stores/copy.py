@@ -14,7 +14,7 @@ from baton.stores import migrate
 from baton.stores.base import StoreError
 from baton.stores.carried import NUL, REPLACEMENT
 from baton.stores.database import Database, DatabaseLimits, Place, name
-from baton.stores.moved import metadata
+from baton.stores.refusals import metadata
 
 ROWS_PER_STEP = 2_000
 PATIENT = DatabaseLimits(answer_timeout_s=600.0)

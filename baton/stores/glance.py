@@ -10,7 +10,7 @@ import sqlite3
 
 from baton.stores.base import StoreError
 
-HEAD = "0011"
+HEAD = "0012"
 """The newest revision in migrations/versions; a test holds them equal."""
 VERSION = "SELECT version_num FROM alembic_version"
 BUSY_TIMEOUT_S = 10.0

@@ -48,6 +48,7 @@ BEYOND_A_RATE = (
     " OR networks <> '[]' OR previous_digest IS NOT NULL"
 )
 LOSSES = (
+    Loss("0012", "refused requests", "refusal"),
     Loss(
         "0010",
         "costs of lost attempts on days of pruned requests",

@@ -16,7 +16,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from baton.telemetry.metrics import SECONDS, ContentEnd, End, Histogram, Series, Snapshot
+from baton.telemetry.metrics import (
+    SECONDS,
+    ContentEnd,
+    End,
+    Histogram,
+    RefusalEnd,
+    Series,
+    Snapshot,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LABELS = ("model", "upstream")
@@ -205,6 +213,8 @@ class Exposition(Collector):
         yield by_name("baton_fills", "Answers with a field that Baton made.", "field", one.fills)
         meaning = "Contents to be kept, by whether they were or gave way."
         yield by_name("baton_contents", meaning, "end", one.contents)
+        meaning = "Refused requests, by whether each has a row, is counted in one, or gave way."
+        yield by_name("baton_refusals", meaning, "end", one.refusals)
 
     def _condition(self) -> Iterator[Metric]:
         one = self.snapshot
@@ -220,7 +230,10 @@ def by_name(
     name: str,
     meaning: str,
     label: str,
-    counts: Mapping[End, int] | Mapping[ContentEnd, int] | Mapping[str, int],
+    counts: Mapping[End, int]
+    | Mapping[ContentEnd, int]
+    | Mapping[RefusalEnd, int]
+    | Mapping[str, int],
 ) -> CounterMetricFamily:
     family = CounterMetricFamily(name, meaning, labels=(label,))
     for value, count in counts.items():

@@ -42,6 +42,9 @@ ENDS: tuple[End, ...] = get_args(End)
 ContentEnd = Literal["kept", "dropped"]
 CONTENT_ENDS: tuple[ContentEnd, ...] = get_args(ContentEnd)
 """What becomes of a content that is to be kept."""
+RefusalEnd = Literal["kept", "summed", "dropped"]
+REFUSAL_ENDS: tuple[RefusalEnd, ...] = get_args(RefusalEnd)
+"""What becomes of a refused request: a row of its own, one more in the row of its like, or none."""
 
 
 class Histogram(msgspec.Struct):
@@ -132,6 +135,8 @@ class Snapshot(msgspec.Struct, kw_only=True):
     """Answers in which Baton made a field itself, by field."""
     contents: dict[ContentEnd, int] = {}
     """Contents that were to be kept, by what became of them."""
+    refusals: dict[RefusalEnd, int] = {}
+    """Refused requests, likewise."""
     journal_wait: Histogram = msgspec.field(default_factory=Histogram)
     in_flight: int = 0
     holds_open: int = 0
@@ -193,6 +198,7 @@ class Metrics:
         "journal_wait",
         "lines",
         "lost",
+        "refusals",
         "rejections",
         "upstreams",
     )
@@ -215,6 +221,7 @@ class Metrics:
         self.ends: dict[End, int] = dict.fromkeys(ENDS, 0)
         self.fills: dict[str, int] = {}
         self.contents: dict[ContentEnd, int] = dict.fromkeys(CONTENT_ENDS, 0)
+        self.refusals: dict[RefusalEnd, int] = dict.fromkeys(REFUSAL_ENDS, 0)
         self.lines: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self.lost = 0
 
@@ -251,6 +258,9 @@ class Metrics:
     def contents_ended(self, end: ContentEnd, times: int = 1) -> None:
         self.contents[end] += times
 
+    def refusal_ended(self, end: RefusalEnd, times: int = 1) -> None:
+        self.refusals[end] += times
+
     def snapshot(self) -> Snapshot:
         """The live numbers, not a copy: encode or merge it before the loop turns."""
         self._count()
@@ -261,6 +271,7 @@ class Metrics:
             ends=self.ends,
             fills=self.fills,
             contents=self.contents,
+            refusals=self.refusals,
             journal_wait=self.journal_wait,
             in_flight=self.in_flight,
             holds_open=self.holds - self.holds_lost - sum(self.ends.values()),
@@ -286,6 +297,8 @@ class Metrics:
             self.fills[field] = self.fills.get(field, 0) + count
         for kept in CONTENT_ENDS:
             self.contents[kept] += past.contents.get(kept, 0)
+        for noted in REFUSAL_ENDS:
+            self.refusals[noted] += past.refusals.get(noted, 0)
         self.journal_wait.add(past.journal_wait)
         for level in COUNTED:
             self.lines[level] += past.lines.get(level, 0)

@@ -28,6 +28,7 @@ Nano = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 TimeUs = Annotated[int, msgspec.Meta(ge=0, le=TIME_US_MAX)]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """The number of a row, as databases hold it."""
+HttpStatus = Annotated[int, msgspec.Meta(ge=100, le=599)]
 PageLimit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 

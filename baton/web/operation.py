@@ -160,8 +160,6 @@ NEEDED = {
 async def answer(operation: AnyOperation, services: Services, request: Request) -> Response:
     """Authorise, decode, run, encode: the same steps for every operation."""
     caller = await authorise(operation.access, services, request)
-    if caller is not None:
-        trace(request).key = caller.record.id
     body = await read_body(operation, services.settings.body_bytes_max, request)
     query = read_query(operation.query, once_each(request.query_params))
     assert operation.run is not None
@@ -179,6 +177,7 @@ async def authorise(access: Access, services: Services, request: Request) -> Cal
         return None
     peer = request.client.host if request.client is not None else ""
     caller = await services.gate.identify(request.headers.raw, peer)
+    trace(request).key = caller.record.id
     check_role(access, caller)
     return caller
 

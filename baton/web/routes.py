@@ -19,6 +19,7 @@ from baton.doors.infill import InfillAnswer, InfillRequest
 from baton.errors import RequestError, internal, store_unavailable, unknown_path, wrong_method
 from baton.protocol import Completion
 from baton.stores.base import StoreUnavailable
+from baton.telemetry.refused import Asked
 from baton.web import (
     admin_audit,
     admin_checks,
@@ -26,6 +27,7 @@ from baton.web import (
     admin_history,
     admin_keys,
     admin_parties,
+    admin_refusals,
     admin_reports,
     admin_requests,
     admin_upstreams,
@@ -99,6 +101,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *admin_history.OPERATIONS,
     *admin_reports.OPERATIONS,
     *admin_requests.OPERATIONS,
+    *admin_refusals.OPERATIONS,
     *admin_contents.OPERATIONS,
     *admin_audit.OPERATIONS,
     *documents.OPERATIONS,
@@ -117,6 +120,9 @@ ELSEWHERE = (
 )  # fmt: skip
 """Where clients of other interfaces knock, and those whose base address lacks /v1, has it twice or
 fixes the model: they are told what Baton is for."""
+ADMIN, NOT_LET_IN = "/admin/", (401, 403)
+"""What an operator got wrong there is for nobody else's eyes: such messages quote what was typed,
+of an address its password perhaps. Who was not let in is noted all the same."""
 PAGES = ("/docs", "/console")
 """What people open: a slash at the end is taken away. API paths have none, and no redirect."""
 
@@ -173,7 +179,12 @@ def routes(operations: Iterable[AnyOperation]) -> list[Route]:
 async def refuse(request: Request, error: Exception) -> Response:
     """An answer that is not 200, in OpenAI's shape."""
     assert isinstance(error, RequestError)
-    trace(request).error = error.code
+    told = trace(request)
+    told.error = error.code
+    path, services = request.scope["path"], request.app.state.services
+    if error.status in NOT_LET_IN or not path.startswith(ADMIN):
+        asked = Asked(told.request_id, f"{request.method} {path}", "")
+        services.note_refusal(told.key, error, lambda: asked)
     headers = dict(error.headers)
     return Response(error.body(), error.status, headers, media_type="application/json")
 

@@ -3,6 +3,7 @@
 `app.py` fills a `Services` once per worker; nothing here is built by the routes themselves.
 """
 
+import datetime
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -13,6 +14,7 @@ from baton.admission.gate import Caller
 from baton.admission.rates import Left
 from baton.config import Settings
 from baton.engine.wire import Description, Tokens
+from baton.errors import RequestError
 from baton.ledger.audit import Audit
 from baton.stores.accounts import Accounts
 from baton.stores.base import AccountRecord, Catalogue, UsageRecord
@@ -22,11 +24,13 @@ from baton.stores.history import History
 from baton.stores.keys import Keys
 from baton.stores.parties import Parties
 from baton.stores.prices import Prices
+from baton.stores.refusals import RefusalLog
 from baton.stores.traffic import Traffic
 from baton.stores.upstreams import Upstreams
-from baton.stores.usage import Usage
+from baton.stores.usage import Dimension, Filter, Usage
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Snapshot
+from baton.telemetry.refused import Asked
 from baton.upstreams.vocabularies import Vocabulary
 from baton.web.turns import Turns
 
@@ -95,6 +99,23 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     party: str | None = None
     """The id of an organisation, team or user."""
     end_user: str | None = None
+
+    def told(self) -> tuple[list[Dimension], Filter]:
+        """In the store's words."""
+        by: list[Dimension] = ["key_id" if word == "key" else word for word in self.group_by]
+        return by, Filter(
+            since=_day(self.from_us),
+            until=_day(self.until_us - 1),
+            key_id=self.key_id,
+            model=self.model,
+            upstream=self.upstream,
+            party=self.party,
+            end_user=self.end_user,
+        )
+
+
+def _day(at_us: int) -> datetime.date:
+    return datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC).date()
 
 
 class Embedded(Protocol):
@@ -181,6 +202,10 @@ class Services:
     """Single requests as they stand."""
     contents: Contents
     """What was asked and answered, where a key opted in."""
+    refusals: RefusalLog
+    """Refused requests, which are on no ledger."""
+    note_refusal: Callable[[str, RequestError, Callable[[], Asked]], None]
+    """Note one: whose key it was ("": nobody's that is known), why, and what was asked."""
     traffic: Traffic
     """Sums over time, from roll-ups."""
     history: History

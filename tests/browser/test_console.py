@@ -11,7 +11,10 @@ from tests.asking import Endpoint
 from tests.browser.watching import Browse, Scheme, Size, violations
 from tests.running import Server
 
-PAGES = ("overview", "usage", "requests", "keys", "accounts", "upstreams", "models", "audit", "own")
+PAGES = (
+    "overview", "usage", "requests", "requests/refused", "keys", "accounts", "upstreams", "models",
+    "audit", "own",
+)  # fmt: skip
 REVOKED_WITHIN_S = 2.0
 """All workers know of a change within a second; a busy machine may take another."""
 WITHIN_S = 15.0
@@ -99,7 +102,7 @@ def test_every_page(
         page.goto(f"/console/{name}")
         if name == "overview":
             expect(page.locator('[data-chart="rates"] svg')).to_be_visible()
-        browse.shoot(page, f"{name}-{size}-{scheme}")
+        browse.shoot(page, f"{name.replace('/', '-')}-{size}-{scheme}")
         assert [] == violations(page), name
         wide = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{name} is {wide} px too wide"

@@ -4,7 +4,6 @@ server.
 
 import asyncio
 import contextlib
-import datetime
 import itertools
 import pathlib
 import secrets
@@ -25,9 +24,9 @@ from baton.engine.wire import Description, Tokens
 from baton.ledger import audit
 from baton.stores.base import Catalogue, UsageRecord
 from baton.stores.book import Store, open_store
-from baton.stores.usage import Dimension, Filter
 from baton.telemetry.log import AccessLog
 from baton.telemetry.metrics import Metrics, Snapshot
+from baton.telemetry.refused import Refusals
 from baton.upstreams.base import UpstreamError
 from baton.web import turns
 from baton.web.front import build
@@ -104,6 +103,7 @@ class Parts:
         self.admin = issue.import_key(self.store, "admin", ADMIN_KEY, "test", role="admin")
         self.engine = ByteEngine()
         self.metrics = Metrics()
+        self.refusals = Refusals(self.metrics)
         self.counters = MachineCounters(home / "run/rates")
         self.gate = Gate(self.store, self.counters)
         self.catalogue: Catalogue = self.store.catalogue()
@@ -150,16 +150,7 @@ class Parts:
 
     def usage(self, query: UsageQuery) -> Sequence[UsageRecord]:
         self.asked.append(query)
-        by: list[Dimension] = ["key_id" if word == "key" else word for word in query.group_by]
-        days = [
-            datetime.datetime.fromtimestamp(at_us / 1e6, datetime.UTC).date()
-            for at_us in (query.from_us, query.until_us - 1)
-        ]
-        names = ("key_id", "model", "upstream", "party", "end_user")
-        only = Filter(
-            since=days[0], until=days[1], **{name: getattr(query, name) for name in names}
-        )
-        return self.store.usage.sums(by, only)
+        return self.store.usage.sums(*query.told())
 
     def services(self) -> Services:
         return Services(
@@ -175,6 +166,8 @@ class Parts:
             usage=self.usage,
             ledger=self.store.usage,
             contents=self.store.contents,
+            refusals=self.store.refusals,
+            note_refusal=self.refusals.note,
             traffic=self.store.traffic,
             history=self.store.history,
             audit=lambda: audit.run(self.store),

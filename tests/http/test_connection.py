@@ -4,11 +4,14 @@ import asyncio
 import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from baton.http.exchange import Exchange
+from baton.errors import RequestError
+from baton.http.exchange import Exchange, HeaderPair
+from baton.telemetry.refused import Asked
 from tests.http.serving import TEXT, crowded, echo, listening, post, received, rest
 
 
@@ -250,3 +253,39 @@ def test_many_refused_requests_in_one_packet_are_all_answered() -> None:
         assert 600 == data.count(b"HTTP/1.1 503") == data.count(b"x-request-id: req_")
         hold.set()
         received(first, b"done")
+
+
+def test_what_is_refused_is_noted_once() -> None:
+    """With the id that its client has, what was asked as far as that is known, and the head; not
+    where nobody was told."""
+    noted: list[tuple[int, str, list[bytes]]] = []
+    ids: list[str] = []
+
+    def note(
+        error: RequestError, headers: Sequence[HeaderPair], asked: Callable[[], Asked]
+    ) -> None:
+        found = asked()
+        ids.append(found.request_id)
+        noted.append((error.status, found.route, [name for name, _ in headers]))
+
+    with listening(echo, body_bytes_max=100, connections_max=1) as listener:
+        listener.shared.note = note
+        with listener.connect() as first:
+            first.sendall(post(b"x" * 101, "/v1/completions?key=sk-secret"))
+            answers = [rest(first)]
+            with listener.connect() as second:
+                answers.append(rest(second))
+        with listener.connect() as client:
+            client.sendall(post(b"ok"))
+            received(client, b":ok")
+            client.sendall(post(b"", "/m/a/infill", "Content-Encoding: gzip\r\n"))
+            answers.append(rest(client))
+    head = [b"host", b"content-length"]
+    assert [
+        (413, "POST /v1/completions", head),
+        (503, "", []),
+        (415, "POST /m/a/infill", [head[0], b"content-encoding", head[1]]),
+    ] == noted
+    assert [True] * 3 == [
+        f"x-request-id: {i}\r\n".encode() in a for i, a in zip(ids, answers, strict=True)
+    ]

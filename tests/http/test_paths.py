@@ -6,7 +6,7 @@ import httptools
 import pytest
 
 from baton.http import paths
-from baton.http.paths import PLAIN, Where, completion_path
+from baton.http.paths import PLAIN, Where, completion_path, path_to
 
 
 def test_completion_path_names_the_model() -> None:
@@ -37,3 +37,11 @@ def test_doors() -> None:
     assert Where("a/b", "infill") == completion_path(b"/m/a%2Fb/infill")
     assert Where("a", "fim") == completion_path(b"/m/a/v1/fim/completions")
     assert None is completion_path(b"/v1/infill")
+
+
+def test_the_path_to_a_place_leads_there() -> None:
+    """As people write it: with and without a model, at every door."""
+    for door in paths.DOOR_PATHS:
+        for model in ("", "a", "a/b"):
+            where = Where(model, door)
+            assert where == completion_path(path_to(where).encode())

@@ -15,7 +15,7 @@ from baton.ledger.fold import recover_lost
 from baton.stores.base import KeyRecord
 from baton.stores.book import Store, book_path, open_store
 from baton.stores.journals import Tenure
-from baton.stores.moved import metadata
+from baton.stores.refusals import metadata
 from tests.bookkeeping import PRICE, new_key, new_store
 
 Kind = Literal["local", "shared"]

@@ -10,8 +10,8 @@ from alembic.script import ScriptDirectory
 
 from baton.stores import migrate
 from baton.stores.database import Database
-from baton.stores.moved import metadata
 from baton.stores.moves import configuration
+from baton.stores.refusals import metadata
 
 
 def objects(book: pathlib.Path) -> dict[str, str]:

@@ -20,8 +20,10 @@ from baton.stores.usage import EPOCH
 from tests.bookkeeping import PRICE, book_of, intent, ledger_of, new_key, new_store, outcome
 from tests.stores.test_contents import heard
 from tests.stores.test_moved import COSTS, LOST_AT_U, LOST_TWICE
+from tests.stores.test_refusals import refusal
 
 ALL_DROPPED = {
+    "refused requests": 1,
     "changes of upstreams' states": 1,
     "kept contents": 1,
     "keys that keep contents": 1,
@@ -33,12 +35,14 @@ ALL_DROPPED = {
 
 @pytest.fixture
 def store(tmp_path: pathlib.Path) -> Iterator[Store]:
-    """With charges and costs, lost attempts, a kept content, a notice and an upstream's change."""
+    """With charges and costs, lost attempts, a kept content, a notice, an upstream's change and a
+    refused request."""
     made = new_store(tmp_path)
     made.prices.set_all([PRICE, *COSTS], "test")
     key = new_key(made, budget_nano=10_000)
     made.keys.update(key.id, "test", keep_content_days=3)
     made.contents.keep([heard(key)])
+    made.refusals.add([refusal("refused", 1)])
     with made.database.writing() as connection:
         connection.execute(
             text(

@@ -67,6 +67,7 @@ def counted() -> Snapshot:
     metrics.filled(("echo", "n"))
     metrics.filled(("echo",))
     metrics.contents_ended("dropped", 2)
+    metrics.refusal_ended("summed", 9)
     metrics.condition = lambda: Condition(journals_failing=1, unfolded_s=7)
     metrics.lines["error"], metrics.lost = 2, 3
     return metrics.snapshot()
@@ -103,6 +104,7 @@ def test_every_number_is_shown_under_its_name() -> None:
         "baton_fills_total|n": 1,
         "baton_contents_total|dropped": 2,
         "baton_contents_total|kept": 0,
+        "baton_refusals_total|summed": 9,
         "baton_upstream_waiting|embedded": 2,
         "baton_holds_open": 1,
         "baton_requests_in_flight": 0,

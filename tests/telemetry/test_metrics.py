@@ -81,6 +81,7 @@ def test_merging_adds_counters_and_gauges_and_changes_no_part() -> None:
     for metrics in (first, second):
         metrics.filled(("echo",))
         metrics.contents_ended("kept", 2)
+        metrics.refusal_ended("summed", 3)
     before = first.snapshot().series[0].prompt_tokens
     merged = merge([first.snapshot(), second.snapshot()])
     assert (24, 2, 3, 2) == (
@@ -93,6 +94,7 @@ def test_merging_adds_counters_and_gauges_and_changes_no_part() -> None:
     assert {"settled": 2, "released": 0, "interrupted": 0} == merged.ends
     assert {"echo": 2} == merged.fills
     assert {"kept": 4, "dropped": 0} == merged.contents
+    assert {"kept": 0, "summed": 6, "dropped": 0} == merged.refusals
     assert before == first.snapshot().series[0].prompt_tokens
 
 

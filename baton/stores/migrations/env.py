@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from baton.stores.moved import metadata
+from baton.stores.refusals import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)

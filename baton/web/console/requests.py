@@ -11,6 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from baton.stores.base import Missing, RequestRecord
+from baton.stores.refusals import RefusalRecord
 from baton.stores.usage import LogFilter
 from baton.web import admin_contents
 from baton.web.admin import Seq, stored
@@ -39,7 +40,7 @@ async def list_requests(call: Call) -> Response:
         return call.go(f"requests/{asked.id}") if "/" not in asked.id else call.go("requests")
     inner = call.may(Access.REPORTS)
     only = LogFilter(
-        key_ids=await _keys(call, asked.key),
+        key_ids=await keys_shown(call, asked.key),
         model=asked.model or None,
         upstream=(asked.upstream or None) if inner else None,
         failed=None if asked.end == "all" else asked.end == "failed",
@@ -49,7 +50,7 @@ async def list_requests(call: Call) -> Response:
         "asked": asked,
         "records": found.rows,
         "next": found.next,
-        "names": await _names(call),
+        "names": await names_shown(call),
         "inner": inner,
         "slowest": max((one.last_byte_us or 0 for one in found.rows), default=0),
     }
@@ -57,7 +58,9 @@ async def list_requests(call: Call) -> Response:
 
 
 async def show_request(call: Call) -> Response:
-    record = await stored(_readable, call, call.part("id"), await _keys(call, ""))
+    record = await stored(_readable, call, call.part("id"), await keys_shown(call, ""))
+    if isinstance(record, RefusalRecord):
+        return call.page("refusal.html", {"record": record, "names": await names_shown(call)})
     key = await stored(call.services.keys.get, record.key_id)
     return await _page(call, record, await kept(call, record, key))
 
@@ -83,7 +86,7 @@ async def _page(call: Call, record: RequestRecord, found: KeptContent) -> Respon
         "record": record,
         "attempts": attempts,
         "parts_found": parts(record),
-        "names": await _names(call),
+        "names": await names_shown(call),
         "inner": inner,
         "kept": found,
         "path": f"/admin/v1/requests/{record.request_id}/content",
@@ -91,15 +94,22 @@ async def _page(call: Call, record: RequestRecord, found: KeptContent) -> Respon
     return call.page("request.html", values)
 
 
-def _readable(call: Call, request_id: str, key_ids: tuple[str, ...] | None) -> RequestRecord:
-    """Blocks. Somebody else's is not there."""
-    record = call.services.ledger.request(request_id)
+def _readable(
+    call: Call, request_id: str, key_ids: tuple[str, ...] | None
+) -> RequestRecord | RefusalRecord:
+    """Blocks. Of one that is not on the ledger, that it was refused. Somebody else's is not
+    there."""
+    record: RequestRecord | RefusalRecord
+    try:
+        record = call.services.ledger.request(request_id)
+    except Missing:
+        record = call.services.refusals.get(request_id)
     if key_ids is not None and record.key_id not in key_ids:
         raise Missing(f"there is no request {request_id!r}")
     return record
 
 
-async def _keys(call: Call, wanted: str) -> tuple[str, ...] | None:
+async def keys_shown(call: Call, wanted: str) -> tuple[str, ...] | None:
     """The keys whose requests are shown; None: all."""
     if call.may(Access.REPORTS):
         return (wanted,) if wanted else None
@@ -110,7 +120,7 @@ async def _keys(call: Call, wanted: str) -> tuple[str, ...] | None:
     return tuple(each for each in mine if wanted in ("", each))
 
 
-async def _names(call: Call) -> dict[str, str]:
+async def names_shown(call: Call) -> dict[str, str]:
     if not call.may(Access.REPORTS) and not call.may(Access.TEAM):
         return {call.record.id: call.record.name}
     return {one.id: one.name for one in await stored(call.services.keys.all)}
