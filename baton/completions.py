@@ -150,6 +150,8 @@ class Completions:
         else:
             planned = self._replanned(turn, planned)
         await turn.hold(planned)
+        if relay is not self._configured.current.relay and begun.opening is None:
+            relay, planned = self._as_now(turn, relay, planned)
         if turn.caller.keeps:
             answer = await self._heard(turn, relay, planned)
         else:
@@ -161,6 +163,19 @@ class Completions:
             await self._stream(turn, request, answer)
         else:
             await self._whole(turn, request, answer)
+
+    def _as_now(self, turn: Turn, relay: Relay, planned: Plan) -> tuple[Relay, Plan]:
+        """Planned anew where nobody is left as it was planned with: all of them were changed, or
+        removed, while the hold was waited for. As far as the hold covers it."""
+        if relay.knows(planned):
+            return relay, planned
+        anew = self._plan(turn, planned.request)
+        if (anew.candidates_max, anew.wrapping_tokens) != (
+            planned.candidates_max,
+            planned.wrapping_tokens,
+        ):
+            return relay, planned
+        return self._configured.current.relay, anew
 
     def _replanned(self, turn: Turn, begun: Plan) -> Plan:
         """With whoever else could answer what the fast path began at one upstream."""

@@ -128,6 +128,10 @@ class Relay:
         """A request's first attempt begins elsewhere (`open` is told of it, if it comes here)."""
         self._retries.requests += 1
 
+    def knows(self, plan: Plan) -> bool:
+        """Whether one of its upstreams is still as it was planned with."""
+        return any(attempt.upstream in self._sites for attempt in plan.attempts)
+
     def site(self, name: str) -> Site | None:
         """The upstream of that name, unless it was removed."""
         return self._sites.get(name)

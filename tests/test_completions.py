@@ -1,14 +1,20 @@
 """POST /v1/completions through a whole worker: what callers get, and what the ledger says of it."""
 
+import contextlib
 import io
 import json
 import logging
 import pathlib
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 
+from baton.app import Worker
+from baton.stores.base import Catalogue
 from baton.telemetry.diary import configure
 from tests.asking import Answer
 from tests.bookkeeping import PRICE
@@ -316,3 +322,37 @@ def test_a_bug_of_ours(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) 
     assert answer.headers["x-request-id"] in told.getvalue()
     assert "Traceback" in told.getvalue()
     assert "secret" not in told.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("models", "status"), [({MODEL: "other"}, 200), ({"another": THEIRS}, 404)]
+)
+def test_upstreams_that_change_while_a_hold_is_waited_for(
+    tmp_path: pathlib.Path, models: dict[str, str], status: int
+) -> None:
+    """Where nobody is left as it was planned with, the request goes where it would go now; nothing
+    is charged where nobody has the model any more."""
+    with relaying(tmp_path) as relay, ThreadPoolExecutor() as pool:
+        user, worker = relay.key("limited", budget_nano=10**9), relay.worker
+        book = sqlite3.connect(tmp_path / "baton.db", isolation_level=None)
+        with contextlib.closing(book):
+            book.execute("BEGIN IMMEDIATE")
+            asking = pool.submit(user.complete, prompt=PROMPT, max_tokens=3)
+            relay.until(worker._ledger._leases._asking.locked)
+            catalogue = relay.store.catalogue()
+            changed = msgspec.structs.replace(catalogue.upstreams["fake"], models=models)
+            relay.run(
+                applied(worker, msgspec.structs.replace(catalogue, upstreams={"fake": changed}))
+            )
+        assert status == asking.result().status
+        assert [each for each in models.values() if status == 200] == [
+            each["model"] for each in relay.fake.seen
+        ]
+    [row] = relay.rows()
+    assert (status == 200) == (row.charge > 0)
+    assert ("settled" if status == 200 else "released") == row.state
+
+
+async def applied(worker: Worker, catalogue: Catalogue) -> None:
+    """On the worker's loop."""
+    worker._configured.apply(catalogue)

@@ -145,5 +145,7 @@ def test_what_was_planned_goes_where_its_upstreams_are_by_now() -> None:
         answers.append(await router.open(planned("one"), Opening(one, go_on)))
         return [answer.upstream for answer in answers]
 
+    assert router.knows(planned("one", "two"))
     assert ["two", "one"] == asyncio.run(ask())
+    assert [True, False] == [router.knows(planned("one", "two")), router.knows(planned("one"))]
     assert [1, 0, 1] == [len(each.calls) for each in (one, two, anew)]

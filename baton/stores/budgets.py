@@ -20,11 +20,17 @@ BUDGETS_MAX = 8
 AHEAD = 2
 """So many windows after the one under way may have been opened already, while the budget had a zone
 further east: dates differ by two at most."""
+LATE_US = 5_000_000
+"""Whoever has read a budget names it for so long at most: a second, and what clocks differ by."""
 
 _OPEN = text(
     "INSERT INTO account(id, limit_nano, posted_nano)"
     " SELECT :account, amount, 0 FROM budget WHERE id = :budget ON CONFLICT(id) DO NOTHING"
 ).bindparams(bindparam("account"), bindparam("budget"))
+_LIFT = text(
+    "INSERT INTO account(id, limit_nano, posted_nano) VALUES (:account, NULL, 0)"
+    " ON CONFLICT(id) DO UPDATE SET limit_nano = NULL"
+)
 
 
 def check(budgets: Iterable[BudgetRecord]) -> None:
@@ -43,18 +49,25 @@ def check(budgets: Iterable[BudgetRecord]) -> None:
 def put(connection: sqlalchemy.Connection, subject: str, budgets: Sequence[BudgetRecord]) -> None:
     """Make these the subject's budgets; windows that are open and not over get the new limits, in
     the order of their names: leases are granted and charges posted in that order, too, and where
-    two wait for each other a server ends one of them."""
+    two wait for each other a server ends one of them. The window of a budget that goes is opened,
+    without a limit, for those who have read it before and do not know yet, and so is one that is
+    about to begin."""
     check(budgets)
     now_us, limits = time.time_ns() // 1000, dict[str, int | None]()
+    named = set()
     for gone in within(connection, [subject])[subject]:
         connection.execute(budget.delete().where(budget.c.id == windows.budget_id(subject, gone)))
         limits |= dict.fromkeys(_accounts(subject, gone, now_us))
+        named |= {windows.account(subject, gone, now_us + us) for us in (0, LATE_US)}
     for each in budgets:
         fields = {"id": windows.budget_id(subject, each), "subject": subject, "unit": each.unit}
         fields |= {"span": each.span, "zone": each.zone}
         connection.execute(budget.insert().values(**fields, amount=each.amount))
         limits |= dict.fromkeys(_accounts(subject, each, now_us), each.amount)
     for name, amount in sorted(limits.items()):
+        if amount is None and name in named:
+            connection.execute(_LIFT, {"account": name})
+            continue
         connection.execute(account.update().where(account.c.id == name).values(limit_nano=amount))
 
 

@@ -2,7 +2,10 @@
 
 import concurrent.futures
 import pathlib
+import struct
 import time
+import zoneinfo
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +16,7 @@ from baton.stores.book import Store
 from tests.bookkeeping import new_key, new_store
 
 DAY = BudgetRecord(amount=100, span="day")
+DAY_S = 86_400
 TOKENS = BudgetRecord(amount=50, unit="tokens", span="total")
 
 
@@ -57,6 +61,43 @@ def test_an_open_window_follows_its_budget(tmp_path: pathlib.Path) -> None:
     assert {day: 10**9, total: 10**9} == store.accounts.lend(3, {day: 10**9, total: 10**9})
     store.keys.update(key.id, "test", budgets=(TOKENS,))
     assert 50 == store.accounts.get(total).limit_nano, "it counts on from where it was"
+
+
+def test_a_budget_that_is_taken_away_before_its_window_is_asked(tmp_path: pathlib.Path) -> None:
+    """Who has read it before still names it, for up to a second: it limits nobody any more. One
+    that stays, or is another's, is not opened for that."""
+    store = new_store(tmp_path)
+    key = new_key(store, budgets=(DAY, TOKENS))
+    day, total = (windows.account(key.account, each, now_us()) for each in (DAY, TOKENS))
+    store.keys.update(key.id, "test", budgets=(TOKENS,))
+    assert {day} == set(store.accounts.some([day, total]))
+    assert {day: 80, total: 50} == store.accounts.lend(1, {day: 80, total: 60})
+    store.keys.update(key.id, "test", budgets=(DAY, TOKENS))
+    assert {day: 20} == store.accounts.lend(2, {day: 80}), "what was lent counts, where it is back"
+
+
+def test_a_budget_that_is_taken_away_as_its_window_ends(
+    tmp_path: pathlib.Path, turning: BudgetRecord
+) -> None:
+    """The next one is named by those who do not know yet: it limits nobody either."""
+    store = new_store(tmp_path)
+    key = new_key(store, budgets=(turning,))
+    store.keys.update(key.id, "test", budgets=())
+    later = windows.account(key.account, turning, now_us() + budgets.LATE_US)
+    assert {later: 80} == store.accounts.lend(1, {later: 80})
+
+
+@pytest.fixture
+def turning(tmp_path: pathlib.Path) -> Iterator[BudgetRecord]:
+    """A budget in whose time zone a day is over in two seconds."""
+    offset_s = -(int(time.time()) + 2) % DAY_S
+    offset_s -= DAY_S if offset_s > DAY_S // 2 else 0
+    zone = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4)
+    (tmp_path / "Turning").write_bytes(zone + struct.pack(">lbb", offset_s, 0, 0) + b"TST\0")
+    zoneinfo.reset_tzpath((str(tmp_path),))
+    yield BudgetRecord(amount=100, span="day", zone="Turning")
+    zoneinfo.reset_tzpath()
+    zoneinfo.ZoneInfo.clear_cache(only_keys=["Turning"])
 
 
 def test_a_window_that_opens_while_its_budget_is_changed(tmp_path: pathlib.Path) -> None:
