@@ -180,7 +180,8 @@ def relayed(
     """The relay at a fixed rate, with nobody looking and with somebody, in turns."""
     for number in range(rounds):
         for pause_s in PAUSES_S:
-            with looking(reader, pause_s) if pause_s else contextlib.nullcontext([]) as took_s:
+            nobody = contextlib.nullcontext[list[float]]([])
+            with looking(reader, pause_s) if pause_s else nobody as took_s:
                 found = measure(relay, upstream, FIXED, folder)
             yield {
                 "round": number,

@@ -26,6 +26,7 @@ import uvloop
 
 from baton.app import Worker
 from baton.config import Settings
+from baton.http.connection import connection_class
 from baton.http.shared import Shared
 from baton.stores.base import PriceRecord, UpstreamRecord
 from baton.working import Server, configured
@@ -125,9 +126,11 @@ async def counted(
     settings = Settings(home=str(home), model="none", access_log=str(home / "access.log"))
     found = []
     async with Worker(settings) as worker:
-        shared = Shared(settings, worker.room, worker.board)
+        shared = Shared(settings, worker.room, worker.board, worker.room.books.metrics)
+        shared.note = worker.note
         listener = socket.create_server(("127.0.0.1", 0))
-        server = Server(configured(settings, worker, shared))
+        connections = connection_class(shared, settings.connections_max)
+        server = Server(configured(settings, worker.web.callers, connections))
         serving = asyncio.get_running_loop().create_task(server._serve([listener]))
         relay = Relay("baton", listener.getsockname()[1], 0, key, PUBLIC_MODEL)
         await asyncio.to_thread(ask, relay, stream, warm_up)
