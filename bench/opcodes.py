@@ -133,14 +133,18 @@ async def counted(
         server = Server(configured(settings, worker.web.callers, connections))
         serving = asyncio.get_running_loop().create_task(server._serve([listener]))
         relay = Relay("baton", listener.getsockname()[1], 0, key, PUBLIC_MODEL)
-        await asyncio.to_thread(ask, relay, stream, warm_up)
-        for number in requests:
-            found.append(counts := Counts())
-            sys.settrace(counts.trace)
-            await asyncio.to_thread(ask, relay, stream, number)
+        try:
+            await asyncio.to_thread(ask, relay, stream, warm_up)
+            for number in requests:
+                found.append(counts := Counts())
+                sys.settrace(counts.trace)
+                await asyncio.to_thread(ask, relay, stream, number)
+                sys.settrace(None)
+        finally:  # a caller without an answer is left alone: the server has no time to wait for it
             sys.settrace(None)
-        server.stop()
-        await serving
+            server.force_exit = True
+            server.stop()
+            await serving
     return found
 
 
