@@ -116,6 +116,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "reqps",
                 one(rate("baton_rejected_total", "reason", JOB), "{{reason}}"),
             ),
+            Panel(
+                "Log of refused requests",
+                "reqps",
+                one(rate("baton_refusals_total", "end", JOB), "{{end}}"),
+                about="kept: with a row of their own; summed: counted in one; dropped: too many.",
+            ),
             Panel("Duration", "s", percentiles("baton_request_duration_seconds")),
             Panel("To the first token", "s", percentiles("baton_time_to_first_token_seconds")),
             Panel("Between tokens", "s", percentiles("baton_inter_token_seconds")),
