@@ -121,7 +121,7 @@ def listing(hub: Hub, name: HubName) -> tuple[str, list[HubFile]]:
     _, body = _asked(hub, name, url, "GET")
     try:
         found = msgspec.json.decode(body, type=_Repository)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotFetched(f"{hub.endpoint} answers otherwise than the hub does: {error}") from None
     if found.sha is None or not re.fullmatch(r"[0-9a-f]{40}", found.sha):
         raise NotFetched(f"{hub.endpoint} does not tell the commit of {name.repository}")

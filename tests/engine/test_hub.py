@@ -134,10 +134,13 @@ def test_answers_that_are_none(
     assert (said or "Toy-Q8_0.gguf") in text
 
 
-def test_an_answer_without_bottom(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists within lists, deeper than any reader goes, are no answer of a hub's."""
+@pytest.mark.parametrize("body", [b'{"tags": ' + b"[" * 1_000_000, b'{"sha": "\xff", "id": 1}'])
+def test_an_answer_that_no_reader_takes(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """Lists within lists without end, bytes that are no text: no answer of a hub's."""
     with hub(monkeypatch) as served:
-        served.answers = [(200, b'{"tags": ' + b"[" * 1_000_000)]
+        served.answers = [(200, body)]
         assert "answers otherwise than the hub does" in told(tmp_path, NAME)
 
 
