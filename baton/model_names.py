@@ -32,7 +32,7 @@ REPOSITORY_WORD = r"\w(?:[\w.-]{0,94}\w)?"
 WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 REVISION = r"refs/pr/\d{1,9}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,94}"
-SPLIT = r"(.+)-(\d{5})-of-(\d{5})\.gguf"
+SPLIT = r"(.+)-([0-9]{5})-of-([0-9]{5})\.gguf"
 PIN = r"sha256=([0-9a-fA-F]{64})"
 
 PATH_BYTES_MAX = 1024
@@ -184,7 +184,9 @@ def is_gguf_path(path: str) -> bool:
 def split_part(path: str) -> tuple[str, int, int] | None:
     """(Beginning, number, count) of a file that is one part of a model, as llama.cpp splits it."""
     found = re.fullmatch(SPLIT, path)
-    return (found[1], int(found[2]), int(found[3])) if found else None
+    if found is None or not 1 <= int(found[2]) <= int(found[3]):
+        return None
+    return found[1], int(found[2]), int(found[3])
 
 
 def split_paths(path: str) -> list[str]:

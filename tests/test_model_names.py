@@ -140,3 +140,12 @@ def test_models_in_parts() -> None:
     assert [first, "sub/Big-Q4_0-00002-of-00002.gguf"] == split_paths(first)
     assert (None, ["a.gguf"]) == (split_part("a.gguf"), split_paths("a.gguf"))
     assert ("Big-Q4_0", "a") == (stem(first), stem("x/a.gguf"))
+
+
+@pytest.mark.parametrize(
+    "numbers", ["00001-of-00000", "00000-of-00002", "00003-of-00002", "٠٠٠٠١-of-٠٠٠٠١"]
+)
+def test_parts_that_no_model_has(numbers: str) -> None:
+    """A file of such a name is a model by itself: none is a model of no files."""
+    path = f"a-{numbers}.gguf"
+    assert (None, [path]) == (split_part(path), split_paths(path))

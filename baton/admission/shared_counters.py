@@ -118,6 +118,8 @@ class SharedCounters:
         self._told: type[BaseException] | None = None
         """Why it does not count, as the log has it: a line for each kind of failure, not one a
         second."""
+        self._question: asyncio.Task[None] | None = None
+        """The last one: whoever asked it may leave, and its answer is everybody's."""
         self._tending = asyncio.get_running_loop().create_task(self._tend())
 
     @property
@@ -187,6 +189,8 @@ class SharedCounters:
         self._tending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._tending
+        if self._question is not None:
+            await asyncio.wait([self._question])
         for share in self._shares.values():
             share.since_s = 0.0
         await self._give_back()
@@ -245,11 +249,14 @@ class SharedCounters:
         try:
             async with self._asking:
                 included = self._questions > asked_before
+                if self._question is not None and not self._question.done():  # its asker has left
+                    await asyncio.wait([self._question])
                 lacks = any(share.credit < amount for _, share in shares)
                 vain = included or self.away or _short(shares, amount)
                 if lacks and not vain:
                     self._questions += 1
-                    await self._ask()
+                    self._question = asyncio.get_running_loop().create_task(self._ask())
+                    await asyncio.shield(self._question)
         finally:
             for _, share in shares:
                 share.wanted -= amount

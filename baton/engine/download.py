@@ -9,6 +9,7 @@ one fill the disk: what does not fit, or is more than the file, is not taken.
 import errno
 import os
 import pathlib
+import re
 import shutil
 import ssl
 import time
@@ -21,7 +22,7 @@ import msgspec
 
 from baton.engine.digest import file_sha256
 from baton.engine.models import Progress
-from baton.engine.opening import Insecure, open_url
+from baton.engine.opening import Insecure, open_url, said
 
 MIB = 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -29,6 +30,7 @@ STALL_TIMEOUT_S = 30.0
 ATTEMPTS_MAX = 5
 """Attempts in a row that bring no byte; one that brings some starts the count anew."""
 PAUSE_S = 1.0
+LENGTH = r"[0-9]{1,19}"
 
 
 class DownloadError(Exception):
@@ -94,7 +96,7 @@ def _fetched(source: Source, partial: pathlib.Path, progress: Progress, pause_s:
                 partial.unlink()
             elif (refusal := _refusal(error)) is not None:
                 raise refusal from None
-            reason = str(error)
+            reason = said(error)
         fruitless = 0 if _size(partial) > before else fruitless + 1
         if fruitless == ATTEMPTS_MAX:
             raise DownloadError(reason)
@@ -107,7 +109,7 @@ def _refusal(error: Exception) -> DownloadError | None:
         error.close()
         if error.code >= 500 or error.code in (408, 429):
             return None
-        message = f"the server answered {error.code} {error.reason}"
+        message = f"the server answered {error.code} {said(error.reason)}"
         return DownloadError(message, refused=True, status=error.code)
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, ssl.SSLError | Insecure):
@@ -126,8 +128,8 @@ def _attempt(source: Source, partial: pathlib.Path, progress: Progress) -> bool:
     with open_url(request, source.secrets, STALL_TIMEOUT_S) as response:
         if response.status != 206:
             held = 0  # the server sends it from the start
-        length = response.headers.get("Content-Length")
-        total = held + int(length) if length and length.isdigit() else source.size
+        length = re.fullmatch(LENGTH, response.headers.get("Content-Length", ""))
+        total = held + int(length[0]) if length else source.size
         if source.size and total != source.size:
             raise DownloadError(f"{_name(partial)} has {total} bytes instead of {source.size}")
         make_room(partial.parent, _name(partial), total - held)

@@ -26,7 +26,7 @@ from baton.engine.download import DownloadError, Source, fetch, make_room, missi
 from baton.engine.hub_files import HubFile, choose
 from baton.engine.models import NotFetched, Progress
 from baton.engine.named import Kept, Part, Shelf
-from baton.engine.opening import open_url
+from baton.engine.opening import open_url, said
 from baton.misset import ADDRESS
 from baton.model_names import HubName
 
@@ -37,12 +37,11 @@ ANSWER_TIMEOUT_S = 60.0
 STALL_TIMEOUT_S = 30.0
 ATTEMPTS_MAX = 3
 PAUSE_S = 1.0
-SAID_MAX = 200
 CODE, SAID = "X-Error-Code", "X-Error-Message"
 Method = Literal["GET", "HEAD"]
 
 
-Bytes = Annotated[int, msgspec.Meta(ge=0)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**60)]
 
 
 class _Lfs(msgspec.Struct, frozen=True):
@@ -122,7 +121,7 @@ def listing(hub: Hub, name: HubName) -> tuple[str, list[HubFile]]:
     _, body = _asked(hub, name, url, "GET")
     try:
         found = msgspec.json.decode(body, type=_Repository)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotFetched(f"{hub.endpoint} answers otherwise than the hub does: {error}") from None
     if found.sha is None or not re.fullmatch(r"[0-9a-f]{40}", found.sha):
         raise NotFetched(f"{hub.endpoint} does not tell the commit of {name.repository}")
@@ -189,8 +188,8 @@ def _asked(hub: Hub, name: HubName, url: str, method: Method) -> tuple[Message, 
         except (OSError, HTTPException) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             why = (
-                f"{hub.endpoint} cannot be reached ({reason}): look at the network and the proxy"
-                " (HTTPS_PROXY), or set HF_ENDPOINT to a mirror that can be"
+                f"{hub.endpoint} cannot be reached ({said(reason)}): look at the network and the"
+                " proxy (HTTPS_PROXY), or set HF_ENDPOINT to a mirror that can be"
             )
             again = True
         if not again or attempt == ATTEMPTS_MAX:
@@ -229,9 +228,8 @@ def _said(hub: Hub, name: HubName, status: int, headers: Message) -> str:
     if status == 429:
         token = "" if hub.token else ", or set HF_TOKEN: who is known may ask more often"
         return f"{hub.endpoint} is asked too often from here (429): try again later{token}"
-    said = "".join(filter(str.isprintable, headers.get(SAID, "")))[:SAID_MAX]
-    later = ": try again later" if status >= 500 else ""
-    return f"{hub.endpoint} answered {status}{f' ({said})' if said else ''}{later}"
+    why, later = said(headers.get(SAID, "")), ": try again later" if status >= 500 else ""
+    return f"{hub.endpoint} answered {status}{f' ({why})' if why else ''}{later}"
 
 
 def _gated(hub: Hub, repository: str) -> str:

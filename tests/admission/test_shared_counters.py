@@ -191,6 +191,35 @@ def test_what_is_refused_takes_nothing_from_others(
     asyncio.run(run())
 
 
+def test_who_leaves_takes_no_answer_along(tmp_path: pathlib.Path, server: Redis) -> None:
+    """Those who wait share a question: where who asked it has left, the others have its answer all
+    the same, and what it brought is not lost."""
+    limit = Limit("key:left", "left", tokens_per_minute=1_000)
+
+    async def run() -> None:
+        async with nodes(tmp_path, server, DEADLINE_S) as (first, second, _):
+            loop = asyncio.get_running_loop()
+            async with first._asking:
+                asking, sharing = (loop.create_task(first.reserve((limit,), 300)) for _ in range(2))
+                await asyncio.sleep(0)  # both wait
+                server.signal(signal.SIGSTOP)
+            try:
+                await until(lambda: first._questions == 1)
+                asking.cancel()
+                await asyncio.wait([asking])
+            finally:
+                server.signal(signal.SIGCONT)
+            decision = await sharing
+            assert decision is not None
+            assert decision.allowed
+            share = first._shares["key:left", "tokens"]
+            assert share.credit >= 300
+            await second.learn((limit,))
+            assert (second.left((limit,))[0].tokens or 0) <= 700
+
+    asyncio.run(run())
+
+
 def test_few_round_trips(tmp_path: pathlib.Path, server: Redis) -> None:
     """A request is counted against a share that the process has: it does not ask each time."""
     limit = Limit("key:three", "three", requests_per_minute=60_000)

@@ -144,6 +144,41 @@ def test_a_full_disk_is_told_at_once(tmp_path: pathlib.Path) -> None:
         assert 1 == len(server.asked)
 
 
+@pytest.mark.parametrize("length", ["\xb2", "9" * 5000, "9" * 4000, "-1"])
+def test_a_length_that_is_none(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, length: str
+) -> None:
+    """Is as if nobody told one: the digest says whether all is there."""
+    with file_server.serving({}) as server:
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.send_response(200)
+            request.send_header("Content-Length", length)
+            request.end_headers()
+            request.wfile.write(CONTENT)
+            request.close_connection = True
+
+        monkeypatch.setattr(server, "answer", answer)
+        get(server, tmp_path / "model")
+    assert CONTENT == (tmp_path / "model").read_bytes()
+
+
+def test_a_refusal_is_shown_on_a_terminal(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server says of it has no control characters, and an end."""
+    with file_server.serving({}) as server:
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.send_response(404, "\x1b[2Jgone" + "!" * 5000)
+            request.end_headers()
+
+        monkeypatch.setattr(server, "answer", answer)
+        with pytest.raises(DownloadError, match=r"answered 404 .2Jgone!!!") as raised:
+            get(server, tmp_path / "model")
+    assert (True, True) == (str(raised.value).isprintable(), len(str(raised.value)) < 1000)
+
+
 def test_credentials_stay_with_the_host(tmp_path: pathlib.Path) -> None:
     """They go with each request to it (where redirects lead: test_opening.py)."""
     with file_server.serving({"/model": CONTENT}) as server:

@@ -5,6 +5,7 @@ The hub is a server on loopback that speaks the Hugging Face Hub's format (fakes
 import json
 import pathlib
 import shutil
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -114,6 +115,7 @@ def test_an_endpoint_that_can_be_none(
         ([(200, b'{"sha": "../..", "siblings": []}')], 1, "does not tell the commit"),
         ([(200, b'{"siblings": []}')], 1, "does not tell the commit"),
         ([(200, b" " * 2000)], 1, "answers more than 1000 bytes"),
+        ([(200, b'{"siblings": [{"rfilename": "a", "size": %d}]}' % 10**400)], 1, "answers other"),
     ],
 )
 def test_answers_that_are_none(
@@ -130,6 +132,31 @@ def test_answers_that_are_none(
         text = told(tmp_path, NAME) if said else str(resolve(tmp_path, NAME))
         assert asked == len(served.asked)
     assert (said or "Toy-Q8_0.gguf") in text
+
+
+@pytest.mark.parametrize("body", [b'{"tags": ' + b"[" * 1_000_000, b'{"sha": "\xff", "id": 1}'])
+def test_an_answer_that_no_reader_takes(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """Lists within lists without end, bytes that are no text: no answer of a hub's."""
+    with hub(monkeypatch) as served:
+        served.answers = [(200, body)]
+        assert "answers otherwise than the hub does" in told(tmp_path, NAME)
+
+
+def test_what_a_hub_says_is_shown_on_a_terminal(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without control characters, and not for pages."""
+    with hub(monkeypatch) as served:
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.wfile.write(b"\x1b[2Jno HTTP" + b"!" * 5000 + b"\r\n\r\n")
+
+        monkeypatch.setattr(served, "answer", answer)
+        text = told(tmp_path, NAME)
+    assert "cannot be reached ([2Jno HTTP!!!" in text
+    assert (True, True) == (text.isprintable(), len(text) < 1000)
 
 
 @pytest.mark.parametrize(

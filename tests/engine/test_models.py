@@ -237,6 +237,18 @@ def test_unknown_name_lists_what_would_do(tmp_path: pathlib.Path) -> None:
         resolve(settings(tmp_path, "gpt-9"))
 
 
+@pytest.mark.parametrize("variable", ["BATON_MODEL", "BATON_MODEL_CACHE"])
+def test_a_place_that_cannot_be_looked_at(tmp_path: pathlib.Path, variable: str) -> None:
+    """As another user's folder, or here a name that no file system takes: nothing is there, and
+    whoever needs it is told why; a start goes on without."""
+    given = config.load({"BATON_HOME": str(tmp_path), variable: f"{tmp_path}/{'x' * 300}"})
+    place = models.locate(given)
+    assert place is not None
+    assert not place.fetched
+    with pytest.raises(models.ModelError, match="File name too long"):
+        models.resolve(given)
+
+
 def test_file_that_is_no_gguf_is_named(tmp_path: pathlib.Path) -> None:
     """A file of another kind is refused before the engine sees it."""
     (tmp_path / "page.gguf").write_bytes(b"<html>")

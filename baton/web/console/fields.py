@@ -145,7 +145,7 @@ def seen(form: Form) -> dict[str, Any] | None:
         return None
     try:
         return msgspec.json.decode(form[SEEN], type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise invalid(f"'{SEEN}' is not what the page said.", param=SEEN) from None
 
 
