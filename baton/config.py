@@ -97,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     started again, and its streams go on. A step takes a tenth of a second, by intent."""
     ready_wait_s: Annotated[float, msgspec.Meta(ge=0, le=3_600)] = 60.0
     """How long after a start /readyz is 503 while the embedded model is being loaded, though there
-    are upstreams; 0: not at all. An engine that died is not waited for."""
+    are upstreams; 0: not at all. One that was there and died is not waited for."""
     engine_deterministic: bool = False
     """Deterministic mode for every call, not only for those that ask."""
     engine_speculation: bool = True

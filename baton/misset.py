@@ -10,6 +10,7 @@ import ipaddress
 import re
 import typing
 from collections.abc import Callable, Collection, Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -20,10 +21,10 @@ MODEL_NAMES = ("hf:", "package:")
 UNITS = {"_s": " of seconds", "_ms": " of milliseconds"}
 PORT_MAX = 65_535
 ADDRESS = re.compile(
-    r"https?://([^\s/?#@]+@)?([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s?#]*)?",
+    r"https?://([^\s/?#@]+@)?([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?",
     re.IGNORECASE,
 )
-PLACE = re.compile(r"([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\]):(\d{1,5})", re.IGNORECASE)
+PLACE = re.compile(r"([^\s/?#@:\[\]]+|\[[0-9a-f:.]+\]):([0-9]{1,5})", re.IGNORECASE)
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?/?")
 """As browsers send it: in lower case, without a path."""
 HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.IGNORECASE | re.ASCII)
@@ -78,16 +79,27 @@ def percents(text: str) -> tuple[int, ...]:
 
 def _address(text: str) -> str | None:
     found = ADDRESS.fullmatch(text)
-    if not text or (found is not None and int((found[3] or ":0")[1:]) <= PORT_MAX):
+    fits = found is not None and int((found[3] or ":0")[1:]) <= PORT_MAX and _divides(text)
+    if not text or fits:
         return None
     return "is no address: write it whole, such as https://relay.example.org"
 
 
 def _place(text: str) -> str | None:
     found = PLACE.fullmatch(text)
-    if not text or (found is not None and int(found[2]) <= PORT_MAX):
+    fits = found is not None and int(found[2]) <= PORT_MAX and _divides(f"//{text}")
+    if not text or fits:
         return None
     return f"is {text!r}, not a host and a port, such as 127.0.0.1:9090 or [::1]:9090"
+
+
+def _divides(url: str) -> bool:
+    """Whether it can be taken apart: what is in brackets must be an address of IPv6, too."""
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
 
 
 def _origins(text: str) -> str | None:

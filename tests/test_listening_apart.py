@@ -191,7 +191,8 @@ def test_browsers_of_other_sites(both: Apart) -> None:
 
 
 def test_forms_of_the_console(both: Apart) -> None:
-    """They are believed from pages of that listener alone, and what they change is changed."""
+    """They are believed from pages of that listener alone, and what they change is changed; a new
+    key is shown by whichever worker is asked for its page."""
     one = Visitor(both.operators())
     entered = one.sign_in(both.server.admin_key)
     assert (303, False) == (entered.status, "Secure" in entered.headers["set-cookie"])
@@ -200,8 +201,10 @@ def test_forms_of_the_console(both: Apart) -> None:
         refused = one.post("/console/keys", form, Origin=origin)
         assert (403, True) == (refused.status, "another site" in refused.text)
     made = one.post("/console/keys", form)
-    assert 201 == made.status
-    value = re.findall(r"sk-bt-\w+", made.text)[0]
+    assert 303 == made.status
+    cookie = f"{one.cookie}; {made.headers['set-cookie'].partition(';')[0]}"
+    shown = one.get("/console/" + made.headers["location"].partition("console/")[2], Cookie=cookie)
+    value = re.findall(r"sk-bt-\w+", shown.text)[0]
     answer = both.callers(value).get("/v1/models")
     assert 200 == answer.status
     names = [key["name"] for key in both.operators().get("/admin/v1/keys").json["data"]]

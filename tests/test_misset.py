@@ -89,6 +89,10 @@ def test_addresses(name: str) -> None:
         "https://a?b",
         "http:/a",
         " http://a",
+        "http://[1.2.3.4]",
+        "http://[:]:80",
+        "http://a:١",
+        "http://a℀b",
     ]
     judged(name, good, bad, "is no address")
 
@@ -152,7 +156,7 @@ def test_places() -> None:
     """A host, in brackets where it has colons, and a port."""
     good = ["", "127.0.0.1:9090", "[::1]:9090", "localhost:0", "relay.internal:65535", "0:1"]
     bad = ["9090", ":9090", "::1:9090", "a:65536", "a:-1", "a:b", "a", "a:", "http://a:1", "a:1/b"]
-    bad += ["a:1 ", "u@a:1", "[::1]", "[a]b:1"]
+    bad += ["a:1 ", "u@a:1", "[::1]", "[a]b:1", "[127.0.0.1]:1", "[::1::]:1", "a:١", "a℀b:1"]
     judged("admin_listen", good, bad, "not a host and a port")
 
 

@@ -28,7 +28,7 @@ from baton.errors import (
 from baton.http.answering import Answering, Cycle
 from baton.http.asgi import cycle
 from baton.http.exchange import Exchange, edge_id, note, refusal
-from baton.http.heads import fault, head_bytes, misframed, without_offer
+from baton.http.heads import fault, head_bytes, misframed, path_of, without_offer
 from baton.http.long_body import LONG_BYTES, LongBody, receive
 from baton.http.paths import Where, completion_path
 from baton.http.shared import (
@@ -319,7 +319,7 @@ class Connection(Answering):
 
     def _asked(self, request_id: str) -> Asked:
         """What is asked for, as far as its head is read."""
-        path = self.url.partition(b"?")[0].decode("utf-8", "replace")
+        path = path_of(self.url)
         route = f"{self.parser.get_method().decode()} {path}" if path else ""
         return Asked(request_id, route, "")
 

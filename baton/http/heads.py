@@ -89,6 +89,18 @@ def located(target: bytes) -> tuple[str, bytes, bytes]:
     return path, raw_path, url.query or b""
 
 
+def path_of(target: bytes) -> str:
+    """Of a request's target, as people write it. What is none, or not whole yet, as it stands.
+
+    >>> path_of(b"http://user@host/a%20b?c"), path_of(b"")
+    ('/a b', '')
+    """
+    try:
+        return located(target)[0]
+    except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+        return unquote(target.partition(b"?")[0].decode("utf-8", "replace"))
+
+
 def head_bytes(url: bytes, headers: Iterable[HeaderPair]) -> int:
     """How large it is, exactly."""
     return len(url) + sum([len(name) + len(value) + 4 for name, value in headers])

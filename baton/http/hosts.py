@@ -30,7 +30,7 @@ class Hosts:
         with or without brackets, networks. Own ones as a URL has them."""
         entries = [each.lower() for each in listed]
         networks = [each for each in entries if "/" in each]
-        names = [each.strip("[]").removesuffix(".") for each in (*entries, *map(_sent, own), *OWN)]
+        names = [each.strip("[]").removesuffix(".") for each in (*entries, *map(sent, own), *OWN)]
         self._networks = [ipaddress.ip_network(each, strict=False) for each in networks]
         self._domains = tuple(each[1:] for each in names if each.startswith("*."))
         self._names = frozenset(each.lower() for each in names)
@@ -60,7 +60,7 @@ def bare(host: str) -> str:
     return (found[1] or found[2]).lower() if found is not None else ""
 
 
-def _sent(name: str) -> str:
+def sent(name: str) -> str:
     """As clients write a name of the operator's: others than ASCII as `xn--…`."""
     try:
         return name if name.isascii() else name.encode("idna").decode()

@@ -2,11 +2,11 @@
 adds them up.
 
 Each process owns `metrics-PID.msgpack` in home/run: written once a second when a number changed,
-and every `HEARTBEAT_S` anyway. The age of a file tells whether its process lives: gauges of an
-older one are dropped, its counters still count, and the next process to start adopts them and
-deletes the file. So sums never fall when a worker is replaced (Prometheus would take a fall for a
-reset and count everything again), and the folder never holds more than the living and the lately
-dead.
+and every `HEARTBEAT_S` anyway. A process that ends as it should says so in its file; whether any
+other lives is told by the age of its file. Gauges of the dead are dropped, their counters still
+count, and the next process to start adopts what is old and deletes the file. So sums never fall
+when a worker is replaced (Prometheus would take a fall for a reset and count everything again), and
+the folder never holds more than the living and the lately dead.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Publisher:
         for path in sorted(self.folder.glob("metrics-*.msgpack")):
             if path == self.path or (snapshot := self._read(path)) is None:
                 continue
-            if age_s(path) > DEAD_AFTER_S:
+            if snapshot.left or age_s(path) > DEAD_AFTER_S:
                 snapshot.end()
             yield snapshot
 

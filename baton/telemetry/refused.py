@@ -42,7 +42,8 @@ BODY_BYTES_MAX = 64 * 1024
 rate, nobody has read it."""
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_KEY = re.compile(r"(?<![A-Za-z0-9_-])sk-[!-~]{6,}")
+_KEY = re.compile(r"(sk-bt-|(?<![A-Za-z0-9-])sk-)[!-~]{6,}")
+"""One of Baton's own also where it follows a word, as in no word `sk-bt-` is within."""
 _MASKED = "sk-…"
 
 Kind = tuple[str, int, str | None]

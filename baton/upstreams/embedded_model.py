@@ -33,15 +33,18 @@ class EmbeddedModel:
         self.description: Description | None = None
 
     async def describe(self) -> Description:
-        self.description = await self._upstream.describe()
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                self.description = await self._upstream.describe()
+        except TimeoutError:
+            raise _silent() from None
         return self.description
 
     async def state(self) -> State:
         """Whether it answers; where it does not yet, whether that is worth waiting for."""
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self.describe()
-        except (UpstreamError, TimeoutError):
+            await self.describe()
+        except UpstreamError:
             return "loading" if self._awaited() else "down"
         return "ok"
 
@@ -54,3 +57,8 @@ class EmbeddedModel:
 
     async def detokenize(self, ids: list[int]) -> str:
         return await self._upstream.detokenize(ids)
+
+
+def _silent() -> UpstreamError:
+    message = "The embedded model does not answer."
+    return UpstreamError(message, phase="connect", kind="timeout", retryable=True)

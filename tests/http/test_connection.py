@@ -256,8 +256,8 @@ def test_many_refused_requests_in_one_packet_are_all_answered() -> None:
 
 
 def test_what_is_refused_is_noted_once() -> None:
-    """With the id that its client has, what was asked as far as that is known, and the head; not
-    where nobody was told."""
+    """With the id that its client has, what was asked as far as that is known (the path alone, as
+    people write it), and the head; not where nobody was told."""
     noted: list[tuple[int, str, list[bytes]]] = []
     ids: list[str] = []
 
@@ -280,12 +280,18 @@ def test_what_is_refused_is_noted_once() -> None:
             received(client, b":ok")
             client.sendall(post(b"", "/m/a/infill", "Content-Encoding: gzip\r\n"))
             answers.append(rest(client))
+        for target in ("/m/%20sk%2Dbt/infill?a", "http://user:secret@x/a"):
+            with listener.connect() as client:
+                client.sendall(post(b"", target, "Content-Encoding: gzip\r\n"))
+                answers.append(rest(client))
     head = [b"host", b"content-length"]
     assert [
         (413, "POST /v1/completions", head),
         (503, "", []),
         (415, "POST /m/a/infill", [head[0], b"content-encoding", head[1]]),
+        (415, "POST /m/ sk-bt/infill", [head[0], b"content-encoding", head[1]]),
+        (415, "POST /a", [head[0], b"content-encoding", head[1]]),
     ] == noted
-    assert [True] * 3 == [
+    assert [True] * 5 == [
         f"x-request-id: {i}\r\n".encode() in a for i, a in zip(ids, answers, strict=True)
     ]

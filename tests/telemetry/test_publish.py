@@ -147,3 +147,16 @@ def test_the_condition_of_the_living_is_told(tmp_path: pathlib.Path) -> None:
     then = time.time() - DEAD_AFTER_S - 1
     os.utime(gone.path, (then, then))
     assert Condition(unfolded_s=70, counting_apart=2) == mine.merged().condition
+
+
+def test_who_took_its_leave_lives_no_more(tmp_path: pathlib.Path) -> None:
+    """From then on, not only when its file has aged: after a reload no worker is counted twice."""
+    mine, gone = Publisher(Metrics(), tmp_path), Publisher(Metrics(), tmp_path)
+    gone.path = tmp_path / "metrics-1.msgpack"
+    gone.metrics.condition = functools.partial(Condition, journals_failing=1)
+    told = []
+    for left in (False, True):
+        gone.publish(left=left)
+        merged = mine.merged()
+        told.append((merged.processes, merged.condition.journals_failing, merged.lost))
+    assert [(2, 1, 0), (1, 0, 0)] == told

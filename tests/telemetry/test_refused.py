@@ -180,6 +180,9 @@ def test_what_callers_write_is_cut_and_masked() -> None:
     for text, expected in (
         (f"The model '{KEY}' does not exist", "The model 'sk-… does not exist"),
         (f"/v1/{KEY}/completions", "/v1/sk-…"),
+        (f"/m/key_{KEY}", "/m/key_sk-…"),
+        (f"/m/Bearer{KEY}", "/m/Bearersk-…"),
+        ("/m/key_sk-0123456789", "/m/key_sk-…"),
         ("desk-0123456789", "desk-0123456789"),
         ("a\r\nb\x00\x1b[2J\u2028c\ud800", "a b [2J c "),
         ("", ""),

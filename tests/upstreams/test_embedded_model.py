@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from baton.upstreams import embedded_model as module
+from baton.upstreams.base import UpstreamError
 from baton.upstreams.embedded import EmbeddedUpstream
 from baton.upstreams.embedded_model import EmbeddedModel, State
 from tests.engine.process import engine_process
@@ -69,3 +70,5 @@ def test_one_that_says_nothing_is_not_waited_for(
         silent.bind(str(tmp_path / "engine.sock"))
         silent.listen()
         assert "down" == state(model_at(tmp_path))
+        with pytest.raises(UpstreamError):
+            asyncio.run(asyncio.wait_for(model_at(tmp_path).describe(), 10.0))

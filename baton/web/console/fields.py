@@ -25,6 +25,8 @@ WHOLE_MAX = 10**15
 SPANS = ("total", "day", "week", "month")
 UNITS = ("nano_usd", "tokens")
 SEEN = "seen"
+BARE = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""Control characters that JSON leaves as they are and pages write out otherwise (plain.py)."""
 
 
 def whole(form: Form, name: str) -> int | None:
@@ -136,7 +138,8 @@ def changed(form: Form, read: Callable[[Form], dict[str, Any]]) -> dict[str, Any
 
 def told(record: msgspec.Struct, names: Collection[str]) -> str:
     """For `seen`: a page says in a hidden field how these were when it was shown."""
-    return msgspec.json.encode({name: getattr(record, name) for name in names}).decode()
+    fields = {name: getattr(record, name) for name in names}
+    return msgspec.json.encode(fields).decode().translate(BARE)
 
 
 def seen(form: Form) -> dict[str, Any] | None:

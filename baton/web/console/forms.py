@@ -12,12 +12,15 @@ from starlette.requests import Request
 
 from baton.admission.sessions import MARK_HEADER
 from baton.errors import body_too_large, forbidden, invalid
+from baton.http.hosts import sent
 
 FORM_BYTES_MAX = 512 * 1024
 """A form of lists says them three times: as they are meant, were shown, and were."""
 FIELDS_MAX = 500
 FORM_TYPE = "application/x-www-form-urlencoded"
 MARK_FIELD = "csrf"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Which browsers leave out."""
 SHOWN = "was."
 """Begins the names of hidden fields that say what the page's other fields showed."""
 
@@ -78,12 +81,20 @@ def check_origin(request: Request, address: str) -> None:
         if request.headers.get("sec-fetch-site") == "same-origin":
             return
         raise forbidden("This comes from no page of the console.")
-    ours = urlsplit(address)
     host = request.headers.get("host", "")
     at_host = host and origin in (f"http://{host}", f"https://{host}")
-    if at_host or origin == f"{ours.scheme}://{ours.netloc}":
+    if at_host or origin == _origin(address):
         return
     raise forbidden("This comes from a page of another site.")
+
+
+def _origin(address: str) -> str:
+    """Of an address, as browsers send it."""
+    parts = urlsplit(address)
+    host, port = sent(parts.hostname or ""), parts.port
+    named = f"[{host}]" if ":" in host else host
+    shown = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{named}{shown}"
 
 
 def check_mark(request: Request, form: Form, mark: str) -> None:

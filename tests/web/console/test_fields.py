@@ -1,13 +1,17 @@
 """Fields of forms become what the admin API takes, exactly, or are refused by name."""
 
+import html
 from decimal import Decimal
 
+import jinja2
+import msgspec
 import pytest
 
 from baton.errors import RequestError
 from baton.web.admin_keys import KeyBody
 from baton.web.console import fields
 from baton.web.console.forms import Form
+from baton.web.console.plain import whole
 
 
 @pytest.mark.parametrize(
@@ -120,3 +124,29 @@ def test_what_is_not_changed_is_left_out(
         Form(pairs), lambda form: {name: made(form, name) for name, made in read.items()}
     )
     assert changed == found
+
+
+class Named(msgspec.Struct):
+    """What a page tells of."""
+
+    name: str
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "a\x7fb\x85", "a\u202eb\u200d", '"\\\n\x1b', "\\u0041", "é中🜁"]
+)
+def test_what_a_page_told_comes_back(name: str) -> None:
+    """Whatever is in it: a page writes out what a terminal would act on."""
+    page = jinja2.Environment(autoescape=True).from_string("{{ told }}")
+    written = page.render(told=whole(fields.told(Named(name), ["name"])))
+    assert {"name": name} == fields.seen(Form([(fields.SEEN, html.unescape(written))]))
+    assert fields.seen(Form()) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "null", '{"a":NaN}', '{"a":' + "[" * 9_999, "\x00"]
+)
+def test_what_no_page_told(text: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        fields.seen(Form([(fields.SEEN, text)]))
+    assert (400, "seen") == (refused.value.status, refused.value.param)

@@ -1,6 +1,10 @@
 """Forms: what they hold, and how much of it."""
 
-from baton.web.console.forms import FIELDS_MAX, FORM_BYTES_MAX, Form
+import pytest
+from starlette.requests import Request
+
+from baton.errors import RequestError
+from baton.web.console.forms import FIELDS_MAX, FORM_BYTES_MAX, Form, check_origin
 from tests.fakes.web_parts import Web
 from tests.web.console.browsing import visitor
 
@@ -51,3 +55,23 @@ def test_an_origin_that_is_none_is_another_sites(site: Web) -> None:
     for origin in ("http://[", "null", "http://", "", host, f"ftp://{host}", "http://other.test"):
         assert 403 == one.post("/console/sign-out", Origin=origin).status, origin
     assert 303 == one.post("/console/sign-out", Origin=f"https://{host}").status
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("https://Ops.Example.com:443/b/", "https://ops.example.com"),
+        ("http://u:p@ops.test:80", "http://ops.test"),
+        ("https://ops.test:80", "https://ops.test:80"),
+        ("http://ops.test:8080", "http://ops.test:8080"),
+        ("HTTPS://[::A]:443", "https://[::a]"),
+        ("https://ключ.test", "https://xn--j1ac0b1a.test"),
+    ],
+)
+def test_the_origin_of_an_address_is_as_browsers_send_it(address: str, origin: str) -> None:
+    """Behind a proxy that passes no Host on, however the setting writes it."""
+    headers = [(b"host", b"10.0.0.7:8080"), (b"origin", origin.encode())]
+    request = Request({"type": "http", "headers": headers})
+    check_origin(request, address)
+    with pytest.raises(RequestError, match="another site"):
+        check_origin(request, "https://other.test")

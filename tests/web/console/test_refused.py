@@ -51,7 +51,7 @@ def test_somebody_elses_is_not_there(site: Web) -> None:
     for name in ("refused-admins", "refused-unknown"):
         assert 404 == one.get(f"/console/requests/{name}").status
     seen = visitor(site).get(PAGE).text
-    assert re.search("Not kept since the start: 7\u202f654", seen)
+    assert re.search("Not kept on this machine so far: 7\u202f654", seen)
 
 
 def test_filters_and_pages(site: Web) -> None:
