@@ -117,7 +117,7 @@ def _crossing(
     inside = weights[block * BLOCK : (block + 1) * BLOCK]
     place = int(inside.cumsum(dtype=np.float64).searchsorted(mass - before, side=side))
     if place == inside.size:  # the last bits of two ways to sum differ
-        place = int(np.flatnonzero(inside == inside.max())[-1])
+        place = int(np.flatnonzero(inside if inside.any() else inside == 0)[-1])
     return int(block * BLOCK + place)
 
 
