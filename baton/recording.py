@@ -24,6 +24,7 @@ from baton.stores.base import StoreError
 from baton.stores.history import UpstreamSlot
 from baton.telemetry import diary
 from baton.telemetry.metrics import Histogram, Series
+from baton.telemetry.rounds import Rounds
 from baton.telemetry.upstreams import StateChange
 
 LOOK_S = 5.0
@@ -98,31 +99,19 @@ class Recorder:
         self._slots: dict[tuple[str, int], UpstreamSlot] = {}
         self._changes: deque[StateChange] = deque(maxlen=CHANGES_MAX)
         self._away = False
-        self._end = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds("recording upstreams", LOOK_S, self._round)
 
     def start(self) -> None:
         """From now on."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="recorder")
+        self._rounds.start()
 
     async def close(self) -> None:
         """The last things are written."""
-        self._end.set()
-        if self._task is not None:
-            await self._task
+        await self._rounds.close()
 
-    async def _run(self) -> None:
-        over = False
-        while not over:
-            try:
-                async with asyncio.timeout(LOOK_S):
-                    await self._end.wait()
-            except TimeoutError:
-                """Time to look."""
-            over = self._end.is_set()  # told while it is written, there is one more look
-            with diary.outliving("recording upstreams"):
-                self.look()
-                await self.write()
+    async def _round(self, _last: bool) -> None:
+        self.look()
+        await self.write()
 
     def look(self) -> None:
         """Add what was counted, and how long each was in its state, since the last look."""

@@ -8,7 +8,6 @@ anything was refused or not.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -20,6 +19,7 @@ from baton.http.shared import Noting
 from baton.stores.base import StoreError, Unstorable
 from baton.telemetry import diary
 from baton.telemetry.refused import Asked, Refusal, Refusals
+from baton.telemetry.rounds import Rounds
 
 WRITE_S = 2.0
 """How late an operator may know."""
@@ -52,30 +52,20 @@ class RefusalWriter:
         self._days, self._rows_max = days, rows_max
         self._pruned_s = 0.0
         self._away = False
-        self._end = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds("writing refused requests", WRITE_S, self._round)
 
     def start(self) -> None:
         """From now on."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="refusals")
+        self._rounds.start()
 
     async def close(self) -> None:
         """What waits is written, if the book can be."""
-        self._end.set()
-        if self._task is not None:
-            await self._task
+        await self._rounds.close()
 
-    async def _run(self) -> None:
-        over = False
-        while not over:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WRITE_S):
-                    await self._end.wait()
-            over = self._end.is_set()
-            with diary.outliving("writing refused requests"):
-                await self.write(all_of_them=over)
-                if not over:
-                    await self.prune()
+    async def _round(self, last: bool) -> None:
+        await self.write(all_of_them=last)
+        if not last:
+            await self.prune()
 
     async def write(self, *, all_of_them: bool = False) -> None:
         """Into the book, whatever is due; where it cannot be written, later."""
