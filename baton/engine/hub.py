@@ -26,7 +26,7 @@ from baton.engine.download import DownloadError, Source, fetch, make_room, missi
 from baton.engine.hub_files import HubFile, choose
 from baton.engine.models import NotFetched, Progress
 from baton.engine.named import Kept, Part, Shelf
-from baton.engine.opening import open_url, said
+from baton.engine.opening import Misled, open_url, said
 from baton.misset import ADDRESS
 from baton.model_names import HubName
 
@@ -191,7 +191,7 @@ def _asked(hub: Hub, name: HubName, url: str, method: Method) -> tuple[Message, 
                 f"{hub.endpoint} cannot be reached ({said(reason)}): look at the network and the"
                 " proxy (HTTPS_PROXY), or set HF_ENDPOINT to a mirror that can be"
             )
-            again = True
+            again = not isinstance(error, Misled)
         if not again or attempt == ATTEMPTS_MAX:
             break
         time.sleep(PAUSE_S)

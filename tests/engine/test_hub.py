@@ -13,7 +13,7 @@ from baton.engine import hub as hubs
 from baton.engine.models import NotFetched
 from baton.model_names import HubName
 from tests.engine.hubs import FILES, Q8, hub, place, resolve, told
-from tests.fakes.fake_hub import OTHER_TOKEN, TOKEN, Repository, digest
+from tests.fakes.fake_hub import OTHER_TOKEN, TOKEN, Asked, Repository, digest
 
 NAME = "hf:me/Toy-GGUF:Q8_0"
 
@@ -101,6 +101,22 @@ def test_an_endpoint_that_can_be_none(
     with hub(monkeypatch):
         monkeypatch.setenv("HF_ENDPOINT", "https://a..b")
         assert "cannot be reached (there is no such address)" in told(tmp_path, NAME)
+
+
+def test_a_hub_that_leads_nowhere(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked once: it would lead there again."""
+    with hub(monkeypatch) as served:
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            served.asked.append(Asked(request.command, request.path, None))
+            request.send_response(302)
+            request.send_header("Location", "http://127.0.0.1:no/")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+
+        monkeypatch.setattr(served, "answer", answer)
+        assert "cannot be reached (there is no such address)" in told(tmp_path, NAME)
+        assert 1 == len(served.asked)
 
 
 @pytest.mark.parametrize(
