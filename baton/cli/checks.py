@@ -110,6 +110,9 @@ def model(settings: Settings) -> Finding:
     place = models.locate(settings)
     if place is None:
         return Finding("model", "ok", "none: only upstreams answer")
+    if place.unusable:
+        remedy = "set BATON_MODEL to another one; `baton model fetch --newest` asks for it again"
+        return Finding("model", "failed", f"{place.source}: {place.unusable}", remedy)
     if place.path is None or (place.source and not place.fetched):
         remedy = "`baton model fetch` gets it now, `baton serve` at its start"
         what = f"{place.public_name} is not fetched yet from {place.source}"

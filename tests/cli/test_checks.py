@@ -15,6 +15,7 @@ from baton.running import marked
 from baton.stores import migrate
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import book_path, book_place, journal_folder, open_store
+from tests.engine import hubs
 from tests.fakes import file_server, tiny_gguf
 from tests.servers import Postgres
 from tests.upstreams.certified import certificate
@@ -82,6 +83,19 @@ def test_model_file_is_looked_at(settings: config.Settings, tmp_path: pathlib.Pa
         for name in expected
     }
     assert expected == found
+
+
+def test_a_model_that_is_none_is_told(
+    settings: config.Settings, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched under its name is no GGUF: that is not "not fetched yet"."""
+    with hubs.hub(monkeypatch, {"page.gguf": b"<html>"}):
+        hubs.told(tmp_path, "hf:me/Toy-GGUF")
+    given = changed(settings, model="hf:me/Toy-GGUF", model_cache=str(tmp_path / "cache"))
+    found = checks.model(given)
+    assert "failed" == found.state
+    assert "page.gguf is not a GGUF file" in found.message
+    assert "--newest" in found.remedy
 
 
 def test_folder_must_be_private(settings: config.Settings) -> None:
