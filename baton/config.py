@@ -277,6 +277,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.home_path / "run/engine.sock"
 
     @property
+    def engine_died(self) -> pathlib.Path:
+        """There once an engine of this start has died."""
+        return self.engine_socket.with_suffix(".died")
+
+    @property
     def address(self) -> str:
         """What callers type before /v1, without a slash at the end."""
         return self.public_url.rstrip("/") or self.own_address

@@ -57,7 +57,8 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
     _warn(settings, listeners)
     model = find_model(settings)
     if model is not None:  # what a former engine left there is not of this one
-        settings.engine_socket.unlink(missing_ok=True)
+        for left in (settings.engine_socket, settings.engine_died):
+            left.unlink(missing_ok=True)
     settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
     command = None if model is None else engine_command(settings, model)
 
