@@ -20,9 +20,12 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import msgspec
+from starlette.types import Receive, Scope, Send
 
+from baton import webhooks
+from baton.admission.origins import trusted
 from baton.cli.calling import call
-from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings
+from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings, SettingsError
 from baton.engine import models
 from baton.engine.gguf import MAGIC
 from baton.errors import BatonError
@@ -30,6 +33,7 @@ from baton.ledger.audit import journals
 from baton.listening import Place, bind, places, refusal, resolved, too_long, within_machine
 from baton.probes import question
 from baton.running import running
+from baton.serve import misset
 from baton.stores import glance, migrate
 from baton.stores.audit import damaged
 from baton.stores.base import StoreError, Unsealable, UpstreamRecord
@@ -40,6 +44,7 @@ from baton.upstreams import registry
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.endpoint import TransportLimits
 from baton.web.front import Alive
+from baton.working import configured
 
 State = Literal["ok", "warning", "failed"]
 
@@ -85,6 +90,32 @@ def cpu(cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> Finding:
         remedy = "set BATON_MODEL=none and add an upstream: the embedded engine cannot run here"
         return Finding("cpu", "failed", f"the processor lacks {', '.join(missing)}", remedy)
     return Finding("cpu", "ok", "has AVX2, FMA and F16C")
+
+
+def settings_together(settings: Settings) -> Finding:
+    """What the start finds wrong with settings beyond each one's own kind, and what it warns of."""
+    try:
+        wrong = misset(settings)
+        if wrong is None:
+            trusted(settings.trusted_proxies)
+            webhooks.address(settings)
+            configured(settings, _nobody, asyncio.Protocol)
+    except SettingsError as error:
+        wrong = str(error)
+    except ValueError as error:
+        wrong = f"BATON_TRUSTED_PROXIES: {error}"
+    if wrong is not None:
+        return Finding("settings", "failed", wrong, "`baton serve` does not start with that")
+    if settings.journal == "shared" and not settings.database_url:
+        what, remedy = "BATON_JOURNAL=shared needs BATON_DATABASE_URL", "set it, or local"
+        return Finding("settings", "failed", what, remedy)
+    if said := settings.idle():
+        return Finding("settings", "warning", "; ".join(said), "set the other, or neither")
+    return Finding("settings", "ok", "fit each other")
+
+
+async def _nobody(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Serves nothing."""
 
 
 def library(settings: Settings, code: str = LOAD_LIBRARY) -> Finding:

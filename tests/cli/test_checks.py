@@ -5,6 +5,7 @@ import os
 import pathlib
 import socket
 import sqlite3
+from typing import Any
 
 import msgspec
 import pytest
@@ -68,6 +69,35 @@ def test_library_is_loaded_in_a_process_of_its_own(settings: config.Settings) ->
     assert ("failed", "it ended with status -6") == (crash.state, crash.message)
     missing = checks.library(given, "raise OSError('libgomp.so.1: cannot open')")
     assert ("failed", True) == (missing.state, "libgomp1" in missing.remedy)
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "said"),
+    [
+        ({}, "ok", "fit each other"),
+        ({"admin_url": "https://a.test"}, "failed", "BATON_ADMIN_URL needs BATON_ADMIN_LISTEN"),
+        ({"tls_key_file": "/k"}, "failed", "BATON_TLS_KEY_FILE needs BATON_TLS_CERTIFICATE_FILE"),
+        ({"tls_certificate_file": "/nowhere.pem"}, "failed", "BATON_TLS_CERTIFICATE_FILE and"),
+        ({"journal": "shared"}, "failed", "BATON_JOURNAL=shared needs BATON_DATABASE_URL"),
+        ({"webhook_url": "https://a.test/"}, "failed", "BATON_WEBHOOK_SECRET"),
+        ({"trusted_proxies": "nobody"}, "failed", "BATON_TRUSTED_PROXIES: "),
+        ({"access_log": "/nowhere/log"}, "failed", "BATON_ACCESS_LOG: /nowhere/log cannot be"),
+        (
+            {"webhook_secret": "s3cret", "engine_threads": 2},
+            "warning",
+            "BATON_WEBHOOK_SECRET changes nothing without BATON_WEBHOOK_URL; "
+            "BATON_ENGINE_THREADS changes nothing with BATON_MODEL=none",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_each_other(
+    settings: config.Settings, given: dict[str, Any], state: str, said: str
+) -> None:
+    """What a start refuses fails, also what only its worker would find; what it warns of is told.
+    No secret is."""
+    found = checks.settings_together(changed(settings, **given))
+    assert (state, True) == (found.state, said in found.message), found
+    assert "s3cret" not in found.message
 
 
 def test_model_file_is_looked_at(settings: config.Settings, tmp_path: pathlib.Path) -> None:
