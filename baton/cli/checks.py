@@ -27,10 +27,11 @@ from baton.admission.origins import trusted
 from baton.cli.calling import call
 from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings, SettingsError
 from baton.engine import models
-from baton.engine.gguf import MAGIC
+from baton.engine.model_file import fault
 from baton.errors import BatonError
 from baton.ledger.audit import journals
 from baton.listening import Place, bind, places, refusal, resolved, too_long, within_machine
+from baton.model_names import split_paths
 from baton.probes import question
 from baton.running import running
 from baton.serve import misset
@@ -148,15 +149,14 @@ def model(settings: Settings) -> Finding:
         remedy = "`baton model fetch` gets it now, `baton serve` at its start"
         what = f"{place.public_name} is not fetched yet from {place.source}"
         return Finding("model", "warning", what, remedy)
-    try:
-        with place.path.open("rb") as file:
-            whole = file.read(len(MAGIC)) == MAGIC
-    except OSError as error:
-        remedy = "set BATON_MODEL to a GGUF file that can be read, or to none"
-        return Finding("model", "failed", f"{place.path}: {error.strerror}", remedy)
-    if not whole:
-        remedy = "remove the file and fetch it again"
-        return Finding("model", "failed", f"{place.path} is no GGUF file", remedy)
+    for path in map(place.path.with_name, split_paths(place.path.name)):
+        try:
+            wrong = fault(path)
+        except OSError as error:
+            remedy = "set BATON_MODEL to a GGUF file that can be read, or to none"
+            return Finding("model", "failed", f"{path}: {error.strerror}", remedy)
+        if wrong is not None:
+            return Finding("model", "failed", wrong, "remove the file and fetch it again")
     source = f" from {place.source}" if place.source else ""
     return Finding("model", "ok", f"{place.public_name} ({place.path}){source}")
 

@@ -115,6 +115,19 @@ def test_model_file_is_looked_at(settings: config.Settings, tmp_path: pathlib.Pa
     assert expected == found
 
 
+def test_a_model_that_is_cut_is_told(settings: config.Settings, tmp_path: pathlib.Path) -> None:
+    """Of several files each is looked at; one that is missing is named."""
+    paths = tiny_gguf.write_parts(tmp_path / "tiny.gguf")
+    given = changed(settings, model=str(paths[0]))
+    assert "ok" == checks.model(given).state
+    content = paths[2].read_bytes()
+    paths[2].write_bytes(content[: len(content) // 2])
+    found = checks.model(given)
+    assert ("failed", True) == (found.state, f"{paths[2]} is cut" in found.message)
+    paths[1].unlink()
+    assert f"{paths[1]}: No such file" in checks.model(given).message
+
+
 def test_a_model_that_is_none_is_told(
     settings: config.Settings, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
