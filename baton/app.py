@@ -229,8 +229,9 @@ class Worker:
         if self._settings.model == "none":
             return None
         upstream = EmbeddedUpstream(EMBEDDED, str(self._settings.engine_socket))
-        path, wait_s = self._settings.engine_socket, self._settings.ready_wait_s
-        self._embedded = EmbeddedModel(self._settings.model, upstream, path, wait_s)
+        marks = (self._settings.engine_socket, self._settings.engine_died)
+        wait_s = self._settings.ready_wait_s
+        self._embedded = EmbeddedModel(self._settings.model, upstream, marks, wait_s)
         return upstream
 
     async def _learn(self, embedded: EmbeddedModel) -> None:

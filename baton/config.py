@@ -268,6 +268,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             parallel_max=self.fill_parallel_max,
         )
 
+    def idle(self) -> list[str]:
+        """See `misset.idle`."""
+        given = {**msgspec.structs.asdict(self), "model": self.model.lower()}
+        return misset.idle(given, msgspec.structs.asdict(Settings()))
+
     @property
     def home_path(self) -> pathlib.Path:
         return pathlib.Path(self.home)
@@ -275,6 +280,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def engine_socket(self) -> pathlib.Path:
         return self.home_path / "run/engine.sock"
+
+    @property
+    def engine_died(self) -> pathlib.Path:
+        """There once an engine of this start has died."""
+        return self.engine_socket.with_suffix(".died")
 
     @property
     def address(self) -> str:

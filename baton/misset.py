@@ -59,6 +59,54 @@ def misspelt(environment: Mapping[str, str], settings: Collection[str]) -> list[
     return said
 
 
+NEEDED: Mapping[str, str] = {
+    "webhook_secret": "webhook_url",
+    "webhook_percents": "webhook_url",
+    "webhook_allow_private": "webhook_url",
+    "database_timeout_s": "database_url",
+    "database_connect_timeout_s": "database_url",
+    "database_connections_max": "database_url",
+    "lease_term_s": "database_url",
+    "otel_sample_ratio": "otel_url",
+    "content_bytes_max": "content_days_max",
+    "refusals_rows_max": "refusals_days",
+    "handoff_wait_s": "handoffs_max",
+    "currency_micro_per_usd": "currency",
+    "engine_eight_bit": "model",
+    "engine_threads": "model",
+    "engine_sequences": "model",
+    "engine_context_tokens": "model",
+    "engine_gpu_layers": "model",
+    "engine_queue_max": "model",
+    "engine_stall_timeout_s": "model",
+    "engine_deterministic": "model",
+    "engine_speculation": "model",
+    "prefill_budget_ms": "model",
+    "ready_wait_s": "model",
+}
+"""Settings that say nothing without another one. Where more hangs on it, the start is refused:
+BATON_ADMIN_URL, BATON_TLS_KEY_FILE, BATON_JOURNAL=shared."""
+WITHOUT = {"model": "none", "currency": "USD"}
+"""What that other one is where there is none; else it is empty or 0."""
+
+
+def idle(given: Mapping[str, object], usual: Mapping[str, object]) -> list[str]:
+    """What to say of settings that are not as usual, and change nothing: they would be ignored in
+    silence. All by their names."""
+    said = []
+    for name, needed in NEEDED.items():
+        off = WITHOUT.get(needed)
+        is_off = not given[needed] if off is None else given[needed] == off
+        if is_off and given[name] != usual[name]:
+            missing = (
+                f"without BATON_{needed.upper()}"
+                if given[needed] == ""
+                else (f"with BATON_{needed.upper()}={given[needed]}")
+            )
+            said.append(f"BATON_{name.upper()} changes nothing {missing}")
+    return said
+
+
 def is_text(value: object) -> bool:
     """False for bytes of the environment or of an argument that could not be decoded: a file may be
     named so, but no JSON and no book can hold them."""

@@ -32,7 +32,7 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
     """Run until stopped; returns the exit status. Says what is wrong instead of a traceback.
 
     `first`: a worker that loads already. It is the caller's to end where nothing came of it."""
-    if (wrong := _misset(settings)) is not None:
+    if (wrong := misset(settings)) is not None:
         say(wrong)
         return 1
     try:
@@ -57,7 +57,8 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
     _warn(settings, listeners)
     model = find_model(settings)
     if model is not None:  # what a former engine left there is not of this one
-        settings.engine_socket.unlink(missing_ok=True)
+        for left in (settings.engine_socket, settings.engine_died):
+            left.unlink(missing_ok=True)
     settings = msgspec.structs.replace(settings, model=model.public_name if model else "none")
     command = None if model is None else engine_command(settings, model)
 
@@ -164,7 +165,7 @@ def engine_command(settings: Settings, model: ModelFile) -> list[str]:
     return words + ["--no-speculation"] * (not settings.engine_speculation)
 
 
-def _misset(settings: Settings) -> str | None:
+def misset(settings: Settings) -> str | None:
     """What is wrong with a setting that nothing but a start uses; a key's value is not told."""
     if (why := _unwritable(settings.access_log)) is not None:
         return f"BATON_ACCESS_LOG: {settings.access_log} cannot be written: {why}"
@@ -192,7 +193,7 @@ def _unwritable(access_log: str) -> str | None:
 
 
 def _warn(settings: Settings, listeners: Sequence[socket.socket]) -> None:
-    for text in misspelt(os.environ, Settings.__struct_fields__):
+    for text in (*misspelt(os.environ, Settings.__struct_fields__), *settings.idle()):
         say(f"WARNING: {text}")
     if settings.tls_certificate_file:
         return

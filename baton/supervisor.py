@@ -249,6 +249,9 @@ class Supervisor:
             say("the embedded model is off; upstreams are served (baton doctor tells more)")
             self.settings = msgspec.structs.replace(self._given, model="none")
             return self._swap_workers()
+        if child.name == "engine":
+            with contextlib.suppress(OSError):  # workers only wait for it in vain
+                self.settings.engine_died.touch()
         if self._announce is not None and status == staged.UNUSABLE_EXIT:
             self._exit_status = 1  # at its start; later what served before goes on meanwhile
             return self._stop()

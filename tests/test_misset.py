@@ -67,6 +67,24 @@ def test_models() -> None:
     )
 
 
+def test_settings_that_change_nothing_without_another() -> None:
+    """Each is told where the other is off, and neither where it is on nor where it is as usual."""
+    usual = msgspec.structs.asdict(Settings())
+    other = {str: "x", int: 3, float: 0.25, bool: None}
+    on = {"database_url": "x", "webhook_url": "x", "otel_url": "x", "currency": "EUR"}
+    for name, needed in misset.NEEDED.items():
+        assert {name, needed} <= usual.keys()
+        off = misset.WITHOUT.get(needed, type(usual[needed])())
+        value = other[type(usual[name])]
+        given = {**usual, needed: off, name: not usual[name] if value is None else value}
+        (said,) = misset.idle(given, usual)
+        assert said.startswith(f"BATON_{name.upper()} changes nothing with")
+        assert f"BATON_{needed.upper()}" in said
+        assert [] == misset.idle({**given, needed: on.get(needed, usual[needed])}, usual)
+    assert [] == misset.idle(usual, usual)
+    assert [] == misset.idle({**usual, "model": "none"}, usual)
+
+
 @pytest.mark.parametrize("name", ["public_url", "admin_url", "otel_url"])
 def test_addresses(name: str) -> None:
     """Whole ones, with a path where wanted; "" stands for none."""

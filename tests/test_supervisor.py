@@ -51,6 +51,19 @@ while :; do sleep 0.2; echo alive; done"""
 """The first one hangs."""
 
 
+def test_workers_are_told_that_an_engine_died(tmp_path: pathlib.Path) -> None:
+    """By a mark, which is there before it is started again, and stays over a reload."""
+    engine = "ls ${LOG%/*}/run >> $LOG; echo began >> $LOG; exit 7"
+    (tmp_path / "run").mkdir()
+    with supervised(tmp_path, serve("worker"), engine) as running_one:
+        running_one.wait_began(1)
+        running_one.wait_told("engine.died")
+        assert "began" == next(one for one in running_one.told() if "worker" not in one)
+        running_one.signal(signal.SIGHUP)
+        running_one.wait_told("worker ended")
+        assert (tmp_path / "run/engine.died").exists()
+
+
 def test_a_silent_engine_is_started_anew(tmp_path: pathlib.Path) -> None:
     """Killed once it has said nothing for its time, not before; one that tells goes on."""
     with supervised(tmp_path, serve("worker"), BEATING, stall_s=2.0) as running_one:

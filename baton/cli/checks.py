@@ -20,16 +20,21 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import msgspec
+from starlette.types import Receive, Scope, Send
 
+from baton import webhooks
+from baton.admission.origins import trusted
 from baton.cli.calling import call
-from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings
+from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings, SettingsError
 from baton.engine import models
-from baton.engine.gguf import MAGIC
+from baton.engine.model_file import fault
 from baton.errors import BatonError
 from baton.ledger.audit import journals
 from baton.listening import Place, bind, places, refusal, resolved, too_long, within_machine
+from baton.model_names import split_paths
 from baton.probes import question
 from baton.running import running
+from baton.serve import misset
 from baton.stores import glance, migrate
 from baton.stores.audit import damaged
 from baton.stores.base import StoreError, Unsealable, UpstreamRecord
@@ -40,6 +45,7 @@ from baton.upstreams import registry
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.endpoint import TransportLimits
 from baton.web.front import Alive
+from baton.working import configured
 
 State = Literal["ok", "warning", "failed"]
 
@@ -87,6 +93,32 @@ def cpu(cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> Finding:
     return Finding("cpu", "ok", "has AVX2, FMA and F16C")
 
 
+def settings_together(settings: Settings) -> Finding:
+    """What the start finds wrong with settings beyond each one's own kind, and what it warns of."""
+    try:
+        wrong = misset(settings)
+        if wrong is None:
+            trusted(settings.trusted_proxies)
+            webhooks.address(settings)
+            configured(settings, _nobody, asyncio.Protocol)
+    except SettingsError as error:
+        wrong = str(error)
+    except ValueError as error:
+        wrong = f"BATON_TRUSTED_PROXIES: {error}"
+    if wrong is not None:
+        return Finding("settings", "failed", wrong, "`baton serve` does not start with that")
+    if settings.journal == "shared" and not settings.database_url:
+        what, remedy = "BATON_JOURNAL=shared needs BATON_DATABASE_URL", "set it, or local"
+        return Finding("settings", "failed", what, remedy)
+    if said := settings.idle():
+        return Finding("settings", "warning", "; ".join(said), "set the other, or neither")
+    return Finding("settings", "ok", "fit each other")
+
+
+async def _nobody(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Serves nothing."""
+
+
 def library(settings: Settings, code: str = LOAD_LIBRARY) -> Finding:
     """Loaded in a process of its own, since a library of the wrong kind may take it down."""
     if settings.model.lower() == models.NONE:
@@ -110,19 +142,21 @@ def model(settings: Settings) -> Finding:
     place = models.locate(settings)
     if place is None:
         return Finding("model", "ok", "none: only upstreams answer")
+    if place.unusable:
+        remedy = "set BATON_MODEL to another one; `baton model fetch --newest` asks for it again"
+        return Finding("model", "failed", f"{place.source}: {place.unusable}", remedy)
     if place.path is None or (place.source and not place.fetched):
         remedy = "`baton model fetch` gets it now, `baton serve` at its start"
         what = f"{place.public_name} is not fetched yet from {place.source}"
         return Finding("model", "warning", what, remedy)
-    try:
-        with place.path.open("rb") as file:
-            whole = file.read(len(MAGIC)) == MAGIC
-    except OSError as error:
-        remedy = "set BATON_MODEL to a GGUF file that can be read, or to none"
-        return Finding("model", "failed", f"{place.path}: {error.strerror}", remedy)
-    if not whole:
-        remedy = "remove the file and fetch it again"
-        return Finding("model", "failed", f"{place.path} is no GGUF file", remedy)
+    for path in map(place.path.with_name, split_paths(place.path.name)):
+        try:
+            wrong = fault(path)
+        except OSError as error:
+            remedy = "set BATON_MODEL to a GGUF file that can be read, or to none"
+            return Finding("model", "failed", f"{path}: {error.strerror}", remedy)
+        if wrong is not None:
+            return Finding("model", "failed", wrong, "remove the file and fetch it again")
     source = f" from {place.source}" if place.source else ""
     return Finding("model", "ok", f"{place.public_name} ({place.path}){source}")
 

@@ -33,6 +33,7 @@ def examine(settings: config.Settings) -> list[checks.Finding]:
         checks.python(),
         checks.cpu(),
         checks.library(settings),
+        checks.settings_together(settings),
         checks.model(settings),
         checks.folder(settings),
         store,

@@ -22,13 +22,14 @@ import msgspec
 
 from baton.engine.digest import file_sha256
 from baton.engine.models import Progress
-from baton.engine.opening import Insecure, open_url, said
+from baton.engine.opening import Misled, TooSlow, open_url, said
 
 MIB = 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 STALL_TIMEOUT_S = 30.0
 ATTEMPTS_MAX = 5
-"""Attempts in a row that bring no byte; one that brings some starts the count anew."""
+"""Attempts in a row that bring no byte, or too few a second; one that brings some starts the count
+anew."""
 PAUSE_S = 1.0
 LENGTH = r"[0-9]{1,19}"
 
@@ -85,7 +86,7 @@ def fetch(
 def _fetched(source: Source, partial: pathlib.Path, progress: Progress, pause_s: float) -> str:
     fruitless = 0
     while True:
-        before = _size(partial)
+        before, slow = _size(partial), False
         try:
             if _attempt(source, partial, progress):
                 return file_sha256(partial)
@@ -96,8 +97,8 @@ def _fetched(source: Source, partial: pathlib.Path, progress: Progress, pause_s:
                 partial.unlink()
             elif (refusal := _refusal(error)) is not None:
                 raise refusal from None
-            reason = said(error)
-        fruitless = 0 if _size(partial) > before else fruitless + 1
+            reason, slow = said(error), isinstance(error, TooSlow)
+        fruitless = 0 if _size(partial) > before and not slow else fruitless + 1
         if fruitless == ATTEMPTS_MAX:
             raise DownloadError(reason)
         time.sleep(pause_s * fruitless)
@@ -112,7 +113,7 @@ def _refusal(error: Exception) -> DownloadError | None:
         message = f"the server answered {error.code} {said(error.reason)}"
         return DownloadError(message, refused=True, status=error.code)
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(cause, ssl.SSLError | Insecure):
+    if isinstance(cause, ssl.SSLError | Misled):
         return DownloadError(str(cause), refused=True)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DownloadError(f"{error.strerror}: what has come is kept, make room for the rest")

@@ -5,7 +5,7 @@ tensors, then their data from the next multiple of the alignment on. Numbers are
 version 3 is read, and of the metadata only what is needed to write the file again."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -15,6 +15,16 @@ ALIGNMENT_DEFAULT = 32
 STRING, ARRAY = 8, 9
 SIZES_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """Of metadata values, by their type."""
+
+BLOCKS: Mapping[int, tuple[int, int]] = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24),
+    8: (32, 34), 9: (32, 40), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176),
+    14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50),
+    20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2),
+    26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54),
+    35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18),
+}  # fmt: skip
+"""Weights and bytes of a block, by ggml's number of its format."""
 
 
 class GgufError(Exception):
@@ -36,6 +46,12 @@ class Tensor(msgspec.Struct, frozen=True):
             count *= size
         return count
 
+    @property
+    def bytes_min(self) -> int:
+        """Of its weights; 1 where this version does not know their format."""
+        weights, size = BLOCKS.get(self.kind, (0, 0))
+        return -(-self.weights // weights) * size if weights else 1
+
 
 class Frame(msgspec.Struct, frozen=True):
     metadata_end: int
@@ -45,6 +61,12 @@ class Frame(msgspec.Struct, frozen=True):
     alignment: int
     tensors: list[Tensor]
     data_start: int
+
+    @property
+    def bytes_min(self) -> int:
+        """Of the whole file, at the least: the padding at its end may be missing."""
+        ends = (tensor.offset + tensor.bytes_min for tensor in self.tensors)
+        return self.data_start + max(ends, default=0)
 
 
 def padded(size: int, alignment: int) -> int:
@@ -86,7 +108,7 @@ def frame(data: memoryview) -> Frame:
     """The frame of a file's content. Raises GgufError."""
     try:
         return _frame(_Cursor(data), data)
-    except (struct.error, KeyError, IndexError) as error:
+    except (struct.error, KeyError, IndexError, OverflowError) as error:
         raise GgufError("the file is cut, or no GGUF file") from error
 
 
@@ -103,6 +125,8 @@ def _frame(cursor: _Cursor, data: memoryview) -> Frame:
         key, kind = cursor.text(), cursor.number("<I")
         if key == b"general.alignment":
             (alignment,) = struct.unpack_from("<I", data, cursor.at)
+            if alignment < 1:
+                raise GgufError("an alignment of 0")
         elif key == b"general.file_type":
             file_kind_at = cursor.at
         cursor.skip(kind)

@@ -5,8 +5,8 @@ SHA-256; then each file is fetched by that commit, resumably, and checked. The h
 the bytes lie, which may be another host: HF_TOKEN never goes there (opening.py). What it answers is
 read up to a limit and decoded by type; a path that leads out of a folder is as if it were none.
 
-HF_ENDPOINT names another hub or a mirror, HF_TOKEN is sent where it is set, HF_HUB_OFFLINE forbids
-to ask. Loaded only where something is to be fetched.
+HF_ENDPOINT names another hub or a mirror, HF_TOKEN or the hub's own client's token (hub_token.py)
+is sent where there is one, HF_HUB_OFFLINE forbids to ask. Loaded only where something is fetched.
 """
 
 import os
@@ -22,11 +22,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from baton.engine import hub_token
 from baton.engine.download import DownloadError, Source, fetch, make_room, missing_bytes
 from baton.engine.hub_files import HubFile, choose
 from baton.engine.models import NotFetched, Progress
 from baton.engine.named import Kept, Part, Shelf
-from baton.engine.opening import open_url, said
+from baton.engine.opening import Misled, open_url, said
 from baton.misset import ADDRESS
 from baton.model_names import HubName
 
@@ -37,6 +38,7 @@ ANSWER_TIMEOUT_S = 60.0
 STALL_TIMEOUT_S = 30.0
 ATTEMPTS_MAX = 3
 PAUSE_S = 1.0
+NO_TOKEN = "HF_TOKEN is not set"
 CODE, SAID = "X-Error-Code", "X-Error-Message"
 Method = Literal["GET", "HEAD"]
 
@@ -65,6 +67,7 @@ class _Repository(msgspec.Struct, frozen=True):
 class Hub(msgspec.Struct, frozen=True):
     endpoint: str
     token: str = ""
+    token_place: str = "HF_TOKEN"
     offline: bool = False
 
     @property
@@ -77,11 +80,9 @@ def of(environment: Mapping[str, str]) -> Hub:
     endpoint = environment.get("HF_ENDPOINT", "").rstrip("/") or ENDPOINT
     if not ADDRESS.fullmatch(endpoint) or "@" in endpoint:
         raise NotFetched("HF_ENDPOINT is no address such as https://hub.example.org")
-    token = environment.get("HF_TOKEN", "").strip()
-    if not re.fullmatch(r"[\x21-\x7e]*", token):
-        raise NotFetched("HF_TOKEN holds characters that no token has")
-    offline = environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    return Hub(endpoint, token, offline)
+    token = hub_token.of(environment)
+    offline = hub_token.is_true(environment.get("HF_HUB_OFFLINE", ""))
+    return Hub(endpoint, token.value, token.place, offline)
 
 
 def obtain(shelf: Shelf, revision: str, progress: Progress) -> Kept:
@@ -191,7 +192,7 @@ def _asked(hub: Hub, name: HubName, url: str, method: Method) -> tuple[Message, 
                 f"{hub.endpoint} cannot be reached ({said(reason)}): look at the network and the"
                 " proxy (HTTPS_PROXY), or set HF_ENDPOINT to a mirror that can be"
             )
-            again = True
+            again = not isinstance(error, Misled)
         if not again or attempt == ATTEMPTS_MAX:
             break
         time.sleep(PAUSE_S)
@@ -218,9 +219,9 @@ def _said(hub: Hub, name: HubName, status: int, headers: Message) -> str:
     if code == "RevisionNotFound":
         return f"{repository} has no revision {name.revision or '(it is empty)'}"
     if status == 401 and hub.token and code != "RepoNotFound":
-        return f"{hub.endpoint} does not know HF_TOKEN (401): set a valid one, or none"
+        return f"{hub.endpoint} does not know {hub.token_place} (401): set a valid one, or none"
     if status in (401, 404):
-        token = "the account of HF_TOKEN may not see it" if hub.token else "HF_TOKEN is not set"
+        token = f"the account of {hub.token_place} may not see it" if hub.token else NO_TOKEN
         return (
             f"{hub.endpoint} shows no {repository} ({status}): check how it is written; where it is"
             f" private, {token}"
@@ -233,7 +234,7 @@ def _said(hub: Hub, name: HubName, status: int, headers: Message) -> str:
 
 
 def _gated(hub: Hub, repository: str) -> str:
-    token = "the account of HF_TOKEN may not read it yet" if hub.token else "HF_TOKEN is not set"
+    token = f"the account of {hub.token_place} may not read it yet" if hub.token else NO_TOKEN
     return (
         f"{repository} is gated, and {token}: accept its terms at {hub.endpoint}/{repository}, and"
         " set HF_TOKEN to a token of that account that may read gated repositories"

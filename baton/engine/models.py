@@ -87,6 +87,8 @@ class ModelPlace(msgspec.Struct, frozen=True):
     public_name: str
     source: str
     """Where it is fetched from; "" for a file of the operator's own."""
+    unusable: str = ""
+    """Why what was fetched is no model."""
 
     @property
     def fetched(self) -> bool:

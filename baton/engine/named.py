@@ -7,7 +7,8 @@ remembered of them.
 
 A start takes what is remembered and asks nobody: it needs no network, and a model does not change
 because its repository did. `newest` asks. A file that is not whole any more is fetched again as it
-was. An older one stays until somebody deletes it: a running engine may be started on it again.
+was. An older one stays until somebody deletes it: a running engine may be started on it again. A
+file that came whole and is no model is remembered, too: it would be no other one the next time.
 """
 
 import hashlib
@@ -53,6 +54,8 @@ class Kept(msgspec.Struct, frozen=True):
     revision: Commit
     """The commit of a repository; "" for a package, whose version is in its name."""
     parts: tuple[Part, ...]
+    unusable: str = ""
+    """Why it is no model, where it is none; its files are deleted then."""
 
     @property
     def digest(self) -> str:
@@ -144,6 +147,8 @@ def locate(given: str, cache: pathlib.Path) -> ModelPlace:
     if kept is None:
         return ModelPlace(None, name, text)
     source = f"{text} ({kept.revision})" if kept.revision else text
+    if kept.unusable:
+        return ModelPlace(None, name, source, kept.unusable)
     return ModelPlace(found.file(kept).path, name, source)
 
 
@@ -153,6 +158,8 @@ def resolve(given: str, cache: pathlib.Path, progress: Progress, newest: bool) -
     text = found.name.text
     try:
         kept = found.remembered()
+        if kept is not None and kept.unusable and not newest:
+            raise NotFetched(f"{kept.unusable}; `baton model fetch --newest` asks for it again")
         if kept is not None and not newest and found.is_whole(kept):  # a read-only disk will do
             return found.file(kept)
         found.folder.mkdir(parents=True, exist_ok=True)
@@ -179,16 +186,18 @@ def _obtained(found: Shelf, progress: Progress, newest: bool) -> Kept:
     fresh: Kept = obtain(found, revision, progress)
     for part in fresh.parts:
         path = found.path(fresh, part)
-        if part is fresh.parts[0]:
-            _judge(path)
+        if part is fresh.parts[0] and (why := _judge(path)) is not None:
+            path.unlink()
+            if kept is None or kept.unusable:  # else what was here goes on
+                found.remember(msgspec.structs.replace(fresh, unusable=why))
+            raise NotFetched(why)
         models.remember_sha256(path, found.cache, part.sha256)
     found.remember(fresh)
     return fresh
 
 
-def _judge(path: pathlib.Path) -> None:
+def _judge(path: pathlib.Path) -> str | None:
+    """Why it is no model."""
     with path.open("rb") as file:
         magic = file.read(len(MAGIC))
-    if magic != MAGIC:
-        path.unlink()
-        raise NotFetched(f"{path.name} is not a GGUF file (it begins with {magic!r})")
+    return None if magic == MAGIC else f"{path.name} is not a GGUF file (it begins with {magic!r})"

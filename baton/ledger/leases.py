@@ -7,6 +7,7 @@ come here.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable
 
@@ -14,6 +15,14 @@ from baton.stores.accounts import Accounts
 from baton.stores.base import StoreUnavailable, Uncertain
 from baton.stores.windows import REQUESTS, UNITS
 from baton.telemetry import diary
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def awake_or_not_s() -> float:
+    """A clock that is never set, and goes on while the machine sleeps, as the server's does: the
+    event loop's stands still then."""
+    return time.clock_gettime(_CLOCK)
 
 
 class _Balance:
@@ -36,11 +45,21 @@ class _Balance:
 class Leases:
     """What this process (the journal `number`, in `epoch`) holds. Owned by one event loop."""
 
-    def __init__(self, accounts: Accounts, number: int, epoch: int | None = None) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        number: int,
+        epoch: int | None = None,
+        clock_s: Callable[[], float] = awake_or_not_s,
+    ) -> None:
+        self._clock_s = clock_s
         self._accounts, self._number, self._epoch = accounts, number, epoch
         self.lapsed = False
         """Whether the book has not been heard of for so long that it may count this process as
         gone: nothing is spent until it is heard again."""
+        self.until_s: float | None = None
+        """When that will be, by `clock_s`, unless it is heard before: whoever slept over it, or was
+        stopped, spends nothing before it has noticed. None: never."""
         self._balances: defaultdict[str, _Balance] = defaultdict(_Balance)
         self._wanted: defaultdict[str, int] = defaultdict(int)
         self._asking = asyncio.Lock()
@@ -53,7 +72,7 @@ class Leases:
     def take(self, limited: tuple[str, ...], amount: int, tokens: int = 0) -> bool:
         """Spend `amount` (`tokens` of those that count tokens, one of those that count requests) of
         every account, or of none."""
-        if self.lapsed or not self._fits(limited, amount, tokens):
+        if self.lapsed or not self._fits(limited, amount, tokens) or self._over():
             return False
         for name in limited:
             self._balances[name].add(-need(name, amount, tokens))
@@ -63,6 +82,8 @@ class Leases:
         """`take` of the one account that is limited, in nano-USD."""
         balance = self._balances[name]
         if self.lapsed or balance.available < amount:
+            return False
+        if self.until_s is not None and self._clock_s() >= self.until_s:
             return False
         balance.available = left = balance.available - amount
         if left < balance.low:
@@ -96,7 +117,7 @@ class Leases:
             async with self._asking:
                 included = self._questions > asked_before  # in a question asked while we waited
                 while not self.take(limited, amount, tokens):
-                    if self.lapsed:
+                    if self.lapsed or self._over():
                         raise StoreUnavailable("the leases have lapsed")
                     if self._open:
                         await self._heard()
@@ -115,6 +136,9 @@ class Leases:
                 self._wanted[name] -= needs[name]
                 if not self._wanted[name]:
                     del self._wanted[name]
+
+    def _over(self) -> bool:
+        return self.until_s is not None and self._clock_s() >= self.until_s
 
     def _fits(self, limited: tuple[str, ...], amount: int, tokens: int) -> bool:
         for name in limited:

@@ -3,14 +3,15 @@
 A process renews its tenure a few times within its term (stores/journals.py tells what that means).
 While it cannot, it spends what it holds; after a whole term it stops, and goes on when the book is
 heard again. If the book has given it up meanwhile, what it holds is not its own any more: it must
-end, and begin anew. On SQLite there is nothing to renew.
+end, and begin anew. Terms are counted by a clock that goes on while the machine sleeps. On SQLite
+there is nothing to renew.
 """
 
 import asyncio
-import time
+from collections.abc import Callable
 
 from baton.ledger.fold import Opened, recover_lost
-from baton.ledger.leases import Leases
+from baton.ledger.leases import Leases, awake_or_not_s
 from baton.stores import journals
 from baton.stores.base import StoreError
 from baton.stores.journals import Fenced
@@ -24,15 +25,17 @@ RENEWALS_PER_TERM = 6
 class Renewal:
     """The tenure of one process. Owned by one event loop."""
 
-    def __init__(self, opened: Opened, leases: Leases) -> None:
-        self._opened, self._leases = opened, leases
+    def __init__(
+        self, opened: Opened, leases: Leases, clock_s: Callable[[], float] = awake_or_not_s
+    ) -> None:
+        """`clock_s` is the leases', too."""
+        self._opened, self._leases, self._clock_s = opened, leases, clock_s
         self._database, self._term = opened.store.database, opened.store.term
-        self._heard_s = time.monotonic()
         self._lapsing: asyncio.TimerHandle | None = None
         self.lost = False
         """Whether the journal is another's now, or counts as lost."""
         if self._term is not None:
-            self._heard(self._heard_s)
+            self._heard(clock_s())
 
     @property
     def every_s(self) -> float:
@@ -45,7 +48,7 @@ class Renewal:
         """Renew, and close journals whose processes are gone; whether the book answered."""
         if self._term is None:
             return True
-        began_s = time.monotonic()
+        began_s = self._clock_s()
         try:
             await asyncio.to_thread(journals.renew, self._database, self._opened.held, self._term)
         except Fenced as error:
@@ -67,7 +70,8 @@ class Renewal:
         """The book knows this process: it may spend for a term from when it asked."""
         assert self._term is not None
         self.close()
-        left_s = at_s + self._term.process_s - time.monotonic()
+        self._leases.until_s = at_s + self._term.process_s
+        left_s = self._leases.until_s - self._clock_s()
         self._leases.lapsed = left_s <= 0
         self._lapsing = asyncio.get_running_loop().call_later(max(0.0, left_s), self._lapse)
 

@@ -2,12 +2,14 @@
 
 An engine whose model is loaded for the first time is not there yet; one that died was. They are
 told apart by its socket: a start removes what a former one left, and the engine makes it when its
-model is loaded. An engine that dies leaves it behind.
+model is loaded. An engine that dies leaves it behind; of one that dies before, as of any, the
+supervisor leaves a mark beside it.
 """
 
 import asyncio
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Literal
 
 from baton.engine.wire import Description, Tokens
@@ -24,10 +26,11 @@ class EmbeddedModel:
     """Implements web.services.Embedded."""
 
     def __init__(
-        self, model: str, upstream: EmbeddedUpstream, socket: pathlib.Path, wait_s: float
+        self, model: str, upstream: EmbeddedUpstream, marks: Sequence[pathlib.Path], wait_s: float
     ) -> None:
-        """`wait_s`: how long from now on a model that loads is waited for."""
-        self.model, self._upstream, self._socket = model, upstream, socket
+        """`marks`: where one of them is, an engine was there, or died before. `wait_s`: how long
+        from now on a model that loads is waited for."""
+        self.model, self._upstream, self._marks = model, upstream, marks
         self._waits_until_s = time.monotonic() + wait_s
         self.created_s = int(time.time())
         self.description: Description | None = None
@@ -49,7 +52,7 @@ class EmbeddedModel:
         return "ok"
 
     def _awaited(self) -> bool:
-        seen = self.description is not None or self._socket.exists()
+        seen = self.description is not None or any(mark.exists() for mark in self._marks)
         return not seen and time.monotonic() < self._waits_until_s
 
     async def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> Tokens:

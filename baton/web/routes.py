@@ -4,7 +4,8 @@ it, with the console's pages (console/table.py).
 Unknown paths, wrong methods, refusals and our own faults all answer in OpenAI's error shape.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -123,6 +124,7 @@ fixes the model: they are told what Baton is for."""
 ADMIN, NOT_LET_IN = "/admin/", (401, 403)
 """What an operator got wrong there is for nobody else's eyes: such messages quote what was typed,
 of an address its password perhaps. Who was not let in is noted all the same."""
+SLASHES, TIDY = re.compile("/+"), "A slash too many is another path."
 PAGES = ("/docs", "/console")
 """What people open: a slash at the end is taken away. API paths have none, and no redirect."""
 
@@ -160,11 +162,19 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        if _names_nothing(request.path_params):
+            raise HTTPException(404)
         one = self.methods.get("GET" if request.method == "HEAD" else request.method)
         if one is None or one.run is None:
             raise wrong_method(request.method, scope["path"], self.allowed)
         response = await answer(one, request.app.state.services, request)
         await response(scope, receive, send)
+
+
+def _names_nothing(parts: Mapping[str, str]) -> bool:
+    """`/v1/models/` and `/m//v1/models` match the paths of one model and of a fixed one."""
+    fixed = parts.get("fixed_model", "-")
+    return "" in parts.values() or fixed.startswith("/") or fixed.endswith("/")
 
 
 def routes(operations: Iterable[AnyOperation]) -> list[Route]:
@@ -197,8 +207,11 @@ async def unmatched(request: Request, error: Exception) -> Response:
         name = path.rsplit("/", 2)[1]
         return RedirectResponse(f"../{name}", 308)  # relative: right behind a path prefix, too
     problem = unknown_path(method, path)
-    if path.startswith(ELSEWHERE):
-        address = request.app.state.services.settings.address
+    address = request.app.state.services.settings.address
+    if (tidy := SLASHES.sub("/", path).rstrip("/")) != path and _leads(request, tidy):
+        message = f"{problem.message} Is {method} {address}{tidy} meant? {TIDY}"
+        problem = RequestError(404, message, code=problem.code)
+    elif path.startswith(ELSEWHERE):
         message = (
             f"{problem.message} Baton relays text completions: POST {address}/v1/completions "
             f"(documentation: {address}/docs)."
@@ -210,10 +223,12 @@ async def unmatched(request: Request, error: Exception) -> Response:
 def _leads_on(request: Request) -> bool:
     """Whether there is something at its path without the slash at the end."""
     path = request.scope["path"]
-    bare = {**request.scope, "path": path.removesuffix("/")}
-    return path.endswith("/") and any(
-        route.matches(bare)[0] is Match.FULL for route in request.app.routes
-    )
+    return path.endswith("/") and _leads(request, path.removesuffix("/"))
+
+
+def _leads(request: Request, path: str) -> bool:
+    there = {**request.scope, "path": path}
+    return any(route.matches(there)[0] is Match.FULL for route in request.app.routes)
 
 
 async def stall(request: Request, _error: Exception) -> Response:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import socket
 import sqlite3
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from baton.running import marked
 from baton.stores import migrate
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import book_path, book_place, journal_folder, open_store
+from tests.engine import hubs
 from tests.fakes import file_server, tiny_gguf
 from tests.servers import Postgres
 from tests.upstreams.certified import certificate
@@ -69,6 +71,35 @@ def test_library_is_loaded_in_a_process_of_its_own(settings: config.Settings) ->
     assert ("failed", True) == (missing.state, "libgomp1" in missing.remedy)
 
 
+@pytest.mark.parametrize(
+    ("given", "state", "said"),
+    [
+        ({}, "ok", "fit each other"),
+        ({"admin_url": "https://a.test"}, "failed", "BATON_ADMIN_URL needs BATON_ADMIN_LISTEN"),
+        ({"tls_key_file": "/k"}, "failed", "BATON_TLS_KEY_FILE needs BATON_TLS_CERTIFICATE_FILE"),
+        ({"tls_certificate_file": "/nowhere.pem"}, "failed", "BATON_TLS_CERTIFICATE_FILE and"),
+        ({"journal": "shared"}, "failed", "BATON_JOURNAL=shared needs BATON_DATABASE_URL"),
+        ({"webhook_url": "https://a.test/"}, "failed", "BATON_WEBHOOK_SECRET"),
+        ({"trusted_proxies": "nobody"}, "failed", "BATON_TRUSTED_PROXIES: "),
+        ({"access_log": "/nowhere/log"}, "failed", "BATON_ACCESS_LOG: /nowhere/log cannot be"),
+        (
+            {"webhook_secret": "s3cret", "engine_threads": 2},
+            "warning",
+            "BATON_WEBHOOK_SECRET changes nothing without BATON_WEBHOOK_URL; "
+            "BATON_ENGINE_THREADS changes nothing with BATON_MODEL=none",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_each_other(
+    settings: config.Settings, given: dict[str, Any], state: str, said: str
+) -> None:
+    """What a start refuses fails, also what only its worker would find; what it warns of is told.
+    No secret is."""
+    found = checks.settings_together(changed(settings, **given))
+    assert (state, True) == (found.state, said in found.message), found
+    assert "s3cret" not in found.message
+
+
 def test_model_file_is_looked_at(settings: config.Settings, tmp_path: pathlib.Path) -> None:
     """There, missing, no GGUF, not fetched yet, switched off: each has its word."""
     (tmp_path / "page.gguf").write_bytes(b"<html>")
@@ -82,6 +113,32 @@ def test_model_file_is_looked_at(settings: config.Settings, tmp_path: pathlib.Pa
         for name in expected
     }
     assert expected == found
+
+
+def test_a_model_that_is_cut_is_told(settings: config.Settings, tmp_path: pathlib.Path) -> None:
+    """Of several files each is looked at; one that is missing is named."""
+    paths = tiny_gguf.write_parts(tmp_path / "tiny.gguf")
+    given = changed(settings, model=str(paths[0]))
+    assert "ok" == checks.model(given).state
+    content = paths[2].read_bytes()
+    paths[2].write_bytes(content[: len(content) // 2])
+    found = checks.model(given)
+    assert ("failed", True) == (found.state, f"{paths[2]} is cut" in found.message)
+    paths[1].unlink()
+    assert f"{paths[1]}: No such file" in checks.model(given).message
+
+
+def test_a_model_that_is_none_is_told(
+    settings: config.Settings, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched under its name is no GGUF: that is not "not fetched yet"."""
+    with hubs.hub(monkeypatch, {"page.gguf": b"<html>"}):
+        hubs.told(tmp_path, "hf:me/Toy-GGUF")
+    given = changed(settings, model="hf:me/Toy-GGUF", model_cache=str(tmp_path / "cache"))
+    found = checks.model(given)
+    assert "failed" == found.state
+    assert "page.gguf is not a GGUF file" in found.message
+    assert "--newest" in found.remedy
 
 
 def test_folder_must_be_private(settings: config.Settings) -> None:

@@ -7,7 +7,17 @@ def test_a_sound_installation_passes(cli: Cli) -> None:
     """Every check is ok on a new data folder."""
     findings = cli.ok("doctor")
     names = [finding["check"] for finding in findings]
-    assert ["python", "cpu", "library", "model", "folder", "store", "port", "address"] == names
+    assert [
+        "python",
+        "cpu",
+        "library",
+        "settings",
+        "model",
+        "folder",
+        "store",
+        "port",
+        "address",
+    ] == names
     assert {"ok"} == {finding["state"] for finding in findings}
 
 

@@ -14,7 +14,7 @@ from tests.fakes.fake_hub import Hub, Repository
 
 Q4, Q8 = b"GGUF" + b"four" * 25_000, b"GGUF" + b"8" * 200_000
 FILES = {"README.md": b"hello", "Toy-Q4_K_M.gguf": Q4, "sub/Toy-Q8_0.gguf": Q8}
-VARIABLES = ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT")
+VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT")
 
 
 @contextlib.contextmanager
@@ -24,6 +24,7 @@ def hub(
     """A hub with me/Toy-GGUF, which the environment names."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN_PATH", "/nowhere/token")
     monkeypatch.setattr("baton.engine.hub.PAUSE_S", 0.0)
     with fake_hub.serving({"me/Toy-GGUF": Repository(dict(files), gated=gated)}) as served:
         monkeypatch.setenv("HF_ENDPOINT", f"{served.url}/")

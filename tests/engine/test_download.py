@@ -3,11 +3,12 @@
 import contextlib
 import hashlib
 import pathlib
+import threading
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from baton.engine.download import DownloadError, Source, fetch
+from baton.engine.download import ATTEMPTS_MAX, DownloadError, Source, fetch
 from tests.fakes import file_server
 
 CONTENT = bytes(range(256)) * 4096
@@ -199,6 +200,49 @@ def test_failures_that_heal_are_retried_and_others_are_not(tmp_path: pathlib.Pat
         with pytest.raises(DownloadError, match="403") as raised:
             get(server, tmp_path / "other")
         assert (True, 4) == (raised.value.refused, len(server.asked))
+
+
+@pytest.mark.parametrize("there", ["http://a..b/", "http://127.0.0.1:no/"])
+def test_a_redirect_to_nowhere_is_asked_for_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """It leads there again however often it is asked: that is a refusal."""
+    with file_server.serving({}) as server:
+
+        def lead(request: BaseHTTPRequestHandler) -> None:
+            server.asked.append((request.path, None))
+            request.send_response(302)
+            request.send_header("Location", there)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+
+        monkeypatch.setattr(server, "answer", lead)
+        with pytest.raises(DownloadError, match="no such address") as raised:
+            get(server, tmp_path / "model")
+        assert (True, 1) == (raised.value.refused, len(server.asked))
+
+
+def test_a_server_that_drips_is_given_up(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little comes, something does each time: that is no progress. It is kept."""
+    monkeypatch.setattr("baton.engine.opening.GRACE_S", 0.1)
+    never = threading.Event()
+    with file_server.serving({}) as server:
+
+        def drip(request: BaseHTTPRequestHandler) -> None:
+            server.asked.append((request.path, request.headers.get("Range")))
+            request.wfile.write(b"HTTP/1.1 206 Partial Content\r\n\r\n")
+            with contextlib.suppress(OSError):
+                while not never.wait(0.01):
+                    request.wfile.write(b"x")
+            request.close_connection = True
+
+        monkeypatch.setattr(server, "answer", drip)
+        with pytest.raises(DownloadError, match="less than 1024 bytes a second") as raised:
+            get(server, tmp_path / "model")
+        assert (False, ATTEMPTS_MAX) == (raised.value.refused, len(server.asked))
+    assert (tmp_path / "model.partial").stat().st_size >= ATTEMPTS_MAX
 
 
 def test_dead_network_gives_up_and_keeps_what_it_has(tmp_path: pathlib.Path) -> None:

@@ -5,7 +5,7 @@ import pathlib
 import gguf
 import pytest
 
-from baton.engine.gguf import GgufError, frame, padded, table_entry
+from baton.engine.gguf import BLOCKS, GgufError, frame, padded, table_entry
 from tests.fakes import tiny_gguf
 
 
@@ -37,6 +37,11 @@ def test_other_files_are_told() -> None:
     for content in (b"<html>" * 9, b"GGUF\x02\0\0\0" + bytes(64)):
         with pytest.raises(GgufError):
             frame(memoryview(content))
+
+
+def test_how_long_formats_are() -> None:
+    """As the package knows them."""
+    assert {int(kind): size for kind, size in gguf.GGML_QUANT_SIZES.items()} == BLOCKS
 
 
 def test_padding() -> None:

@@ -13,7 +13,7 @@ from baton.engine import hub as hubs
 from baton.engine.models import NotFetched
 from baton.model_names import HubName
 from tests.engine.hubs import FILES, Q8, hub, place, resolve, told
-from tests.fakes.fake_hub import OTHER_TOKEN, TOKEN, Repository, digest
+from tests.fakes.fake_hub import OTHER_TOKEN, TOKEN, Asked, Repository, digest
 
 NAME = "hf:me/Toy-GGUF:Q8_0"
 
@@ -84,6 +84,20 @@ def test_whose_matter_it_is(
     assert "BATON_MODEL=/path/to/model.gguf" in text
 
 
+def test_the_token_of_the_hubs_own_client(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is sent as HF_TOKEN is; where it is not valid its file is told."""
+    with hub(monkeypatch, gated=True):
+        file = tmp_path / "token"
+        file.write_text(f"{TOKEN}\n")
+        monkeypatch.setenv("HF_TOKEN_PATH", str(file))
+        assert Q8 == resolve(tmp_path, NAME).path.read_bytes()
+        file.write_text("hf_revoked")
+        text = told(tmp_path, "hf:me/Toy-GGUF:Q4_K_M")
+    assert f"does not know the token in {file} (401): set a valid one, or none" in text
+
+
 def test_a_hub_that_is_not_reached(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked three times; the address that was asked, and what can be set, are told."""
     with hub(monkeypatch) as served:
@@ -101,6 +115,22 @@ def test_an_endpoint_that_can_be_none(
     with hub(monkeypatch):
         monkeypatch.setenv("HF_ENDPOINT", "https://a..b")
         assert "cannot be reached (there is no such address)" in told(tmp_path, NAME)
+
+
+def test_a_hub_that_leads_nowhere(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked once: it would lead there again."""
+    with hub(monkeypatch) as served:
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            served.asked.append(Asked(request.command, request.path, None))
+            request.send_response(302)
+            request.send_header("Location", "http://127.0.0.1:no/")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+
+        monkeypatch.setattr(served, "answer", answer)
+        assert "cannot be reached (there is no such address)" in told(tmp_path, NAME)
+        assert 1 == len(served.asked)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +295,11 @@ def test_nobody_is_asked_offline(tmp_path: pathlib.Path, monkeypatch: pytest.Mon
 
 def test_where_the_hub_is() -> None:
     """The Hugging Face Hub, unless a variable names another; an empty one is as none."""
-    assert hubs.Hub("https://huggingface.co") == hubs.of({"HF_ENDPOINT": "", "HF_TOKEN": ""})
+    assert hubs.Hub("https://huggingface.co") == hubs.of(
+        {"HF_ENDPOINT": "", "HF_TOKEN": "", "HF_TOKEN_PATH": "/nowhere/token"}
+    )
     mirror = {"HF_ENDPOINT": "http://mirror:81/hf/", "HF_TOKEN": TOKEN, "HF_HUB_OFFLINE": "yes"}
-    assert hubs.Hub("http://mirror:81/hf", TOKEN, offline=True) == hubs.of(mirror)
+    assert hubs.Hub("http://mirror:81/hf", TOKEN, "HF_TOKEN", offline=True) == hubs.of(mirror)
 
 
 @pytest.mark.parametrize(

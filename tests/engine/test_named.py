@@ -143,6 +143,28 @@ def test_what_is_no_gguf_is_not_kept(
     assert not place(tmp_path, "hf:me/Toy-GGUF").fetched
 
 
+def test_what_is_no_gguf_is_fetched_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later start asks nobody, and tells the same; on purpose it is asked for again, and taken
+    where it is one by then."""
+    why = r"page.gguf is not a GGUF file (it begins with b'<htm')"
+    with hub(monkeypatch, {"page.gguf": b"<html>"}) as served:
+        told(tmp_path, "hf:me/Toy-GGUF")
+        asked = len(served.asked)
+        text = told(tmp_path, "hf:me/Toy-GGUF")
+        assert asked == len(served.asked)
+        assert f"{why}; `baton model fetch --newest` asks for it again" in text
+        assert why == place(tmp_path, "hf:me/Toy-GGUF").unusable
+        assert why in told(tmp_path, "hf:me/Toy-GGUF", newest=True)
+        served.repositories["me/Toy-GGUF"].change({"page.gguf": Q8})
+        found = resolve(tmp_path, "hf:me/Toy-GGUF", newest=True)
+        served.repositories["me/Toy-GGUF"].change({"page.gguf": b"<html>"})
+        assert why in told(tmp_path, "hf:me/Toy-GGUF", newest=True)
+        assert found == resolve(tmp_path, "hf:me/Toy-GGUF"), "what was here goes on"
+    assert "" == place(tmp_path, "hf:me/Toy-GGUF").unusable
+
+
 def test_a_cache_that_cannot_be_written(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,15 @@
 """Where a secret goes when a server leads elsewhere, and what is not followed."""
 
+import contextlib
 import pathlib
+import threading
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from baton.engine.opening import Insecure, open_url
+from baton.engine.opening import Misled, TooSlow, open_url
 from tests.fakes import file_server
 from tests.upstreams import certified
 
@@ -61,14 +63,58 @@ def test_elsewhere_is_told_where_nobody_may_go(monkeypatch: pytest.MonkeyPatch) 
         raised.value.close()
 
 
-@pytest.mark.parametrize("there", ["ftp://127.0.0.1/x", "http://[secret", "http://secret..b/"])
+NOWHERE = [
+    "ftp://127.0.0.1/x",
+    "http://[secret",
+    "http://secret..b/",
+    "http://127.0.0.1:secret/",
+]
+
+
+@pytest.mark.parametrize("there", NOWHERE)
 def test_what_is_no_address_is_not_followed(monkeypatch: pytest.MonkeyPatch, there: str) -> None:
-    """Nor another protocol; each is an OSError, and what it said is not."""
+    """Nor another protocol; each is the same kind of error, and what it said is not in it."""
     with file_server.serving({}) as hub:
         leading(monkeypatch, hub, {"/a": there})
-        with pytest.raises(OSError, match=r"without TLS|no such address") as raised:
+        with pytest.raises(Misled, match=r"without TLS|no such address") as raised:
             got(f"{hub.url}/a")
     assert "secret" not in str(raised.value)
+    assert 1 == len(hub.headers)
+
+
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\nX-Drip: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_server_that_drips_is_left(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """A byte at a time, each well within the silence that is allowed: of a head as of a body."""
+    monkeypatch.setattr("baton.engine.opening.GRACE_S", 0.2)
+    never = threading.Event()
+    with file_server.serving({}) as hub:
+
+        def drip(request: BaseHTTPRequestHandler) -> None:
+            request.wfile.write(sent)
+            with contextlib.suppress(OSError):
+                while not never.wait(0.01):
+                    request.wfile.write(b"x")
+            request.close_connection = True
+
+        monkeypatch.setattr(hub, "answer", drip)
+        with pytest.raises(TooSlow, match="less than 1024 bytes a second"):
+            got(f"{hub.url}/a")
+
+
+def test_what_comes_fast_enough_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the time of grace, too."""
+    monkeypatch.setattr("baton.engine.opening.GRACE_S", 0.05)
+    never = threading.Event()
+    with file_server.serving({}) as hub:
+
+        def trickle(request: BaseHTTPRequestHandler) -> None:
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 40960\r\n\r\n")
+            for _ in range(20):
+                request.wfile.write(b"x" * 2048)
+                never.wait(0.01)
+
+        monkeypatch.setattr(hub, "answer", trickle)
+        assert 40_960 == len(got(f"{hub.url}/a"))
 
 
 def test_tls_is_not_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
@@ -77,6 +123,6 @@ def test_tls_is_not_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.
     monkeypatch.setenv("PIP_CERT", certificate)
     with file_server.serving({"/c": b"x"}) as plain, file_server.serving({}, context) as hub:
         leading(monkeypatch, hub, {"/a": f"{plain.url}/c"})
-        with pytest.raises(Insecure):
+        with pytest.raises(Misled):
             got(f"{hub.url}/a")
         assert [] == plain.asked

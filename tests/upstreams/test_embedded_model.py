@@ -17,7 +17,8 @@ from tests.fakes import tiny_gguf
 
 def model_at(folder: pathlib.Path, wait_s: float = 60.0) -> EmbeddedModel:
     path = folder / "engine.sock"
-    return EmbeddedModel("tiny", EmbeddedUpstream("embedded", str(path)), path, wait_s)
+    marks = (path, path.with_suffix(".died"))
+    return EmbeddedModel("tiny", EmbeddedUpstream("embedded", str(path)), marks, wait_s)
 
 
 def state(model: EmbeddedModel) -> State:
@@ -58,6 +59,14 @@ def test_who_saw_it_does_not_await_it(tmp_path: pathlib.Path) -> None:
         return await model.state()
 
     assert "down" == asyncio.run(asked())
+
+
+def test_one_that_died_before_it_was_there_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+    """By whoever comes later, either: it may die again and again."""
+    model = model_at(tmp_path)
+    assert "loading" == state(model)
+    (tmp_path / "engine.died").touch()
+    assert ["down", "down"] == [state(model), state(model_at(tmp_path))]
 
 
 def test_one_that_says_nothing_is_not_waited_for(

@@ -81,10 +81,7 @@ def test_every_operation_is_routed_once() -> None:
 @pytest.mark.parametrize("path", ["/v2/completions", "/v1", "/admin", "/m//v1/models/x", "/%00"])
 def test_an_unknown_path_is_a_404_in_openai_s_shape(site: Web, path: str) -> None:
     """Whatever is asked for, the answer is JSON with a request id."""
-    if path == "/m//v1/models/x":
-        assert_refused(site.user.get(path), 404, "model_not_found")
-    else:
-        assert_refused(site.user.get(path), 404, "unknown_url")
+    assert_refused(site.user.get(path), 404, "unknown_url")
 
 
 @pytest.mark.parametrize(
@@ -116,6 +113,34 @@ def test_a_wrong_base_address_is_told_the_right_one(site: Web, path: str) -> Non
     answer = site.user.post(path, {})
     assert_refused(answer, 404, "unknown_url")
     assert "POST https://relay.test/base/v1/completions" in answer.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/models/", "/v1/models"),
+        ("/v1//models", "/v1/models"),
+        ("/v1/key/", "/v1/key"),
+        ("/m//v1/models", "/m/v1/models"),
+        ("/m/tiny//v1/models", "/m/tiny/v1/models"),
+        ("/m//tiny/v1/key", "/m/tiny/v1/key"),
+        ("/m/tiny/v1/models/", "/m/tiny/v1/models"),
+        ("/healthz/", "/healthz"),
+        ("//healthz", "/healthz"),
+    ],
+)
+def test_a_slash_too_many_is_told(site: Web, path: str, meant: str) -> None:
+    """At the end or twice: a 404 that names the path without it, where there is one. No model of no
+    name is looked for, and no list is empty for it."""
+    answer = site.user.get(path)
+    assert_refused(answer, 404, "unknown_url")
+    told = f"Is GET https://relay.test/base{meant} meant? A slash too many is another path."
+    assert (meant != "/m/v1/models") == (told in answer.error["message"])
+
+
+def test_a_completion_at_no_model_is_no_wrong_method(site: Web) -> None:
+    """POST is what it takes."""
+    assert_refused(site.user.post("/m//v1/completions", {}), 404, "unknown_url")
 
 
 @pytest.mark.parametrize("path", ["/docs/", "/console/", "/docs/guide/limits/"])

@@ -34,6 +34,8 @@ THEMES = ("auto", "light", "dark")
 CHOICES = {"lang": ("baton_lang", LANGUAGES), "theme": ("baton_theme", THEMES)}
 """What `?lang=` and `?theme=` choose for good: the cookie, and its values."""
 CHOICE_S = 366 * 86_400
+MADE_COOKIE = "baton_made"
+"""A new key's value, sealed, on its way to the page that shows it (keys.py)."""
 AnyVisit = Visit[Any, Any]
 
 
@@ -129,7 +131,9 @@ class Call:
         return Response(body, status, HEADERS, media_type="application/json")
 
     def signed(self, response: Response, token: str | None) -> Response:
-        """With a session's cookie; None takes it away."""
+        """With a session's cookie; None takes it away, and what else was for its visitor alone."""
+        if token is None:
+            self.keep(response, MADE_COOKIE, "", 0, http_only=True)
         lasts_s = 0 if token is None else int(self.services.settings.console_session_s)
         self.keep(response, COOKIE, token or "", lasts_s, http_only=True)
         return response

@@ -14,13 +14,12 @@ from baton.web import admin_keys
 from baton.web.admin import first, start_after, stored
 from baton.web.console import fields
 from baton.web.console.balances import budgets_of
-from baton.web.console.call import Call
+from baton.web.console.call import MADE_COOKIE, Call
 from baton.web.console.forms import Form
 from baton.web.console.screen import Screen
 from baton.web.operation import Access
 
 PER_PAGE = 50
-MADE_COOKIE = "baton_made"
 MADE_S = 120
 """How long a new value waits to be shown."""
 FLAGS = ("strict", "deterministic", "parse_special")
@@ -142,7 +141,8 @@ async def show_made(call: Call) -> Response:
         return call.go(f"keys/{record.id}")
     rotated = call.request.query_params.get("done") == "rotated"
     response = call.page("key_made.html", {"made": record, "value": value, "rotated": rotated})
-    call.keep(response, MADE_COOKIE, "", 0, http_only=True)
+    if call.request.method != "HEAD":  # who asks for the head alone has seen nothing
+        call.keep(response, MADE_COOKIE, "", 0, http_only=True)
     return response
 
 

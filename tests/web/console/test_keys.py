@@ -1,6 +1,9 @@
 """Keys on the console: the same rules as /admin/v1/keys, and the value shown once."""
 
+import contextlib
+import http.client
 import re
+import urllib.parse
 
 import msgspec
 import pytest
@@ -95,6 +98,35 @@ def test_a_value_is_shown_once_and_made_once(site: Web) -> None:
         again = with_cookie(one, path, cookie)
         assert (303, f"../../../console/keys/{key_id}") == (again.status, again.headers["location"])
     assert [*keys_there, "other", "another"] == [each.name for each in store.keys.all()]
+
+
+def test_a_value_waits_for_its_page_and_no_longer(site: Web) -> None:
+    """Who asks for the page's head alone has not seen it; a sign-out takes it away unseen."""
+    one = visitor(site)
+    answer = one.post("/console/keys", {"name": "waits"})
+    path = "/console/" + answer.headers["location"].partition("console/")[2]
+    cookie = f"{one.cookie}; {answer.headers['set-cookie'].partition(';')[0]}"
+    head = one.endpoint.ask("HEAD", path, None, {"Authorization": None, "Cookie": cookie})
+    assert (200, False) == (head.status, "set-cookie" in head.headers)
+    taken = set_cookies(one, "/console/sign-out")
+    assert {"baton_session", "baton_made"} == taken.keys()
+    assert all("max-age=0" in said.lower() for said in taken.values())
+
+
+def set_cookies(one: Visitor, path: str) -> dict[str, str]:
+    """Every cookie that the answer to a form sets, by name."""
+    where = urllib.parse.urlsplit(one.endpoint.base_url)
+    with contextlib.closing(http.client.HTTPConnection(where.netloc, timeout=10)) as connection:
+        sent = {
+            "Origin": one.endpoint.base_url,
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Cookie": one.cookie,
+        }
+        connection.request("POST", path, urllib.parse.urlencode({"csrf": one.mark}), sent)
+        answer = connection.getresponse()
+        assert 303 == answer.status
+        told = answer.headers.get_all("set-cookie", [])
+    return {said.partition("=")[0]: said for said in told}
 
 
 def test_a_form_changes_what_its_visitor_changed(site: Web) -> None:
