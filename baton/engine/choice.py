@@ -7,8 +7,9 @@ import msgspec
 
 from baton.engine.prompts import Prepared
 from baton.engine.sampling import Floats, Sampling, choose, likeliest, log_normaliser, uniform
-from baton.engine.text import Entry, TextOut, as_logprobs, token_text
+from baton.engine.text import Entry, TextOut, as_logprobs
 from baton.semantics.events import Call, Delta, FinishReason
+from baton.semantics.places import name_of
 
 Piece = Callable[[int, bool], bytes]
 """The bytes of a token; of a special one its name if the flag is set, else nothing."""
@@ -36,11 +37,11 @@ def score(
     while len(top) < alternatives:
         for other in likeliest(row, room):
             if len(top) < alternatives:
-                top.setdefault(token_text(piece(other, True)), float(row[other]) - normaliser)
+                top.setdefault(name_of(piece(other, True)), float(row[other]) - normaliser)
         if room >= row.size:
             break
         room = 2 * room + 8
-    top.setdefault(token_text(piece(token, True)), logprob)
+    top.setdefault(name_of(piece(token, True)), logprob)
     return logprob, top
 
 
@@ -102,7 +103,7 @@ class Choice:
         self._score += logprob
         if wanted is None:
             return None
-        return Entry(token_text(self._words.piece(token, True)), logprob, top)
+        return Entry(name_of(self._words.piece(token, True)), logprob, top)
 
     def _delta(self, text: str, entries: list[Entry], token: int) -> Delta:
         done = self.finish_reason is not None

@@ -8,10 +8,11 @@ inside can forge one."""
 import msgspec
 
 from baton.engine.llama import Model
-from baton.engine.text import Entry, offsets, split_tail, token_text
+from baton.engine.text import Entry, offsets, split_tail
 from baton.engine.wire import Refused
 from baton.errors import RequestError, context_exceeded, invalid, unsupported
 from baton.semantics.events import Call, Prompt
+from baton.semantics.places import name_of
 
 TOKEN_BYTES_MAX = 256
 """No token stands for more text (the longest known are runs of 128 spaces)."""
@@ -35,7 +36,7 @@ class Prepared(msgspec.Struct, kw_only=True):
         spelled = joined == self.text  # of ids always, which may begin within a character
         parts = self.pieces if spelled else aligned(self.pieces, self.text.encode())
         return [
-            Entry(token_text(part or piece), None, None, start)
+            Entry(name_of(part or piece), None, None, start)
             for piece, part, start in zip(self.pieces, parts, offsets(parts), strict=True)
         ]
 

@@ -32,14 +32,6 @@ class Entry(msgspec.Struct):
     end: int = 0
 
 
-def token_text(piece: bytes) -> str:
-    """How OpenAI writes a token: its text, or `bytes:\\xe4\\xb8` where it is no whole character."""
-    try:
-        return piece.decode("utf-8")
-    except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in piece)
-
-
 def as_logprobs(entries: Sequence[Entry]) -> Logprobs:
     return Logprobs(
         [entry.token for entry in entries],

@@ -16,9 +16,13 @@ from collections.abc import Sequence
 import msgspec
 
 from baton.semantics.events import Logprobs
+from baton.semantics.places import name_of
 
 LOGPROB_MIN = -9999.0
 """Stands for minus infinity (a banned token), which JSON cannot say; vLLM's value."""
+
+UNDECODED = "\ufffd"
+"""What stands for bytes that are no whole character."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -33,6 +37,7 @@ class _Alternative(msgspec.Struct):
     token: str
     logprob: float | None = None
     id: object = None
+    bytes: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Chat(_Alternative):
@@ -47,6 +52,7 @@ class _Wire(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Wire | None)
+_BYTES = msgspec.json.Decoder(list[int])
 
 
 def read(raw: bytes) -> list[Position] | None:
@@ -187,13 +193,23 @@ def _chat_name(at: _Chat) -> str:
     """The token's own text: llama-server writes down what it sends in this event, which lacks what
     it holds back, or has more; among the alternatives the same id has the name."""
     if at.id is None:
-        return at.token
-    names = (other.token for other in at.top_logprobs or () if other.id == at.id)
-    return next(names, at.token)
+        return _name(at)
+    names = (_name(other) for other in at.top_logprobs or () if other.id == at.id)
+    return next(names, _name(at))
 
 
 def _chat_top(at: _Chat) -> dict[str, float] | None:
-    return _known({other.token: other.logprob for other in at.top_logprobs or ()})
+    return _known({_name(other): other.logprob for other in at.top_logprobs or ()})
+
+
+def _name(at: _Alternative) -> str:
+    """Halves of characters look alike as text; most servers tell their bytes beside it."""
+    if UNDECODED not in at.token:
+        return at.token
+    try:
+        return name_of(bytes(_BYTES.decode(at.bytes))) or at.token
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return at.token
 
 
 def _known(top: dict[str, float | None] | None) -> dict[str, float] | None:

@@ -18,6 +18,14 @@ _BYTES = re.compile(r"bytes:((?:\\x[0-9a-f]{2})+)")
 """How OpenAI, and Baton, write a token that is no whole character."""
 
 
+def name_of(piece: bytes) -> str:
+    """A token's name: its text, or `bytes:\\xe4\\xb8` where it is no whole character."""
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in piece)
+
+
 def is_part(name: str) -> bool:
     """Whether it is the name of a token that is no whole character."""
     return _BYTES.fullmatch(name) is not None

@@ -6,8 +6,9 @@ the samplers are put into the order that OpenAI and vLLM have (its own cuts by t
 applies temperature). It is always streamed from: its whole answers count the tokens of the first
 choice only and end in half a character where max_tokens cut one; in its streams each index tells
 its own usage, which is summed, and characters come whole. Logprobs come in the chat shape and, for
-0, not at all. n is limited by the number of its slots, which it does not tell. It does not refuse a
-max_tokens beyond its context, but ends there, with "length".
+0, not at all; of a character that several tokens make they are those of its last token alone. n is
+limited by the number of its slots, which it does not tell. It does not refuse a max_tokens beyond
+its context, but ends there, with "length".
 
 Its penalties count the last 64 tokens, unless told otherwise, and of the prompt, too. So the window
 is told: as long as the answer may become, that nothing generated leaves it, and no longer. What the
@@ -16,8 +17,13 @@ end of a prompt has in it counts all the same, until enough is generated.
 /infill places a suffix by the model's own fill-in-the-middle tokens (501 where it has none). It
 cuts long texts to three quarters and one quarter of its batch, without a word; the prompt that it
 computed stands in its last event, and one shorter than what was sent fails the call.
+
+Without a model of its own it is a router, which starts a server for each model and passes requests
+on by the model that they name, /detokenize too. What it has no model for is a 400, though no
+caller's fault.
 """
 
+import re
 from collections.abc import Sequence
 from types import MappingProxyType
 
@@ -33,7 +39,7 @@ from baton.upstreams.failures import failure
 from baton.upstreams.framing import UNREADABLE
 from baton.upstreams.one_choice import OneChoice, counted, events, reported
 from baton.upstreams.openai import OpenAIAdapter
-from baton.upstreams.refusals import error_within
+from baton.upstreams.refusals import error_within, read
 
 SAMPLERS = ("penalties", "temperature", "top_p")
 ALL_SAMPLERS = ("penalties", "dry", "temperature", "top_k", "typ_p", "top_p", "min_p", "xtc")
@@ -47,6 +53,11 @@ SAMPLER_OF = {
 RANDOM_SEED = 2**32 - 1
 """What it takes for "any": no caller's seed may become it."""
 NOT_IMPLEMENTED = 501
+UNKNOWN_MODEL = 404
+"""What other servers answer where a router answers 400."""
+ROUTER_WORDS = re.compile(
+    r"model '.*' not found$|model name is missing from the request$|model is not loaded$"
+)
 FINISH_REASONS: dict[str, FinishReason] = {"eos": "stop", "word": "stop", "limit": "length"}
 
 _ENCODER = msgspec.json.Encoder()
@@ -147,6 +158,8 @@ class LlamaServerAdapter(OpenAIAdapter):
         if status == NOT_IMPLEMENTED:
             message = "'suffix' is not available: the model has no fill-in-the-middle tokens."
             return invalid(message, "suffix", "unsupported_parameter")
+        if ROUTER_WORDS.match(read(body).message):
+            status = UNKNOWN_MODEL
         return super().error(status, body, retry_after)
 
     def fields(self, call: Call) -> dict[str, object]:
@@ -161,7 +174,9 @@ class LlamaServerAdapter(OpenAIAdapter):
         return found
 
     def detokenization(self, model: str, ids: list[int]) -> HttpRequest:
-        return HttpRequest(path="/detokenize", body=_ENCODER.encode({"tokens": ids}))
+        return HttpRequest(
+            path="/detokenize", body=_ENCODER.encode({"model": model, "tokens": ids})
+        )
 
     def detokenized(self, body: bytes) -> str:
         try:

@@ -3,7 +3,6 @@
 import codecs
 import itertools
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +12,6 @@ from baton.engine.text import (
     as_logprobs,
     offsets,
     split_tail,
-    token_text,
 )
 
 texts = st.text(st.sampled_from("ab世🙂é"), max_size=20)
@@ -89,15 +87,6 @@ def test_the_prompts_half_character_is_completed() -> None:
     assert ("ab", "世".encode()[:1]) == (text, tail)
     out = TextOut([], len(text), tail)
     assert "世" == out.feed("世".encode()[1:], None)[0]
-
-
-@pytest.mark.parametrize(
-    ("piece", "text"),
-    [(b" Paris", " Paris"), ("世".encode()[:2], "bytes:\\xe4\\xb8"), (b"\x96", "bytes:\\x96")],
-)
-def test_token_text(piece: bytes, text: str) -> None:
-    """OpenAI's way to write a token that is no whole character."""
-    assert text == token_text(piece)
 
 
 def test_as_logprobs_is_parallel() -> None:

@@ -6,6 +6,7 @@ comes out into the server's real frames.
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tests.fakes import word_model
@@ -241,17 +242,32 @@ class FakeLlamaServer(_OneChoice):
 
     route, name, quirks_of = "/infill", "llama-server", "llama-server"
 
-    def __init__(self, *, fim: bool = True, cuts: bool = False, **options: Any) -> None:
-        """`fim`: the model has the tokens. `cuts`: the batch is too small for what is sent."""
+    def __init__(
+        self, *, fim: bool = True, cuts: bool = False, models: Sequence[str] = (), **options: Any
+    ) -> None:
+        """`fim`: the model has the tokens. `cuts`: the batch is too small for what is sent.
+        `models`: it is a router, which has these."""
         super().__init__(**options)
-        self._fim, self._cuts = fim, cuts
+        self._fim, self._cuts, self._models = fim, cuts, models
 
     async def _respond(self, exchange: Exchange) -> None:
-        if exchange.request.path.endswith("/detokenize"):
-            tokens = json.loads(exchange.request.body)["tokens"]
+        request = exchange.request
+        body = json.loads(request.body) if self._models and request.body else None
+        refused = None if body is None else self._not_routed(body)
+        if refused is not None:
+            await exchange.send(self._refusal(refused))
+        elif request.path.endswith("/detokenize"):
+            tokens = json.loads(request.body)["tokens"]
             await exchange.send(json_answer({"content": word_model.decode(tokens)}))
         else:
             await super()._respond(exchange)
+
+    def _not_routed(self, body: Json) -> Refused | None:
+        """What a router says that has no such model."""
+        if not body.get("model"):
+            return Refused(400, "model name is missing from the request")
+        known = body["model"] in self._models
+        return None if known else Refused(400, f"model '{body['model']}' not found")
 
     def completion(self, body: Json) -> Json:
         if not self._fim:

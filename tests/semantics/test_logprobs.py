@@ -44,6 +44,18 @@ LEGACY = {
             [Position("a", -1, {"b": -2.0})],
         ),
         ({"content": [{"token": "a"}]}, [Position("a", None, {})]),
+        (
+            {"content": [{"token": "\ufffd", "bytes": [227, 130], "logprob": -1}]},
+            [Position(r"bytes:\xe3\x82", -1, {})],
+        ),
+        (
+            {"content": [{"token": "\ufffd", "bytes": [239, 191, 189]}]},
+            [Position("\ufffd", None, {})],
+        ),
+        *(
+            ({"content": [{"token": "a\ufffd", "bytes": told}]}, [Position("a\ufffd", None, {})])
+            for told in (None, [], "x", [256], [-1], [1.5], {"a": 1}, 7)
+        ),
     ],
 )
 def test_both_shapes_are_read(wire: Any, positions: list[Position] | None) -> None:

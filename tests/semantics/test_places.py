@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baton.semantics.places import Places, is_part
+from baton.semantics.places import Places, is_part, name_of
+
+
+@pytest.mark.parametrize(
+    ("piece", "text"),
+    [(b" Paris", " Paris"), ("世".encode()[:2], "bytes:\\xe4\\xb8"), (b"\x96", "bytes:\\x96")],
+)
+def test_the_name_of_a_token(piece: bytes, text: str) -> None:
+    """OpenAI's way to write a token that is no whole character."""
+    assert text == name_of(piece)
 
 
 def test_parts_of_a_character_begin_where_it_does() -> None:

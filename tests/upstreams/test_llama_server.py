@@ -8,9 +8,10 @@ import pytest
 import uvloop
 
 from baton.errors import RequestError
-from baton.semantics.events import Call, Delta, Usage, UsageReported
+from baton.semantics.events import Call, Delta, Logprobs, Usage, UsageReported
 from baton.upstreams.base import UpstreamError
 from baton.upstreams.llama_server import LlamaServerAdapter
+from tests.fakes import word_model
 from tests.fakes.fake_local import FakeLlamaServer
 from tests.upstreams.talking import decoded, events_of, finish_of, modelled, talking, text_of
 
@@ -203,11 +204,79 @@ def test_the_text_of_ids() -> None:
     """Ids are told by /detokenize; another shape is no text."""
     adapter = LlamaServerAdapter()
     request = adapter.detokenization("m", [1, 2])
-    assert ("/detokenize", b'{"tokens":[1,2]}') == (request.path, request.body)
+    assert ("/detokenize", b'{"model":"m","tokens":[1,2]}') == (request.path, request.body)
     assert "a b" == adapter.detokenized(b'{"content":"a b"}')
     for body in (b"{}", b"[]", b'{"content":5}', b"\xff"):
         with pytest.raises(UpstreamError):
             adapter.detokenized(body)
+
+
+def test_a_router_is_told_the_model() -> None:
+    """A server of several models asks for it everywhere; not to have it is no fault of callers."""
+
+    async def scenario() -> None:
+        async with talking(FakeLlamaServer(models=("m",))) as upstream:
+            assert "the river" == await upstream.detokenize("m", word_model.encode("the river"))
+            call = Call(model="m", prompts=["the"], max_tokens=2)
+            text = "".join(modelled("the", 2).pieces)
+            assert text == text_of(await events_of(upstream, call))
+            for other in (msgspec.structs.replace(call, suffix="a"), call):
+                with pytest.raises(UpstreamError) as caught:
+                    await events_of(upstream, msgspec.structs.replace(other, model="gone"))
+                assert (caught.value.kind, caught.value.retryable) == ("status", True)
+
+    uvloop.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "model 'm' not found",
+        "model name is missing from the request",
+        "model is not loaded",
+    ],
+)
+def test_what_a_router_lacks_is_the_operators_business(message: str) -> None:
+    """Its status is the 400 of a caller's fault (llama-server of 2026-10)."""
+    body = {"error": {"code": 400, "message": message, "type": "invalid_request_error"}}
+    found = LlamaServerAdapter().error(400, json.dumps(body).encode(), None)
+    assert isinstance(found, UpstreamError)
+    assert found.retryable
+    other = {"error": {**body["error"], "message": f"grammar: {message}"}}
+    assert isinstance(
+        LlamaServerAdapter().error(400, json.dumps(other).encode(), None), RequestError
+    )
+
+
+def test_a_router_whose_model_died() -> None:
+    """It puts a line of words behind the events, and ends the answer in order: no whole one."""
+    call = Call(model="m", prompts=["p"], max_tokens=9, stream=True)
+    recorded = (
+        b'data: {"choices":[{"text":" a","index":0,"logprobs":null,"finish_reason":null}]}\n\n'
+        b"proxy error: Failed to read connection"
+    )
+    expected = "protocol: ended before every choice had finished"
+    assert expected == decoded(LlamaServerAdapter(), call, [recorded])
+
+
+def test_half_characters_are_named_by_their_bytes() -> None:
+    """Of a character of several tokens it tells the last one's logprob alone, with the text of all
+    of them; the alternatives are told apart by their bytes (recorded, xllamacpp 2026.10)."""
+    call = Call(model="m", prompts=["日"], max_tokens=2, logprobs=2)
+    recorded = (
+        'data: {"choices":[{"text":"ア","index":0,"logprobs":{"content":[{"id":112,"token":"ア",'
+        '"bytes":[227,130,162],"logprob":-1.5,"top_logprobs":[{"id":112,"token":"\ufffd",'
+        '"bytes":[162],"logprob":-1.5},{"id":130,"token":"\ufffd","bytes":[181],"logprob":-2.0}'
+        ']}]},"finish_reason":null}]}\n\n'
+        'data: {"choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"length"}]}\n\n'
+        "data: [DONE]\n\n"
+    )
+    found = decoded(LlamaServerAdapter(), call, [recorded.encode()])
+    first = found[0]
+    assert isinstance(first, Delta)
+    half = r"bytes:\xa2"
+    expected = Logprobs([half], [-1.5], [{half: -1.5, r"bytes:\xb5": -2.0}], [1])
+    assert (first.text, first.logprobs) == ("ア", expected)
 
 
 def test_samplers_that_are_asked_for_join_the_chain() -> None:
