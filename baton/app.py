@@ -16,7 +16,7 @@ from baton import __version__, tracing, webhooks
 from baton.admission import keys, sessions
 from baton.admission.counters import Counters, MachineCounters
 from baton.admission.feed import ChangeFeed
-from baton.admission.gate import Caller, Gate, credential
+from baton.admission.gate import Caller, Ends, Gate, credential
 from baton.admission.origins import Networks, trusted
 from baton.completions import Completions
 from baton.config import Settings, SettingsError
@@ -314,11 +314,11 @@ class Worker:
     async def _move_ends(self, key_ids: Collection[str]) -> None:
         """What runs for these keys ends when they do, which may be sooner or later than it was."""
         try:
-            ends_s = await self._gate.ends_s(key_ids)
+            ends = await self._gate.ends(key_ids)
         except StoreError as error:
             diary.error("keys not checked: ending all", reason=str(error))
-            ends_s = dict.fromkeys(key_ids, 0.0)
-        self.room.under_way.until(ends_s)
+            ends = dict.fromkeys(key_ids, Ends(0.0))
+        self.room.under_way.until(ends)
 
     async def _refresh_or_log(self) -> None:
         try:

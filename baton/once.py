@@ -55,14 +55,25 @@ class _Judging:
     was set forward, as after a machine slept, so that nobody counts as dead for that."""
 
     def __init__(self) -> None:
-        self._ahead_us = collections.deque([_ahead_us()], LAG_RENEWALS)
+        self.behind_us = 0
+        """So much is this machine's clock behind the one that all who use the book have in common:
+        nodes whose clocks differ would take each other for dead."""
+        self._ahead_us = collections.deque([self._ahead_now_us()], LAG_RENEWALS)
+
+    def written_us(self) -> int:
+        """The time by that clock: for what is written."""
+        return _now_us() + self.behind_us
 
     def now_us(self) -> int:
-        return min(_now_us(), time.monotonic_ns() // 1000 + self._ahead_us[0])
+        return min(self.written_us(), time.monotonic_ns() // 1000 + self._ahead_us[0])
 
     def follow(self) -> None:
         """Once in `RENEW_S`."""
-        self._ahead_us.append(_ahead_us())
+        self._ahead_us.append(self._ahead_now_us())
+
+    def _ahead_now_us(self) -> int:
+        """Of the clock that is never set."""
+        return self.written_us() - time.monotonic_ns() // 1000
 
 
 class Once:
@@ -128,6 +139,10 @@ class Once:
 
     async def _find(self, place: Place, fingerprint: bytes, exchange: Exchange) -> Found:
         deadline = self._loop.time() + self._settings.idempotency_wait_s
+        try:
+            await self._compare_clocks()
+        except StoreUnavailable:
+            raise errors.store_unavailable() from None
         while True:
             claim = self._claim(place, fingerprint)
             match await self._begin(claim):
@@ -144,6 +159,10 @@ class Once:
                         raise errors.idempotency_in_progress()
                     await asyncio.sleep(POLL_S)
 
+    async def _compare_clocks(self) -> None:
+        behind_us = self._store.behind_us
+        self._judging.behind_us = await asyncio.to_thread(behind_us, _now_us())
+
     async def _begin(self, claim: Claim) -> str | bytes:
         try:
             return await asyncio.to_thread(self._store.begin, claim)
@@ -155,7 +174,7 @@ class Once:
 
     def _claim(self, place: Place, fingerprint: bytes) -> Claim:
         judged_us = self._judging.now_us()
-        behind_us = _now_us() - judged_us  # what is written holds by the clock
+        behind_us = self._judging.written_us() - judged_us  # what is written holds by the clock
         return Claim(
             place=place,
             fingerprint=fingerprint,
@@ -214,12 +233,13 @@ class Once:
                 self._judging.follow()
                 try:
                     if self._runs:
-                        until_us = _now_us() + round(LEASE_S * 1e6)
+                        await self._compare_clocks()
+                        until_us = self._judging.written_us() + round(LEASE_S * 1e6)
                         await asyncio.to_thread(self._store.renew, self._owner, until_us)
                     if self._loop.time() >= prune_at:
                         prune_at = self._loop.time() + PRUNE_S
                         for prune in self._prunes:
-                            await asyncio.to_thread(prune, _now_us())
+                            await asyncio.to_thread(prune, self._judging.written_us())
                 except StoreUnavailable as error:
                     diary.warning("idempotency keys cannot be tended", reason=str(error))
             await asyncio.sleep(RENEW_S)
@@ -227,8 +247,3 @@ class Once:
 
 def _now_us() -> int:
     return time.time_ns() // 1000
-
-
-def _ahead_us() -> int:
-    """Of the clock that is never set."""
-    return _now_us() - time.monotonic_ns() // 1000

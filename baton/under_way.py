@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from baton.admission.gate import Caller
+from baton.admission.gate import Caller, Ends
 from baton.errors import RequestError, deadline_passed, ended_key
 from baton.telemetry import diary
 from baton.turn import Turn
@@ -42,16 +42,16 @@ class UnderWay:
             if any(level.id in subjects for level in caller.levels)
         }
 
-    def until(self, ends_s: Mapping[str, float]) -> None:
-        """These keys end at that time now (seconds since 1970), and all turns of theirs with them:
-        a time that is over, at once."""
+    def until(self, ends: Mapping[str, Ends]) -> None:
+        """These keys, or values of theirs, end at that time now (seconds since 1970), and all turns
+        of theirs with them: a time that is over, at once."""
         self.land(0.0)
         now_s = time.time()
         for turn in list(self.turns):
             caller = _caller(turn)
-            if caller is None or caller.record.id not in ends_s:
+            if caller is None or caller.record.id not in ends:
                 continue
-            end_s = ends_s[caller.record.id]
+            end_s = ends[caller.record.id].of(caller)
             if end_s <= now_s:
                 self._end(turn, ended_key())
             else:

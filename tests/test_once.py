@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import pathlib
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +15,9 @@ from baton import once
 from baton.stores.book import book_path
 from baton.stores.idempotency import Place
 from tests.asking import Answer, Endpoint
-from tests.bookkeeping import new_key, new_store
+from tests.bookkeeping import POSTGRES, database_url, new_key, new_store
 from tests.relaying import MODEL, Relay, relaying, text_of
+from tests.servers import Postgres
 from tests.stores.test_contents import heard
 
 CALLERS = 100
@@ -34,9 +36,14 @@ def ask_all(endpoint: Endpoint, callers: int, **fields: Any) -> list[Answer]:
 
 
 @contextlib.contextmanager
-def two_workers(folder: pathlib.Path, delay_s: float) -> Iterator[tuple[Relay, Relay]]:
+def two_workers(
+    folder: pathlib.Path, delay_s: float, **settings: str
+) -> Iterator[tuple[Relay, Relay]]:
     """On one book, each with an upstream of its own that takes so long to answer."""
-    with relaying(folder, {"one": "vllm"}) as one, relaying(folder, {"two": "vllm"}) as two:
+    with (
+        relaying(folder, {"one": "vllm"}, **settings) as one,
+        relaying(folder, {"two": "vllm"}, **settings) as two,
+    ):
         for relay in (one, two):
             relay.run(relay.worker.refresh())
             for fake in relay.fakes.values():
@@ -95,6 +102,33 @@ def test_a_clock_that_is_set_forward(
             first = pool.submit(ask, one.user)
             one.until(lambda: bool(one.fake.seen or two.fake.seen))
             ahead_s = 3 * once.LEASE_S
+            second = pool.submit(ask, two.user)
+            answers = [first.result(), second.result()]
+        assert 1 == len(one.fake.seen) + len(two.fake.seen)
+    assert answers[0].raw == answers[1].raw
+    assert 1 == len(one.rows())
+
+
+def test_a_clock_that_is_set_back(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, cluster: Postgres
+) -> None:
+    """On one of several nodes: the others do not take it for dead, and run its request again."""
+    monkeypatch.setenv(POSTGRES, cluster.url("postgres"))
+    with two_workers(tmp_path, 0.5, database_url=database_url(tmp_path)) as (one, two):
+
+        async def thread() -> int:
+            return threading.get_ident()
+
+        there = one.run(thread())
+
+        def now_us() -> int:
+            back_s = 6 * once.LEASE_S if threading.get_ident() == there else 0.0
+            return int((time.time() - back_s) * 1e6)
+
+        monkeypatch.setattr(once, "_now_us", now_us)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            first = pool.submit(ask, one.user)
+            one.until(lambda: bool(one.fake.seen or two.fake.seen))
             second = pool.submit(ask, two.user)
             answers = [first.result(), second.result()]
         assert 1 == len(one.fake.seen) + len(two.fake.seen)

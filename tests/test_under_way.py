@@ -1,13 +1,16 @@
 """A key that ends takes its streams along, within two seconds; no request runs beyond its time."""
 
 import contextlib
+import hashlib
 import json
 import pathlib
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 
 from baton.stores.base import KeyRecord, Missing
@@ -35,6 +38,26 @@ def expire(relay: Relay) -> None:
     relay.store.keys.update(record(relay).id, "test", expires_us=soon_us)
 
 
+def rotate(relay: Relay, overlap_s: float = 0.0) -> None:
+    now = record(relay)
+    until_us = time.time_ns() // 1000 + round(overlap_s * 1e6)
+    value = hashlib.sha256(secrets.token_bytes(16)).digest()
+    fresh = msgspec.structs.replace(
+        now, digest=value, previous_digest=now.digest, previous_until_us=until_us
+    )
+    relay.store.keys.rotate(fresh, "test")
+
+
+def rotate_soon(relay: Relay) -> None:
+    rotate(relay, 0.1)
+
+
+def rotate_twice(relay: Relay) -> None:
+    """The value from before both has ended, whatever the overlap."""
+    rotate(relay, 3600.0)
+    rotate(relay, 3600.0)
+
+
 def nothing(_: Relay) -> None:
     """Its time is over by itself."""
 
@@ -49,7 +72,7 @@ def rest(client: socket.socket) -> bytes:
     return found
 
 
-@pytest.mark.parametrize("end", [revoke, expire])
+@pytest.mark.parametrize("end", [revoke, expire, rotate, rotate_soon, rotate_twice])
 def test_a_stream_is_ended(tmp_path: pathlib.Path, end: Callable[[Relay], None]) -> None:
     """By one error event, without [DONE]; what came is charged; its upstream is closed; other keys'
     streams go on."""
@@ -80,6 +103,24 @@ def test_a_stream_is_ended(tmp_path: pathlib.Path, end: Callable[[Relay], None])
     assert 0 < row.completion_tokens < 3000
     worth = (row.prompt_tokens or 0) * PRICE.input_pico + row.completion_tokens * PRICE.output_pico
     assert (worth + 500) // 1000 == row.charge
+
+
+def test_a_value_may_be_used_within_its_overlap(tmp_path: pathlib.Path) -> None:
+    """A rotation that lets the old value live ends nothing that runs under it."""
+    with relaying(tmp_path) as relay:
+        relay.fake.fault(interval_s=0.02)
+        with relay.ask(stream=True, max_tokens=40) as client:
+            assert b"data: " in client.recv(65536) + client.recv(65536)
+            changes = relay.worker._gate.changes
+            rotate(relay, 3600.0)
+            relay.until(lambda: relay.worker._gate.changes > changes)
+            client.settimeout(10.0)
+            tail = b""
+            while b"[DONE]" not in tail:
+                data = client.recv(65536)
+                assert data, tail
+                tail += data
+    assert ["settled"] == [row.state for row in relay.rows()]
 
 
 @pytest.mark.parametrize(

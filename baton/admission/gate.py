@@ -19,7 +19,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from baton import errors
 from baton.admission import keys, levels, sessions
@@ -60,13 +60,19 @@ class Caller:
         "payer",
         "record",
         "restricted",
+        "shown",
     )
 
     def __init__(
-        self, record: KeyRecord, found: tuple[Level, ...], ends_s: float, now_s: float
+        self,
+        record: KeyRecord,
+        found: tuple[Level, ...],
+        ends_s: float,
+        now_s: float,
+        shown: bytes,
     ) -> None:
-        """`ends_s`: when the value that was shown ends, where that is before the key itself."""
-        self.record, self.levels = record, found
+        """`shown`: the digest of the value that was; `ends_s`: when it ends, if before the key."""
+        self.record, self.levels, self.shown = record, found, shown
         self.limits = levels.limits(found)
         self.lasting = any(limit.lasting for limit in self.limits)
         """Whether a limit has to know when a request ends."""
@@ -81,7 +87,7 @@ class Caller:
         self._renew(now_s)
 
     def move_end(self, ends_s: float) -> None:
-        """Its key, or a party above, ends at that time now, sooner or later than was read."""
+        """Its key, its value, or a party above, ends then now, sooner or later than was read."""
         self._ends_s = min(self._shown_ends_s, ends_s)
         self._until_s = self._since_s  # asked again by whoever looks next
 
@@ -114,6 +120,17 @@ class Caller:
         self.payer, window_us = levels.payer(self.record, self.levels, int(now_s * 1e6))
         window_s = levels.NEVER_S if window_us is None else window_us / 1e6
         self._since_s, self._until_s = now_s, min(self._ends_s, window_s)
+
+
+class Ends(NamedTuple):
+    """When a key ends, and with it whoever showed it: its record tells that of each value."""
+
+    key_s: float
+    record: KeyRecord | None = None
+
+    def of(self, caller: Caller) -> float:
+        value_s = levels.NEVER_S if self.record is None else _ends_s(self.record, caller.shown)
+        return min(self.key_s, value_s)
 
 
 class Passage:
@@ -259,15 +276,15 @@ class Gate:
             if any(level.id in gone for level in caller.levels):
                 del self._callers[shown]
 
-    async def ends_s(self, key_ids: Collection[str]) -> dict[str, float]:
+    async def ends(self, key_ids: Collection[str]) -> dict[str, Ends]:
         """When each of these keys ends, as the book says now. Raises StoreError."""
 
-        def end_s(key_id: str) -> float:
+        def end(key_id: str) -> Ends:
             record = self._store.keys.get(key_id)
             lineage = () if record.owner is None else self._store.parties.lineage(record.owner)
-            return levels.ends_s(levels.levels(record, lineage))
+            return Ends(levels.ends_s(levels.levels(record, lineage)), record)
 
-        return await asyncio.to_thread(lambda: {each: end_s(each) for each in key_ids})
+        return await asyncio.to_thread(lambda: {each: end(each) for each in key_ids})
 
     async def _look_up(self, authorization: bytes | None) -> Caller:
         digest, until_s, session = self._shown(authorization)
@@ -289,7 +306,7 @@ class Gate:
         record, lineage = found
         now_s = time.time()
         ends_s = min(until_s, _ends_s(record, digest))
-        caller = Caller(record, levels.levels(record, lineage), ends_s, now_s)
+        caller = Caller(record, levels.levels(record, lineage), ends_s, now_s, digest)
         if not caller.valid(now_s):
             raise errors.bad_key(record.id)
         _put(self._callers, hashlib.sha256(authorization).digest(), caller, CALLERS_MAX)
@@ -356,9 +373,11 @@ def _refusal(decision: Decision, tokens: int) -> RequestError:
 
 
 def _ends_s(record: KeyRecord, digest: bytes) -> float:
-    """A value from before a rotation ends before its key does."""
+    """A value from before a rotation ends before its key does, one from before two has ended."""
     if digest == record.digest:
         return levels.NEVER_S
+    if digest != record.previous_digest:
+        return 0.0
     return (record.previous_until_us or 0) / 1e6
 
 

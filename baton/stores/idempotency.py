@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy
 from sqlalchemy import func, select
 
+from baton.stores import journals
 from baton.stores.database import Database
 from baton.stores.kept_tables import idempotency
 from baton.stores.tables import request
@@ -54,6 +55,14 @@ class Idempotency:
 
     def __init__(self, database: Database, seal: Seal) -> None:
         self._database, self.seal = database, seal
+
+    def behind_us(self, now_us: int) -> int:
+        """How far a clock that says so is behind that of all who use the book: 0 in a file, which
+        is of one machine."""
+        if not self._database.on_server:
+            return 0
+        with self._database.reading() as connection:
+            return journals.now_us(connection) - now_us
 
     def begin(self, claim: Claim) -> Verdict | bytes:
         """Claim the place, or tell why not: the kept answer; "busy": another process works on it;

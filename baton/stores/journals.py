@@ -105,7 +105,7 @@ def renew(database: Database, held: Tenure, term: Term) -> None:
     """Tell the book that its process lives. Raises Fenced, StoreUnavailable."""
     with database.writing(alone=False) as connection:
         fence(connection, held.number, held.epoch)
-        _set_expiry(connection, held.number, _now_us(connection) + round(term.book_s * 1e6))
+        _set_expiry(connection, held.number, now_us(connection) + round(term.book_s * 1e6))
 
 
 def return_leases(database: Database, held: Tenure, *, leaving: bool = False) -> None:
@@ -168,7 +168,7 @@ def _given_up(connection: sqlalchemy.Connection, numbers: Collection[int]) -> di
 
 
 def _expired(connection: sqlalchemy.Connection, *, shared: bool) -> list[int]:
-    late = tenure.c.expires_us < _now_us(connection)
+    late = tenure.c.expires_us < now_us(connection)
     query = select(tenure.c.journal).where(late, tenure.c.shared == int(shared))
     return list(connection.scalars(query.order_by(tenure.c.journal)))
 
@@ -176,7 +176,7 @@ def _expired(connection: sqlalchemy.Connection, *, shared: bool) -> list[int]:
 def living(connection: sqlalchemy.Connection, *those: sqlalchemy.ColumnElement[bool]) -> bool:
     """Whether a process counts as alive that has a journal, by the terms of a book on a server; of
     `those` tenures where some are given."""
-    alive = tenure.c.expires_us >= _now_us(connection)
+    alive = tenure.c.expires_us >= now_us(connection)
     return connection.scalar(select(tenure.c.journal).where(alive, *those).limit(1)) is not None
 
 
@@ -204,7 +204,7 @@ def _next_epoch(
     seal: str | None = None,
 ) -> Tenure:
     epoch = int(connection.scalar(_EPOCH, {"number": number}) or 0) + 1
-    expires_us = None if term is None else _now_us(connection) + round(term.book_s * 1e6)
+    expires_us = None if term is None else now_us(connection) + round(term.book_s * 1e6)
     values = {"epoch": epoch, "expires_us": expires_us, "shared": int(shared), "seal": seal}
     changed = tenure.update().where(tenure.c.journal == number).values(**values)
     if connection.execute(changed).rowcount == 0:
@@ -217,7 +217,7 @@ def _set_expiry(connection: sqlalchemy.Connection, number: int, at_us: int | Non
     connection.execute(tenure.update().where(mine).values(expires_us=at_us))
 
 
-def _now_us(connection: sqlalchemy.Connection) -> int:
+def now_us(connection: sqlalchemy.Connection) -> int:
     """By the clock that all who use the book have in common."""
     if connection.dialect.name == "sqlite":
         return time.time_ns() // 1000

@@ -1,17 +1,18 @@
 """Prices in the book: a row is never changed, a new one takes over from its date on."""
 
+import datetime
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 
 from baton.stores.base import Allowance, Missing, PriceDetails, PriceRecord, Unfit
 from baton.stores.changes import Subject, note
 from baton.stores.database import Database
-from baton.stores.tables import price
+from baton.stores.tables import change, price
 
 BASIS_POINTS = 10_000
 """In one: a markup of 12,000 is the cost and a fifth more."""
@@ -79,7 +80,15 @@ def marked_up(cost: PriceRecord, markup_bp: int) -> PriceRecord:
 
 
 def _set(connection: sqlalchemy.Connection, record: PriceRecord, actor: str) -> PriceRecord:
-    effective_us = record.effective_us or time.time_ns() // 1000
+    now_us = time.time_ns() // 1000
+    ahead_us = None if record.effective_us else _set_ahead(connection, record, now_us)
+    if ahead_us is not None:
+        raise Unfit(
+            f"the last price of {record.model!r} was set from {_moment(ahead_us)} on, which is yet"
+            " to come: was the clock set back? It would take over again then. Set it right, or"
+            " give the new price a date behind that"
+        )
+    effective_us = record.effective_us or now_us
     record = msgspec.structs.replace(record, effective_us=effective_us)
     if record.upstream is not None and record.free is not None:
         raise Unfit("an allowance belongs to what callers pay, not to a cost")
@@ -89,6 +98,27 @@ def _set(connection: sqlalchemy.Connection, record: PriceRecord, actor: str) -> 
     stored = _insert(connection, _following(connection, record), actor)
     _bring_on(connection, stored, replaced, actor)
     return stored
+
+
+def _set_ahead(connection: sqlalchemy.Connection, record: PriceRecord, now_us: int) -> int | None:
+    """From when a price of the same holds that is yet to come, though it was not planned: the clock
+    had passed that moment when it was set."""
+    upstream = price.c.upstream
+    mine = upstream.is_(None) if record.upstream is None else upstream == record.upstream
+    of_price = (change.c.kind == "price") & (change.c.object_id == cast(price.c.version, Text))
+    query = (
+        select(func.max(price.c.effective_us))
+        .join(change, of_price)
+        .where(price.c.model == record.model, mine, price.c.effective_us > now_us)
+        .where(change.c.at_us >= price.c.effective_us)
+    )
+    found = connection.scalar(query)
+    return None if found is None else int(found)
+
+
+def _moment(at_us: int) -> str:
+    at = datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC)
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def _bring_on(

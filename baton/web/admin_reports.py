@@ -155,7 +155,7 @@ async def list_prices(visit: Visit[Nothing, PricesQuery]) -> Page[PriceRecord]:
 async def set_price(visit: Visit[PriceBody, Nothing]) -> PriceRecord:
     services, body = visit.services, visit.body
     given = msgspec.structs.asdict(body)
-    given["effective_us"] = body.effective_us or services.clock_us()
+    given["effective_us"] = body.effective_us or 0
     stored_price = await stored(services.prices.set, PriceRecord(version=0, **given), visit.actor)
     await services.refresh()
     return stored_price

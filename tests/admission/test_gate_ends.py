@@ -19,7 +19,7 @@ def test_a_key_has_ended_at_its_end(tmp_path: pathlib.Path) -> None:
         key_id, _ = made(store, expires_us=9_000_000, keep_content_days=keep)
         record = store.keys.get(key_id)
         assert record is not None
-        caller = Caller(record, levels.levels(record, []), levels.NEVER_S, 1.0)
+        caller = Caller(record, levels.levels(record, []), levels.NEVER_S, 1.0, record.digest)
         assert [True, False, False] == [caller.valid(at_s) for at_s in (8.999, 9.0, 10.0)]
         assert bool(keep) == caller.keeps
 

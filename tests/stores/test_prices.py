@@ -52,6 +52,35 @@ DETAILED = PriceRecord(
 )
 
 
+def test_a_price_from_now_is_not_behind_one_that_was_from_now(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the clock was set back by an hour: it would hold for that hour only, and is refused
+    with a sentence. With a date it is set, and so is that of another model, and a cost; a price
+    that was planned is no reason."""
+    store, clock = new_store(tmp_path), time.time_ns
+    now = cost(0, 1)
+    customers = msgspec.structs.replace(now, upstream=None)
+    dear = msgspec.structs.replace(customers, input_pico=2)
+    planned_us = clock() // 1000 + 10**12
+    store.prices.set(msgspec.structs.replace(dear, effective_us=planned_us), "op")
+    first = store.prices.set(customers, "op")
+    second = store.prices.set(dear, "op")
+    assert first.effective_us <= second.effective_us
+    monkeypatch.setattr(time, "time_ns", lambda: clock() - 3_600 * 10**9)
+    with pytest.raises(Unfit, match=r"set from 20..-.*Z on, which is yet to come.*set back\?"):
+        store.prices.set(customers, "op")
+    store.prices.set(now, "op")
+    store.prices.set(msgspec.structs.replace(customers, model="other"), "op")
+    after_us = second.effective_us + 1
+    third = store.prices.set(msgspec.structs.replace(customers, effective_us=after_us), "op")
+    book = PriceBook(store.prices.all())
+    assert [third, second] == [book.customer(now.model, at) for at in (after_us, after_us - 1)]
+    monkeypatch.undo()
+    store.prices.set(customers, "op")
+    store.close()
+
+
 def test_details_come_back(tmp_path: pathlib.Path) -> None:
     """Kinds of tokens keep their prices, 0 and none apart."""
     store = new_store(tmp_path)
