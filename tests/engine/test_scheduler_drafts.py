@@ -1,5 +1,6 @@
 """Drafts change when tokens come, never which: two engines, with and without."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -9,15 +10,19 @@ import pytest
 
 from baton.engine import scheduler as module
 from baton.engine.drafting import Costs
-from baton.engine.llama import Context, DecodeError, Model
+from baton.engine.llama import Context, DecodeError, Library, Model
 from baton.engine.scheduler import SHORT_RESTS_MAX, Bounds
 from baton.semantics.events import Call
 from tests.engine.rig import Pending, Rig, call, wait_until
 from tests.engine.test_scheduler import VILLAGE
+from tests.fakes import tiny_gguf
 
 CITIES = ("Lisbon", "Porto", "Madrid", "Seville", "Valencia", "Toulouse", "Marseille", "Lyon")
 LIST = "".join(f"{at}. {city}\n" for at, city in enumerate(CITIES, 1))
 AGAIN = f"Cities:\n{LIST}\nThe same list again:\n1. Lisbon\n2. Porto\n"
+LONG = 96
+READABLE = {token: -100.0 for token in range(tiny_gguf.VOCABULARY_SIZE) if not 32 <= token < 127}
+"""Bans what is no letter, so that a text of the small model is as long as its tokens."""
 PLAIN = Bounds(queue_max=64, prefill_budget_s=0.1, speculation=False)
 
 
@@ -45,15 +50,42 @@ class Pair:
         assert counters.accepted_tokens <= counters.drafted_tokens
         return counters.accepted_tokens
 
+    def drafted(self) -> int:
+        return self.drafting.scheduler.counters.drafted_tokens
 
-@pytest.fixture(scope="module")
-def pair(model: Model) -> Iterator[Pair]:
+
+@contextlib.contextmanager
+def paired(model: Model) -> Iterator[Pair]:
     with Rig(model, 4, 512) as drafting, Rig(model, 4, 512, bounds=PLAIN) as plain:
         drafting.complete(call("x", max_tokens=1))
         wait_until(lambda: drafting.scheduler._rounds.costs is not None)
         plain.complete(call("x", max_tokens=1))
         yield Pair(drafting, plain)
         assert 0 == plain.scheduler.counters.drafted_tokens
+
+
+@pytest.fixture(scope="module")
+def pair(model: Model) -> Iterator[Pair]:
+    """With the default model."""
+    with paired(model) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def small(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """A model a hundred times as quick, whose noise comes round again and again: drafts come true,
+    and every now and then they do not."""
+    path = tiny_gguf.write(tmp_path_factory.mktemp("small") / "small.gguf", repeats=True)
+    with contextlib.closing(Model(library, str(path))) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def small_pair(small: Model) -> Iterator[Pair]:
+    """For whatever does not depend on what a step computes, but on where drafts begin and end."""
+    with paired(small) as found:
+        found.drafting.scheduler._rounds.costs = Steady()
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -67,9 +99,9 @@ def pair(model: Model) -> Iterator[Pair]:
 )
 def test_a_list_said_again(pair: Pair, fields: dict[str, Any]) -> None:
     """Ids, texts, logprobs, ends and counts are those of an engine without; so is every delta."""
-    drafted = pair.drafting.scheduler.counters.drafted_tokens
+    drafted = pair.drafted()
     pair.complete(call(AGAIN, max_tokens=40, **fields))
-    assert pair.drafting.scheduler.counters.drafted_tokens > drafted
+    assert pair.drafted() > drafted
 
 
 class Steady(Costs):
@@ -92,19 +124,21 @@ def test_drafts_are_made_and_come_true(pair: Pair, monkeypatch: pytest.MonkeyPat
     assert pair.drafting.scheduler.counters.steps - steps < len(done.ids()) * 0.7
 
 
-def test_the_end_within_a_draft(pair: Pair) -> None:
+def test_the_end_within_a_draft(small_pair: Pair) -> None:
     """A stop, or max_tokens, wherever it falls: nothing more comes, nothing more is counted, and
     the next prompt finds as much in the cache as ever."""
-    (whole,) = pair.complete(call(AGAIN, max_tokens=48))
-    text = whole.text()
-    for at in (27, 41):
-        (done,) = pair.complete(call(AGAIN, max_tokens=48, stop=[text[at : at + 4]]))
+    (whole,) = small_pair.complete(call(AGAIN, max_tokens=LONG, logit_bias=READABLE))
+    text, before = whole.text(), small_pair.accepted()
+    for at in range(40, LONG - 4, 4):
+        stop = [text[at : at + 4]]
+        (done,) = small_pair.complete(call(AGAIN, max_tokens=LONG, logit_bias=READABLE, stop=stop))
         assert "stop" == done.finish()
-    for count in (21, 22, 24, 27):
-        (done,) = pair.complete(call(AGAIN, max_tokens=count))
+    for count in range(40, LONG, 3):
+        (done,) = small_pair.complete(call(AGAIN, max_tokens=count, logit_bias=READABLE))
         assert (count, "length") == (len(done.ids()), done.finish())
         assert count == done.finished.usage.completion_tokens
-        pair.complete(call(AGAIN + text[:80], max_tokens=1))
+        small_pair.complete(call(AGAIN + text[: count + 20], max_tokens=1))
+    assert small_pair.accepted() > before + LONG
 
 
 def test_the_end_of_the_context(pair: Pair) -> None:
@@ -127,29 +161,31 @@ def test_several_samples(pair: Pair) -> None:
     assert pair.accepted() > before
 
 
-def test_streams_beside_each_other_have_none(pair: Pair) -> None:
+def test_streams_beside_each_other_have_none(small_pair: Pair) -> None:
     """A further token of one costs as much as another's."""
-    ban = {token: -100.0 for token in pair.plain.model.ends}
-    drafted = pair.drafting.scheduler.counters.drafted_tokens
-    pair.complete(call(AGAIN, max_tokens=24, n=2, logit_bias=ban))
-    assert drafted == pair.drafting.scheduler.counters.drafted_tokens
+    drafted = small_pair.drafted()
+    small_pair.complete(call(AGAIN, max_tokens=LONG, n=2, logit_bias=READABLE))
+    assert drafted == small_pair.drafted()
+    small_pair.complete(call(AGAIN, max_tokens=LONG, logit_bias=READABLE))
+    assert drafted < small_pair.drafted()
 
 
 @pytest.mark.parametrize("fields", [{"deterministic": True}, {"echo": True, "logprobs": 1}])
-def test_deterministic_and_scored_calls_have_none(pair: Pair, fields: dict[str, Any]) -> None:
+def test_deterministic_and_scored_calls_have_none(small_pair: Pair, fields: dict[str, Any]) -> None:
     """A step of theirs is what it was when it was tried."""
-    drafted = pair.drafting.scheduler.counters.drafted_tokens
-    pair.complete(call(AGAIN, max_tokens=24, **fields))
-    assert drafted == pair.drafting.scheduler.counters.drafted_tokens
+    drafted = small_pair.drafted()
+    small_pair.complete(call(AGAIN, max_tokens=LONG, logit_bias=READABLE, **fields))
+    assert drafted == small_pair.drafted()
 
 
-def test_a_replay_goes_on_with_drafts(pair: Pair) -> None:
+def test_a_replay_goes_on_with_drafts(small_pair: Pair) -> None:
     """What it brings along is fed one by one; then the rest comes as it would have come."""
-    asked, before = call(AGAIN, max_tokens=40), pair.accepted()
-    (whole,) = pair.complete(asked)
-    again = pair.drafting.complete(asked, replay=[whole.ids()[:11]])
+    asked = call(AGAIN, max_tokens=LONG, logit_bias=READABLE)
+    (whole,) = small_pair.complete(asked)
+    before = small_pair.accepted()
+    again = small_pair.drafting.complete(asked, replay=[whole.ids()[:11]])
     assert whole.deltas[11:] == again.deltas
-    assert pair.accepted() > before
+    assert small_pair.accepted() > before
 
 
 def test_a_paused_stream_goes_on(pair: Pair) -> None:
@@ -190,10 +226,10 @@ def test_a_model_whose_rows_do_not_agree_has_none(tiny: Model) -> None:
         assert 0 == rig.scheduler.counters.drafted_tokens
 
 
-def test_a_call_does_not_wait_for_the_trial(model: Model) -> None:
+def test_a_call_does_not_wait_for_the_trial(small: Model) -> None:
     """It breaks it off, up to a number of times; it is made up for when that call is over, and what
     is kept stays."""
-    rig = Rig(model, 2, 256)
+    rig = Rig(small, 2, 256)
     first = rig.start(call(AGAIN, max_tokens=2))
     for _ in range(SHORT_RESTS_MAX):
         rig.scheduler._try_drafts()
@@ -207,11 +243,11 @@ def test_a_call_does_not_wait_for_the_trial(model: Model) -> None:
 
 
 def test_calls_one_by_one_do_not_meet_the_trial(
-    model: Model, monkeypatch: pytest.MonkeyPatch
+    small: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Drafts are tried in none of their short pauses, but in one after so many all the same."""
     monkeypatch.setattr(module, "REST_S", 60.0)  # no pause of a busy machine is as long
-    with Rig(model, 2, 256) as rig:
+    with Rig(small, 2, 256) as rig:
         scheduler = rig.scheduler
         rests = [0]
         while scheduler._rounds.costs is None:
@@ -221,9 +257,9 @@ def test_calls_one_by_one_do_not_meet_the_trial(
     assert rests[-1] == SHORT_RESTS_MAX == len(set(rests)) - 1
 
 
-def test_a_trial_that_was_broken_off_often_is_made(model: Model) -> None:
+def test_a_trial_that_was_broken_off_often_is_made(small: Model) -> None:
     """An engine that is never idle for long has drafts all the same."""
-    rig = Rig(model, 2, 256)
+    rig = Rig(small, 2, 256)
     first = rig.start(call(AGAIN, max_tokens=2))
     for _ in range(SHORT_RESTS_MAX + 1):
         rig.scheduler._try_drafts()
@@ -265,7 +301,7 @@ class Drafty:
         self._context.decode(length)
 
 
-def test_a_draft_that_fails_fails_nobody(pair: Pair) -> None:
+def test_a_draft_that_fails_fails_nobody(small: Model) -> None:
     """The token that was due is computed without it."""
     made: list[Drafty] = []
 
@@ -273,14 +309,17 @@ def test_a_draft_that_fails_fails_nobody(pair: Pair) -> None:
         made.append(Drafty(context))
         return cast("Context", made[0])
 
+    asked = call(AGAIN, max_tokens=LONG, logit_bias=READABLE)
     wrapper: Callable[[Context], Context] = wrap
-    with Rig(pair.plain.model, 2, 512, wrap=wrapper) as rig:
+    with Rig(small, 2, 512, wrap=wrapper) as rig, Rig(small, 2, 512, bounds=PLAIN) as plain:
         rig.complete(call("x", max_tokens=1))
         wait_until(lambda: rig.scheduler._rounds.costs is not None)
+        rig.scheduler._rounds.costs = Steady()
         made[0].broken = True
-        done = rig.complete(call(AGAIN, max_tokens=30))
+        done = rig.complete(asked)
+        plain.complete(call("x", max_tokens=1))
+        assert plain.complete(asked).deltas == done.deltas
     assert made[0].failed > 3
-    assert pair.plain.complete(call(AGAIN, max_tokens=30)).deltas == done.deltas
 
 
 class Leaving:
@@ -300,7 +339,7 @@ class Leaving:
         self._context.decode(length)
 
 
-def test_a_call_that_left_does_not_end_the_trial(model: Model) -> None:
+def test_a_call_that_left_does_not_end_the_trial(small: Model) -> None:
     """The step that its leaving breaks off is the last before the trial, which is no such step."""
     made: list[Leaving] = []
 
@@ -308,7 +347,7 @@ def test_a_call_that_left_does_not_end_the_trial(model: Model) -> None:
         made.append(Leaving(context))
         return cast("Context", made[0])
 
-    rig = Rig(model, 2, 256, wrap=wrap)
+    rig = Rig(small, 2, 256, wrap=wrap)
     gone = rig.start(call(AGAIN, max_tokens=100))
     made[0].leave = lambda: rig.scheduler.cancel(gone.run)
     with rig:

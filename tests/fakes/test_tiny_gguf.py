@@ -64,3 +64,14 @@ def test_same_seed_same_text_and_another_seed_another(tmp_path: pathlib.Path) ->
             found.append(greedy(model, prompt, 24))
     assert found[0] == found[1] != found[2]
     assert len(set(found[0])) > 12
+
+
+def test_one_that_repeats_comes_round(tmp_path: pathlib.Path) -> None:
+    """Three tokens in a row come again: that is what drafts are made of."""
+    library, again = load_library(), []
+    for repeats in (True, False):
+        path = tiny_gguf.write(tmp_path / f"{repeats}.gguf", repeats=repeats)
+        with loaded(library, path) as model:
+            said = greedy(model, list(b"ab"), 60)
+        again.append(len(said) - 2 - len(set(zip(said, said[1:], said[2:], strict=False))))
+    assert again[0] > 10 > 2 > again[1]

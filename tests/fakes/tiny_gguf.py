@@ -12,6 +12,10 @@ import numpy
 import numpy.typing
 
 LAYERS, WIDTH, HEADS, FEED_FORWARD = 2, 64, 4, 128
+BLOCKS, BLOCKS_CALM = 2.0, 0.8
+"""How large the weights of a layer are. With calm ones the last token says most of what the next
+one is: so the text comes round, and leaves its round now and then."""
+EIGHT_BITS = gguf.GGMLQuantizationType.Q8_0
 MERGES = ("h e", "l l", "o Ġ", "Ġ t", "Ġt he")
 """Pairs that the tokenizer joins, so that text and ids are not trivially one to one."""
 SPECIALS = (
@@ -36,24 +40,31 @@ def write(
     context: int = 512,
     fim: bool = True,
     begins: bool = False,
+    repeats: bool = False,
 ) -> pathlib.Path:
     """Write the model to `path`. Another seed is another model; `fim=False` has no FIM tokens;
-    `begins` puts a token before every prompt."""
-    _write(gguf.GGUFWriter(path, "llama"), seed, context, fim, begins)
+    `begins` puts a token before every prompt; `repeats` makes its noise come round again and
+    again, and its weights have eight bits: steps of any size come out the same."""
+    _write(gguf.GGUFWriter(path, "llama"), seed, context, fim, begins, repeats)
     return path
 
 
 def write_parts(path: pathlib.Path) -> list[pathlib.Path]:
     """Write the model in three files, as llama.cpp splits one; the first names the others."""
-    _write(gguf.GGUFWriter(path, "llama", split_max_tensors=8), 0, 512, True, False)
+    _write(gguf.GGUFWriter(path, "llama", split_max_tensors=8), 0, 512, True, False, False)
     return sorted(path.parent.glob(f"{path.stem}-0000?-of-00003.gguf"))
 
 
-def _write(writer: gguf.GGUFWriter, seed: int, context: int, fim: bool, begins: bool) -> None:
+def _write(
+    writer: gguf.GGUFWriter, seed: int, context: int, fim: bool, begins: bool, repeats: bool
+) -> None:
     _describe(writer, context)
     _add_vocabulary(writer, fim, begins)
-    for name, values in _weights(seed):
-        writer.add_tensor(name, values)
+    for name, values in _weights(seed, BLOCKS_CALM if repeats else BLOCKS):
+        if repeats and values.ndim > 1:
+            writer.add_tensor(name, gguf.quants.quantize(values, EIGHT_BITS), raw_dtype=EIGHT_BITS)
+        else:
+            writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -106,7 +117,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, fim: bool, begins: bool) -> None:
             writer.add_uint32(f"tokenizer.ggml.fim_{part}_token_id", token)
 
 
-def _weights(seed: int) -> list[tuple[str, Weights]]:
+def _weights(seed: int, scale: float) -> list[tuple[str, Weights]]:
     """Tensors by name; rows are outputs. The wide head keeps near-ties between logits rare."""
     random = numpy.random.default_rng(seed)
 
@@ -119,12 +130,12 @@ def _weights(seed: int) -> list[tuple[str, Weights]]:
     for layer in range(LAYERS):
         block = f"blk.{layer}"
         tensors.append((f"{block}.attn_norm.weight", ones))
-        tensors += [(f"{block}.attn_{part}.weight", matrix(WIDTH, WIDTH, 2.0)) for part in "qkv"]
-        tensors.append((f"{block}.attn_output.weight", matrix(WIDTH, WIDTH, 2.0)))
+        tensors += [(f"{block}.attn_{part}.weight", matrix(WIDTH, WIDTH, scale)) for part in "qkv"]
+        tensors.append((f"{block}.attn_output.weight", matrix(WIDTH, WIDTH, scale)))
         tensors.append((f"{block}.ffn_norm.weight", ones))
-        tensors.append((f"{block}.ffn_gate.weight", matrix(FEED_FORWARD, WIDTH, 2.0)))
-        tensors.append((f"{block}.ffn_up.weight", matrix(FEED_FORWARD, WIDTH, 2.0)))
-        tensors.append((f"{block}.ffn_down.weight", matrix(WIDTH, FEED_FORWARD, 2.0)))
+        tensors.append((f"{block}.ffn_gate.weight", matrix(FEED_FORWARD, WIDTH, scale)))
+        tensors.append((f"{block}.ffn_up.weight", matrix(FEED_FORWARD, WIDTH, scale)))
+        tensors.append((f"{block}.ffn_down.weight", matrix(WIDTH, FEED_FORWARD, scale)))
     tensors.append(("output_norm.weight", ones))
     tensors.append(("output.weight", matrix(VOCABULARY_SIZE, WIDTH, 2.0)))
     return tensors
