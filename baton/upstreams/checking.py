@@ -127,9 +127,9 @@ class Checker:
             ("suffix", self._suffix),
             ("stop_max", self._stop),
             ("seed", self._seed),
-            ("max_tokens_zero", self._zero),
-            ("prompt_arrays", self._prompt_arrays),  # the last two: a server may die of them
+            ("prompt_arrays", self._prompt_arrays),  # from here on: a server may die of it, or
             ("token_prompts", self._token_prompts),
+            ("max_tokens_zero", self._zero),  # generate for nobody until its context is full
         )
         for name, run in checks:
             if name in self._forbidden:
@@ -246,11 +246,18 @@ def scores(events: Sequence[Event]) -> list[float | None]:
 
 def remedy(row: Row) -> str:
     """What an operator can do about a difference; "" where nothing is to be done."""
-    forbidden = {"stop_max": "stop", "prompt_logprobs": "echo", "streams": "stream"}
+    renamed = {
+        "stop_max": "stop",
+        "prompt_logprobs": "echo",
+        "max_tokens_zero": "echo",
+        "streams": "stream",
+    }
     if not row.differs:
         return ""
     if not row.declared:
         return "more than its dialect declares"
     if row.capability not in Capabilities.__struct_fields__:
         return "check address, key and model"
-    return f"forbid {forbidden.get(row.capability, row.capability)}"
+    if row.capability == "stream_usage":
+        return "none needed: Baton counts, as an estimate"
+    return f"forbid {renamed.get(row.capability, row.capability)}"

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import uvloop
 
-from baton.semantics.overrides import Overrides
+from baton.semantics.overrides import Forbidden, Overrides
 from baton.upstreams import checking
+from baton.upstreams.base import Capabilities
 from baton.upstreams.checking import Row, check, probe, remedy
 from baton.upstreams.probing import BODY_BYTES_MAX, QUESTIONS
 from tests.fakes.fake_completions import Choice, FakeCompletions, Json
@@ -74,7 +75,7 @@ def test_what_a_server_may_die_of_is_asked_last() -> None:
     """All else is found as it was before."""
     rows = rows_of(Dying("vllm"))
     failed = {name for name, row in rows.items() if row.found == "failed"}
-    assert failed == {"token_prompts"}, rows
+    assert failed == {"token_prompts", "max_tokens_zero"}, rows
 
 
 def test_what_is_forbidden_is_not_asked() -> None:
@@ -122,6 +123,22 @@ def test_more_than_declared_is_told() -> None:
     row = Row("n", declared=False, found="works")
     assert (row.differs, remedy(row)) == (True, "more than its dialect declares")
     assert remedy(Row("n", declared=True, found="works")) == ""
+
+
+CHECKED = {
+    "streams", "stream_usage", "prompt_arrays", "token_prompts", "n", "echo", "logprobs",
+    "prompt_logprobs", "suffix", "stop_max", "seed", "max_tokens_zero",
+}  # fmt: skip
+
+
+def test_every_remedy_can_be_taken() -> None:
+    """What is to be forbidden is something that can be; usage that is missing is counted."""
+    for name in Capabilities.__struct_fields__:
+        said = remedy(Row(name, declared=True, found="ignored"))
+        if name == "stream_usage":
+            assert said == "none needed: Baton counts, as an estimate"
+        elif name in CHECKED:
+            assert said.removeprefix("forbid ") in get_args(Forbidden)
 
 
 def probed(answer: Callable[[Exchange], Awaitable[None]], path: str = "") -> tuple[str, list[str]]:
