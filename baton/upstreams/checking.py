@@ -2,7 +2,8 @@
 
 `check` sends a call of a few tokens for each capability, past Baton's own fills, and compares what
 came with what the dialect declares. What a server accepts without any effect is found out as well
-as what it refuses. Only statuses and effects are told, never what the server said.
+as what it refuses; what the operator forbids is not asked. Only statuses and effects are told,
+never what the server said.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from baton.upstreams.base import Capabilities, HttpRequest, UpstreamError
 from baton.upstreams.endpoint import TransportLimits, parse
 from baton.upstreams.headers import check_headers
 from baton.upstreams.http import HttpUpstream
+from baton.upstreams.overriding import forbidden
 from baton.upstreams.probing import (
     BODY_BYTES_MAX,
     QUESTIONS,
@@ -107,6 +109,7 @@ class Checker:
 
     def __init__(self, upstream: HttpUpstream, model: str) -> None:
         self._upstream, self._can = upstream, upstream.capabilities
+        self._forbidden = forbidden(upstream.adapter)
         self._plain = Call(model=model, prompts=[PROMPT], max_tokens=TOKENS, temperature=0.0)
         self._text = ""
 
@@ -117,8 +120,6 @@ class Checker:
         checks: Sequence[tuple[str, Callable[[], Awaitable[str]]]] = (
             ("streams", self._streams),
             ("stream_usage", self._stream_usage),
-            ("prompt_arrays", self._prompt_arrays),
-            ("token_prompts", self._token_prompts),
             ("n", self._several),
             ("echo", self._echo),
             ("logprobs", self._logprobs),
@@ -126,9 +127,14 @@ class Checker:
             ("suffix", self._suffix),
             ("stop_max", self._stop),
             ("seed", self._seed),
-            ("max_tokens_zero", self._zero),
+            ("prompt_arrays", self._prompt_arrays),  # from here on: a server may die of it, or
+            ("token_prompts", self._token_prompts),
+            ("max_tokens_zero", self._zero),  # generate for nobody until its context is full
         )
         for name, run in checks:
+            if name in self._forbidden:
+                found.append(Row(name, False, "not asked", "forbidden"))
+                continue
             found.append(await self._row(name, bool(getattr(self._can, name)), run))
         return found
 
@@ -201,7 +207,8 @@ class Checker:
 
     async def _suffix(self) -> str:
         filled = text(await self._ask(suffix=SUFFIX))
-        return "as without it" if filled == self._text else ""
+        unfilled = (self._text, self._text + SUFFIX)
+        return "as without it" if filled in unfilled else ""
 
     async def _stop(self) -> str:
         middle = self._text[1:-1] or self._text
@@ -239,11 +246,18 @@ def scores(events: Sequence[Event]) -> list[float | None]:
 
 def remedy(row: Row) -> str:
     """What an operator can do about a difference; "" where nothing is to be done."""
-    forbidden = {"stop_max": "stop", "prompt_logprobs": "echo", "streams": "stream"}
+    renamed = {
+        "stop_max": "stop",
+        "prompt_logprobs": "echo",
+        "max_tokens_zero": "echo",
+        "streams": "stream",
+    }
     if not row.differs:
         return ""
     if not row.declared:
         return "more than its dialect declares"
     if row.capability not in Capabilities.__struct_fields__:
         return "check address, key and model"
-    return f"forbid {forbidden.get(row.capability, row.capability)}"
+    if row.capability == "stream_usage":
+        return "none needed: Baton counts, as an estimate"
+    return f"forbid {renamed.get(row.capability, row.capability)}"

@@ -34,6 +34,7 @@ class OverridingAdapter:
         self._adapter, self._overrides = adapter, overrides
         self.name, self.opaque_prompt = adapter.name, adapter.opaque_prompt
         self.capabilities = lacking(adapter.capabilities, overrides)
+        self.forbidden = frozenset(name for each in overrides.forbid for name in LACKS[each])
 
     def request(self, call: Call) -> HttpRequest:
         request = self._adapter.request(call)
@@ -64,3 +65,8 @@ def lacking(capabilities: Capabilities, overrides: Overrides) -> Capabilities:
     for name in overrides.forbid:
         capabilities = msgspec.structs.replace(capabilities, **LACKS[name])
     return capabilities
+
+
+def forbidden(adapter: Adapter) -> frozenset[str]:
+    """The capabilities that the operator says this server lacks."""
+    return adapter.forbidden if isinstance(adapter, OverridingAdapter) else frozenset()

@@ -21,10 +21,12 @@ def record(fake: FakeCompletions, path: str = "", **fields: Any) -> UpstreamReco
 
 
 @contextlib.asynccontextmanager
-async def talking(fake: FakeCompletions, path: str = "") -> AsyncIterator[HttpUpstream]:
+async def talking(
+    fake: FakeCompletions, path: str = "", **fields: Any
+) -> AsyncIterator[HttpUpstream]:
     """The upstream that speaks to this fake, whose URL an operator gave with this path."""
     async with fake:
-        built = build(record(fake, path), TransportLimits())
+        built = build(record(fake, path, **fields), TransportLimits())
         try:
             yield built
         finally:

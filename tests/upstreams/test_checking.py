@@ -2,23 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any, get_args
 
 import pytest
 import uvloop
 
+from baton.semantics.overrides import Forbidden, Overrides
 from baton.upstreams import checking
+from baton.upstreams.base import Capabilities
 from baton.upstreams.checking import Row, check, probe, remedy
 from baton.upstreams.probing import BODY_BYTES_MAX, QUESTIONS
-from tests.fakes.fake_completions import FakeCompletions
+from tests.fakes.fake_completions import Choice, FakeCompletions, Json
 from tests.fakes.fake_local import FakeLlamaServer, FakeMistral, FakeOllama
 from tests.fakes.wire import Exchange, WireServer, whole
 from tests.upstreams.talking import talking
 from tests.upstreams.test_proxy import proxying
 
 
-def rows_of(fake: FakeCompletions) -> dict[str, Row]:
+def rows_of(fake: FakeCompletions, **fields: Any) -> dict[str, Row]:
     async def scenario() -> list[Row]:
-        async with talking(fake) as upstream:
+        async with talking(fake, **fields) as upstream:
             return await check(upstream, "m")
 
     return {row.capability: row for row in uvloop.run(scenario())}
@@ -40,6 +43,50 @@ def test_what_is_swallowed_is_found_out() -> None:
     lacking = rows_of(FakeLlamaServer(fim=False))["suffix"]
     assert (lacking.found, lacking.differs) == ("refused", True)
     assert remedy(lacking) == "forbid suffix"
+
+
+class Appending(FakeCompletions):
+    """A server that writes the suffix behind its text, as `transformers serve` does."""
+
+    def _choices(self, body: Json) -> list[Choice]:
+        suffix = body.pop("suffix", "")
+        choices = super()._choices(body)
+        for choice in choices:
+            choice.generated.pieces[-1] += suffix
+        return choices
+
+
+def test_a_suffix_that_is_only_appended_fills_nothing() -> None:
+    """The text before it is the one without it."""
+    found = rows_of(Appending("openai"))["suffix"]
+    assert ("ignored", "as without it") == (found.found, found.detail)
+
+
+class Dying(FakeCompletions):
+    """A server that answers nothing any more after several prompts, as mlx-lm's does."""
+
+    def _choices(self, body: Json) -> list[Choice]:
+        if not isinstance(body["prompt"], str):
+            self.fault(status=404, times=99)
+        return super()._choices(body)
+
+
+def test_what_a_server_may_die_of_is_asked_last() -> None:
+    """All else is found as it was before."""
+    rows = rows_of(Dying("vllm"))
+    failed = {name for name, row in rows.items() if row.found == "failed"}
+    assert failed == {"token_prompts", "max_tokens_zero"}, rows
+
+
+def test_what_is_forbidden_is_not_asked() -> None:
+    """An operator says that the server lacks it, and may know what else comes of asking."""
+    fake = Dying("openai")
+    rows = rows_of(fake, overrides=Overrides(forbid=("prompt_arrays", "token_prompts", "echo")))
+    unasked = {name for name, row in rows.items() if row.found == "not asked"}
+    expected = {"prompt_arrays", "token_prompts", "echo", "prompt_logprobs", "max_tokens_zero"}
+    assert expected == unasked
+    assert ("forbidden", False) == (rows["echo"].detail, rows["echo"].differs)
+    assert all(isinstance(body["prompt"], str) for body in fake.seen)
 
 
 @pytest.mark.parametrize("fake", [FakeOllama, FakeMistral])
@@ -76,6 +123,22 @@ def test_more_than_declared_is_told() -> None:
     row = Row("n", declared=False, found="works")
     assert (row.differs, remedy(row)) == (True, "more than its dialect declares")
     assert remedy(Row("n", declared=True, found="works")) == ""
+
+
+CHECKED = {
+    "streams", "stream_usage", "prompt_arrays", "token_prompts", "n", "echo", "logprobs",
+    "prompt_logprobs", "suffix", "stop_max", "seed", "max_tokens_zero",
+}  # fmt: skip
+
+
+def test_every_remedy_can_be_taken() -> None:
+    """What is to be forbidden is something that can be; usage that is missing is counted."""
+    for name in Capabilities.__struct_fields__:
+        said = remedy(Row(name, declared=True, found="ignored"))
+        if name == "stream_usage":
+            assert said == "none needed: Baton counts, as an estimate"
+        elif name in CHECKED:
+            assert said.removeprefix("forbid ") in get_args(Forbidden)
 
 
 def probed(answer: Callable[[Exchange], Awaitable[None]], path: str = "") -> tuple[str, list[str]]:
