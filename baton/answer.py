@@ -287,6 +287,9 @@ class Counted:
         prompts_max = sum(map(tokens_upper, call.prompts)) + around * len(call.prompts)
         if prompt > prompts_max or (prompt == 0 and any(call.prompts)):
             prompt = guess_prompts(call)
+        if completions_max == 0 < completion <= len(call.prompts) * call.n:
+            # Some generate one that nobody asked for, as vLLM does, and show none of it.
+            usage, completion = clamp(msgspec.structs.replace(usage, completion_tokens=0)), 0
         silent = completion == 0 and not call.echo
         # Servers that report choice by choice have not told of those that still run.
         if completion > completions_max or (completion < generated and (silent or not self.whole)):

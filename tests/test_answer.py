@@ -64,6 +64,9 @@ def test_reports_of_what_was_not_asked_for() -> None:
     assert Usage(3, 5, estimated=True) == reported(Usage(4, 5), prompts=[[1, 2, 3]])
     assert Usage(5, 0) == reported(Usage(5, 0), Delta(0, "12345"), echo=True)
     assert Usage(0, 1) == reported(Usage(0, 1), prompts=[""])
+    nothing = {"echo": True, "max_tokens": 0}
+    assert Usage(5, 0) == reported(Usage(5, 1), Delta(0, "12345"), **nothing)
+    assert Usage(5, 0, estimated=True) == reported(Usage(5, 2), Delta(0, "12345"), **nothing)
 
 
 def test_usage_so_far() -> None:

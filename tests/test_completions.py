@@ -267,7 +267,7 @@ def test_fields_of_one_engine(tmp_path: pathlib.Path) -> None:
             told = answer.headers["x-baton-ignored"]
         sent = relay.fake.seen[-1]
         wrong = relay.user.complete(prompt="a", top_k="5")
-    assert (5, ["a"]) == (sent["top_k"], sent["guided_choice"])
+    assert (5, {"choice": ["a"]}) == (sent["top_k"], sent["structured_outputs"])
     assert "ignore_eos" not in sent
     assert (400, "top_k") == (wrong.status, wrong.error["param"])
 

@@ -34,7 +34,7 @@ def fills(request: CompletionRequest, native: Capabilities, model: str = "") -> 
 
 def _lacking(request: CompletionRequest, native: Capabilities) -> Iterator[tuple[str, bool]]:
     """Of each field whether it is asked for and not native."""
-    n_max = native.n_max if native.n else 1
+    n_max = native.samples_max(request.temperature)
     yield "continuation", native.wrapping_tokens > 0
     yield (
         "prompt",

@@ -54,6 +54,7 @@ PROBES = (
     Probe("stop: up to 4", ("stop",), {"stop": ["~stop1", "~stop2"]}),
     Probe("stop: up to 16", ("stop",), {"stop": [f"~stop{letter}" for letter in "abcdefgh"]}),
     Probe("n", ("n",), {"n": 3, "best_of": 3}),
+    Probe("n: at temperature 0", ("n",), {"n": 3, "best_of": 3, "temperature": 0.0}),
     Probe("best_of", ("best_of",), {"best_of": 4}),
     Probe("suffix", ("suffix",), {"suffix": " of stone"}),
     Probe("echo", ("echo",), {"echo": True}),

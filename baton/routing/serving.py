@@ -10,7 +10,7 @@ def serves(call: Call, native: Capabilities) -> bool:
         (
             len(call.prompts) == 1 or native.prompt_arrays,
             native.token_prompts or all(isinstance(prompt, str) for prompt in call.prompts),
-            call.n <= (native.n_max if native.n else 1),
+            call.n <= native.samples_max(call.temperature),
             call.max_tokens > 0 or native.max_tokens_zero,
             len(call.stop or ()) <= native.stop_max,
             _scores(call, native),

@@ -79,7 +79,7 @@ def worked(
     detokenize = _detokenizes(request, needed, native)
     work = Work(
         prompts_max=ANY if arrays_taken(request, native) or not (ranked or call.prompts[1:]) else 1,
-        samples_max=_samples_max(samples, native),
+        samples_max=_samples_max(samples, native.samples_max(request.temperature)),
         detokenize=detokenize,
         ids_kept=detokenize and ids_taken(request, native) and "suffix" not in needed,
         template=template,
@@ -168,8 +168,7 @@ def _tokens_max(
     return request.max_tokens
 
 
-def _samples_max(samples: int, native: Capabilities) -> int:
-    most = native.n_max if native.n else 1
+def _samples_max(samples: int, most: int) -> int:
     return ANY if samples <= most else most
 
 

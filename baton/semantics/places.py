@@ -62,7 +62,7 @@ class Places:
                 self._ahead += piece
             elif _fits(piece, text, at):
                 self._ahead = piece[len(text) - at :]
-                at, missed = min(at + len(piece), len(text)), 0
+                at, missed = min(at + len(piece), len(text)), 0 if piece else missed
             else:
                 missed += len(piece)
         self._unnamed = text[at:]

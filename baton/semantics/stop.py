@@ -87,11 +87,14 @@ def hints(stops: Sequence[str], most: int) -> list[str]:
     """Up to so many stops that an upstream may be told, though others are matched here.
 
     It ends a text at one of these without a word of what came between its beginning and its end:
-    so none is told inside of which another could be complete. The first ones go first.
+    so none is told before whose last character another could be complete, or that ends another.
+    The first ones go first.
     """
     safe = [
         stop
         for stop in dict.fromkeys(stops)
-        if not any(other[-1] in stop for other in stops if other != stop)
+        if not any(
+            other[-1] in stop[:-1] or other.endswith(stop) for other in stops if other != stop
+        )
     ]
     return safe[:most]

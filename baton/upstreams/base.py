@@ -55,6 +55,10 @@ class UpstreamError(Exception):
         self.detail = told.get("detail", "")
 
 
+GREEDY_BELOW = 1e-5
+"""A temperature that servers take for 0."""
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a dialect does natively. What is False is filled by Baton or refused with a 400."""
 
@@ -65,6 +69,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Tells the text of ids of its own vocabulary (`Detokenizing`)."""
     n: bool = False
     n_max: int = 128
+    n_greedy: bool = True
+    """Takes several samples at temperature 0 too, which are all the same."""
     best_of: bool = False
     echo: bool = False
     prompt_logprobs: bool = False
@@ -125,6 +131,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         trusted = self.bounded and self.streams and not self.wrapping_tokens
         trusted = trusted and not self.vocabularies
         msgspec.structs.force_setattr(self, "plain", trusted and self.temperature_max >= 2)
+
+    def samples_max(self, temperature: float) -> int:
+        """Samples of one prompt that a call at this temperature may ask for."""
+        if not self.n or (temperature < GREEDY_BELOW and not self.n_greedy):
+            return 1
+        return self.n_max
 
     @property
     def around_tokens(self) -> int:

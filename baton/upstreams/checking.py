@@ -191,7 +191,8 @@ class Checker:
         return "" if await self._ask(prompts=[[1, 2, 3]]) else "nothing came"
 
     async def _several(self) -> str:
-        return indexes(await self._ask(n=2), 2)
+        asked = {"n": 2} if self._can.n_greedy else {"n": 2, "temperature": 1.0}
+        return indexes(await self._ask(**asked), 2)
 
     async def _echo(self) -> str:
         echoed = text(await self._ask(echo=True)).startswith(PROMPT)

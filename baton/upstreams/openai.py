@@ -50,6 +50,8 @@ class OpenAIAdapter:
     """What the server calls a field of one engine, where it has a name of its own."""
     explicit_sampling = False
     """Send temperature and top_p also at OpenAI's defaults: the server's own differ."""
+    top_p_least = 0.0
+    """Stands for a top_p of 0 (the likeliest token alone) where the server refuses it."""
     constants: Mapping[str, JsonValue] = MappingProxyType({})
     """Fields of every request: what switches off defaults that OpenAI's contract does not have."""
     asks_usage_in_streams = True
@@ -87,7 +89,7 @@ class OpenAIAdapter:
         if self.explicit_sampling or call.temperature != 1.0:
             found["temperature"] = call.temperature
         if self.explicit_sampling or call.top_p != 1.0:
-            found["top_p"] = call.top_p
+            found["top_p"] = call.top_p or self.top_p_least
         if call.stop:
             stops = call.stop if "" not in call.stop else [stop for stop in call.stop if stop]
             if stops:  # never an empty one, which some servers stop at
@@ -95,12 +97,16 @@ class OpenAIAdapter:
         if not call.plain:
             self._add_options(call, found)
         if call.extra is not None:
-            found |= {self.renamed.get(name, name): value for name, value in call.extra.items()}
+            found |= self._engine_fields(call.extra)
         if call.stream or self.streams_always:
             found["stream"] = True
             if self.asks_usage_in_streams:
                 found["stream_options"] = {"include_usage": True}
         return found
+
+    def _engine_fields(self, extra: dict[str, object]) -> dict[str, object]:
+        """Fields of one engine, as this server calls them."""
+        return {self.renamed.get(name, name): value for name, value in extra.items()}
 
     def _add_options(self, call: Call, found: dict[str, object]) -> None:
         """Optional fields that are set."""

@@ -34,13 +34,15 @@ OVERLOADED_STATUSES = frozenset({429, 503, 529})
 OPERATORS_CODES = frozenset({"model_not_found", "invalid_api_key", "insufficient_quota"})
 
 CONTEXT_WORDS = re.compile(
-    r"context[ _](length|window|size)|maximum (model|input|sequence) length|too many tokens"
+    r"context[ _](length|window|size)|maximum (model|input|sequence) length|max_model_len"
+    r"|too many tokens"
     r"|prompt is too long|longer than the (model|maximum)|inputs?`? tokens? \+ ",
     re.IGNORECASE,
 )
 """Most servers tell a context overflow by words alone; only OpenAI and llama-server have a code."""
 CONTEXT_TOKENS = re.compile(
-    r"(?:context (?:length|window|size)(?: is| of|:)?|n_ctx[\"':= ]+)\D{0,12}(\d{2,9})",
+    r"(?:context (?:length|window|size)(?: is| of|:)?|n_ctx[\"':= ]+|max_model_len=)"
+    r"\D{0,12}(\d{2,9})",
     re.IGNORECASE,
 )
 FIELD_WORDS = re.compile(
@@ -138,7 +140,7 @@ def read(body: bytes) -> Said:
     return Said(
         message=printable(inner.message or ""),
         type=name(inner.type or ""),
-        param=name(inner.param or ""),
+        param=name((inner.param or "").removeprefix("body.")),  # as vLLM names what it validates
         code=name(str(inner.code)) if inner.code is not None else "",
         context_tokens=inner.n_ctx,
     )

@@ -124,7 +124,7 @@ OTHERWISE: tuple[tuple[str, Otherwise], ...] = (
         (
             case,
             Otherwise(
-                among=dialects("sglang", "llama-server", "openai-chat"),
+                among=dialects("sglang", "llama-server", "openai-chat", "vllm"),
                 expect=SIZE_TOLD,
                 reason="the server tells the size of its context, and not both counts",
             ),

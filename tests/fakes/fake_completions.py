@@ -21,8 +21,12 @@ import msgspec
 from tests.fakes import word_model
 from tests.fakes.faults import Fault, send_faulty
 from tests.fakes.knobs import around, knobs_of, known_ids
-from tests.fakes.refused import CONTEXT_TOKENS, Refused, error_body, too_long
+from tests.fakes.refused import Refused, error_body
+from tests.fakes.rules import Rules, VllmRules
 from tests.fakes.wire import Exchange, WireServer, chunked_head, whole
+from tests.fakes.wire import json_answer as json_answer
+from tests.fakes.wire import whole_head as whole_head
+from tests.fakes.word_model import chat_position as chat_position
 
 Json = dict[str, Any]
 
@@ -60,11 +64,14 @@ class Quirks:
     default_temperature: float = 1.0
     default_max_tokens: int = 16
     cached_tokens: bool = False
+    rules: Rules = dataclasses.field(default_factory=Rules)
 
 
 DIALECTS = {
     "openai": Quirks(suffix=True, finish_apart=True, null_usage=True, cached_tokens=True),
-    "vllm": Quirks(errors="int_code", offsets="zero", token_ids=True, end_scored=True),
+    "vllm": Quirks(
+        errors="int_code", offsets="zero", token_ids=True, end_scored=True, rules=VllmRules()
+    ),
     "sglang": Quirks(
         errors="flat",
         offsets="minus_one",
@@ -164,7 +171,8 @@ class FakeCompletions(WireServer):
             self._authorize(exchange)
             choices = self._choices(body)
         except Refused as refused:
-            await exchange.send(self._refusal(refused))
+            late = refused.late and self.quirks.rules.late and body.get("stream")
+            await exchange.send((self._broken if late else self._refusal)(refused))
             return
         self._serial += 1
         if body.get("stream"):
@@ -194,9 +202,17 @@ class FakeCompletions(WireServer):
         body = error_body(self.quirks.errors, refused)
         return json_answer(body, f"{refused.status} Refused")
 
+    def _broken(self, refused: Refused) -> bytes:
+        """A stream that was opened before the engine refused."""
+        said = json.dumps(error_body(self.quirks.errors, refused)).encode()
+        frames = b"data: " + said + b"\n\ndata: [DONE]\n\n"
+        return whole(frames, "Content-Type: text/event-stream")
+
     # what is answered
 
     def _choices(self, body: Json) -> list[Choice]:
+        rules = self.quirks.rules
+        rules.check(body)
         prompts = body["prompt"]
         if isinstance(prompts, str) or (prompts and isinstance(prompts[0], int)):
             prompts = [prompts]
@@ -214,14 +230,12 @@ class FakeCompletions(WireServer):
             tokens = word_model.encode(prompt) if isinstance(prompt, str) else prompt
             known_ids(tokens, self.quirks.errors)
             tokens = around(tokens, body.get("suffix"), taken=self.quirks.suffix)
-            if len(tokens) + max_tokens > CONTEXT_TOKENS:
-                raise too_long(self.quirks.errors, len(tokens), max_tokens)
+            room = rules.fitted(self.quirks.errors, len(tokens), max_tokens)
             for sample in range(n):
-                seed = (body.get("seed", 0) * self.seed_step + sample) * self.seeded
-                sampling = word_model.Sampling(
-                    max_tokens, temperature, seed, stops, asked or 0, *knobs
-                )
+                seed = (rules.seed(body) * self.seed_step + sample) * self.seeded
+                sampling = word_model.Sampling(room, temperature, seed, stops, asked or 0, *knobs)
                 generated = self._generated(word_model.decode(tokens), sampling)
+                generated.counted = generated.counted or rules.zero_counted
                 if generated.end and asked is not None and self.quirks.end_scored:
                     generated.positions.append(generated.end)
                     generated.pieces.append("")
@@ -263,7 +277,7 @@ class FakeCompletions(WireServer):
             text = "".join(choice.generated.pieces)
             positions = choice.generated.positions
             if choice.echoed is not None:
-                text = word_model.decode(choice.prompt) + text
+                text = self.quirks.rules.echo(body, choice.prompt) + text
                 positions = choice.echoed + positions
             start = 0 if choice.echoed is not None else len(word_model.decode(choice.prompt))
             shown.append(
@@ -297,7 +311,7 @@ class FakeCompletions(WireServer):
             return None
         if self.quirks.chat_logprobs:
             return {"content": [chat_position(position) for position in positions]}
-        texts = [word_model.piece(position.token) for position in positions]
+        texts = [self.quirks.rules.named(body, position.token) for position in positions]
         start = 0 if self.quirks.offsets == "zero" else start
         offsets = [start + sum(map(len, texts[:number])) for number in range(len(texts))]
         return {
@@ -346,43 +360,29 @@ class FakeCompletions(WireServer):
 
     def _chunks(self, body: Json, choice: Choice) -> Iterator[Json]:
         """A choice's share of every chunk, the prompt first where it is echoed."""
-        generated = choice.generated
-        start = len(word_model.decode(choice.prompt))
+        generated, rules = choice.generated, self.quirks.rules
+        start, lead, before = len(word_model.decode(choice.prompt)), "", choice.echoed or []
         if choice.echoed is not None:
-            text = word_model.decode(choice.prompt)
-            yield self._piece(choice, text, self._logprobs(body, choice.echoed, 0))
+            lead = rules.echo(body, choice.prompt)
+        if choice.echoed is not None and not rules.joined:
+            yield self._piece(choice, lead, self._logprobs(body, before, 0))
+            lead, before = "", []
         for number, text in enumerate(generated.pieces):
-            positions = generated.positions[number : number + 1]
-            shown = self._piece(choice, text, self._logprobs(body, positions, start))
+            positions = before + generated.positions[number : number + 1]
+            shown = self._piece(choice, lead + text, self._logprobs(body, positions, start))
+            lead, before = "", []
             start += len(text)
             if number == len(generated.pieces) - 1 and not self.quirks.finish_apart:
                 shown["finish_reason"] = generated.finish_reason
             yield {**shown, **self._ids(body, generated, number)}
         if self.quirks.finish_apart or not generated.pieces:
-            shown = self._piece(choice, "", None)
+            logprobs = self._logprobs(body, before, 0) if before else None
+            shown = self._piece(choice, lead, logprobs)
             ids = {} if generated.pieces else self._ids(body, generated, 0)
             yield {**shown, "finish_reason": generated.finish_reason, **ids}
 
     def _piece(self, choice: Choice, text: str, logprobs: Json | None) -> Json:
         return {"index": choice.index, "text": text, "logprobs": logprobs, "finish_reason": None}
-
-
-def chat_position(position: word_model.Position) -> Json:
-    text = word_model.piece(position.token)
-    top = [
-        {"token": other, "logprob": logprob, "bytes": list(other.encode())}
-        for other, logprob in position.top.items()
-    ]
-    shown = {"token": text, "logprob": position.logprob, "bytes": list(text.encode())}
-    return {**shown, "id": position.token, "top_logprobs": top}
-
-
-def json_answer(body: Json, status: str = "200 OK") -> bytes:
-    return whole(json.dumps(body).encode(), "Content-Type: application/json", status=status)
-
-
-def whole_head(answer: bytes) -> bytes:
-    return whole(b"x" * len(answer), "Content-Type: application/json")[: -len(answer)]
 
 
 async def serve(port: int, dialect: str, key: str) -> None:

@@ -20,7 +20,9 @@ def knobs_of(body: Json, *, bias_refused: bool = True) -> Knobs:
     unknown = _unknown([token for token, _ in bias])
     if unknown and bias_refused:
         words = f"token_id(s) {unknown} in logit_bias contain out-of-vocab token ids."
-        raise Refused(400, f"{words} Vocabulary size: {word_model.VOCABULARY_SIZE}")
+        words += f" Vocabulary size: {word_model.VOCABULARY_SIZE}"
+        words += f" (parameter=logit_bias, value={unknown})"
+        raise Refused(400, words, param="logit_bias", late=True)
     return 1.0 if top_p is None else top_p, presence or 0.0, frequency or 0.0, bias
 
 
@@ -29,7 +31,8 @@ def around(prompt: list[int], suffix: str | None, *, taken: bool) -> list[int]:
     if not suffix:
         return prompt
     if not taken:
-        raise Refused(400, "suffix is not currently supported", param="suffix")
+        words = "suffix is only supported for models with FIM completion rendering"
+        raise Refused(400, words, param="suffix")
     text = word_model.decode(prompt)
     return word_model.encode(f"<|fim_prefix|>{text}<|fim_suffix|>{suffix}<|fim_middle|>")
 
@@ -43,7 +46,7 @@ def known_ids(tokens: list[int], errors: str) -> None:
         "flat": f"The input_ids {unknown} contains values greater than the vocab size ({size})",
         "no_param": "Prompt contains invalid tokens",
     }
-    raise Refused(400, words.get(errors, f"Token id {unknown[0]} is out of vocabulary"))
+    raise Refused(400, words.get(errors, f"Token id {unknown[0]} is out of vocabulary"), late=True)
 
 
 def _bias(given: Json | list[tuple[int, float]]) -> Bias:

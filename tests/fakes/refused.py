@@ -6,14 +6,25 @@ CONTEXT_TOKENS = 4096
 
 
 class Refused(Exception):
-    def __init__(self, status: int, message: str, code: str | None = None, param: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        param: str = "",
+        *,
+        kind: str = "BadRequestError",
+        late: bool = False,
+    ) -> None:
+        """`late`: found by the engine, when vLLM has opened its stream already."""
         super().__init__(message)
         self.status, self.message, self.code, self.param = status, message, code, param
+        self.kind, self.late = kind, late
 
 
 def error_body(shape: str, refused: Refused) -> dict[str, Any]:
     """`shape`: `openai` | `int_code` | `flat` | `no_param`."""
-    kind = "BadRequestError" if refused.status == 400 else "Unauthorized"
+    kind = refused.kind if refused.status == 400 else "Unauthorized"
     message, code = refused.message, refused.code
     match shape:
         case "int_code":

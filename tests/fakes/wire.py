@@ -7,12 +7,13 @@ answers that the other side broke off (which the socket tells at once).
 
 import asyncio
 import contextlib
+import json
 import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 
 class Request:
@@ -200,6 +201,14 @@ def whole(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 def chunked_head(*headers: str, status: str = "200 OK") -> bytes:
     fields = (f"HTTP/1.1 {status}", "Transfer-Encoding: chunked", *headers)
     return "\r\n".join(fields).encode() + b"\r\n\r\n"
+
+
+def json_answer(body: dict[str, Any], status: str = "200 OK") -> bytes:
+    return whole(json.dumps(body).encode(), "Content-Type: application/json", status=status)
+
+
+def whole_head(answer: bytes) -> bytes:
+    return whole(b"x" * len(answer), "Content-Type: application/json")[: -len(answer)]
 
 
 def chunk(data: bytes) -> bytes:

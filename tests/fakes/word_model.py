@@ -68,6 +68,17 @@ class Position:
     """Empty for the first token of a prompt."""
 
 
+def chat_position(position: Position) -> dict[str, object]:
+    """In the shape of logprobs that chats have."""
+    top = [
+        {"token": other, "logprob": logprob, "bytes": list(other.encode())}
+        for other, logprob in position.top.items()
+    ]
+    text = piece(position.token)
+    shown = {"token": text, "logprob": position.logprob, "bytes": list(text.encode())}
+    return {**shown, "id": position.token, "top_logprobs": top}
+
+
 def distribution(text: str) -> dict[int, float]:
     """Candidates after this text with their logprobs, greatest first."""
     digest = hashlib.sha256(text.encode()).digest()

@@ -93,7 +93,7 @@ def check_work(asked: CompletionRequest, attempt: Attempt, native: Capabilities)
     if work.alone:
         return
     assert native.prompt_arrays or len(call.prompts) == 1 or work.prompts_max == 1
-    assert min(call.n, work.samples_max) <= (native.n_max if native.n else 1)
+    assert min(call.n, work.samples_max) <= native.samples_max(call.temperature)
     assert call.n >= asked.best_of
     assert len(call.stop or ()) <= native.stop_max
     assert native.echo or not call.echo

@@ -69,10 +69,10 @@ def test_best_of_is_asked_as_scored_samples() -> None:
 
 def test_stops_beyond_the_upstreams_are_cut_here() -> None:
     """It is told those that it may end at; the call is streamed, to be ended early."""
-    call, work = made(POOR, stop=["ab", "cb", "d", "e"])
+    call, work = made(POOR, stop=["abc", "cab", "d", "e"])
     assert (["d", "e"], True) == (call.stop, call.stream)
-    assert ("ab", "cb", "d", "e") == work.stops
-    assert made(POOR, stop=["ab", "cb", "b"])[0].stop is None, "each could end inside another"
+    assert ("abc", "cab", "d", "e") == work.stops
+    assert made(POOR, stop=["ab", "ba", "b"])[0].stop is None, "each could end inside another"
     call, work = made(POOR, stop=["a", "b"])
     assert (["a", "b"], False, ()) == (call.stop, call.stream, work.stops)
 

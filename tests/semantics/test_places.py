@@ -41,6 +41,31 @@ def test_half_a_character_may_be_shown_before_the_next_token() -> None:
     assert [3] == places.of("c", names[3:])
 
 
+def test_names_that_vllm_gives_the_tokens_of_a_character() -> None:
+    """None but the last has one, and the first of a prompt a stray one: recorded of 0.32.0."""
+    names = [
+        "\ufffd",
+        "",
+        "本",
+        "",
+        "",
+        "語",
+        " gr",
+        "ö",
+        "ß",
+        "e",
+        "",
+        "",
+        " 🚀",
+        "",
+        "",
+        "🚀",
+        " na",
+    ]
+    offsets = [0, 0, 1, 2, 2, 2, 3, 6, 7, 8, 9, 9, 9, 11, 11, 11, 12]
+    assert offsets == Places(0).of("日本語 größe 🚀🚀 naïve", names)
+
+
 def test_special_tokens_have_no_room() -> None:
     """Named "<|im_start|>", they are no text, in one delta or in one of their own."""
     names = ["\n", "<|im_start|>", "<|x|>", "ass", "istant"]

@@ -123,7 +123,9 @@ def test_an_upstream_that_is_told_ends_no_text_too_early(
     [
         (["d", "ab", "d", "e"], 9, ["d", "ab", "e"]),
         (["d", "ab", "e"], 2, ["d", "ab"]),
-        (["ab", "cb", "d"], 9, ["d"]),
+        (["ab", "cb", "d"], 9, ["ab", "cb", "d"]),
+        (["ab", "b", "d"], 9, ["ab", "d"]),
+        (["<a>", "<b>"], 9, ["<a>", "<b>"]),
         (["abc", "xb", "d"], 1, ["xb"]),
         (["abc", "bx"], 9, ["abc", "bx"]),
         (["a"], 0, []),
@@ -131,5 +133,5 @@ def test_an_upstream_that_is_told_ends_no_text_too_early(
     ],
 )
 def test_the_stops_that_an_upstream_is_told(stops: list[str], most: int, told: list[str]) -> None:
-    """The first ones, each once, inside of which no other can be complete."""
+    """The first ones, each once, before whose end no other can be complete."""
     assert told == hints(stops, most)

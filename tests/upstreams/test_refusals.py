@@ -47,6 +47,10 @@ def request_error(status: int, body: Any) -> tuple[int, str, str | None, str | N
             {"object": "error", "message": "bad", "type": "x", "param": None, "code": 400},
             Said("bad", "x", "", "400"),
         ),
+        (
+            {"error": {"message": "bad", "type": "Bad Request", "param": "body.stop", "code": 400}},
+            Said("bad", "", "stop", "400"),
+        ),
         ({"error": "Unauthorized"}, Said("Unauthorized")),
         ({"error": "bad", "error_type": "validation"}, Said("bad", "validation")),
         ({"detail": "Not Found"}, Said("Not Found")),
