@@ -20,7 +20,7 @@ import msgspec
 
 from tests.fakes import word_model
 from tests.fakes.faults import Fault, send_faulty
-from tests.fakes.knobs import around, knobs_of, known_ids
+from tests.fakes.knobs import around, echo_scores, knobs_of, known_ids, sglang_limits
 from tests.fakes.refused import CONTEXT_TOKENS, Refused, error_body, too_long
 from tests.fakes.wire import Exchange, WireServer, chunked_head, whole
 
@@ -201,8 +201,8 @@ class FakeCompletions(WireServer):
         if isinstance(prompts, str) or (prompts and isinstance(prompts[0], int)):
             prompts = [prompts]
         max_tokens = body.get("max_tokens", self.quirks.default_max_tokens)
-        if max_tokens == 0 and not self.quirks.zero_tokens_allowed:
-            raise Refused(400, "max_tokens must be positive", param="max_tokens")
+        if not self.quirks.zero_tokens_allowed:
+            sglang_limits(body, max_tokens)
         n = body.get("n", 1)
         temperature = body.get("temperature", self.quirks.default_temperature)
         echo, asked = body.get("echo") and self.quirks.echo, body.get("logprobs")
@@ -225,7 +225,7 @@ class FakeCompletions(WireServer):
                 if generated.end and asked is not None and self.quirks.end_scored:
                     generated.positions.append(generated.end)
                     generated.pieces.append("")
-                echoed = word_model.scored_prompt(tokens, asked or 0) if echo else None
+                echoed = echo_scores(tokens, asked, self.quirks.errors) if echo else None
                 found.append(Choice(number * n + sample, tokens, generated, echoed))
         return found
 

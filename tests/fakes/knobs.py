@@ -5,6 +5,10 @@ from typing import Any
 from tests.fakes import word_model
 from tests.fakes.refused import Refused
 
+VALIDATION = (
+    "1 validation error:\n  {{'type': 'value_error', 'loc': ('body', '{}'), 'msg': '{}',"
+    " 'input': 0}}\n\n  File \"/srv/sglang/srt/entrypoints/http_server.py\", line 1860"
+)
 Json = dict[str, Any]
 Bias = tuple[tuple[int, float], ...]
 Knobs = tuple[float, float, float, Bias]
@@ -44,6 +48,24 @@ def known_ids(tokens: list[int], errors: str) -> None:
         "no_param": "Prompt contains invalid tokens",
     }
     raise Refused(400, words.get(errors, f"Token id {unknown[0]} is out of vocabulary"))
+
+
+def sglang_limits(body: Json, max_tokens: int) -> None:
+    """Raises Refused for what SGLang 0.5.23 does not take, in its words (recorded)."""
+    if max_tokens <= 0:
+        words = "Value error, max_tokens must be positive"
+        raise Refused(400, VALIDATION.format("max_tokens", words))
+    if not isinstance(body.get("json_schema", ""), str):
+        raise Refused(400, VALIDATION.format("json_schema", "Input should be a valid string"))
+    if (top_p := body.get("top_p", 1.0)) <= 0:
+        raise Refused(400, f"top_p must be in (0, 1], got {top_p}.")
+    if (count := len(body.get("stop") or ())) > 32:
+        raise Refused(400, f"at most 32 stop strings are allowed, got {count}")
+
+
+def echo_scores(tokens: list[int], asked: int | None, errors: str) -> list[word_model.Position]:
+    """Of an echoed prompt: SGLang tells none for logprobs 0."""
+    return [] if asked == 0 and errors == "flat" else word_model.scored_prompt(tokens, asked or 0)
 
 
 def _bias(given: Json | list[tuple[int, float]]) -> Bias:
