@@ -16,6 +16,11 @@ from collections.abc import Sequence
 _UTF8 = codecs.getincrementaldecoder("utf-8")
 _BYTES = re.compile(r"bytes:((?:\\x[0-9a-f]{2})+)")
 """How OpenAI, and Baton, write a token that is no whole character."""
+_CONTROLS = re.compile("[\x80-\x9f]")
+STRAY_MAX = 4
+"""So many code points of a text may have no name; the name behind them is found all the same."""
+PART_BYTES_MAX = 64
+"""Bytes that are no character by then will be none."""
 
 
 def name_of(piece: bytes) -> str:
@@ -29,6 +34,68 @@ def name_of(piece: bytes) -> str:
 def is_part(name: str) -> bool:
     """Whether it is the name of a token that is no whole character."""
     return _BYTES.fullmatch(name) is not None
+
+
+def part_name(part: bytes) -> str:
+    """The name of a token that is these bytes and no whole character."""
+    return "bytes:" + "".join(f"\\x{byte:02x}" for byte in part)
+
+
+class Letters:
+    """Of one choice of a server that names such a token by a letter of Latin-1 for each byte
+    (SGLang does): tells those names from letters, by the text that they are in or not in."""
+
+    __slots__ = ("_part",)
+
+    def __init__(self) -> None:
+        self._part = b""
+        """What is named of a character that is not yet whole."""
+
+    def named(self, text: str, names: Sequence[str]) -> list[str]:
+        """The names of the tokens that came with `text`, those of parts as they are elsewhere."""
+        at, found = 0, []
+        for name in names:
+            part = _lettered(name)
+            stray = STRAY_MAX if part is None else 0 if _CONTROLS.search(name) else 1
+            place = text.find(name, at, at + len(name) + stray)
+            if part is None or (place >= 0 and not self._part):
+                self._part = b""
+                at = place + len(name) if place >= 0 else at
+                found.append(name)
+                continue
+            found.append(part_name(part))
+            self._part += part
+            whole = _whole(self._part)
+            if whole or len(self._part) >= PART_BYTES_MAX:
+                self._part = b""
+            place = text.find(whole, at, at + len(whole) + STRAY_MAX) if whole else -1
+            at = place + len(whole) if place >= 0 else at
+        return found
+
+
+def other_name(name: str) -> str:
+    """Of an alternative, which no text shows: a control of Latin-1 is a byte, a letter a letter."""
+    part = _lettered(name)
+    return name if part is None or not _CONTROLS.search(name) else part_name(part)
+
+
+def _lettered(name: str) -> bytes | None:
+    """The bytes of a name that may be one of a part; None where it is none."""
+    if name.isascii():
+        return None
+    try:
+        part = name.encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+    return part if not _whole(part) else None
+
+
+def _whole(part: bytes) -> str:
+    """The text of bytes that are whole characters; nothing where they are not."""
+    try:
+        return part.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 class Places:

@@ -171,14 +171,14 @@ class Choices:
         "unfinished",
     )
 
-    def __init__(self, call: Call, *, per_choice_usage: bool, exact: bool) -> None:
+    def __init__(self, call: Call, *, per_choice_usage: bool, exact: bool, lettered: bool) -> None:
         self._call = call
         self.unfinished = len(call.prompts) * call.n
         self._finished = bytearray(self.unfinished)
         if self.unfinished > 1 or call.echo:
             self._finished = bytearray([UNSEEN] * self.unfinished)
         wanted = call.logprobs is not None or call.scored
-        self._logprobs = LogprobsReader(call, exact=exact) if wanted else None
+        self._logprobs = LogprobsReader(call, exact=exact, lettered=lettered) if wanted else None
         self._per_choice_usage = per_choice_usage
         self.texts_alone = self.unfinished == 1 and not call.echo and not wanted
         self._usages: dict[int, Usage] = {}
@@ -310,9 +310,18 @@ class StreamDecoder(BoundedEvents):
 
     __slots__ = ("_choices", "fed")
 
-    def __init__(self, call: Call, *, per_choice_usage: bool = False, exact: bool = False) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        per_choice_usage: bool = False,
+        exact: bool = False,
+        lettered: bool = False,
+    ) -> None:
         super().__init__(answer_bytes_max(call))
-        self._choices = Choices(call, per_choice_usage=per_choice_usage, exact=exact)
+        self._choices = Choices(
+            call, per_choice_usage=per_choice_usage, exact=exact, lettered=lettered
+        )
         self.fed = True
         """Whether anything was fed since it was last looked at, what may come next."""
 
@@ -351,9 +360,18 @@ class BodyDecoder(BoundedBody):
 
     __slots__ = ("_choices",)
 
-    def __init__(self, call: Call, *, per_choice_usage: bool = False, exact: bool = False) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        per_choice_usage: bool = False,
+        exact: bool = False,
+        lettered: bool = False,
+    ) -> None:
         super().__init__(answer_bytes_max(call))
-        self._choices = Choices(call, per_choice_usage=per_choice_usage, exact=exact)
+        self._choices = Choices(
+            call, per_choice_usage=per_choice_usage, exact=exact, lettered=lettered
+        )
 
     def finish(self) -> Sequence[Event]:
         return self._choices.events(self._body()) + self._choices.finish()

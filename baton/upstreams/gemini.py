@@ -47,6 +47,7 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "BLOCKLIST": "content_filter",
     "PROHIBITED_CONTENT": "content_filter",
     "SPII": "content_filter",
+    "MODEL_ARMOR": "content_filter",
 }
 """Anything else (OTHER, MALFORMED_FUNCTION_CALL) means that it did not finish."""
 CALLERS = "INVALID_ARGUMENT"

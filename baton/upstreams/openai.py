@@ -59,6 +59,8 @@ class OpenAIAdapter:
     """Usage comes with each choice and has to be summed (llama-server)."""
     exact_logprobs = False
     """Logprobs are of the text's tokens alone, also where a stop cut it."""
+    lettered_parts = False
+    """Logprobs name parts of a character by letters of Latin-1 (SGLang)."""
     streams_always = False
     """Stream even where the caller does not: the whole answer of this server is less exact."""
 
@@ -71,7 +73,12 @@ class OpenAIAdapter:
     def decoder(self, call: Call) -> Decoder:
         streams = call.stream or self.streams_always
         kind = StreamDecoder if streams else BodyDecoder
-        return kind(call, per_choice_usage=self.usage_per_choice, exact=self.exact_logprobs)
+        return kind(
+            call,
+            per_choice_usage=self.usage_per_choice,
+            exact=self.exact_logprobs,
+            lettered=self.lettered_parts,
+        )
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
         return refusal(status, body, retry_after)

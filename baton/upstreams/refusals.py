@@ -4,7 +4,8 @@ Servers that speak OpenAI's completions use five shapes of error body (and FastA
 
     {"error": {"message", "type", "param", "code"}}   OpenAI; code may be an int (vLLM)
     {"error": {"code", "message", "type"}}            llama-server, no param
-    {"object": "error", "message", "type", "code"}    SGLang, flat
+    {"object": "error", "message", "type", "code"}    SGLang, flat; of FastAPI's complaints it has
+                                                       a representation in the message
     {"error": "text"}                                  vLLM's 401
     {"error": "text", "error_type": "…"}               TGI
     {"detail": "text" | [{"loc", "msg"}]}              FastAPI
@@ -52,6 +53,10 @@ FIELD_WORDS = re.compile(
     re.IGNORECASE,
 )
 """Ids that a model does not have: only its server knows, and most name no field but in words."""
+PYDANTIC_WORDS = re.compile(
+    r"\d+ validation errors?:\s+\{'type': '\w*', 'loc': \('body', '(\w+)'[^)]*\),"
+    r" 'msg': (['\"])(.{1,400}?)\2, 'input'"
+)
 OPENAI_WORDING = "This model's maximum context length is "
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
 NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")
@@ -137,6 +142,9 @@ def read(body: bytes) -> Said:
         text = found.error if isinstance(found.error, str) else detail
         return Said(message=printable(text or ""), type=name(found.error_type or ""))
     inner = found if found.error is None else found.error
+    if complaint := PYDANTIC_WORDS.match(inner.message or ""):
+        message, code = printable(complaint[3]), str(inner.code or "")
+        return Said(message=message, param=name(complaint[1]), code=name(code))
     return Said(
         message=printable(inner.message or ""),
         type=name(inner.type or ""),

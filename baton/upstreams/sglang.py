@@ -2,11 +2,17 @@
 
 Its sampling defaults may come from the model's generation_config, so the neutral values are sent.
 `suffix` works only where the server was started with a completion template: not counted on.
+It takes top_p above 0 alone, a schema as a string alone and 32 stops (each is a 400 otherwise), and
+scores an echoed prompt only for logprobs above 0.
+Seeds count only on a server with `--enable-deterministic-inference`. Ids come with
+`return_token_ids`; they are not asked for, as a chunk that is a text alone costs Baton least.
 """
 
+import json
 from types import MappingProxyType
 
 from baton.engine_fields import known
+from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities
 from baton.upstreams.openai import OpenAIAdapter
 
@@ -27,6 +33,11 @@ FIELDS = known(
     )
 )
 
+STOP_MAX = 32
+"""`MAX_STOP_COUNT` of its sampling_params.py."""
+TOP_P_LEAST = 1e-6
+"""Leaves the likeliest token alone, as OpenAI's 0 does."""
+
 
 class SglangAdapter(OpenAIAdapter):
     name = "sglang"
@@ -38,7 +49,7 @@ class SglangAdapter(OpenAIAdapter):
         prompt_logprobs=True,
         logprobs=True,
         logprobs_max=20,
-        stop_max=1024,
+        stop_max=STOP_MAX,
         seed=True,
         penalties=True,
         logit_bias=True,
@@ -51,3 +62,14 @@ class SglangAdapter(OpenAIAdapter):
     )
     explicit_sampling = True
     constants = MappingProxyType({"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0})
+    lettered_parts = True
+
+    def fields(self, call: Call) -> dict[str, object]:
+        found = super().fields(call)
+        if not call.top_p:
+            found["top_p"] = TOP_P_LEAST
+        if call.echo and call.logprobs == 0:
+            found["logprobs"] = 1
+        if call.extra is not None and isinstance(schema := found.get("json_schema"), dict):
+            found["json_schema"] = json.dumps(schema, ensure_ascii=False)
+        return found

@@ -9,12 +9,13 @@ but of an echo: whoever scores a prompt counts with the generated token, whateve
 from baton.errors import Unheeded
 from baton.semantics.events import Call, Delta, FinishReason, Logprobs
 from baton.semantics.logprobs import Position, empty, join, legacy, part, read, told_start, trim
-from baton.semantics.places import Places, is_part
+from baton.semantics.places import Letters, Places, is_part, other_name
 from baton.upstreams.failures import failure
 
 
 class LogprobsReader:
     """`exact`: the server tells the tokens of the text alone, with the text (another Baton).
+    `lettered`: it names parts of a character by letters of Latin-1 (SGLang).
 
     Per choice: how far its text came, and the sum of the generated tokens' logprobs."""
 
@@ -22,14 +23,17 @@ class LogprobsReader:
         "_call",
         "_exact",
         "_held",
+        "_lettered",
+        "_letters",
         "_places",
         "_scored_tokens",
         "_scores",
         "_token_counts",
     )
 
-    def __init__(self, call: Call, *, exact: bool = False) -> None:
-        self._call, self._exact = call, exact
+    def __init__(self, call: Call, *, exact: bool = False, lettered: bool = False) -> None:
+        self._call, self._exact, self._lettered = call, exact, lettered
+        self._letters: dict[int, Letters] = {}
         self._scores: dict[int, float] = {}
         self._scored_tokens: dict[int, int] = {}
         self._held: dict[int, Logprobs] = {}
@@ -50,6 +54,8 @@ class LogprobsReader:
             positions = read(raw)
         except ValueError as error:
             raise failure("stream", "protocol", "logprobs of another shape") from error
+        if self._lettered and positions:
+            positions = self._renamed(index, text, positions)
         places = self._places.get(index)
         if places is None:
             places = Places(self._start(index, raw))
@@ -70,6 +76,15 @@ class LogprobsReader:
             return Delta(index, text, reason, logprobs, token_ids)
         score, tokens = self._scores.get(index), self._scored_tokens.get(index)
         return Delta(index, text, reason, logprobs, token_ids, score, tokens)
+
+    def _renamed(self, index: int, text: str, positions: list[Position]) -> list[Position]:
+        """The same tokens, and their alternatives, by the names that they have elsewhere."""
+        letters = self._letters.setdefault(index, Letters())
+        names = letters.named(text, [at.token for at in positions])
+        return [
+            Position(name, at.logprob, at.top and _renamed_top(at.top, at.token, name))
+            for name, at in zip(names, positions, strict=True)
+        ]
 
     def _refuse(self) -> None:
         """Of a server that tells text and no logprobs, which it was asked for. RequestError."""
@@ -112,3 +127,7 @@ class LogprobsReader:
             if at.logprob is not None and not (self._call.echo and place < len(prompt)):
                 self._scores[index] = self._scores.get(index, 0.0) + at.logprob
                 self._scored_tokens[index] = self._scored_tokens.get(index, 0) + 1
+
+
+def _renamed_top(top: dict[str, float], token: str, name: str) -> dict[str, float]:
+    return {name if other == token else other_name(other): top[other] for other in top}

@@ -22,7 +22,7 @@ from tests.fakes import word_model
 from tests.fakes.faults import Fault, send_faulty
 from tests.fakes.knobs import around, knobs_of, known_ids
 from tests.fakes.refused import Refused, error_body
-from tests.fakes.rules import Rules, VllmRules
+from tests.fakes.rules import Rules, SglangRules, VllmRules
 from tests.fakes.wire import Exchange, WireServer, chunked_head, whole
 from tests.fakes.wire import json_answer as json_answer
 from tests.fakes.wire import whole_head as whole_head
@@ -52,7 +52,6 @@ class Quirks:
     """`data: null` between events when there are several prompts."""
     errors: str = "openai"
     """`openai` | `int_code` | `flat` | `no_param`"""
-    zero_tokens_allowed: bool = True
     suffix: bool = False
     """Fills in the middle; else a suffix is a 400."""
     end_scored: bool = False
@@ -76,8 +75,8 @@ DIALECTS = {
         errors="flat",
         offsets="minus_one",
         null_usage=True,
-        zero_tokens_allowed=False,
         end_scored=True,
+        rules=SglangRules(),
     ),
     "llama-server": Quirks(
         echo=False,
@@ -217,8 +216,6 @@ class FakeCompletions(WireServer):
         if isinstance(prompts, str) or (prompts and isinstance(prompts[0], int)):
             prompts = [prompts]
         max_tokens = body.get("max_tokens", self.quirks.default_max_tokens)
-        if max_tokens == 0 and not self.quirks.zero_tokens_allowed:
-            raise Refused(400, "max_tokens must be positive", param="max_tokens")
         n = body.get("n", 1)
         temperature = body.get("temperature", self.quirks.default_temperature)
         echo, asked = body.get("echo") and self.quirks.echo, body.get("logprobs")
@@ -239,7 +236,7 @@ class FakeCompletions(WireServer):
                 if generated.end and asked is not None and self.quirks.end_scored:
                     generated.positions.append(generated.end)
                     generated.pieces.append("")
-                echoed = word_model.scored_prompt(tokens, asked or 0) if echo else None
+                echoed = rules.scored(tokens, asked or 0) if echo else None
                 found.append(Choice(number * n + sample, tokens, generated, echoed))
         return found
 

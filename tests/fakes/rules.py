@@ -1,6 +1,7 @@
 """How a completions server reads a request, where servers differ.
 
-vLLM's rules are as recorded of its 0.32.0: what it refuses, and what it takes otherwise than said.
+vLLM's rules are as recorded of its 0.32.0, SGLang's of its 0.5.23: what they refuse, and what they
+take otherwise than said.
 """
 
 import itertools
@@ -16,6 +17,11 @@ LOGPROBS_MAX = 20
 GREEDY_BELOW = 1e-5
 NO_SEED = -1
 """Taken for none."""
+SGLANG_STOPS_MAX = 32
+VALIDATION = (
+    "1 validation error:\n  {{'type': 'value_error', 'loc': ('body', '{}'), 'msg': '{}',"
+    " 'input': 0}}\n\n  File \"/srv/sglang/srt/entrypoints/http_server.py\", line 1860"
+)
 
 
 class Rules:
@@ -45,9 +51,33 @@ class Rules:
         """The text of an echo."""
         return word_model.decode(prompt)
 
+    def scored(self, prompt: list[int], logprobs: int) -> list[word_model.Position]:
+        """The logprobs of an echo."""
+        return word_model.scored_prompt(prompt, logprobs)
+
     def named(self, body: Json, token: int) -> str:
         """A token in logprobs."""
         return word_model.piece(token)
+
+
+class SglangRules(Rules):
+    """Of an SGLang."""
+
+    def check(self, body: Json) -> None:
+        """Raises Refused."""
+        if body.get("max_tokens", 1) <= 0:
+            words = "Value error, max_tokens must be positive"
+            raise Refused(400, VALIDATION.format("max_tokens", words))
+        if not isinstance(body.get("json_schema", ""), str):
+            raise Refused(400, VALIDATION.format("json_schema", "Input should be a valid string"))
+        if (top_p := body.get("top_p", 1.0)) <= 0:
+            raise Refused(400, f"top_p must be in (0, 1], got {top_p}.")
+        if (count := len(body.get("stop") or ())) > SGLANG_STOPS_MAX:
+            raise Refused(400, f"at most 32 stop strings are allowed, got {count}")
+
+    def scored(self, prompt: list[int], logprobs: int) -> list[word_model.Position]:
+        """None at `logprobs: 0`."""
+        return super().scored(prompt, logprobs) if logprobs else []
 
 
 class VllmRules(Rules):

@@ -84,7 +84,9 @@ def test_a_whole_answer() -> None:
     assert events[-1] == Delta(0, "", "stop")
 
 
-@pytest.mark.parametrize("reason", ["SAFETY", "RECITATION", "PROHIBITED_CONTENT", "SPII"])
+@pytest.mark.parametrize(
+    "reason", ["SAFETY", "RECITATION", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"]
+)
 def test_a_filtered_answer(reason: str) -> None:
     """What came of it stands, and ends with content_filter; it may have no content at all."""
     events = decoded(GeminiAdapter().decoder(CALL), stream(candidate(" b", reason)))

@@ -20,6 +20,12 @@ from baton.upstreams.refusals import (
 )
 
 CONTEXT = "context_length_exceeded"
+SGLANGS = (
+    "1 validation error:\n  {'type': 'string_type', 'loc': ('body', 'json_schema'), 'msg':"
+    " 'Input should be a valid string', 'input': {'type': 'object'}}\n\n"
+    '  File "/srv/sglang/srt/entrypoints/http_server.py", line 1860, in openai_v1_completions'
+)
+"""How SGLang 0.5.23 words what FastAPI found: its own files are nobody's business."""
 
 
 def request_error(status: int, body: Any) -> tuple[int, str, str | None, str | None]:
@@ -50,6 +56,10 @@ def request_error(status: int, body: Any) -> tuple[int, str, str | None, str | N
         (
             {"error": {"message": "bad", "type": "Bad Request", "param": "body.stop", "code": 400}},
             Said("bad", "", "stop", "400"),
+        ),
+        (
+            {"object": "error", "message": SGLANGS, "type": "Bad Request", "code": 400},
+            Said("Input should be a valid string", "", "json_schema", "400"),
         ),
         ({"error": "Unauthorized"}, Said("Unauthorized")),
         ({"error": "bad", "error_type": "validation"}, Said("bad", "validation")),
