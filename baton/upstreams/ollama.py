@@ -15,7 +15,7 @@ echo and reports zero usage; `raw: true` here avoids all that. What has to be kn
   for none in the last token that it may generate, and MLX's runner for none at all.
 - At the 32nd piece in a row that is the same it ends an answer without its last line
   (docs/decisions/0050).
-- The prompt's count is absent where the prompt was cached: then it is an estimate, marked so.
+- Older ones leave out the count of a prompt that was cached: then it is an estimate, marked so.
 - Logprobs came late (0.12.11): an answer without those that were asked for is refused.
 """
 

@@ -45,11 +45,13 @@ CONTEXT_TOKENS = re.compile(
 )
 FIELD_WORDS = re.compile(
     r"\b(?:(?P<logit_bias>logit_bias)"
+    r"|(?P<suffix>does not support insert\b)"
     r"|(?P<prompt>token[ _]ids? \d+ is out of vocab|prompt contains invalid tokens"
     r"|input_ids .*vocab))",
     re.IGNORECASE,
 )
-"""Ids that a model does not have: only its server knows, and most name no field but in words."""
+"""What only the server knows of its model, which most tell in words and without the field: ids that
+it does not have, or that it takes no suffix (Ollama)."""
 OPENAI_WORDING = "This model's maximum context length is "
 UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u2027\u202f-\ud7ff\uf900-\ufffd]+")
 NAME = re.compile(r"[A-Za-z0-9_.\[\]-]+")

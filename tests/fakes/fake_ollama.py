@@ -72,7 +72,8 @@ class FakeOllama(OneChoiceServer):
         prompt = str(body.get("prompt", ""))
         if body.get("suffix"):
             if not self._insert:
-                raise Refused(400, f"{body['model']} does not support insert")
+                name = f"registry.ollama.ai/library/{body['model']}:latest"
+                raise Refused(400, f"{name} does not support insert")
             if not body.get("raw"):
                 return f"<PRE> {prompt} <SUF>{body['suffix']} <MID>"
         return prompt if body.get("raw") else f"<|user|>{prompt}<|assistant|>"

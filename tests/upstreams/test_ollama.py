@@ -181,15 +181,16 @@ def test_refusals() -> None:
     """No insert template, too long a prompt, an Ollama without logprobs: 400s, none ignored."""
 
     async def scenario() -> None:
-        for fake, changes, code in (
-            (FakeOllama(insert=False), {"suffix": "x"}, None),
-            (FakeOllama(), {"prompts": ["a " * 5000]}, "context_length_exceeded"),
-            (FakeOllama(old=True), {"logprobs": 1}, "unsupported_parameter"),
+        for fake, changes, param, code in (
+            (FakeOllama(insert=False), {"suffix": "x"}, "suffix", None),
+            (FakeOllama(), {"prompts": ["a " * 5000]}, "prompt", "context_length_exceeded"),
+            (FakeOllama(old=True), {"logprobs": 1}, "logprobs", "unsupported_parameter"),
         ):
             async with talking(fake) as upstream:
                 with pytest.raises(RequestError) as caught:
                     await events_of(upstream, Call(**{**_fields(CALL), **changes}))
                 assert (caught.value.status, caught.value.code) == (400, code)
+                assert caught.value.param == param
 
     uvloop.run(scenario())
 
