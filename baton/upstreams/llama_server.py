@@ -37,7 +37,7 @@ from baton.upstreams.chat_wire import NULL, believed
 from baton.upstreams.completions_wire import count
 from baton.upstreams.failures import failure
 from baton.upstreams.framing import UNREADABLE
-from baton.upstreams.one_choice import OneChoice, counted, events, reported
+from baton.upstreams.one_choice import OneChoice, Reader, counted, events, reported
 from baton.upstreams.openai import OpenAIAdapter
 from baton.upstreams.refusals import error_within, read
 
@@ -213,7 +213,7 @@ def samplers(extra: dict[str, object] | None) -> tuple[str, ...]:
     return tuple(name for name in ALL_SAMPLERS if name in SAMPLERS or name in wanted)
 
 
-class InfillReader:
+class InfillReader(Reader):
     """What an event of /infill says."""
 
     def __init__(self, call: Call) -> None:

@@ -16,7 +16,7 @@ from baton.upstreams.chat_wire import NULL, believed
 from baton.upstreams.completions_wire import WireUsage, believable
 from baton.upstreams.failures import failure
 from baton.upstreams.framing import UNREADABLE
-from baton.upstreams.one_choice import OneChoice, body, events, reported
+from baton.upstreams.one_choice import OneChoice, Reader, body, events, reported
 from baton.upstreams.refusals import error_within, refusal
 
 SEED_RANGE = 2**31
@@ -96,7 +96,7 @@ class MistralAdapter:
         return refusal(status, body, retry_after)
 
 
-class MistralReader:
+class MistralReader(Reader):
     """What a chunk, or the whole answer, says."""
 
     def __init__(self, call: Call) -> None:

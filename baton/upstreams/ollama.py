@@ -8,26 +8,37 @@ echo and reports zero usage; `raw: true` here avoids all that. What has to be kn
 - A prompt beyond its window is cut silently, and a full window is shifted, unless both are
   forbidden; an older server that does not know these fields still cuts.
 - An empty prompt only loads the model.
-- Penalties are read by some of its engines and swallowed by others: none is ever sent.
-- The prompt's count is absent where the prompt was cached: then it is an estimate, marked so.
+- What a request leaves out is a Modelfile's to say: stops, penalties and a seed are always told.
+  Penalties are read by one of its engines and swallowed by the other: never any but none.
+- Text between a model's marks of thinking goes elsewhere, also of a raw prompt, unless forbidden.
+- Of stops that are complete with one token it cuts at the one listed first; its own engine looks
+  for none in the last token that it may generate, and MLX's runner for none at all.
+- At the 32nd piece in a row that is the same it ends an answer without its last line
+  (docs/decisions/0050).
+- Older ones leave out the count of a prompt that was cached: then it is an estimate, marked so.
 - Logprobs came late (0.12.11): an answer without those that were asked for is refused.
 """
 
 import re
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
 
 from baton.errors import Unheeded, unsupported
 from baton.semantics.events import Call, Event, FinishReason, Usage
+from baton.semantics.stop import StopMatcher
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.failures import failure
 from baton.upstreams.framing import UNREADABLE
-from baton.upstreams.one_choice import OneChoice, body, counted, lines, reported
+from baton.upstreams.one_choice import OneChoice, Reader, body, counted, lines, reported
 from baton.upstreams.refusals import read, refusal
 
 SEED_RANGE = 2**31
 """A seed below zero would mean a random one."""
+RANDOM = -1
+REPEATS_MAX = 31
+"""Ollama ends an answer at the next piece that is these over again, but for the space around it."""
 TOP_LOGPROBS_MAX = 20
 BYTES_PER_TOKEN = 4
 """For the estimate of a cached prompt: English text under byte-pair encodings."""
@@ -84,6 +95,7 @@ class OllamaAdapter:
             "stream": call.stream,
             "truncate": False,
             "shift": False,
+            "think": False,
             "options": _options(call),
         }
         if call.suffix is None:
@@ -105,8 +117,9 @@ class OllamaAdapter:
 
 
 def _options(call: Call) -> dict[str, object]:
-    """Sampling as OpenAI means it: Ollama's own defaults differ in every field."""
-    found: dict[str, object] = {
+    """Sampling as OpenAI means it: Ollama's own defaults differ in every field, and a model's own
+    (its Modelfile's) hold for whatever is not said here, stops and a seed too."""
+    return {
         "num_predict": call.max_tokens,
         "temperature": call.temperature,
         "top_p": call.top_p,
@@ -114,13 +127,15 @@ def _options(call: Call) -> dict[str, object]:
         "min_p": 0.0,
         "typical_p": 1.0,
         "repeat_penalty": 1.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "stop": _stops(call),
+        "seed": RANDOM if call.seed is None else call.seed % SEED_RANGE,
     }
-    stops = [stop for stop in call.stop or () if stop]
-    if stops:
-        found["stop"] = stops
-    if call.seed is not None:
-        found["seed"] = call.seed % SEED_RANGE
-    return found
+
+
+def _stops(call: Call) -> list[str]:
+    return [stop for stop in call.stop or () if stop]
 
 
 def _broken(payload: bytes) -> Exception:
@@ -130,11 +145,16 @@ def _broken(payload: bytes) -> Exception:
     return failure("stream", "status", "an error line")
 
 
-class OllamaReader:
-    """What a line of /api/generate says."""
+class OllamaReader(Reader):
+    """What a line of /api/generate says. With stops, the text is cut by us once more."""
 
     def __init__(self, call: Call) -> None:
         self._call, self.choice = call, OneChoice(call)
+        stops = _stops(call)
+        self._matcher = StopMatcher(stops) if stops else None
+        self._unwanted = 0
+        """Pieces behind a stop: at least a token each."""
+        self._pieces: deque[str] = deque(maxlen=REPEATS_MAX)
 
     def read(self, payload: bytes) -> Sequence[Event]:
         try:
@@ -143,12 +163,34 @@ class OllamaReader:
             raise failure("stream", "protocol", "an answer of another shape") from error
         if line.error is not None:
             raise _broken(payload)
-        events = self.choice.piece(line.response, self._reason(line), self._logprobs(line))
+        if line.response:
+            self._pieces.append(line.response)
+        events = self._said(line.response, self._reason(line), self._logprobs(line))
         return events + reported(self._usage(line)) if line.done else events
+
+    def unfinished(self) -> Sequence[Event]:
+        """A stream of one text over and over was ended by Ollama: a limit of its own."""
+        if len(self._pieces) < REPEATS_MAX or len({each.strip() for each in self._pieces}) > 1:
+            return super().unfinished()
+        return self._said("", "length", b"null")
+
+    def _said(self, text: str, reason: FinishReason | None, logprobs: bytes) -> list[Event]:
+        matcher = self._matcher
+        if matcher is not None:
+            if self.choice.finished:
+                self._unwanted += bool(text)
+                return []
+            text = matcher.feed(text)
+            if matcher.matched is not None:
+                reason = "stop"
+            elif reason is not None:
+                text += matcher.finish()
+        return self.choice.piece(text, reason, logprobs)
 
     def _reason(self, line: _Line) -> FinishReason | None:
         if not line.done:
-            return None
+            # A whole answer that is not done was ended as a stream is, in `unfinished`.
+            return "length" if line.response and not self._call.stream else None
         # Before 0.1.40 a line said only that it was the last.
         reason = FINISH_REASONS.get(line.done_reason or "stop")
         if reason is None:
@@ -172,6 +214,13 @@ class OllamaReader:
         if generated is None or prompt is None:
             return None
         if prompt:
-            return Usage(prompt, generated)
+            return self._wanted(Usage(prompt, generated))
         sent = "".join(str(text) for text in (*self._call.prompts, self._call.suffix or ""))
-        return Usage(-(-len(sent.encode()) // BYTES_PER_TOKEN), generated, estimated=True)
+        guess = -(-len(sent.encode()) // BYTES_PER_TOKEN)
+        return self._wanted(Usage(guess, generated, estimated=True))
+
+    def _wanted(self, usage: Usage) -> Usage:
+        if not self._unwanted:
+            return usage
+        left = max(0, usage.completion_tokens - self._unwanted)
+        return Usage(usage.prompt_tokens, left, estimated=True)

@@ -27,6 +27,10 @@ class Reader(Protocol):
 
     def read(self, payload: bytes) -> Sequence[Event]: ...
 
+    def unfinished(self) -> Sequence[Event]:
+        """The answer ended, and its choice did not: with most servers it was cut."""
+        raise failure("stream", "protocol", "ended before the choice had finished")
+
 
 class OneChoice:
     """What is known of the only choice of a call."""
@@ -84,7 +88,7 @@ class Framed:
     def finish(self) -> Sequence[Event]:
         events = [] if self.whole else self._read(self._split.finish())
         if not self._reader.choice.finished:
-            raise failure("stream", "protocol", "ended before the choice had finished")
+            return [*events, *self._reader.unfinished()]
         return events
 
     def _read(self, payloads: Sequence[bytes]) -> list[Event]:

@@ -48,11 +48,13 @@ CONTEXT_TOKENS = re.compile(
 )
 FIELD_WORDS = re.compile(
     r"\b(?:(?P<logit_bias>logit_bias)"
+    r"|(?P<suffix>does not support insert\b)"
     r"|(?P<prompt>token[ _]ids? \d+ is out of vocab|prompt contains invalid tokens"
     r"|input_ids .*vocab))",
     re.IGNORECASE,
 )
-"""Ids that a model does not have: only its server knows, and most name no field but in words."""
+"""What only the server knows of its model, which most tell in words and without the field: ids that
+it does not have, or that it takes no suffix (Ollama)."""
 PYDANTIC_WORDS = re.compile(
     r"\d+ validation errors?:\s+\{'type': '\w*', 'loc': \('body', '(\w+)'[^)]*\),"
     r" 'msg': (['\"])(.{1,400}?)\2, 'input'"

@@ -11,7 +11,7 @@ import pytest
 from baton.cli.opened import opened
 from tests.cli.conftest import Cli
 from tests.fakes.fake_completions import FakeCompletions
-from tests.fakes.fake_local import FakeOllama
+from tests.fakes.fake_ollama import FakeOllama
 from tests.fakes.wire import Exchange, WireServer, whole
 from tests.relaying import relaying
 

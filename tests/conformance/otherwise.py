@@ -131,12 +131,23 @@ OTHERWISE: tuple[tuple[str, Otherwise], ...] = (
         )
         for case in ("own-max_tokens-05", "own-large-05")
     ),
+    *(
+        (
+            case,
+            Otherwise(
+                among=dialects("ollama"),
+                expect=whole(["finish_in", ["length", "stop"]]),
+                reason="the server ends where its context does, with finish_reason length",
+            ),
+        )
+        for case in ("max_tokens-07", "own-max_tokens-05", "own-max_tokens-06")
+    ),
     (
-        "own-max_tokens-05",
+        "own-max_tokens-09",
         Otherwise(
             among=dialects("ollama"),
-            expect=refused("context", code="context_length_exceeded"),
-            reason="the server tells no number",
+            expect=Expected(status=200, checks=["sse", ["stream_finish", 1]]),
+            reason="the server ends where its context does, with finish_reason length",
         ),
     ),
 )

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from tests.fakes.fake_anthropic import FakeAnthropic
 from tests.fakes.fake_completions import DIALECTS, FakeCompletions
 from tests.fakes.fake_gemini import FakeGemini
-from tests.fakes.fake_local import FakeLlamaServer, FakeMistral, FakeOllama
+from tests.fakes.fake_local import FakeLlamaServer, FakeMistral
+from tests.fakes.fake_ollama import FakeOllama
 from tests.fakes.fake_openai_chat import FakeOpenAIChat
 from tests.fakes.word_model import Generated
 

@@ -1,4 +1,4 @@
-"""Servers with a wire of their own that give one choice a call: Ollama, Mistral, and /infill.
+"""Servers with a wire of their own that give one choice a call: Mistral, and /infill.
 
 Their text is the same `word_model`'s; requests are turned into the fields of completions, and what
 comes out into the server's real frames.
@@ -19,14 +19,13 @@ from tests.fakes.fake_completions import (
     whole_head,
 )
 from tests.fakes.faults import Fault, send_faulty
-from tests.fakes.refused import CONTEXT_TOKENS, Refused
+from tests.fakes.refused import Refused
 from tests.fakes.wire import Exchange, chunked_head, whole
 
 SAMPLED = ("top_p", "presence_penalty", "frequency_penalty", "logit_bias")
-STAMP = "2026-01-01T00:00:00.000000Z"
 
 
-class _OneChoice(FakeCompletions):
+class OneChoiceServer(FakeCompletions):
     """What such servers share. A subclass tells its route, its fields and its frames."""
 
     route = ""
@@ -96,95 +95,7 @@ class _OneChoice(FakeCompletions):
         return self._refusal(refused)
 
 
-class FakeOllama(_OneChoice):
-    """/api/generate. Without `raw`, a prompt is put into a chat template, as with most models."""
-
-    route, name = "/api/generate", "ollama"
-    stream_type = "application/x-ndjson"
-    frame_head, frame_end = b"", b"\n"
-    streams_by_default = True
-
-    def __init__(
-        self, *, insert: bool = True, old: bool = False, cached: bool = False, **options: Any
-    ) -> None:
-        """`insert`: the model's template has a place for a suffix. `old`: before logprobs and
-        truncate. `cached`: prompts are counted as absent."""
-        super().__init__(**options)
-        self._insert, self._old, self._cached = insert, old, cached
-
-    def completion(self, body: Json) -> Json:
-        options = body.get("options", {})
-        prompt = body.get("prompt", "")
-        if body.get("suffix"):
-            if not self._insert:
-                raise Refused(400, f"{body['model']} does not support insert")
-            if not body.get("raw"):
-                prompt = f"<PRE> {prompt} <SUF>{body['suffix']} <MID>"
-        elif not body.get("raw"):
-            prompt = f"<|user|>{prompt}<|assistant|>"
-        tokens = word_model.encode(prompt)
-        if len(tokens) > CONTEXT_TOKENS - options.get("num_predict", 128):
-            if body.get("truncate", True) or self._old:
-                prompt = word_model.decode(tokens[-CONTEXT_TOKENS // 2 :])
-            else:
-                raise Refused(400, "the input length exceeds the context length")
-        return {
-            "prompt": prompt,
-            "max_tokens": options.get("num_predict", 128),
-            "temperature": options.get("temperature", 0.8),
-            "seed": options.get("seed", 0),
-            "top_p": options.get("top_p"),
-            "stop": options.get("stop"),
-            "logprobs": None if self._old else body.get("top_logprobs", 0),
-        }
-
-    def _line(self, response: str, **more: Any) -> Json:
-        line = {"model": "fake", "created_at": STAMP, "response": response, "done": False}
-        return {**line, **more}
-
-    def _end(self, choice: Choice, fault: Fault) -> Json:
-        counts: Json = {"prompt_eval_count": len(choice.prompt)}
-        if self._cached:
-            counts = {}
-        counts["eval_count"] = choice.generated.counted
-        return {
-            "done": True,
-            "done_reason": choice.generated.finish_reason,
-            "context": [1, 2, 3],
-            "total_duration": 5000,
-            **counts,
-            **(fault.usage or {}),
-        }
-
-    def _logprobs_of(self, body: Json, positions: list[word_model.Position]) -> Json:
-        if self._old or not body.get("logprobs"):
-            return {}
-        shown = [chat_position(position) for position in positions]
-        for each in shown:
-            del each["id"]
-            if not body.get("top_logprobs"):
-                del each["top_logprobs"]
-        return {"logprobs": shown}
-
-    def whole_answer(self, body: Json, choice: Choice, fault: Fault) -> Json:
-        text = "".join(choice.generated.pieces)
-        scored = self._logprobs_of(body, choice.generated.positions)
-        return self._line(text, **self._end(choice, fault), **scored)
-
-    def events(self, body: Json, choice: Choice, fault: Fault) -> list[bytes]:
-        generated = choice.generated
-        lines = [
-            self._line(piece, **self._logprobs_of(body, generated.positions[number : number + 1]))
-            for number, piece in enumerate(generated.pieces)
-        ]
-        lines.append(self._line("", **self._end(choice, fault)))
-        return [json.dumps(line).encode() for line in lines]
-
-    def refusal(self, refused: Refused) -> bytes:
-        return json_answer({"error": refused.message}, f"{refused.status} Refused")
-
-
-class FakeMistral(_OneChoice):
+class FakeMistral(OneChoiceServer):
     """/v1/fim/completions; the answer in the chat shape."""
 
     route, name = "/fim/completions", "mistral"
@@ -237,7 +148,7 @@ class FakeMistral(_OneChoice):
         return json_answer({"object": "error", **inner, "code": None}, f"{refused.status} Refused")
 
 
-class FakeLlamaServer(_OneChoice):
+class FakeLlamaServer(OneChoiceServer):
     """llama.cpp's server: /v1/completions as ever, and /infill in its own shape."""
 
     route, name, quirks_of = "/infill", "llama-server", "llama-server"

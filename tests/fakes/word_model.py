@@ -186,12 +186,12 @@ def generate(prompt: str, sampling: Sampling) -> Generated:
         text += piece(token)
         places = [text.find(stop) for stop in sampling.stop if stop in text]
         if places:
-            _cut(found, min(places))
+            cut(found, min(places))
             break
     return found
 
 
-def _cut(found: Generated, length: int) -> None:
+def cut(found: Generated, length: int) -> None:
     """Keep so many characters; tokens of which nothing is left are gone."""
     found.finish_reason = "stop"
     kept: list[str] = []

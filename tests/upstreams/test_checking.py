@@ -13,7 +13,8 @@ from baton.upstreams.base import Capabilities
 from baton.upstreams.checking import Row, check, probe, remedy
 from baton.upstreams.probing import BODY_BYTES_MAX, QUESTIONS
 from tests.fakes.fake_completions import Choice, FakeCompletions, Json
-from tests.fakes.fake_local import FakeLlamaServer, FakeMistral, FakeOllama
+from tests.fakes.fake_local import FakeLlamaServer, FakeMistral
+from tests.fakes.fake_ollama import FakeOllama
 from tests.fakes.wire import Exchange, WireServer, whole
 from tests.upstreams.talking import talking
 from tests.upstreams.test_proxy import proxying

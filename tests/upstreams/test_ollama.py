@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from baton.errors import RequestError
 from baton.semantics.events import Call, Delta, Usage, UsageReported
 from baton.upstreams.ollama import OllamaAdapter
-from tests.fakes.fake_local import FakeOllama
+from tests.fakes.dialects import said
+from tests.fakes.fake_ollama import FakeOllama
 from tests.upstreams.talking import (
     decoded,
     events_of,
@@ -46,6 +47,7 @@ def test_a_prompt_goes_raw_and_whole() -> None:
         "raw": True,
         "truncate": False,
         "shift": False,
+        "think": False,
         "options": {
             "num_predict": 5,
             "temperature": 1.0,
@@ -54,6 +56,10 @@ def test_a_prompt_goes_raw_and_whole() -> None:
             "min_p": 0.0,
             "typical_p": 1.0,
             "repeat_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "stop": [],
+            "seed": -1,
         },
     }
 
@@ -175,18 +181,131 @@ def test_refusals() -> None:
     """No insert template, too long a prompt, an Ollama without logprobs: 400s, none ignored."""
 
     async def scenario() -> None:
-        for fake, changes, code in (
-            (FakeOllama(insert=False), {"suffix": "x"}, None),
-            (FakeOllama(), {"prompts": ["a " * 5000]}, "context_length_exceeded"),
-            (FakeOllama(old=True), {"logprobs": 1}, "unsupported_parameter"),
+        for fake, changes, param, code in (
+            (FakeOllama(insert=False), {"suffix": "x"}, "suffix", None),
+            (FakeOllama(), {"prompts": ["a " * 5000]}, "prompt", "context_length_exceeded"),
+            (FakeOllama(old=True), {"logprobs": 1}, "logprobs", "unsupported_parameter"),
         ):
             async with talking(fake) as upstream:
                 with pytest.raises(RequestError) as caught:
                     await events_of(upstream, Call(**{**_fields(CALL), **changes}))
                 assert (caught.value.status, caught.value.code) == (400, code)
+                assert caught.value.param == param
 
     uvloop.run(scenario())
 
 
 def _fields(call: Call) -> dict[str, Any]:
     return {name: getattr(call, name) for name in call.__struct_fields__}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_a_modelfile_says_does_not_hold(stream: bool) -> None:
+    """Stops, penalties and a seed of the model's own, of which the request says nothing."""
+
+    async def scenario() -> None:
+        expected = modelled("the river", 9, temperature=0)
+        parameters = {"stop": [expected.pieces[1]], "presence_penalty": 2.0, "seed": 42}
+        call = Call(model="m", prompts=["the river"], max_tokens=9, stream=stream, temperature=0)
+        async with talking(FakeOllama(parameters=parameters)) as upstream:
+            assert text_of(await events_of(upstream, call)) == "".join(expected.pieces)
+
+    uvloop.run(scenario())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("logprobs", [None, 0])
+def test_no_stop_is_shown(stream: bool, logprobs: int | None) -> None:
+    """Of two that are complete with one token Ollama cuts at the one that is listed first; and its
+    own engine looks for none in the last token. What is shown is cut by us."""
+
+    async def scenario() -> None:
+        expected = modelled("the river", 3, temperature=0)
+        whole, last = "".join(expected.pieces), expected.pieces[2]
+        call = Call(model="m", prompts=["the river"], max_tokens=3, temperature=0)
+        asked = {"stream": stream, "logprobs": logprobs, "scored": True}
+        for fake, stops in (
+            (FakeOllama(), [last[-1], last[1]]),
+            (FakeOllama(runner="own"), [last[1:]]),
+        ):
+            async with talking(fake) as upstream:
+                events = await events_of(
+                    upstream, Call(**{**_fields(call), **asked, "stop": stops})
+                )
+            assert text_of(events) == whole[: -len(last) + 1]
+            assert finish_of(events) == ["stop"]
+            assert usage_of(events) == Usage(4, 3)
+            deltas = [event for event in events if isinstance(event, Delta)]
+            assert deltas[-1].scored_tokens == 3
+            assert any(delta.logprobs for delta in deltas) is (logprobs is not None)
+
+    uvloop.run(scenario())
+
+
+def test_a_runner_that_knows_no_stops() -> None:
+    """As that of MLX: what comes behind the stop is not shown, nor counted exactly any more."""
+
+    async def scenario() -> None:
+        expected = modelled("the river", 9, temperature=0)
+        stop = expected.pieces[3]
+        fields = {**_fields(CALL), "max_tokens": 9, "temperature": 0, "stop": [stop]}
+        async with talking(FakeOllama(runner="mlx")) as upstream:
+            events = await events_of(upstream, Call(**fields))
+        whole = "".join(expected.pieces)
+        assert (text_of(events), finish_of(events)) == (whole[: whole.index(stop)], ["stop"])
+        assert usage_of(events) == Usage(4, 4, estimated=True)
+
+    uvloop.run(scenario())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_thoughts_are_text(stream: bool) -> None:
+    """A model that may think puts what it thinks elsewhere, also of a raw prompt."""
+
+    async def scenario() -> None:
+        fake = FakeOllama(thinks=True)
+        fake.script(said("<think> it flows </think> the river"))
+        async with talking(fake) as upstream:
+            events = await events_of(upstream, Call(**{**_fields(CALL), "stream": stream}))
+            assert text_of(events) == "<think> it flows </think> the river"
+
+    uvloop.run(scenario())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("stop", [None, ["nab"]])
+def test_a_loop_that_it_ends(stream: bool, stop: list[str] | None) -> None:
+    """The 32nd piece in a row that is the same ends an answer, without a last line: by a limit."""
+
+    async def scenario() -> None:
+        fake = FakeOllama()
+        fake.script(said("so " + "na " * 50))
+        call = Call(model="m", prompts=["a"], max_tokens=60, stream=stream, stop=stop)
+        async with talking(fake) as upstream:
+            events = await events_of(upstream, call)
+            assert text_of(events) == "so " + "na " * 31
+            assert finish_of(events) == ["length"]
+            assert not any(isinstance(event, UsageReported) for event in events)
+
+    uvloop.run(scenario())
+
+
+def test_an_end_without_a_loop() -> None:
+    """Fewer pieces, or other ones: a cut."""
+    for pieces in (["na"] * 30, ["na"] * 30 + ["no"], ["na"] + ["no"] * 30):
+        lines = [json.dumps({"response": piece, "done": False}).encode() for piece in pieces]
+        found = decoded(OllamaAdapter(), CALL, [b"\n".join(lines) + b"\n"])
+        assert found == "protocol: ended before the choice had finished"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_it_ends_where_its_window_does(stream: bool) -> None:
+    """More than fits after a prompt is no refusal: the answer is shorter, and says so."""
+
+    async def scenario() -> None:
+        async with talking(FakeOllama()) as upstream:
+            call = Call(model="m", prompts=["a" * 4080], max_tokens=900, stream=stream)
+            events = await events_of(upstream, call)
+            assert (finish_of(events), usage_of(events)) == (["length"], Usage(4080, 16))
+
+    uvloop.run(scenario())

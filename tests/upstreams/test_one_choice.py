@@ -7,12 +7,12 @@ import pytest
 
 from baton.semantics.events import Call, Delta, Event
 from baton.upstreams.base import Decoder, UpstreamError
-from baton.upstreams.one_choice import OneChoice, body, events, lines
+from baton.upstreams.one_choice import OneChoice, Reader, body, events, lines
 
 CALL = Call(model="m", prompts=["p"], max_tokens=4, stream=True)
 
 
-class Words:
+class Words(Reader):
     """A dialect in which a payload is a text, and "." the end."""
 
     def __init__(self) -> None:
