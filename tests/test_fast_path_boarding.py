@@ -49,6 +49,7 @@ BODIES: dict[str, bytes] = {
     "ids of several": spelled(', "prompt": [[1], [2]]'),
     "several prompts": spelled(', "prompt": ["a", "b"]'),
     "one stop": spelled(', "stop": "a"'),
+    "more stops than its upstream takes": spelled(f', "stop": {json.dumps(list("abcdefg"))}'),
     "too many stops": spelled(f', "stop": {json.dumps(list("abcdefghijklmnopqrs"))}'),
     "a stop too long": spelled(f', "stop": ["{"a" * 300}"]'),
     "no stops": spelled(', "stop": []'),
@@ -90,7 +91,7 @@ LINES: dict[str, str] = {
     "another key beside": "x-api-key: other\r\n",
 }
 PLAIN_BODIES: dict[str, bytes] = {
-    "many stops": spelled(f', "stop": {json.dumps(list("abcdefg"))}'),
+    "many stops": spelled(f', "stop": {json.dumps(list("abcd"))}'),
     "stops": spelled(r', "stop": ["", "a", "a", "\n"]'),
     "empty stops": spelled(', "stop": [""]'),
     "said twice": spelled(', "max_tokens": 5, "max_tokens": 7'),

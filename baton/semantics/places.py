@@ -28,7 +28,7 @@ def name_of(piece: bytes) -> str:
     try:
         return piece.decode("utf-8")
     except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in piece)
+        return part_name(piece)
 
 
 def is_part(name: str) -> bool:

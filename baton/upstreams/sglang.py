@@ -35,8 +35,6 @@ FIELDS = known(
 
 STOP_MAX = 32
 """`MAX_STOP_COUNT` of its sampling_params.py."""
-TOP_P_LEAST = 1e-6
-"""Leaves the likeliest token alone, as OpenAI's 0 does."""
 
 
 class SglangAdapter(OpenAIAdapter):
@@ -61,13 +59,12 @@ class SglangAdapter(OpenAIAdapter):
         special_text=True,
     )
     explicit_sampling = True
+    top_p_least = 1e-6
     constants = MappingProxyType({"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0})
     lettered_parts = True
 
     def fields(self, call: Call) -> dict[str, object]:
         found = super().fields(call)
-        if not call.top_p:
-            found["top_p"] = TOP_P_LEAST
         if call.echo and call.logprobs == 0:
             found["logprobs"] = 1
         if call.extra is not None and isinstance(schema := found.get("json_schema"), dict):

@@ -31,6 +31,7 @@ ADDRESSES = {
     "vllm": "http://127.0.0.1:8000",
     "sglang": "http://127.0.0.1:30000",
     "llama-server": "http://127.0.0.1:8081",
+    "openai": "http://127.0.0.1:8082",
     "ollama": "http://127.0.0.1:11434",
 }
 """Where the pages say that these servers are."""
