@@ -48,9 +48,10 @@ def add_upstream(server: Server, url: str, name: str = "fake") -> None:
 
 def until_known(server: Server, model: str) -> None:
     """Return once the worker knows the model: it learns of an upstream within a second, which may
-    be later than the command that added it ends."""
+    be later than the command that added it ends. The list is asked for: a refusal would be one of
+    those that the log of refused requests sums up."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while server.endpoint.get(f"/v1/models/{model}").status != 200:
+    while model not in {each["id"] for each in server.endpoint.get("/v1/models").json["data"]}:
         assert time.monotonic() < deadline, server.printed()
         time.sleep(POLL_S)
 
