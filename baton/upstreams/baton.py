@@ -11,6 +11,7 @@ import msgspec
 from baton.engine_fields import TYPES
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities, HttpRequest
+from baton.upstreams.completions_wire import Manner
 from baton.upstreams.continuation import WRAPPING_TOKENS_MAX
 from baton.upstreams.openai import OpenAIAdapter
 
@@ -19,7 +20,7 @@ class BatonAdapter(OpenAIAdapter):
     """Another Baton, with what stands behind it."""
 
     name = "baton"
-    exact_logprobs = True
+    manner = Manner(exact=True)
     capabilities = Capabilities(
         prompt_arrays=True,
         token_prompts=True,

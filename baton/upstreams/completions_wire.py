@@ -14,6 +14,7 @@ ill: where choices never came, an echo is another text, or logprobs are not ther
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -158,6 +159,20 @@ def count(number: int | None, number_max: int = TOKENS_MAX) -> int | None:
     return number if number is not None and 0 <= number <= number_max else None
 
 
+class Manner(NamedTuple):
+    """What a server tells otherwise than OpenAI."""
+
+    per_choice_usage: bool = False
+    """Usage comes with each choice and has to be summed (llama-server)."""
+    exact: bool = False
+    """Logprobs are of the text's tokens alone, also where a stop cut it (another Baton)."""
+    lettered: bool = False
+    """Logprobs name parts of a character by letters of Latin-1 (SGLang)."""
+
+
+AS_OPENAI = Manner()
+
+
 class Choices:
     """What is known of each choice: the core of both decoders."""
 
@@ -171,15 +186,17 @@ class Choices:
         "unfinished",
     )
 
-    def __init__(self, call: Call, *, per_choice_usage: bool, exact: bool, lettered: bool) -> None:
+    def __init__(self, call: Call, manner: Manner) -> None:
         self._call = call
         self.unfinished = len(call.prompts) * call.n
         self._finished = bytearray(self.unfinished)
         if self.unfinished > 1 or call.echo:
             self._finished = bytearray([UNSEEN] * self.unfinished)
         wanted = call.logprobs is not None or call.scored
-        self._logprobs = LogprobsReader(call, exact=exact, lettered=lettered) if wanted else None
-        self._per_choice_usage = per_choice_usage
+        self._logprobs = (
+            LogprobsReader(call, exact=manner.exact, lettered=manner.lettered) if wanted else None
+        )
+        self._per_choice_usage = manner.per_choice_usage
         self.texts_alone = self.unfinished == 1 and not call.echo and not wanted
         self._usages: dict[int, Usage] = {}
 
@@ -310,18 +327,9 @@ class StreamDecoder(BoundedEvents):
 
     __slots__ = ("_choices", "fed")
 
-    def __init__(
-        self,
-        call: Call,
-        *,
-        per_choice_usage: bool = False,
-        exact: bool = False,
-        lettered: bool = False,
-    ) -> None:
+    def __init__(self, call: Call, manner: Manner = AS_OPENAI) -> None:
         super().__init__(answer_bytes_max(call))
-        self._choices = Choices(
-            call, per_choice_usage=per_choice_usage, exact=exact, lettered=lettered
-        )
+        self._choices = Choices(call, manner)
         self.fed = True
         """Whether anything was fed since it was last looked at, what may come next."""
 
@@ -360,18 +368,9 @@ class BodyDecoder(BoundedBody):
 
     __slots__ = ("_choices",)
 
-    def __init__(
-        self,
-        call: Call,
-        *,
-        per_choice_usage: bool = False,
-        exact: bool = False,
-        lettered: bool = False,
-    ) -> None:
+    def __init__(self, call: Call, manner: Manner = AS_OPENAI) -> None:
         super().__init__(answer_bytes_max(call))
-        self._choices = Choices(
-            call, per_choice_usage=per_choice_usage, exact=exact, lettered=lettered
-        )
+        self._choices = Choices(call, manner)
 
     def finish(self) -> Sequence[Event]:
         return self._choices.events(self._body()) + self._choices.finish()

@@ -34,7 +34,7 @@ from baton.errors import invalid, unsupported
 from baton.semantics.events import Call, Event, FinishReason, Usage
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
 from baton.upstreams.chat_wire import NULL, believed
-from baton.upstreams.completions_wire import count
+from baton.upstreams.completions_wire import Manner, count
 from baton.upstreams.failures import failure
 from baton.upstreams.framing import UNREADABLE
 from baton.upstreams.one_choice import OneChoice, Reader, counted, events, reported
@@ -141,7 +141,7 @@ class LlamaServerAdapter(OpenAIAdapter):
     )
     asks_usage_in_streams = False
     streams_always = True
-    usage_per_choice = True
+    manner = Manner(per_choice_usage=True)
 
     def request(self, call: Call) -> HttpRequest:
         if call.suffix is None:

@@ -13,7 +13,7 @@ from baton.engine_fields import TYPES
 from baton.long_text import LongPrompt
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
-from baton.upstreams.completions_wire import BodyDecoder, StreamDecoder
+from baton.upstreams.completions_wire import AS_OPENAI, BodyDecoder, StreamDecoder
 from baton.upstreams.refusals import refusal
 
 _ENCODER = msgspec.json.Encoder()
@@ -55,12 +55,7 @@ class OpenAIAdapter:
     constants: Mapping[str, JsonValue] = MappingProxyType({})
     """Fields of every request: what switches off defaults that OpenAI's contract does not have."""
     asks_usage_in_streams = True
-    usage_per_choice = False
-    """Usage comes with each choice and has to be summed (llama-server)."""
-    exact_logprobs = False
-    """Logprobs are of the text's tokens alone, also where a stop cut it."""
-    lettered_parts = False
-    """Logprobs name parts of a character by letters of Latin-1 (SGLang)."""
+    manner = AS_OPENAI
     streams_always = False
     """Stream even where the caller does not: the whole answer of this server is less exact."""
 
@@ -73,12 +68,7 @@ class OpenAIAdapter:
     def decoder(self, call: Call) -> Decoder:
         streams = call.stream or self.streams_always
         kind = StreamDecoder if streams else BodyDecoder
-        return kind(
-            call,
-            per_choice_usage=self.usage_per_choice,
-            exact=self.exact_logprobs,
-            lettered=self.lettered_parts,
-        )
+        return kind(call, self.manner)
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> Exception:
         return refusal(status, body, retry_after)

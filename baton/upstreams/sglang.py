@@ -14,6 +14,7 @@ from types import MappingProxyType
 from baton.engine_fields import known
 from baton.semantics.events import Call
 from baton.upstreams.base import Capabilities
+from baton.upstreams.completions_wire import Manner
 from baton.upstreams.openai import OpenAIAdapter
 
 FIELDS = known(
@@ -61,7 +62,7 @@ class SglangAdapter(OpenAIAdapter):
     explicit_sampling = True
     top_p_least = 1e-6
     constants = MappingProxyType({"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0})
-    lettered_parts = True
+    manner = Manner(lettered=True)
 
     def fields(self, call: Call) -> dict[str, object]:
         found = super().fields(call)

@@ -15,6 +15,7 @@ from baton.upstreams.base import UpstreamError
 from baton.upstreams.completions_wire import (
     TOKENS_MAX,
     BodyDecoder,
+    Manner,
     StreamDecoder,
     believable,
     decode_chunk,
@@ -99,7 +100,7 @@ def test_split_at_every_byte(
     """Two pieces, wherever they meet, and one byte at a time."""
     cuts = [[data[:place], data[place:]] for place in range(len(data))]
     for pieces in [*cuts, [bytes([byte]) for byte in data]]:
-        decoder = StreamDecoder(call, per_choice_usage=per_choice)
+        decoder = StreamDecoder(call, Manner(per_choice_usage=per_choice))
         assert decoded(decoder, pieces) == expected
         assert decoder.whole
 
@@ -111,7 +112,7 @@ def test_split_anywhere(which: tuple[Call, bytes, list[Event], bool], places: li
     call, data, expected, per_choice = which
     edges = sorted({0, len(data), *(place % len(data) for place in places)})
     pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
-    assert decoded(StreamDecoder(call, per_choice_usage=per_choice), pieces) == expected
+    assert decoded(StreamDecoder(call, Manner(per_choice_usage=per_choice)), pieces) == expected
 
 
 @pytest.mark.parametrize("place", range(0, len(OPENAI), 7))
@@ -131,7 +132,7 @@ def test_a_stream_that_is_cut_is_never_whole(place: int) -> None:
 def test_usage_per_choice_that_is_not_complete_is_estimated() -> None:
     """A choice that did not tell its usage leaves the sum untrusted."""
     data = LLAMA.replace(b'"usage":{"completion_tokens":3', b'"other":{"completion_tokens":3')
-    events = decoded(StreamDecoder(TWO, per_choice_usage=True), [data])
+    events = decoded(StreamDecoder(TWO, Manner(per_choice_usage=True)), [data])
     assert events[-1] == UsageReported(Usage(7, 2, estimated=True))
 
 
