@@ -6,13 +6,14 @@ import importlib
 import os
 import pathlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from baton import reloading
 from baton.admission import keys
 from baton.child import MODULE
-from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings
+from baton.config import ADMIN_KEY_FILE, FIRST_KEY_FILE, Settings, SettingsError
 from baton.engine.models import ModelError, ModelFile, resolve
 from baton.errors import BatonError
 from baton.listening import CannotListen, bind_all, too_long, within_machine
@@ -22,16 +23,17 @@ from baton.staged import NO_PROCESS, Staged
 from baton.stores import glance
 from baton.stores.base import StoreUnavailable
 from baton.stores.master import master_key
-from baton.supervisor import Supervisor, say
+from baton.supervisor import Reread, Supervisor, say
 
 ACCESS_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 """As `telemetry/log.py` opens it, which would load asyncio here; but waiting for nobody."""
 
 
-def serve(settings: Settings, first: Staged | None = None) -> int:
+def serve(settings: Settings, first: Staged | None = None, reread: Reread | None = None) -> int:
     """Run until stopped; returns the exit status. Says what is wrong instead of a traceback.
 
-    `first`: a worker that loads already. It is the caller's to end where nothing came of it."""
+    `first`: a worker that loads already. It is the caller's to end where nothing came of it.
+    `reread`: see `reloads`; without it a reload goes on with these settings."""
     if (wrong := misset(settings)) is not None:
         say(wrong)
         return 1
@@ -68,7 +70,34 @@ def serve(settings: Settings, first: Staged | None = None) -> int:
         _banner(settings, first_key, runs)
 
     with marked(settings.home_path):
-        return supervisor.run(settings, command, announce)
+        return supervisor.run(settings, command, announce, reread)
+
+
+def reloads(began: Settings, read: Callable[[], Settings]) -> Reread:
+    """Those that `read` finds at a reload, as far as they can change without a restart. What it
+    finds is said by name, and no value."""
+
+    def reread(runs: Settings) -> Settings | None:
+        try:
+            found = reloading.taken(runs, began, read())
+            wrong = misset(found.settings)
+        except SettingsError as error:
+            wrong = str(error)
+        if wrong is not None:
+            say(f"nothing is reloaded: {wrong}")
+            return None
+        _say_settings("new with this reload", found.changed)
+        _say_settings("WARNING: a restart is needed for", found.waiting)
+        for text in found.settings.idle():
+            say(f"WARNING: {text}")
+        return found.settings
+
+    return reread
+
+
+def _say_settings(what: str, names: Sequence[str]) -> None:
+    if names:
+        say(f"{what}: {', '.join(f'BATON_{name.upper()}' for name in names)}")
 
 
 def _with_ports(settings: Settings, listeners: Sequence[socket.socket]) -> Settings:

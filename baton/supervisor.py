@@ -2,10 +2,10 @@
 
 Theory of operation. The parent has the sockets and hands their descriptors to every worker, so
 that no connection is lost while workers come and go. It starts the engine and N workers, restarts
-what dies (with growing pauses when it dies young), swaps the workers on SIGHUP (new ones first, old
-ones end with their streams), and on SIGTERM drains and ends all: workers first, then the engine
-that their streams need. It serves no request and runs no event loop: a signal wakes a select, and
-one pass looks at what changed.
+what dies (with growing pauses when it dies young), swaps the workers on SIGHUP (new ones first,
+with the settings as they are then; old ones end with their streams), and on SIGTERM drains and ends
+all: workers first, then the engine that their streams need. It serves no request and runs no event
+loop: a signal wakes a select, and one pass looks at what changed.
 
 An engine says each second that it computes (`engine/pulse.py`). One that was ready and then says
 nothing for `engine_stall_timeout_s` hangs: it is killed, and started again like one that died.
@@ -35,6 +35,8 @@ RESTART_PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 YOUNG_S = 10.0
 """A process that lived for less counts as failing at start."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+Reread = Callable[[Settings], Settings | None]
+"""What a reload makes of the settings that run; None, and nothing happens: it said why."""
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Supervisor:
         self.settings = self._given = settings
         self.listeners = listeners
         self._announce: Callable[[], None] | None = None
+        self._reread: Reread | None = None
         self._watch_read, self._watch_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -134,10 +137,11 @@ class Supervisor:
         settings: Settings,
         engine_command: list[str] | None,
         announce: Callable[[], None],
+        reread: Reread | None = None,
     ) -> int:
         """Run what these settings say; `announce` is called once, when all are ready."""
         self.settings = self._given = settings
-        self._announce = announce
+        self._announce, self._reread = announce, reread
         files.enough_for(settings.connections_max)  # the engine has this limit, too
         if engine_command is not None:
             self.children.append(Child("engine", lambda: self._engine(engine_command)))
@@ -283,10 +287,18 @@ class Supervisor:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop()
         elif number == signal.SIGHUP and self._stopping_since is None:
-            self.settings = self._given
-            for child in self.children:
-                child.unusable = False
-            self._swap_workers()
+            self._reload()
+
+    def _reload(self) -> None:
+        """New workers with the settings as they are now, and what was given up is tried again."""
+        settings = self._given if self._reread is None else self._reread(self._given)
+        if settings is None:
+            return
+        self.settings = self._given = settings
+        files.enough_for(settings.connections_max)
+        for child in self.children:
+            child.unusable = False
+        self._swap_workers()
 
     def _stop(self) -> None:
         """Tell the workers to drain; asked twice, end everything now. They close the sockets, and

@@ -21,6 +21,7 @@ from prometheus_client import Metric
 from baton import config
 from baton.cli.man import EXITS
 from baton.cli.tree import Node, Option, tree
+from baton.reloading import FIXED
 from baton.telemetry.exposition import (
     ENGINE_COUNTERS,
     ENGINE_GAUGES,
@@ -139,6 +140,14 @@ def settings_page(said: Said) -> Iterator[str]:
         'is not set; where the default is `""`, it is that. The last part of a name is its '
         "unit: `_s` seconds, `_ms` milliseconds, `_bytes`, `_tokens`, `_max` the most."
     )
+    yield ""
+    yield said(
+        "`baton reload` has a running server read `baton.toml` anew, without a lost request; what "
+        "it finds, it says on standard error. A file that cannot be used changes nothing. "
+        "Variables are those that the server was started with; these wait for a restart:"
+    )
+    yield ""
+    yield ", ".join(f"`BATON_{name.upper()}`" for name in FIXED)
     yield ""
     groups = dict.fromkeys(each.group for each in settings())
     for group in groups:

@@ -33,7 +33,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command("serve", "Start Baton in the foreground."),
-    "reload": Command("reload", "Swap the workers of the running server: no request is lost."),
+    "reload": Command(
+        "reload", "Swap the workers, with baton.toml as it is now: no request is lost."
+    ),
     "engine": Command("engine", "Run the engine process alone (serve does it for you)."),
     "complete": Command("complete", "Stream a completion from a running Baton."),
     "bench": Command(

@@ -1,4 +1,4 @@
-"""`baton reload`: swap the workers of the running server, without a lost request."""
+"""`baton reload`: new workers for the running server, with the settings as they are now."""
 
 import os
 import signal
@@ -11,9 +11,10 @@ from baton.running import running
 def run() -> None:
     """Start new workers on the same socket; old ones finish what they have, then end.
 
-    Use it after an upgrade of the package, or to bring back a model that was switched off. Changes
-    of keys, upstreams and prices need no reload."""
-    home = config.load().home_path
+    Use it after a change of baton.toml or an upgrade of the package, or to bring back a model that
+    was switched off. Settings that cannot be used change nothing; what needs a restart is told by
+    the server. Changes of keys, upstreams and prices need no reload."""
+    home = config.load().home_path  # raises where the server would refuse
     pid = running(home)
     if pid is None:
         raise CommandError(f"no server runs on {home} (BATON_HOME names another)")

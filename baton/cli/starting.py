@@ -1,6 +1,7 @@
 """From the settings to a running server: the model's file, where it is still to be had, then the
 supervisor. Apart from the command's options, as a start that has none loads no parser for them."""
 
+import functools
 import importlib
 import os
 import sys
@@ -9,14 +10,16 @@ import msgspec
 
 from baton import config
 from baton.engine import models
-from baton.serve import serve
+from baton.serve import reloads, serve
 from baton.staged import Staged
 
 
 def start(first: Staged | None = None, /, **given: object) -> int:
     """Serve until stopped, `given` standing over the settings, with the worker that was started
     already, if any; the exit status."""
-    return serve(with_model(config.load(os.environ, **given)), first)
+    read = functools.partial(config.load, os.environ, **given)
+    began = read()
+    return serve(with_model(began), first, reloads(began, read))
 
 
 def with_model(settings: config.Settings) -> config.Settings:

@@ -6,6 +6,8 @@ import time
 from tests import running
 from tests.cli.conftest import Cli
 
+FIVE = ["a", "b", "c", "d", "e"]
+
 
 def workers(server: running.Server) -> set[int]:
     return {pid for pid, command in server.processes().items() if "baton.worker" in command}
@@ -18,11 +20,38 @@ def test_workers_are_swapped(cli: Cli) -> None:
         told = cli("reload")
         assert 0 == told.code
         assert str(server.process.pid) in told.out
-        deadline = time.monotonic() + running.START_TIMEOUT_S
-        while old & workers(server) or not workers(server):
-            assert time.monotonic() < deadline, server.printed()
-            time.sleep(running.POLL_S)
+        until_others(server, old)
         assert 404 == server.endpoint.complete(prompt="a").status
+
+
+def until_others(server: running.Server, old: set[int]) -> None:
+    deadline = time.monotonic() + running.START_TIMEOUT_S
+    while old & workers(server) or not workers(server):
+        assert time.monotonic() < deadline, server.printed()
+        time.sleep(running.POLL_S)
+
+
+def test_settings_are_read_anew(cli: Cli) -> None:
+    """New workers go by baton.toml as it is now, the port stays; a file that cannot be used is told
+    here, and changes nothing."""
+    file = cli.home / "baton.toml"
+    cli.home.mkdir()
+    file.write_text("stops_max = 4\n")
+    with running.serving(cli.home, {"BATON_MODEL": "none"}) as server:
+        assert 400 == server.endpoint.complete(prompt="a", stop=FIVE).status
+        old = workers(server)
+        file.write_text("stops_max = 5\nengine_sequences = 2\n")
+        assert 0 == cli("reload").code
+        until_others(server, old)
+        assert 404 == server.endpoint.complete(prompt="a", stop=FIVE).status  # has no such model
+        assert "new with this reload: BATON_STOPS_MAX" in server.printed()
+        assert "a restart is needed for: BATON_ENGINE_SEQUENCES" in server.printed()
+        old = workers(server)
+        file.write_text("stops_max = 0\n")
+        told = cli("reload")
+        assert 1 == told.code
+        assert "stops_max" in told.err
+        assert old == workers(server)
 
 
 def test_nobody_to_tell(cli: Cli, tmp_path: pathlib.Path) -> None:
