@@ -4,6 +4,8 @@ Each unfinished choice is a call of its own (a `Leg`); their deltas are stitched
 and merged. The usage that is reported at the end is that of the whole logical call.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from baton.answer import Counted, Cut
@@ -17,6 +19,9 @@ from baton.semantics.seam import Seam, joined_usage
 from baton.upstreams.base import UpstreamStream
 from baton.upstreams.failures import failure
 
+COUNTING_S = 5.0
+"""For the prompts of one call, together: the caller has all its text by then, and waits for the end
+alone."""
 Begin = Callable[[Rest], Awaitable["Leg"]]
 """Has a rest begun. Raises as Upstream.open does."""
 Count = Callable[[Rest], Awaitable["Leg | None"]]
@@ -126,10 +131,17 @@ class HandedOver:
         cut, left = self._cut, self._left
         if cut.reported and not (left.rests or left.ends):
             return ()
-        for rest in left.silent:
-            leg = await self._count(rest)
-            if leg is not None:
-                self._legs.append(leg)
+        if left.silent:
+            await self._count_prompts()
         used = [(leg.rest, leg.usage) for leg in self._legs]
         usage = joined_usage(cut.call, left, used, cut.usage if cut.counted else None)
         return (UsageReported(usage),)
+
+    async def _count_prompts(self) -> None:
+        """All that nobody told, as far as there is time: the rest is an estimate."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COUNTING_S):
+                for rest in self._left.silent:
+                    leg = await self._count(rest)
+                    if leg is not None:
+                        self._legs.append(leg)

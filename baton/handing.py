@@ -15,6 +15,7 @@ Where nobody can go on, the error of the cut comes out again: the answer is not 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Iterable
 from typing import Protocol, cast
 
@@ -193,11 +194,12 @@ class _Search:
                 continue
             try:
                 leg = await self._handing.open(self._cut, place, rest)
-                while await leg.read():
-                    """Nobody sees the token."""
             except (UpstreamError, RequestError):
                 continue
-            return leg
+            with contextlib.closing(leg), contextlib.suppress(UpstreamError, RequestError):
+                while await leg.read():
+                    """Nobody sees the token."""
+                return leg
         return None
 
     def _places(self, alone: bool) -> list[Place]:

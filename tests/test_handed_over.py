@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from baton import handed_over
 from baton.answer import Counted, Cut
 from baton.errors import invalid
-from baton.handed_over import HandedOver, Leg
+from baton.handed_over import Count, HandedOver, Leg
 from baton.semantics.events import Call, Delta, Event, Usage, UsageReported
 from baton.semantics.handoff import Remainder, Rest, remainder
 from baton.semantics.received import Received
@@ -41,7 +42,15 @@ async def nobody(rest: Rest) -> Leg | None:
     return None
 
 
-def read(broken: Cut, left: Remainder, *scripts: Script | Exception) -> list[Event]:
+async def silence(rest: Rest) -> Leg | None:
+    """Who is asked to count says nothing."""
+    await asyncio.Event().wait()
+    return None
+
+
+def read(
+    broken: Cut, left: Remainder, *scripts: Script | Exception, count: Count = nobody
+) -> list[Event]:
     """All events of the rest, whose calls go by these scripts."""
     heir = Scripted(*scripts)
 
@@ -49,7 +58,7 @@ def read(broken: Cut, left: Remainder, *scripts: Script | Exception) -> list[Eve
         return Leg(Counted(rest.call, heir, await heir.open(rest.call)), rest)
 
     async def run() -> list[Event]:
-        stream = HandedOver(broken, left, "heir", nobody)
+        stream = HandedOver(broken, left, "heir", count)
         found: list[Event] = []
         if left.rests:
             await stream.begin(begin, parallel_max=2)
@@ -80,10 +89,13 @@ def test_all_was_told_already() -> None:
     assert [] == read(broken, remainder(broken.call, broken.received, broken.counted))
 
 
-def test_a_prompt_that_nobody_counts() -> None:
-    """Its length is guessed, and said to be."""
+@pytest.mark.parametrize("count", [nobody, silence])
+def test_a_prompt_that_nobody_counts(count: Count, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length is guessed, and said to be; the caller does not wait long for it."""
+    monkeypatch.setattr(handed_over, "COUNTING_S", 0.01)
     broken = cut(*(Delta(index, "x", "stop", token_ids=[1, 0]) for index in range(3)))
-    events = read(broken, remainder(broken.call, broken.received, broken.counted))
+    left = remainder(broken.call, broken.received, broken.counted)
+    events = read(broken, left, count=count)
     assert [UsageReported(Usage(1, 6, estimated=True))] == events
 
 

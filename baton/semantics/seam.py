@@ -91,23 +91,22 @@ def joined_usage(
     attempt said, whose count of the prompts holds. Details (cached tokens) are the lost attempt's
     alone: what a later one had cached says nothing about the caller's prompt.
     """
-    prompts: dict[int, int] = {}
+    exact, rough = dict[int, int](), dict[int, int]()
     tokens, estimated = left.finished_tokens, left.estimated
     for rest, usage in used:
         if rest.whole:
             return usage
+        prompts = rough if rest.divided_anew else exact
         prompts[rest.index // call.n] = max(usage.prompt_tokens - rest.carried, 0)
+        estimated |= usage.estimated
         if rest not in left.silent:
             tokens += rest.carried + usage.completion_tokens
-            estimated |= usage.estimated
-    counted = sum(prompts.values())
     if told is not None:
         counted, estimated = told.prompt_tokens, estimated or told.estimated
-    elif len(prompts) < len(call.prompts):
-        counted += sum(
-            guess(prompt) for number, prompt in enumerate(call.prompts) if number not in prompts
-        )
-        estimated = True
+    else:
+        estimated |= len(exact) < len(call.prompts)
+        guesses = {number: guess(prompt) for number, prompt in enumerate(call.prompts)}
+        counted = sum((guesses | rough | exact).values())
     return Usage(
         prompt_tokens=counted,
         completion_tokens=min(tokens, call.completion_tokens_max),

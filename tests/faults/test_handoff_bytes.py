@@ -84,7 +84,9 @@ async def answer(relay: Relay, asked: Plan) -> Shown:
         site.health = Health()
     found, deltas = await whole(relay, asked)
     usage = found.usage
-    if asked.request.echo:  # vLLM tells no ids with it: a choice that ended is counted by its text
+    if asked.request.echo or isinstance(asked.request.prompts[0], str):
+        # vLLM tells no ids with an echo: a choice that ended is counted by its text. A text that
+        # another one went on from is divided anew, and what that says of the prompt an estimate.
         usage = msgspec.structs.replace(usage, estimated=False)
     return shown(asked, deltas), usage
 

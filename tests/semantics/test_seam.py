@@ -117,7 +117,7 @@ def test_usage_of_the_logical_call() -> None:
     rests = [Rest(call=CALL, index=1, carried=3), Rest(call=CALL, index=2, carried=0)]
     left = Remainder(rests=rests, finished_tokens=4)
     used = [(rests[0], Usage(8, 2)), (rests[1], Usage(6, 5, cached_tokens=4))]
-    assert Usage(11, 14) == joined_usage(call, left, used, None)
+    assert Usage(11, 14, estimated=True) == joined_usage(call, left, used, None)
     told = joined_usage(call, left, used, Usage(20, 1, cached_tokens=7))
     assert Usage(20, 14, cached_tokens=7) == told
     guessed = [used[0], (rests[1], Usage(6, 5, estimated=True))]
@@ -133,11 +133,31 @@ def test_usage_of_the_logical_call() -> None:
     assert Usage(6, 9, estimated=True) == partly
 
 
+def test_a_prompt_that_was_counted_with_generated_text() -> None:
+    """A text is not always divided as it was generated: less what is carried, the count is an
+    estimate. Ids are, and a choice of which nothing came tells the prompt itself."""
+    text, ids = (Call(model="m", prompts=[prompt], n=2, max_tokens=10) for prompt in ("ab", [1, 2]))
+    for call, estimated in ((text, True), (ids, False)):
+        rest = Rest(call=call, index=0, carried=3)
+        left = Remainder(rests=[rest])
+        found = joined_usage(call, left, [(rest, Usage(5, 4))], None)
+        assert Usage(2, 7, estimated=estimated) == found
+        told = joined_usage(call, left, [(rest, Usage(5, 4))], Usage(3, 3))
+        assert Usage(3, 7) == told
+    begun, other = Rest(call=text, index=0, carried=3), Rest(call=text, index=1)
+    used = [(other, Usage(3, 9)), (begun, Usage(5, 4))]
+    for order in (used, used[::-1]):
+        found = joined_usage(text, Remainder(rests=[begun, other]), order, None)
+        assert Usage(3, 16) == found
+
+
 def test_usage_of_a_silent_count_and_of_a_whole_call() -> None:
     """A count gives the prompt alone; a whole call is its own usage."""
     silent = Rest(call=CALL)
     left = Remainder(rests=[], silent=[silent], finished_tokens=6)
     assert Usage(5, 6) == joined_usage(CALL, left, [(silent, Usage(5, 1))], None)
+    guessed = [(silent, Usage(5, 1, estimated=True))]
+    assert Usage(5, 6, estimated=True) == joined_usage(CALL, left, guessed, None)
     whole = Rest(call=CALL, whole=True)
     usage = Usage(5, 7, cached_tokens=1)
     assert usage == joined_usage(CALL, Remainder(rests=[whole]), [(whole, usage)], None)
