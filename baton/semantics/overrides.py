@@ -24,6 +24,7 @@ Forbidden = Literal[
     "seed",
     "stop",
     "stream",
+    "stream_options",
     "suffix",
     "token_prompts",
 ]

@@ -5,10 +5,14 @@ later ones refuse that and are instructed. No seed, penalties, bias or logprobs 
 goes up to 1 (later models take none but 1: their own 400 says so). Stops are Baton's to cut: the
 server refuses those of whitespace alone, and none may match in a polite opening line.
 
+From Claude 5 on models think unless told otherwise, and thoughts take from max_tokens: a short
+completion would come out empty. Each is told to think as little as it can (`LEAST_THOUGHT`).
+
 The stream: message_start (input tokens), then per block content_block_start, content_block_delta
 …, content_block_stop, then message_delta (stop_reason, all output tokens so far) and message_stop;
 ping, error and events of kinds to come may stand between. Only text blocks are text. input_tokens
-leaves out what was read from or written to the cache: a prompt is the sum of the three. Until the
+leaves out what was read from or written to the cache: a prompt is the sum of the three; thoughts
+are within output_tokens. Until the
 end the output is only estimated, so that a cut stream is charged for what came.
 
 Facts from the vendor's documentation; nothing here was run against the real service.
@@ -41,6 +45,17 @@ PREFILLS = re.compile(
     r"claude-(instant|v?[123]\b|[a-z]+-4(-[0-5])?([-@]([0-9]{8}|latest).*)?$)"
 )  # fmt: skip
 """Models that continue an assistant's message; from Claude 4.6 on it is refused."""
+THINKERS = re.compile(r"claude-([a-z]+-(?:[5-9]|[1-9][0-9]))(?:[-.]([0-9]))?(?![0-9])")
+"""Models that think by default: their name, and their number behind the point."""
+NO_THOUGHT: dict[str, object] = {"thinking": {"type": "disabled"}}
+LEAST_THOUGHT: dict[str, dict[str, object]] = {
+    "opus-5": NO_THOUGHT,
+    "sonnet-5": NO_THOUGHT,
+    "haiku-5-5": NO_THOUGHT,
+    "sonnet-5-5": {"thinking": {"type": "between_tools"}},
+}
+LITTLE_THOUGHT: dict[str, object] = {"output_config": {"effort": "low"}}
+"""For all others: Opus 5.5, Fable and Mythos refuse to be told not to think."""
 FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -67,11 +82,16 @@ BYTES_PER_TOKEN = 4
 _ENCODER = msgspec.json.Encoder()
 
 
+class WireOutput(msgspec.Struct):
+    thinking_tokens: int | None = None
+
+
 class WireTokens(msgspec.Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+    output_tokens_details: WireOutput | None = None
 
 
 class WireBlock(msgspec.Struct):
@@ -101,6 +121,7 @@ class WireEvent(WireBody):
     error: WireError | None = None
 
 
+COUNTED = WireTokens.__struct_fields__[:-1]
 _EVENT = msgspec.json.Decoder(WireEvent)
 _BLOCK = msgspec.json.Decoder(WireBlock)
 _ENDING = msgspec.json.Decoder(WireBody)
@@ -144,6 +165,7 @@ class AnthropicAdapter:
         for field, value in (("temperature", call.temperature), ("top_p", call.top_p)):
             if value != 1.0:  # newer models take one of the two at most, and 1 is their default
                 found[field] = value
+        found |= _thinking(call.model)
         if call.stream:
             found["stream"] = True
         return HttpRequest(path="/messages", body=_ENCODER.encode(found), headers=VERSION)
@@ -162,19 +184,33 @@ class AnthropicAdapter:
         return way_of(call.model, self._ways, "prefill" if prefilled else "instruct")
 
 
+def _thinking(model: str) -> dict[str, object]:
+    """What has the model think as little as it can; nothing where it thinks only if asked to."""
+    found = THINKERS.search(model)
+    if found is None:
+        return {}
+    name = found[1] if found[2] is None else f"{found[1]}-{found[2]}"
+    return LEAST_THOUGHT.get(name, LITTLE_THOUGHT)
+
+
 class Tokens:
     """The counts of one message, told in parts: the last number of each kind holds."""
 
-    __slots__ = ("_last", "_text_bytes")
+    __slots__ = ("_last", "_text_bytes", "_thought")
 
     def __init__(self) -> None:
         self._last = WireTokens()
+        self._thought: int | None = None
         self._text_bytes = 0
 
     def told(self, raw: msgspec.Raw) -> None:
         found = believed(_TOKENS, raw)
-        for field in WireTokens.__struct_fields__:
-            value = count(getattr(found, field, None))
+        if found is None:
+            return
+        if found.output_tokens_details is not None:
+            self._thought = found.output_tokens_details.thinking_tokens
+        for field in COUNTED:
+            value = count(getattr(found, field))
             if value is not None:
                 setattr(self._last, field, value)
 
@@ -196,6 +232,7 @@ class Tokens:
             prompt_tokens=prompt,
             completion_tokens=output,
             cached_tokens=cached,
+            reasoning_tokens=count(self._thought, output),
             cache_write_tokens=written,
             estimated=not final,
         )

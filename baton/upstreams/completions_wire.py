@@ -67,6 +67,7 @@ class WireCompletionDetails(msgspec.Struct):
 class WireUsage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: WirePromptDetails | None = None
     completion_tokens_details: WireCompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
@@ -111,8 +112,9 @@ def decode_chunk(payload: bytes) -> WireChunk:
     return WireChunk(odd.choices, None, odd.error, odd.kind)
 
 
-def believable(wire: WireUsage) -> Usage | None:
-    """A usage object as an event's payload; None where it is zero or nonsense."""
+def believable(wire: WireUsage, *, thinks: bool = False) -> Usage | None:
+    """A usage object as an event's payload; None where it is zero or nonsense. `thinks`: of a chat,
+    whose model may think without saying how much."""
     prompt, completion = wire.prompt_tokens, wire.completion_tokens
     if prompt is None or completion is None or prompt + completion == 0:
         return None
@@ -120,23 +122,37 @@ def believable(wire: WireUsage) -> Usage | None:
         return None
     details, generated = wire.prompt_tokens_details, wire.completion_tokens_details
     cached = wire.prompt_cache_hit_tokens if details is None else details.cached_tokens
-    if details is None and generated is None:
+    if details is None and generated is None and not thinks:
         return Usage(prompt, completion, None if cached is None else count(cached, prompt))
     if details is None:
         details = _NO_PROMPT_DETAILS
     if generated is None:
         generated = _NO_COMPLETION_DETAILS
+    thought = generated.reasoning_tokens
+    if apart := _apart(wire, thought, thinks=thinks):
+        thought = apart
+        completion += apart
     usage = Usage(
         prompt,
         completion,
         cached,
-        generated.reasoning_tokens,
+        thought,
         details.audio_tokens,
         details.image_tokens,
         generated.audio_tokens,
         details.cache_write_tokens,
     )
     return usage if possible(usage) else _believable_part(usage)
+
+
+def _apart(wire: WireUsage, thought: int | None, *, thinks: bool) -> int:
+    """Tokens of thought that the completion leaves out and the total counts: xAI names their
+    number, Gemini's chat for OpenAI's clients tells them by the total alone."""
+    prompt, completion, total = wire.prompt_tokens, wire.completion_tokens, wire.total_tokens
+    if total is None or prompt is None or completion is None or total > TOKENS_MAX:
+        return 0
+    rest = total - prompt - completion
+    return rest if rest > 0 and (thought == rest or (thinks and not thought)) else 0
 
 
 def _believable_part(usage: Usage) -> Usage:

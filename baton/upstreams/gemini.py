@@ -48,6 +48,8 @@ FINISH_REASONS: dict[str, FinishReason] = {
     "PROHIBITED_CONTENT": "content_filter",
     "SPII": "content_filter",
     "MODEL_ARMOR": "content_filter",
+    "ESCALATION": "content_filter",
+    "CONTINUATION": "length",
 }
 """Anything else (OTHER, MALFORMED_FUNCTION_CALL) means that it did not finish."""
 CALLERS = "INVALID_ARGUMENT"

@@ -1,9 +1,9 @@
 """Dialect `mistral`: Mistral's fill-in-the-middle route, /v1/fim/completions.
 
 From the vendor's documentation: a prompt and perhaps a suffix in, an answer in the chat shape out
-(message.content, or delta.content in a stream). No n, echo, logprobs, penalties or logit_bias; the
-seed is `random_seed` and not negative. Only its code models have the route; it is also the way to
-continue a plain text on them.
+(message.content, or delta.content in a stream; a text or parts). No n, echo, logprobs, penalties
+or logit_bias; the seed is `random_seed` and not negative. Only its code models have the route; it
+is also the way to continue a plain text on them.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,13 @@ FINISH_REASONS: dict[str, FinishReason] = {
 _ENCODER = msgspec.json.Encoder()
 
 
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+
+
 class _Said(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Part] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -114,9 +119,16 @@ class MistralReader(Reader):
         found: list[Event] = []
         for choice in chunk.choices:
             said = choice.delta or choice.message or _Said()
-            found += self.choice.piece(said.content or "", _reason(choice.finish_reason))
+            found += self.choice.piece(_text(said), _reason(choice.finish_reason))
         usage = believed(_USAGE, chunk.usage)
         return found + reported(None if usage is None else believable(usage))
+
+
+def _text(said: _Said) -> str:
+    """Of its parts those of text: thoughts and references are none of it."""
+    if isinstance(said.content, list):
+        return "".join(part.text or "" for part in said.content if part.type == "text")
+    return said.content or ""
 
 
 def _reason(told: str | None) -> FinishReason | None:

@@ -193,7 +193,7 @@ class ChatReader:
                 raise failure("stream", "protocol", "more choices than were asked for")
             events += self._choice(choice)
         reported = believed(_USAGE, chat.usage)
-        usage = None if reported is None else believable(reported)
+        usage = None if reported is None else believable(reported, thinks=True)
         if usage is None and self._sent_tokens and self._reply.said:
             usage = Usage(self._sent_tokens, 0, estimated=True)
         if usage is None:

@@ -18,6 +18,7 @@ LACKS: dict[Forbidden, dict[str, object]] = {
     "seed": {"seed": False},
     "stop": {"stop_max": 0},
     "stream": {"streams": False},
+    "stream_options": {"stream_usage": False},
     "suffix": {"suffix": False},
     "token_prompts": {"token_prompts": False},
 }
@@ -39,9 +40,12 @@ class OverridingAdapter:
     def request(self, call: Call) -> HttpRequest:
         request = self._adapter.request(call)
         overrides = self._overrides
-        if not (overrides.force or overrides.default or overrides.remove):
+        unasked = call.stream and "stream_options" in overrides.forbid
+        if not (unasked or overrides.force or overrides.default or overrides.remove):
             return request
         body = apply(overrides, _BODY.decode(request.body))
+        if unasked:
+            body.pop("stream_options", None)
         return msgspec.structs.replace(request, body=_ENCODER.encode(body))
 
     def decoder(self, call: Call) -> Decoder:

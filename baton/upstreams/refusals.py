@@ -1,6 +1,7 @@
 """What an upstream's error answer means: whose fault, and what the caller may be told of it.
 
-Servers that speak OpenAI's completions use five shapes of error body (and FastAPI's own):
+Servers that speak OpenAI's completions use five shapes of error body (and FastAPI's own,
+and Mistral's around that):
 
     {"error": {"message", "type", "param", "code"}}   OpenAI; code may be an int (vLLM)
     {"error": {"code", "message", "type"}}            llama-server, no param
@@ -9,6 +10,8 @@ Servers that speak OpenAI's completions use five shapes of error body (and FastA
     {"error": "text"}                                  vLLM's 401
     {"error": "text", "error_type": "…"}               TGI
     {"detail": "text" | [{"loc", "msg"}]}              FastAPI
+    {"message": {"detail": [{"loc", "msg"}]}, "type"}  Mistral's 422, also with the list itself as
+                                                       its message
 
 A caller hears of an upstream's words only where it can act on them: 400, 413 and 422. These are
 cut to MESSAGE_LENGTH_MAX printable characters. The rest is the operator's business (a wrong key, an
@@ -93,6 +96,15 @@ class _Complaint(msgspec.Struct):
     loc: list[int | str] = []
 
 
+class _Complaints(msgspec.Struct):
+    detail: list[_Complaint] = []
+
+
+class _Wrapped(msgspec.Struct):
+    message: _Complaints | list[_Complaint]
+
+
+_WRAPPED = msgspec.json.Decoder(_Wrapped)
 _BODY = msgspec.json.Decoder(_ErrorBody)
 _DETAIL = msgspec.json.Decoder(list[_Complaint] | str | None)
 
@@ -137,7 +149,7 @@ def read(body: bytes) -> Said:
         found = _BODY.decode(body)
         detail = _DETAIL.decode(found.detail)
     except UNREADABLE:
-        return Said()
+        return _wrapped(body)
     if isinstance(detail, list):
         return _complaint(detail)
     if isinstance(found.error, str) or detail:
@@ -172,6 +184,15 @@ def printable(text: str) -> str:
 def name(text: str) -> str:
     """A foreign identifier, or nothing where it is none."""
     return text if len(text) <= NAME_LENGTH_MAX and NAME.fullmatch(text) else ""
+
+
+def _wrapped(body: bytes) -> Said:
+    """FastAPI's complaints where a message would stand, or nothing."""
+    try:
+        message = _WRAPPED.decode(body).message
+    except UNREADABLE:
+        return Said()
+    return _complaint(message if isinstance(message, list) else message.detail)
 
 
 def _complaint(details: list[_Complaint]) -> Said:

@@ -4,6 +4,8 @@ message_start with cache counts and a first output token, a ping, a thinking blo
 (where `thinking` is on), text deltas of two pieces at once, an event of a kind that nobody knows,
 message_delta with the cumulative output, message_stop. Temperatures above 1, a prefill that ends
 with whitespace or is not taken by the model, and empty messages are 400s in the server's words.
+Models from 5 on think unless told otherwise, until nothing of max_tokens is left for a text; some
+refuse to be told not to.
 """
 
 import json
@@ -17,6 +19,8 @@ from tests.fakes.word_model import Generated, Sampling
 CONTEXT_TOKENS = 4096
 OUTPUT_TOKENS_MAX = 64000
 CACHED_TOKENS, WRITTEN_TOKENS = 3, 2
+THINKERS = re.compile(r"claude-[a-z]+-([5-9]|[1-9][0-9])(?![0-9])")
+ALWAYS_THINKING = re.compile(r"claude-(opus|sonnet)-5-5|claude-(fable|mythos)")
 REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
 
 
@@ -41,6 +45,8 @@ class FakeAnthropic(FakeChat):
                 f"max_tokens: {limit} > {OUTPUT_TOKENS_MAX}, which is the maximum allowed number of"
                 " output tokens for claude-fake"
             )
+        if thinks(body):
+            self.scripted.insert(0, Generated([], [], "length", limit))
         sampling = Sampling(limit, body.get("temperature", 1.0), top_p=body.get("top_p", 1.0))
         prompt = unwrapped(contents["user"], contents.get("assistant"))
         return Asked(prompt, wrapped, sampling, bool(body.get("stream")))
@@ -103,6 +109,8 @@ class FakeAnthropic(FakeChat):
     def _check(self, body: Json) -> None:
         if body.get("temperature", 1.0) > 1:
             raise refused("temperature: range: 0..1")
+        if ALWAYS_THINKING.search(body["model"]) and body.get("thinking") == {"type": "disabled"}:
+            raise refused('"thinking.type.disabled" is not supported for this model.')
         if any(not each["content"].strip() for each in body["messages"]):
             raise refused("messages: text content blocks must contain non-whitespace text")
         last = body["messages"][-1]
@@ -115,6 +123,13 @@ class FakeAnthropic(FakeChat):
             )
         if last["content"] != last["content"].rstrip():
             raise refused("messages: final assistant content cannot end with trailing whitespace")
+
+
+def thinks(body: Json) -> bool:
+    """Whether the model thinks, and at length."""
+    little = body.get("output_config") == {"effort": "low"}
+    silent = body.get("thinking", {}).get("type") in ("disabled", "between_tools")
+    return bool(THINKERS.search(body["model"])) and not (little or silent)
 
 
 def message(usage: Json) -> Json:

@@ -221,6 +221,42 @@ def test_which_models_continue_a_message(model: str, prefilled: bool) -> None:
         assert body["messages"][-1]["content"] == "a b"
 
 
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (OLD, None), ("claude-opus-4-8", None), ("claude-3-5-haiku-latest", None),
+        ("claude-haiku-4-5", None), ("something-5", None), ("claude-instant-1.2", None),
+        ("claude-opus-5", {"thinking": {"type": "disabled"}}),
+        ("claude-sonnet-5", {"thinking": {"type": "disabled"}}),
+        ("claude-sonnet-5@20260630", {"thinking": {"type": "disabled"}}),
+        ("claude-sonnet-5-20260630", {"thinking": {"type": "disabled"}}),
+        ("claude-haiku-5-5", {"thinking": {"type": "disabled"}}),
+        ("anthropic.claude-opus-5", {"thinking": {"type": "disabled"}}),
+        ("claude-sonnet-5-5", {"thinking": {"type": "between_tools"}}),
+        ("claude-opus-5-5", {"output_config": {"effort": "low"}}),
+        ("claude-opus-5.5", {"output_config": {"effort": "low"}}),
+        ("claude-fable-5", {"output_config": {"effort": "low"}}),
+        ("claude-mythos-5-2", {"output_config": {"effort": "low"}}),
+        ("claude-opus-12", {"output_config": {"effort": "low"}}),
+    ],
+)  # fmt: skip
+def test_models_are_told_to_think_little(model: str, expected: dict[str, object] | None) -> None:
+    """From 5 on they think by default, within max_tokens: a short text would come out empty."""
+    body = sent(Call(model=model, prompts=["p"], max_tokens=3))
+    told = {name: value for name, value in body.items() if name in ("thinking", "output_config")}
+    assert told == (expected or {})
+
+
+def test_thoughts_are_told_within_the_output() -> None:
+    """A detail of what is billed; one that cannot be says nothing."""
+    for thought, expected in ((6, 6), (9, 9), (10, None), (-1, None)):
+        told = f'"output_tokens":9,"output_tokens_details":{{"thinking_tokens":{thought}}}'
+        data = stream(START, text(" x"), END.replace('"output_tokens":9', told))
+        [usage] = [each.usage for each in decoded(AnthropicAdapter().decoder(CALL), data)
+                   if isinstance(each, UsageReported)][-1:]  # fmt: skip
+        assert (usage.completion_tokens, usage.reasoning_tokens) == (9, expected)
+
+
 def test_a_plain_call() -> None:
     """No field at a default of the server's own is sent."""
     body = sent(WHOLE)

@@ -196,6 +196,22 @@ def test_empty_chunks_give_no_events() -> None:
             Usage(5, 2),
         ),
         (
+            '{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,'
+            '"completion_tokens_details":{"reasoning_tokens":94}}',
+            Usage(32, 103, reasoning_tokens=94),
+        ),
+        (
+            '{"prompt_tokens":32,"completion_tokens":9,"total_tokens":136,'
+            '"completion_tokens_details":{"reasoning_tokens":94}}',
+            Usage(32, 9),
+        ),
+        (
+            '{"prompt_tokens":32,"completion_tokens":90,"total_tokens":122,'
+            '"completion_tokens_details":{"reasoning_tokens":80}}',
+            Usage(32, 90, reasoning_tokens=80),
+        ),
+        ('{"prompt_tokens":5,"completion_tokens":2,"total_tokens":9}', Usage(5, 2)),
+        (
             f'{{"prompt_tokens":{TOKENS_MAX},"completion_tokens":{TOKENS_MAX}}}',
             Usage(TOKENS_MAX, TOKENS_MAX),
         ),

@@ -85,7 +85,8 @@ def test_a_whole_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["SAFETY", "RECITATION", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"]
+    "reason",
+    ["SAFETY", "RECITATION", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR", "ESCALATION"],
 )
 def test_a_filtered_answer(reason: str) -> None:
     """What came of it stands, and ends with content_filter; it may have no content at all."""
@@ -93,6 +94,12 @@ def test_a_filtered_answer(reason: str) -> None:
     assert events == [Delta(0, " b"), Delta(0, "", "content_filter")]
     bare = stream(f'{{"candidates":[{{"finishReason":"{reason}","index":0}}]}}')
     assert decoded(GeminiAdapter().decoder(CALL), bare) == [Delta(0, "", "content_filter")]
+
+
+def test_a_text_to_be_continued() -> None:
+    """The server's own limit of one answer ends it as max_tokens does."""
+    data = stream(candidate(" b", "CONTINUATION"))
+    assert decoded(GeminiAdapter().decoder(CALL), data) == [Delta(0, " b"), Delta(0, "", "length")]
 
 
 def test_a_blocked_prompt_has_no_candidate() -> None:

@@ -84,6 +84,25 @@ def usage_of(events: Sequence[Event]) -> Usage:
     return [event.usage for event in events if isinstance(event, UsageReported)][-1]
 
 
+@streamed_or_not
+@pytest.mark.parametrize(
+    "model",
+    ["claude-opus-5", "claude-sonnet-5", "claude-haiku-5-5", "claude-sonnet-5-5",
+     "claude-opus-5-5", "claude-fable-5"],
+)  # fmt: skip
+def test_a_model_that_thinks_by_default_writes_all_the_same(model: str, stream: bool) -> None:
+    """Left to itself it would think until nothing of max_tokens is left."""
+    call = Call(model=model, prompts=[PROMPT], max_tokens=5, stream=stream)
+    made = word_model.generate(PROMPT, word_model.Sampling(5))
+
+    async def scenario() -> None:
+        async with upstream("anthropic", "instruct") as (_, built):
+            events = await events_of(built, call)
+            assert text_of(events) == ("".join(made.pieces), made.finish_reason)
+
+    uvloop.run(scenario())
+
+
 @every_dialect
 @streamed_or_not
 @pytest.mark.parametrize("way", ["instruct", "prefill"])

@@ -67,11 +67,21 @@ def test_what_is_not_an_answer() -> None:
     for data, wrong in (
         ('{"choices":[{"finish_reason":"error"}]}', "status: the upstream gave up on a choice"),
         ('{"choices":[{},{}]}', "protocol: more choices than were asked for"),
-        ('{"choices":[{"delta":{"content":[]}}]}', "protocol: an answer of another shape"),
+        ('{"choices":[{"delta":{"content":5}}]}', "protocol: an answer of another shape"),
         ('{"object":"error","message":"x"}', "status: an error event"),
         ('{"choices":[]}', "protocol: ended before the choice had finished"),
     ):
         assert decoded(MistralAdapter(), CALL, [f"data: {data}\n\n".encode()]) == wrong
+
+
+def test_an_answer_in_parts() -> None:
+    """The vendor's types allow a list in place of the text: what is no text in it is left out."""
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]},
+             {"type": "text", "text": "a "}, {"type": "reference", "reference_ids": [1]},
+             {"type": "text", "text": "b"}]  # fmt: skip
+    chunk = {"choices": [{"delta": {"content": parts}, "finish_reason": "stop"}]}
+    events = decoded(MistralAdapter(), CALL, [f"data: {json.dumps(chunk)}\n\n".encode()])
+    assert events == [Delta(0, "a b", "stop")]
 
 
 @pytest.mark.parametrize("usage", [5, "5", [1], {"prompt_tokens": "5"}, {"prompt_tokens": 1.5}])

@@ -10,6 +10,7 @@ from baton.errors import RequestError
 from baton.semantics.events import Call, Delta, Event, Logprobs, Usage, UsageReported, Way
 from baton.semantics.usage import guess
 from baton.upstreams.base import Decoder, UpstreamError
+from baton.upstreams.completions_wire import TOKENS_MAX
 from baton.upstreams.openai_chat import OpenAIChatAdapter
 
 CALL = Call(model="m", prompts=["The sky is"], max_tokens=16, stream=True)
@@ -212,6 +213,28 @@ def test_what_was_sent_is_guessed_until_it_is_told() -> None:
     told = '{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}'
     events = OpenAIChatAdapter().decoder(CALL).feed(stream(told, first))
     assert events == [UsageReported(Usage(9, 1)), Delta(0, " x")]
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ('"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":94}', (103, 94)),
+        ('"total_tokens":135', (103, 94)),
+        ('"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":0}', (103, 94)),
+        ('"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":8}', (9, 8)),
+        ('"total_tokens":41', (9, None)),
+        ('"total_tokens":3', (9, None)),
+        (f'"total_tokens":{TOKENS_MAX + 1}', (9, None)),
+    ],
+)
+def test_thoughts_that_the_completion_leaves_out(
+    usage: str, expected: tuple[int, int | None]
+) -> None:
+    """xAI counts them apart and names them, Gemini's chat only in the total: they are billed."""
+    told = f'{{"choices":[],"usage":{{"prompt_tokens":32,"completion_tokens":9,{usage}}}}}'
+    completion, thought = expected
+    events = OpenAIChatAdapter().decoder(CALL).feed(stream(told))
+    assert events == [UsageReported(Usage(32, completion, reasoning_tokens=thought))]
 
 
 @pytest.mark.parametrize("usage", ['"many"', '{"prompt_tokens":-1,"completion_tokens":1}', "{}"])

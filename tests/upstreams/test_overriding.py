@@ -3,10 +3,13 @@
 import json
 from typing import Any, get_args
 
+import msgspec
+
 from baton.semantics.events import Call
 from baton.semantics.overrides import Forbidden, Overrides
 from baton.upstreams.llama_server import LlamaServerAdapter
 from baton.upstreams.openai import OpenAIAdapter
+from baton.upstreams.openai_chat import OpenAIChatAdapter
 from baton.upstreams.overriding import LACKS, OverridingAdapter, lacking
 
 CALL = Call(model="m", prompts=["p"], max_tokens=1, user="u")
@@ -34,6 +37,16 @@ def test_every_word_takes_something_away() -> None:
     own = OpenAIAdapter.capabilities
     for name in LACKS:
         assert lacking(own, Overrides(forbid=(name,))) != own, name
+
+
+def test_a_server_that_takes_no_stream_options() -> None:
+    """Mistral's chat refuses them with a 422: nothing else of a stream's request changes."""
+    call = msgspec.structs.replace(CALL, stream=True)
+    own = json.loads(OpenAIChatAdapter().request(call).body)
+    assert own.pop("stream_options") == {"include_usage": True}
+    unasked = OverridingAdapter(OpenAIChatAdapter(), Overrides(forbid=("stream_options",)))
+    assert json.loads(unasked.request(call).body) == own
+    assert unasked.request(CALL) == OpenAIChatAdapter().request(CALL)
 
 
 def test_the_rest_is_the_adapters() -> None:

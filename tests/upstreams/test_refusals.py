@@ -28,6 +28,13 @@ SGLANGS = (
 """How SGLang 0.5.23 words what FastAPI found: its own files are nobody's business."""
 
 
+MISTRALS = [
+    {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted",
+     "input": 5}
+]  # fmt: skip
+"""FastAPI's complaint as Mistral's chat route says it, inside a message or in place of it."""
+
+
 def request_error(status: int, body: Any) -> tuple[int, str, str | None, str | None]:
     error = refusal(status, json.dumps(body).encode(), None)
     assert isinstance(error, RequestError)
@@ -69,6 +76,16 @@ def request_error(status: int, body: Any) -> tuple[int, str, str | None, str | N
             Said("must be int", "", "n"),
         ),
         ({"detail": []}, Said()),
+        (
+            {"object": "error", "message": {"detail": MISTRALS}, "type": "invalid_request_error"},
+            Said("Extra inputs are not permitted", "", "seed"),
+        ),
+        (
+            {"object": "Error", "detail": MISTRALS, "message": MISTRALS, "code": 3001},
+            Said("Extra inputs are not permitted", "", "seed"),
+        ),
+        ({"message": {"detail": 5}}, Said()),
+        ({"message": {}}, Said()),
         ({"error": {"message": "m", "n_ctx": 5, "code": 400}}, Said("m", "", "", "400", 5)),
         ({"error": None}, Said()),
         ([1], Said()),
@@ -76,7 +93,7 @@ def request_error(status: int, body: Any) -> tuple[int, str, str | None, str | N
     ],
 )
 def test_shapes(body: Any, expected: Said) -> None:
-    """Five shapes, FastAPI's, and what is none of them."""
+    """Five shapes, FastAPI's, Mistral's around that, and what is none of them."""
     assert read(json.dumps(body).encode()) == expected
 
 
