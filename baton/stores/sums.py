@@ -15,7 +15,7 @@ import sqlalchemy
 from sqlalchemy import case, func, select, text
 
 from baton.stores.carried import Row, of, pieces
-from baton.stores.tables import archived, request
+from baton.stores.tables import archived, request, usage_user
 
 MINUTE_US = 60_000_000
 DAY_US = 86_400_000_000
@@ -45,18 +45,37 @@ def _total(column: sqlalchemy.ColumnElement[int]) -> sqlalchemy.ColumnElement[in
 
 def sums(*conditions: sqlalchemy.ColumnElement[bool]) -> sqlalchemy.Select[Any]:
     """The requests that are there, one row a group."""
-    groups = [day(), *(request.c[name] for name in GROUPS[1:])]
-    counts = [
+    return _sums(GROUPS, COUNTS).where(*conditions)
+
+
+def _sums(groups: Sequence[str], counts: Sequence[str]) -> sqlalchemy.Select[Any]:
+    common = [day() if name == "day" else request.c[name] for name in groups]
+    totals = [
         (_SPECIAL[name] if name in _SPECIAL else _total(request.c[name])).label(name)
-        for name in COUNTS
+        for name in counts
     ]
-    return select(*groups, *counts).where(*conditions).group_by(*groups)
+    return select(*common, *totals).group_by(*common)
 
 
 def all_sums() -> sqlalchemy.Select[Any]:
     """With what was archived: the same group may come twice."""
     columns = [archived.c[name] for name in (*GROUPS, *COUNTS)]
     return select(sqlalchemy.union_all(sums(), select(*columns)).subquery())
+
+
+def wrong_by_user() -> sqlalchemy.Select[Any]:
+    """Keys, days and users of which the roll-up has not what the requests say. Where some of a day
+    were archived, it must have as much as those that are left, at least."""
+    keys, counts = _keys(usage_user), _counts(usage_user)
+    there = _sums(keys, counts).where(request.c.user.is_not(None))
+    told = select(*(usage_user.c[n] for n in keys), *((-usage_user.c[n]).label(n) for n in counts))
+    both = sqlalchemy.union_all(there, told).subquery()
+    totals = [func.sum(both.c[name]) for name in counts]
+    archived_day = both.c.day.in_(select(archived.c.day))
+    less = sqlalchemy.or_(*(total > 0 for total in totals))
+    more = sqlalchemy.or_(*(total < 0 for total in totals))
+    groups = [both.c[name] for name in keys]
+    return select(*groups).group_by(*groups).having(less | (more & ~archived_day))
 
 
 Sum = dict[str, Any]

@@ -272,6 +272,7 @@ def test_unfolded_and_over_limit(tmp_path: pathlib.Path) -> None:
     async def run() -> audit.Audit:
         async with ledger_of(store) as ledger:
             await ledger.durable(ledger.settle(await ledger.hold(intent(key)), outcome(4)))
+            assert [] == (await asyncio.to_thread(audit.run, store)).over_limit
             with contextlib.closing(sqlite3.connect(book_path(tmp_path))) as connection:
                 connection.execute("UPDATE account SET limit_nano = 5")
                 connection.commit()

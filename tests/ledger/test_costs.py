@@ -1,7 +1,9 @@
 """Costs of attempts: each at the price of its upstream, rounded once each."""
 
+import msgspec
+
 from baton.ledger import costs
-from baton.ledger.prices import FREE, PriceBook
+from baton.ledger.prices import AMOUNT_NANO_MAX, FREE, HOLD_NANO_MAX, PriceBook
 from baton.semantics.events import Usage
 from baton.stores.base import PriceRecord
 
@@ -33,3 +35,15 @@ def test_before_a_price_holds_there_is_none() -> None:
     assert (0, 0) == (row.cost, row.price_version)
     assert 0 == costs.amount(Usage(10, 3), FREE)
     assert 22 == costs.amount(Usage(10, 3), DEAR)
+
+
+def test_a_cost_is_bounded() -> None:
+    """What a price of a wrong unit makes stays within what the book can add up: of each attempt,
+    and of all of a request."""
+    wrong = PriceBook([msgspec.structs.replace(DEAR, request_nano=HOLD_NANO_MAX)])
+    cost = costs.of_attempts(wrong, "m", 5, [("dear", Usage(10, 3))])
+    assert HOLD_NANO_MAX == cost.amount == cost.spent[0].cost
+    many = AMOUNT_NANO_MAX // HOLD_NANO_MAX + 1
+    assert (
+        AMOUNT_NANO_MAX == costs.of_attempts(wrong, "m", 5, many * [("dear", Usage(1, 0))]).amount
+    )

@@ -23,3 +23,12 @@ def test_more_than_are_remembered() -> None:
         found.add(ticket)
     told = [found.has(ticket) for ticket in (1, 2, 3, 4, 5, 6, 7, 8)]
     assert told == [True, True, True, True, False, True, False, True]
+
+
+def test_a_long_outage_is_one_run() -> None:
+    """However many tickets fail in a row, what was durable before them stays durable."""
+    found = Failed()
+    for ticket in range(2, FAILURES_MAX + 4):
+        found.add(ticket)
+    assert not found.has(1)
+    assert found.has(2)

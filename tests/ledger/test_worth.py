@@ -9,8 +9,8 @@ import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baton.ledger.prices import HOLD_NANO_MAX, charge
-from baton.ledger.worth import PICO_IN_SQL_MAX, at_price, one_by_one, worth_of, worth_sql
+from baton.ledger.prices import AMOUNT_NANO_MAX, HOLD_NANO_MAX, charge
+from baton.ledger.worth import COUNTS, PICO_IN_SQL_MAX, at_price, one_by_one, worth_of, worth_sql
 from baton.semantics.events import Usage
 from baton.stores.base import PriceDetails, PriceRecord
 from baton.stores.tables import attempt, price
@@ -72,4 +72,24 @@ def test_which_are_worked_out_row_by_row(tmp_path: pathlib.Path) -> None:
         none = sqlalchemy.select(sqlalchemy.null().label("prompt_tokens")).select_from(price)
         row = connection.execute(none.limit(1)).one()
     assert 0 == worth_of(row, PRICES[0])
+    store.close()
+
+
+def test_a_row_is_worth_what_it_can_be_charged(tmp_path: pathlib.Path) -> None:
+    """A count that nobody told is none; and no row is worth more than the book takes."""
+    store = new_store(tmp_path)
+    told: dict[str, int | None] = dict.fromkeys(COUNTS)
+    with store.database.reading() as connection:
+
+        def row(prompt_tokens: int) -> Any:
+            values = {**told, "prompt_tokens": prompt_tokens}
+            columns = [
+                sqlalchemy.literal(value, sqlalchemy.BigInteger).label(name)
+                for name, value in values.items()
+            ]
+            return connection.execute(sqlalchemy.select(*columns)).one()
+
+        assert 3 == worth_of(row(2), PRICES[0])
+        highest = msgspec.structs.replace(PRICES[0], input_pico=10**15)
+        assert AMOUNT_NANO_MAX == worth_of(row(10**9), highest)
     store.close()

@@ -18,7 +18,10 @@ BREAKS = {
     "the balance of": "UPDATE account SET posted_nano = posted_nano + 1",
     "the day": "UPDATE usage_day SET charge = charge + 1",
     "2 requests were folded": "UPDATE fold SET requests = requests + 1",
-    "1 requests name a user": "UPDATE usage_user SET requests = 0",
+    "the sums of 1 users and days": "UPDATE usage_user SET requests = 0",
+    "the sums of 1 users and days are not what their requests say: k": "UPDATE usage_user"
+    " SET charge = charge + 1",
+    "the sums of 2 users and days": "UPDATE usage_user SET \"user\" = 'v'",
     "of 1 requests the charge was made": "UPDATE request SET state = 'released'",
     "of 1 requests the overrun": "UPDATE request SET overrun = 1",
     "the file is damaged": "UPDATE request SET charge = hold + 1",  # a constraint of the table
