@@ -78,6 +78,20 @@ def test_a_reset_is_no_end_of_a_body() -> None:
     uvloop.run(scenario())
 
 
+def test_an_idle_connection_that_speaks_is_aborted() -> None:
+    """What it says can be no answer, so its socket serves nobody any more."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        response = bench.connection.send(b"", b"")
+        bench.receive(whole(BODY))
+        assert (await response.read_some(), bench.socket.done) == (BODY, [])
+        bench.receive(b"x")
+        assert (bench.socket.done, bench.connection.alive) == (["abort"], False)
+
+    uvloop.run(scenario())
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_answers_without_a_body(status: str) -> None:
     """204 and 304 end with their head."""
