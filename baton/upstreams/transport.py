@@ -233,6 +233,9 @@ class Transport:
             connection = await self._dialer.dial(lambda: Connection(self, view, loop))
             if not connection.alive:
                 raise failure("connect", "network", "closed at once")
+            if self._closed:
+                connection.abort()
+                raise failure("connect", "network", "the transport was closed")
         except BaseException:
             self._free_place()
             raise

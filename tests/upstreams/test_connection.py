@@ -62,6 +62,36 @@ def test_a_body_that_ends_by_close() -> None:
     assert uvloop.run(answer_in(pieces, ends=True)) == (200, BODY, ["closed"])
 
 
+def test_a_reset_is_no_end_of_a_body() -> None:
+    """An answer without length that breaks off by a reset was cut: it is not whole."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        response = bench.connection.send(b"", b"")
+        bench.receive(b"HTTP/1.0 200 OK\r\n\r\n" + BODY)
+        bench.connection.connection_lost(ConnectionResetError())
+        assert await response.read_some() == BODY
+        with pytest.raises(UpstreamError) as caught:
+            await response.read_some()
+        assert (caught.value.phase, caught.value.kind) == ("stream", "network")
+
+    uvloop.run(scenario())
+
+
+def test_an_idle_connection_that_speaks_is_aborted() -> None:
+    """What it says can be no answer, so its socket serves nobody any more."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        response = bench.connection.send(b"", b"")
+        bench.receive(whole(BODY))
+        assert (await response.read_some(), bench.socket.done) == (BODY, [])
+        bench.receive(b"x")
+        assert (bench.socket.done, bench.connection.alive) == (["abort"], False)
+
+    uvloop.run(scenario())
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_answers_without_a_body(status: str) -> None:
     """204 and 304 end with their head."""

@@ -248,6 +248,24 @@ def test_close_of_the_transport_ends_everything() -> None:
     uvloop.run(scenario())
 
 
+def test_close_of_the_transport_while_it_connects() -> None:
+    """Whose connection is being made then gets it no more: no request goes out any more, which
+    no sweep would watch over."""
+
+    async def scenario() -> None:
+        async with reaching(silent) as (server, transport), asyncio.timeout(5.0):
+            task = asyncio.get_running_loop().create_task(failing(transport))
+            await asyncio.sleep(0)
+            assert (transport.lent, transport.connections) == (1, 0)
+            transport.close()
+            error = await task
+            assert (error.phase, error.kind) == ("connect", "network")
+            await server.until(lambda: not server.sessions)
+            assert (transport.lent, transport.connections, server.requests) == (0, 0, [])
+
+    uvloop.run(scenario())
+
+
 def test_headers_that_could_break_the_request_are_refused() -> None:
     """A line break in a header or path never reaches the wire."""
 
