@@ -52,6 +52,15 @@ def test_every_block_says_what_is_done_with_it(name: str) -> None:
         assert set(block.words) <= MARKS
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_command_needs_a_data_folder_that_no_page_sets(name: str) -> None:
+    """A reader has no BATON_HOME: unset, "$BATON_HOME/baton.toml" would be a file in /."""
+    for block in blocks(text(name)):
+        assert not re.search(r"\$(BATON_HOME\b|\{BATON_HOME\})", block.code), (
+            f"{name}.md:{block.line}"
+        )
+
+
 def test_most_examples_run() -> None:
     """What is only shown installs, starts or stops something that the tests must not."""
     marks = [word for name in NAMES for block in blocks(text(name)) for word in block.words]
