@@ -134,8 +134,9 @@ def test_variables_in_the_pages_are_settings() -> None:
 
 
 def test_variables_of_examples_are_set_up() -> None:
-    """By the quick start or on the page itself: nobody's example runs with an empty key."""
-    ready = assigned("quick-start")
+    """By the quick start or on the page itself: nobody's example runs with an empty key. Everybody
+    has a home."""
+    ready = assigned("quick-start") | {"HOME"}
     for name in NAMES:
         for block in blocks(text(name)):
             if "run" in block.words:
