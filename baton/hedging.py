@@ -61,13 +61,6 @@ class _Contender:
         self.answer = HedgedAnswer(answer, await answer.read(), self._onward)
         return self.answer
 
-    async def end(self) -> None:
-        """Leave it, wherever it is."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-        if self.answer is not None:
-            self.answer.close()
-
     @property
     def spent(self) -> Spent:
         """The prompt at least: whether it was computed nobody tells who is cancelled."""
@@ -75,6 +68,19 @@ class _Contender:
             return Spent(self.attempt.upstream, self.answer.usage)
         tokens = sum(map(guess, self.attempt.call.prompts))
         return Spent(self.attempt.upstream, Usage(tokens, 0, estimated=True))
+
+
+async def _leave(contenders: Sequence[_Contender]) -> None:
+    """Each of them, wherever it is; all are told at once, lest one stays behind where whoever waits
+    for their end is told to leave, too."""
+    for each in contenders:
+        each.task.cancel()
+    try:
+        await asyncio.gather(*(each.task for each in contenders), return_exceptions=True)
+    finally:
+        for each in contenders:
+            if each.answer is not None:
+                each.answer.close()
 
 
 class Hedged(Protocol):
@@ -132,8 +138,7 @@ class Race:
                     wait_s = None  # whoever is asked now has not been allowed a hedge
                     self._start(left)
         finally:
-            for each in self._running:
-                await each.end()
+            await _leave(self._running)
         assert self._last is not None
         raise self._last
 
@@ -182,8 +187,7 @@ class Race:
         answer = winner.task.result()
         answer.attempts = self._started
         try:
-            for each in self._running:
-                await each.end()
+            await _leave(self._running)
         except BaseException:
             answer.close()
             raise

@@ -22,7 +22,7 @@ from baton.upstreams.failures import failure
 from tests.fakes.scripted import ABLE, END, Scripted, gathered, planned
 from tests.fakes.words import Words
 from tests.relaying import relaying, text_of
-from tests.test_handing import plan, shown, whole
+from tests.test_handing import divided_anew, plan, shown, whole
 
 HEDGE_S = 0.02
 NEVER = 3600.0
@@ -44,6 +44,27 @@ class Slow(Scripted):
             self.cancelled += 1
             raise
         return SlowStream(stream, self._first_s)
+
+
+class Stubborn(Scripted):
+    """Hangs, and takes its time to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.leaves, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def open(self, call: Call) -> UpstreamStream:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+        finally:
+            self.leaves.set()
+            try:
+                await self.may_end.wait()
+            finally:
+                self.ended.set()
 
 
 class SlowStream:
@@ -278,15 +299,38 @@ def test_who_leaves_ends_both() -> None:
     assert (True, 1) == (one.streams[0].closed, two.cancelled)
 
 
+def test_who_leaves_twice_ends_both() -> None:
+    """The second time while the first of them is still ending."""
+
+    async def scenario() -> None:
+        first, second = Stubborn(), Stubborn()
+        race = hedging(first, second).open(planned("a", "b"))
+        opening = asyncio.get_running_loop().create_task(race)
+        await second.begun.wait()
+        opening.cancel()
+        await first.leaves.wait()
+        opening.cancel()
+        first.may_end.set()
+        second.may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await first.ended.wait()
+        await second.ended.wait()
+
+    asyncio.run(asyncio.wait_for(scenario(), 5))
+
+
 def test_the_winner_is_handed_over_like_any_other() -> None:
     """Lost in mid-stream, after its first deltas or at any later place: whole, and as it was."""
     asked = plan("a", "b", max_tokens=8)
     calm, undisturbed = asyncio.run(whole(hedging(Words("a"), Words("b")), asked))
     handoffs = 0
     for cut in range(1, len(undisturbed) + 1):
-        answer, deltas = asyncio.run(whole(hedging(Words("a", [cut]), Words("b")), asked))
+        heir = Words("b")
+        answer, deltas = asyncio.run(whole(hedging(Words("a", [cut]), heir), asked))
         assert shown(asked, undisturbed) == shown(asked, deltas), cut
-        assert calm.usage == answer.usage
+        anew = divided_anew(asked, heir)
+        assert msgspec.structs.replace(calm.usage, estimated=anew) == answer.usage
         handoffs += answer.handoffs
     assert handoffs >= len(undisturbed) - 2  # at the end nobody else is needed
 
