@@ -230,6 +230,21 @@ def test_an_idle_connection_that_speaks_is_closed(junk: bytes) -> None:
     uvloop.run(scenario())
 
 
+def test_interim_answers_are_counted_for_each_request() -> None:
+    """A server that gives early hints each time keeps its connection for as long as any other."""
+
+    async def hinting(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + whole(b"hello"))
+
+    async def scenario() -> None:
+        async with reaching(hinting, interim_answers_max=2) as (server, transport):
+            for _ in range(4):
+                assert await ask(transport) == b"hello"
+            assert 1 == server.accepted
+
+    uvloop.run(scenario())
+
+
 def test_close_of_the_transport_ends_everything() -> None:
     """Running requests fail, waiters fail, later requests fail; no socket stays."""
 
