@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from baton.ledger import audit, prices
 from baton.ledger.holds import Outcome
 from baton.semantics.events import Usage
+from baton.stores.allowances import WITHIN
 from baton.stores.base import PriceDetails, PriceRecord
 from baton.stores.book import Store, book_path
 from tests.bookkeeping import POSTGRES, PRICE, TOLD, intent, ledger_of, new_key, new_store, outcome
@@ -153,6 +154,31 @@ def test_a_wrong_cost_is_found(tmp_path: pathlib.Path, change: str, name: str) -
         connection.execute(f"UPDATE {change}")
     found = audit.run(new_store(tmp_path)).faults
     assert f"1 costs are not what tokens and price make: {name}" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("DELETE FROM request WHERE request_id = 'r1'", "1 costs are not what tokens and price"),
+        (
+            "UPDATE attempt SET price_version = 99 WHERE n = 1",
+            "requests were costed by the price 99",
+        ),
+        (
+            f"UPDATE request SET scopes = '{WITHIN}' WHERE request_id = 'r0'",
+            "1 requests were free at a price without an allowance",
+        ),
+    ],
+)
+def test_what_a_row_refers_to_is_there(tmp_path: pathlib.Path, change: str, fault: str) -> None:
+    """An attempt's request and price, and the allowance that a request was free by."""
+    handed_over(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(book_path(tmp_path))) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(change)
+    store = new_store(tmp_path)
+    assert fault in [each[: len(fault)] for each in audit.run(store).faults]
+    store.close()
 
 
 def test_a_cost_whose_price_nobody_wrote_down(tmp_path: pathlib.Path) -> None:
