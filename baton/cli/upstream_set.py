@@ -32,7 +32,10 @@ def set_upstream(
         list[str] | None, typer.Option(help="public=theirs: in place of all models. Repeat.")
     ] = None,
     key: Annotated[str | None, typer.Option(help="Another API key; '-': standard input.")] = None,
-    priority: Annotated[int | None, typer.Option(help="Lower is tried first.")] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(help="Lower is tried first; the embedded model has 0.", min=0, max=1000),
+    ] = None,
     weight: Annotated[int | None, typer.Option(help="Share among equals.", min=0)] = None,
     in_flight_max: Annotated[int | None, typer.Option(help="Calls at once.", min=1)] = None,
     first_byte: FirstByte = None,
