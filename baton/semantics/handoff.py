@@ -70,7 +70,8 @@ class Rest(msgspec.Struct, frozen=True, kw_only=True):
     def divided_anew(self) -> bool:
         """Whether its upstream divides text that was generated: not always into the tokens that it
         was generated in. So its count of the prompt, less what is carried, may be one or two off
-        (of twelve sampled stories, cut once, one was). Ids stay as they are."""
+        (of twelve sampled stories, cut once, one was), and more where a piece was several tokens.
+        Ids stay as they are."""
         return self.carried > 0 and isinstance(self.call.prompts[0], str)
 
 
