@@ -23,13 +23,13 @@ from baton.staged import NO_PROCESS, Staged
 from baton.stores import glance
 from baton.stores.base import StoreUnavailable
 from baton.stores.master import master_key
-from baton.supervisor import Reread, Supervisor, say
+from baton.supervisor import Reread, Supervisor, as_they_are, say
 
 ACCESS_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 """As `telemetry/log.py` opens it, which would load asyncio here; but waiting for nobody."""
 
 
-def serve(settings: Settings, first: Staged | None = None, reread: Reread | None = None) -> int:
+def serve(settings: Settings, first: Staged | None = None, reread: Reread = as_they_are) -> int:
     """Run until stopped; returns the exit status. Says what is wrong instead of a traceback.
 
     `first`: a worker that loads already. It is the caller's to end where nothing came of it.

@@ -39,6 +39,11 @@ Reread = Callable[[Settings], Settings | None]
 """What a reload makes of the settings that run; None, and nothing happens: it said why."""
 
 
+def as_they_are(settings: Settings) -> Settings | None:
+    """Nothing is read anew."""
+    return settings
+
+
 @dataclass(slots=True)
 class Child:
     """One process that shall run: how to start it, and how it fares."""
@@ -71,7 +76,7 @@ class Supervisor:
         self.settings = self._given = settings
         self.listeners = listeners
         self._announce: Callable[[], None] | None = None
-        self._reread: Reread | None = None
+        self._reread: Reread = as_they_are
         self._watch_read, self._watch_write = os.pipe()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -137,7 +142,7 @@ class Supervisor:
         settings: Settings,
         engine_command: list[str] | None,
         announce: Callable[[], None],
-        reread: Reread | None = None,
+        reread: Reread = as_they_are,
     ) -> int:
         """Run what these settings say; `announce` is called once, when all are ready."""
         self.settings = self._given = settings
@@ -291,7 +296,7 @@ class Supervisor:
 
     def _reload(self) -> None:
         """New workers with the settings as they are now, and what was given up is tried again."""
-        settings = self._given if self._reread is None else self._reread(self._given)
+        settings = self._reread(self._given)
         if settings is None:
             return
         self.settings = self._given = settings

@@ -18,15 +18,7 @@ from baton.child import MODULE
 from baton.config import Settings
 from baton.engine.models import ModelFile
 from baton.listening import bind_all
-from baton.serve import (
-    _banner,
-    _warn,
-    _with_ports,
-    engine_command,
-    find_model,
-    prepare_home,
-    serve,
-)  # fmt: skip
+from baton.serve import _banner, _warn, _with_ports, engine_command, find_model, prepare_home, serve
 from baton.stores.base import UpstreamRecord
 from baton.stores.book import open_store
 from tests import running

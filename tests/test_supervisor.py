@@ -279,6 +279,11 @@ def swap(server: running.Server) -> None:
     """SIGHUP, and until only new workers are there."""
     old = workers(server)
     server.process.send_signal(signal.SIGHUP)
+    until_others(server, old)
+
+
+def until_others(server: running.Server, old: set[int]) -> None:
+    """Until as many workers are there, and none of the old ones."""
     deadline = time.monotonic() + running.START_TIMEOUT_S
     while old & workers(server) or len(workers(server)) < len(old):
         assert time.monotonic() < deadline, server.printed()

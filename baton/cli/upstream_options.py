@@ -50,10 +50,8 @@ Key = Annotated[
     str | None,
     typer.Option(help=f"Its API key; '-' reads standard input; else {KEY_VARIABLE} if set."),
 ]
-Priority = Annotated[
-    int,
-    typer.Option(help="Lower is tried first; the embedded model has 0.", min=0, max=1000),
-]
+PRIORITY = typer.Option(help="Lower is tried first; the embedded model has 0.", min=0, max=1000)
+Priority = Annotated[int, PRIORITY]
 Weight = Annotated[int, typer.Option(help="Share among those of one priority.", min=0)]
 InFlightMax = Annotated[int, typer.Option(help="Calls under way at once.", min=1)]
 FirstByte = Annotated[

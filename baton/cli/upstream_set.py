@@ -10,6 +10,7 @@ from baton.cli.main import CommandError
 from baton.cli.opened import ACTOR, opened
 from baton.cli.output import AsJson, print_fields
 from baton.cli.upstream_options import (
+    PRIORITY,
     FirstByte,
     Hedge,
     Probe,
@@ -32,10 +33,7 @@ def set_upstream(
         list[str] | None, typer.Option(help="public=theirs: in place of all models. Repeat.")
     ] = None,
     key: Annotated[str | None, typer.Option(help="Another API key; '-': standard input.")] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(help="Lower is tried first; the embedded model has 0.", min=0, max=1000),
-    ] = None,
+    priority: Annotated[int | None, PRIORITY] = None,
     weight: Annotated[int | None, typer.Option(help="Share among equals.", min=0)] = None,
     in_flight_max: Annotated[int | None, typer.Option(help="Calls at once.", min=1)] = None,
     first_byte: FirstByte = None,

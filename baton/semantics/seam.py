@@ -104,9 +104,10 @@ def joined_usage(
     if told is not None:
         counted, estimated = told.prompt_tokens, estimated or told.estimated
     else:
-        estimated |= len(exact) < len(call.prompts)
-        guesses = {number: guess(prompt) for number, prompt in enumerate(call.prompts)}
+        untold = set(range(len(call.prompts))) - exact.keys()
+        guesses = {n: guess(call.prompts[n]) for n in untold - rough.keys()}
         counted = sum((guesses | rough | exact).values())
+        estimated |= bool(untold)
     return Usage(
         prompt_tokens=counted,
         completion_tokens=min(tokens, call.completion_tokens_max),

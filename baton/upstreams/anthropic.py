@@ -12,8 +12,8 @@ The stream: message_start (input tokens), then per block content_block_start, co
 …, content_block_stop, then message_delta (stop_reason, all output tokens so far) and message_stop;
 ping, error and events of kinds to come may stand between. Only text blocks are text. input_tokens
 leaves out what was read from or written to the cache: a prompt is the sum of the three; thoughts
-are within output_tokens. Until the
-end the output is only estimated, so that a cut stream is charged for what came.
+are within output_tokens. Until the end the output is only estimated, so that a cut stream is
+charged for what came.
 
 Facts from the vendor's documentation; nothing here was run against the real service.
 """
@@ -32,7 +32,9 @@ from baton.upstreams.chat_wire import (
     EventStreamDecoder,
     JsonDecoder,
     Reply,
+    WirePart,
     believed,
+    content_text,
     parsed,
 )
 from baton.upstreams.completions_wire import count
@@ -91,14 +93,14 @@ class WireTokens(msgspec.Struct):
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+
+
+class WireCounts(WireTokens):
     output_tokens_details: WireOutput | None = None
 
 
-class WireBlock(msgspec.Struct):
+class WireBlock(WirePart):
     """A content block, or a delta of one."""
-
-    type: str = ""
-    text: str | None = None
 
 
 class WireBody(msgspec.Struct):
@@ -121,11 +123,10 @@ class WireEvent(WireBody):
     error: WireError | None = None
 
 
-COUNTED = WireTokens.__struct_fields__[:-1]
 _EVENT = msgspec.json.Decoder(WireEvent)
 _BLOCK = msgspec.json.Decoder(WireBlock)
 _ENDING = msgspec.json.Decoder(WireBody)
-_TOKENS = msgspec.json.Decoder(WireTokens | None)
+_TOKENS = msgspec.json.Decoder(WireCounts | None)
 
 
 def key_headers(key: str) -> tuple[tuple[str, str], ...]:
@@ -209,7 +210,7 @@ class Tokens:
             return
         if found.output_tokens_details is not None:
             self._thought = found.output_tokens_details.thinking_tokens
-        for field in COUNTED:
+        for field in WireTokens.__struct_fields__:
             value = count(getattr(found, field))
             if value is not None:
                 setattr(self._last, field, value)
@@ -296,7 +297,7 @@ class MessageBody:
         body = parsed(_EVENT, payload)
         if body.type == "error":
             raise _broken(payload, body.error, self._reply)
-        text = "".join(block.text or "" for block in body.content if block.type == "text")
+        text = content_text(body.content)
         self._tokens.told(body.usage)
         events = self._reply.events(text, _reason(body.stop_reason))
         return [*events, *self._tokens.report(final=True)]

@@ -39,6 +39,20 @@ def believed(decoder: msgspec.json.Decoder[Parsed], raw: msgspec.Raw) -> Parsed 
         return None
 
 
+class WirePart(msgspec.Struct):
+    """Of a message's content."""
+
+    type: str = ""
+    text: str | None = None
+
+
+def content_text(content: str | Sequence[WirePart] | None) -> str:
+    """Of parts those of text: thoughts and references are none of it."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part.text or "" for part in content if part.type == "text")
+
+
 class Reply:
     """The one choice of a chat call. `said` tells whether the model has said anything yet."""
 

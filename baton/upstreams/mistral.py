@@ -12,7 +12,7 @@ import msgspec
 
 from baton.semantics.events import Call, Event, FinishReason
 from baton.upstreams.base import Capabilities, Decoder, HttpRequest
-from baton.upstreams.chat_wire import NULL, believed
+from baton.upstreams.chat_wire import NULL, WirePart, believed, content_text
 from baton.upstreams.completions_wire import WireUsage, believable
 from baton.upstreams.failures import failure
 from baton.upstreams.framing import UNREADABLE
@@ -30,13 +30,8 @@ FINISH_REASONS: dict[str, FinishReason] = {
 _ENCODER = msgspec.json.Encoder()
 
 
-class _Part(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-
-
 class _Said(msgspec.Struct):
-    content: str | list[_Part] | None = None
+    content: str | list[WirePart] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -119,16 +114,9 @@ class MistralReader(Reader):
         found: list[Event] = []
         for choice in chunk.choices:
             said = choice.delta or choice.message or _Said()
-            found += self.choice.piece(_text(said), _reason(choice.finish_reason))
+            found += self.choice.piece(content_text(said.content), _reason(choice.finish_reason))
         usage = believed(_USAGE, chunk.usage)
         return found + reported(None if usage is None else believable(usage))
-
-
-def _text(said: _Said) -> str:
-    """Of its parts those of text: thoughts and references are none of it."""
-    if isinstance(said.content, list):
-        return "".join(part.text or "" for part in said.content if part.type == "text")
-    return said.content or ""
 
 
 def _reason(told: str | None) -> FinishReason | None:

@@ -28,7 +28,9 @@ from baton.upstreams.chat_wire import (
     EventStreamDecoder,
     JsonDecoder,
     Reply,
+    WirePart,
     believed,
+    content_text,
     parsed,
 )
 from baton.upstreams.completions_wire import FINISH_REASONS, WireUsage, believable
@@ -40,11 +42,6 @@ REASONING = re.compile(r"(^|/)(o[1-9]|gpt-[5-9])")
 """OpenAI's models that take `max_completion_tokens` alone and no sampling but their own."""
 _ENCODER = msgspec.json.Encoder()
 NO_WAYS: Mapping[str, Way] = MappingProxyType({})
-
-
-class WirePart(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
 
 
 class WireMessage(msgspec.Struct):
@@ -210,14 +207,7 @@ class ChatReader:
         reason = _reason(choice.finish_reason)
         if reason == "stop" and self._refused:
             reason = "content_filter"
-        return self._reply.events(_text(message), reason, bytes(choice.logprobs))
-
-
-def _text(message: WireMessage) -> str:
-    content = message.content
-    if isinstance(content, list):
-        return "".join(part.text or "" for part in content if part.type == "text")
-    return content or ""
+        return self._reply.events(content_text(message.content), reason, bytes(choice.logprobs))
 
 
 def _reason(said: str | None) -> FinishReason | None:

@@ -1,16 +1,12 @@
 """`baton reload`: the workers change, the server stays."""
 
 import pathlib
-import time
 
 from tests import running
 from tests.cli.conftest import Cli
+from tests.test_supervisor import until_others, workers
 
 FIVE = ["a", "b", "c", "d", "e"]
-
-
-def workers(server: running.Server) -> set[int]:
-    return {pid for pid, command in server.processes().items() if "baton.worker" in command}
 
 
 def test_workers_are_swapped(cli: Cli) -> None:
@@ -22,13 +18,6 @@ def test_workers_are_swapped(cli: Cli) -> None:
         assert str(server.process.pid) in told.out
         until_others(server, old)
         assert 404 == server.endpoint.complete(prompt="a").status
-
-
-def until_others(server: running.Server, old: set[int]) -> None:
-    deadline = time.monotonic() + running.START_TIMEOUT_S
-    while old & workers(server) or not workers(server):
-        assert time.monotonic() < deadline, server.printed()
-        time.sleep(running.POLL_S)
 
 
 def test_settings_are_read_anew(cli: Cli) -> None:
